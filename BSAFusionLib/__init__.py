@@ -1,0 +1,1 @@
+"""Everything BSAFusion does, as plain Python; importing it loads neither torch nor Slicer."""
