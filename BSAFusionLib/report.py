@@ -1,0 +1,61 @@
+"""What was measured on one case."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """Lengths of a displacement inside the head, in mm."""
+
+    mean: float
+    percentile_95: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures of one run.
+
+    Mutual information is in nats, inside the head of the fixed volume, between what the network sees of both volumes:
+    as they were placed, after the pre-alignment, and after all. `displacement` is the total one, `network_displacement`
+    what the network adds to the pre-alignment. The Jacobian determinant is the total transform's, over the whole grid;
+    a voxel where it is not above zero is folded. `seconds` goes by stage, in the order in which the stages ran.
+    """
+
+    modality: str
+    prealignment: str
+    slices: int
+    mutual_information_before: float
+    mutual_information_prealigned: float
+    mutual_information_after: float
+    displacement: Displacement
+    network_displacement: Displacement
+    smallest_jacobian: float
+    percent_folded: float
+    device: str
+    weights: str
+    weights_sha256: str
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict:
+        """The same as plain dictionaries, lists, texts and numbers, ready for JSON."""
+        return {**asdict(self), "seconds": dict(self.seconds), "warnings": list(self.warnings)}
+
+
+def mutual_information(fixed: np.ndarray, moving: np.ndarray, bins: int = 64) -> float:
+    """Mutual information in nats of two arrays of paired intensities in [0, 1], from their joint histogram."""
+    joint, _, _ = np.histogram2d(fixed.ravel(), moving.ravel(), bins=bins, range=((0, 1), (0, 1)))
+    joint /= joint.sum()
+    independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    seen = joint > 0
+    return float(np.sum(joint[seen] * np.log(joint[seen] / independent[seen])))
+
+
+def displacement_lengths(vectors: np.ndarray) -> Displacement:
+    """Mean, 95th percentile and maximum of the lengths of vectors (..., 3) in mm."""
+    lengths = np.linalg.norm(vectors, axis=-1)
+    return Displacement(float(lengths.mean()), float(np.percentile(lengths, 95)), float(lengths.max()))

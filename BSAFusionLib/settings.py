@@ -1,0 +1,55 @@
+"""What a user may choose about one run, checked where it is made."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import FusionError
+
+modalities = ("ct", "pet", "spect")
+slice_axes = ("auto", "i", "j", "k")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices of one run of `register_and_fuse`; a value that makes no sense raises FusionError.
+
+    modality: what the moving volume is: "ct", "pet" or "spect".
+    prealignment: "rigid" finds a rigid start, "none" takes the volumes as they are placed, a sitk.Transform (fixed
+        point -> moving point, mm, LPS) is taken as the start.
+    slice_axis: the index axis of the fixed volume to cut slices across; "auto" is the one closest to
+        superior-inferior.
+    ct_window: (centre, width) in the CT's own units; None is the brain window, 40 and 80 Hounsfield units, or, for a CT
+        that is not in Hounsfield units, a window like it found from the intensities.
+    device: "auto", "cpu", "cuda", "cuda:0", "mps".
+    batch_size: slices in one pass of the network; None lets the program choose.
+    through_plane_smoothing: sigma in mm of the Gaussian that smooths the network's field through the slices.
+    weights: a checkpoint; None is the shipped one for the modality.
+    """
+
+    modality: str
+    prealignment: str | sitk.Transform = "rigid"
+    slice_axis: str = "auto"
+    ct_window: tuple[float, float] | None = None
+    device: str = "auto"
+    batch_size: int | None = None
+    through_plane_smoothing: float = 4.0
+    weights: Path | str | None = None
+
+    def __post_init__(self) -> None:
+        if self.modality not in modalities:
+            raise FusionError(f"The modality {self.modality!r} is unknown; choose one of {', '.join(modalities)}.")
+        if not isinstance(self.prealignment, sitk.Transform) and self.prealignment not in ("rigid", "none"):
+            raise FusionError(f"The pre-alignment {self.prealignment!r} is unknown; choose rigid, none or a transform.")
+        if self.slice_axis not in slice_axes:
+            raise FusionError(f"The slice axis {self.slice_axis!r} is unknown; choose one of {', '.join(slice_axes)}.")
+        if self.ct_window is not None:
+            centre, width = self.ct_window
+            if not (math.isfinite(centre) and math.isfinite(width) and width > 0):
+                raise FusionError(f"The CT window {self.ct_window} needs a finite centre and a width above zero.")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise FusionError(f"The batch size {self.batch_size} must be 1 or more, or left to the program.")
+        if not (math.isfinite(self.through_plane_smoothing) and self.through_plane_smoothing >= 0):
+            raise FusionError(f"The smoothing through slices, {self.through_plane_smoothing}, must be 0 mm or more.")
