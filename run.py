@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs BSAFusion from a fresh clone: makes the environment .venv on first use, then starts the tests or a command in it."""
+"""Runs BSAFusion from a fresh clone: makes the environment .venv on first use, then starts the tests or a command."""
 
 # Standard library only, and written so that Python 3.6 and later can read it far enough to say that it is too old.
 import ast
