@@ -1,0 +1,100 @@
+"""Train the network on aligned slice pairs, deformed at random."""
+
+import argparse
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+from BSAFusionLib.errors import FusionError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with ct.npz, pet.npz, spect.npz of slice pairs"
+    )
+    parser.add_argument("--modality", choices=("ct", "pet", "spect", "all"), required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, logs, weights and their card")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=8, help="slice pairs a step")
+    parser.add_argument("--learning-rate", type=float, default=8e-4)
+    parser.add_argument("--registration-steps", type=int, default=0, help="steps at the start without the fusion part")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="weights to begin from, safetensors")
+    parser.add_argument("--resume", type=Path, help="checkpoint.pt of an earlier run to go on from")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument(
+        "--precision", default="bf16-mixed", help="bf16-mixed or 32-true, as Lightning Fabric names them"
+    )
+    parser.add_argument("--json", type=Path, help="write the card of the run here too")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, then write `<modality>.safetensors` and its card into the folder. Returns 0."""
+    import torch
+    from lightning_fabric import Fabric
+
+    from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+    from BSAFusionLib.network.checkpoints import load_network, load_state, save_network, sha256
+    from BSAFusionLib.training.slice_pairs import load_pairs
+    from BSAFusionLib.training.trainer import Trainer, TrainingSettings, validate
+
+    if arguments.steps < 1 or arguments.batch < 1:
+        raise FusionError("Steps and batch must be at least 1.")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.set_flush_denormal(True)
+    fabric = Fabric(accelerator=arguments.device, devices=1, precision=arguments.precision)
+    fabric.launch()
+    training, validation = load_pairs(arguments.data, arguments.modality)
+    fabric.seed_everything(arguments.seed, verbose=False)
+    network = BSAFusion(Metadata(modality=arguments.modality))
+    if arguments.start is not None:
+        load_state(network, load_network(arguments.start).state_dict(), arguments.start)
+    settings = TrainingSettings(
+        steps=arguments.steps,
+        batch=arguments.batch,
+        learning_rate=arguments.learning_rate,
+        registration_steps=arguments.registration_steps,
+        seed=arguments.seed,
+    )
+    trainer = Trainer(network, settings, fabric)
+    if arguments.resume is not None:
+        trainer.resume(arguments.resume)
+    trainer.train(training, validation, arguments.out)
+
+    weights = arguments.out / f"{arguments.modality}.safetensors"
+    save_network(weights, trainer.averaged)
+    figures = validate(load_network(weights), validation, settings)
+    card = {
+        "file": weights.name,
+        "sha256": sha256(weights.read_bytes()),
+        "convention": network.metadata.convention,
+        "modality": arguments.modality,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "training": {
+            "pairs": len(training),
+            "patients": sorted({int(patient) for patient in training.patient}),
+            "started_from": None if arguments.start is None else arguments.start.name,
+            "settings": asdict(settings),
+            "precision": arguments.precision,
+            "hardware": hardware(fabric.device),
+        },
+        "validation": {
+            "pairs": len(validation),
+            "patients": sorted({int(patient) for patient in validation.patient}),
+            "simulated_deformations": {name: round(figure, 4) for name, figure in figures.items()},
+        },
+    }
+    for path in filter(None, (weights.with_suffix(".json"), arguments.json)):
+        path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(card["validation"], indent=2))
+    return 0
+
+
+def hardware(device) -> str:
+    """What the weights are made on, in words."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"

@@ -1,0 +1,1 @@
+"""The paper's network: modality-discrepancy-free features, bidirectional stepwise alignment, fusion."""

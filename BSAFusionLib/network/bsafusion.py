@@ -1,0 +1,80 @@
+"""The whole network: two slices in, the fused slice, every field and the modality logits out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from BSAFusionLib.network.bsfa import BSFA, CorrelationBSFA, Fields, compose
+from BSAFusionLib.network.mdf_fr import MDFFR, Features
+from BSAFusionLib.network.mmff import MMFF, PyramidMMFF
+from BSAFusionLib.network.warp import CONVENTIONS, EXACT, PUBLISHED
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What must be known of a checkpoint to run it right.
+
+    `convention` is `published` (bit-compatible with the released checkpoints) or `exact` (ours: exact sampling, the
+    class token cut off where it stands, steps that see a local correlation). `modality` is "ct", "pet", "spect" or
+    "all"; `size` the side in pixels of the square slices that it was trained on.
+    """
+
+    convention: str = EXACT
+    modality: str = "all"
+    size: int = 256
+
+    def __post_init__(self):
+        if self.convention not in CONVENTIONS:
+            raise ValueError(f"convention must be one of {', '.join(CONVENTIONS)}, not {self.convention!r}")
+
+
+@dataclass(frozen=True)
+class BSAFusionOutput:
+    """One pass over N slice pairs of H x W pixels."""
+
+    fused: torch.Tensor | None  # (N, 1, H, W) in [0, 1]; None where only the registration was asked for
+    forward_fields: Fields  # phi_A, a field a step, pixels of its level, coarsest first
+    reverse_fields: Fields  # phi_B, likewise
+    field: torch.Tensor  # (N, 2, H, W) in pixels: phi of equation (7); B sampled at x + phi(x) lies on A
+    fixed: Features
+    moving: Features
+
+    @property
+    def fixed_logits(self) -> torch.Tensor:
+        return self.fixed.logits
+
+    @property
+    def moving_logits(self) -> torch.Tensor:
+        return self.moving.logits
+
+
+class BSAFusion(nn.Module):
+    """BSAFusion (Li, Su, Cai, Zhang, AAAI 2025, arXiv 2412.08050) under either convention."""
+
+    def __init__(self, metadata: Metadata = Metadata()):  # noqa: B008 (frozen)
+        super().__init__()
+        self.metadata = metadata
+        self.mdf_fr = MDFFR(metadata.convention)
+        if metadata.convention == PUBLISHED:
+            self.bsfa, self.mmff = BSFA(), MMFF()
+        else:
+            widths = (self.mdf_fr.width, *reversed(self.mdf_fr.encoder.widths))
+            self.bsfa, self.mmff = CorrelationBSFA(widths), PyramidMMFF(widths)
+
+    def forward(self, fixed: torch.Tensor, moving: torch.Tensor, fuse: bool = True) -> BSAFusionOutput:
+        """Register `moving` to `fixed` and fuse them; both (N, 1, H, W) in [0, 1], H and W multiples of 16.
+
+        Raises:
+            ValueError: the shapes differ, or are not (N, 1, H, W) with sides that are multiples of 16.
+        """
+        if fixed.shape != moving.shape or fixed.ndim != 4 or fixed.shape[1] != 1:
+            raise ValueError(f"two batches of one shape (N, 1, H, W) are needed, not {fixed.shape} and {moving.shape}")
+        size = fixed.shape[-2:]
+        if size[0] % 16 or size[1] % 16:
+            raise ValueError(f"the sides of a slice must be multiples of 16, not {size[0]} x {size[1]}")
+        fixed_features, moving_features = self.mdf_fr(fixed, moving)
+        forward_fields, reverse_fields = self.bsfa(fixed_features, moving_features)
+        field = compose(forward_fields, reverse_fields, size, self.metadata.convention == PUBLISHED)
+        fused = self.mmff(fixed_features, moving_features, field, (fixed, moving)) if fuse else None
+        return BSAFusionOutput(fused, forward_fields, reverse_fields, field, fixed_features, moving_features)

@@ -1,0 +1,170 @@
+"""MDF-FR, modality-discrepancy-free feature representation: what each slice shows, told apart from how it shows it."""
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import nn
+
+from BSAFusionLib.network.restormer import Restormer
+from BSAFusionLib.network.transformer import TransformerLayers
+from BSAFusionLib.network.warp import PUBLISHED, resize
+
+
+class Features(NamedTuple):
+    """What MDF-FR makes of one slice; maps are (N, C, H, W), finest first."""
+
+    maps: list[torch.Tensor]  # published: shallow, deep; exact: shallow, then 1/2, 1/4 and 1/8 resolution
+    token_map: torch.Tensor  # (N, width, H/16, W/16), before the transfer
+    head: torch.Tensor  # (N, width): the modality feature representation head, MFRH
+    logits: torch.Tensor  # (N, 2): which modality, equation (1)
+    transferred: torch.Tensor  # (N, width, H/16, W/16), equation (2) through T_A or T_B
+
+    @property
+    def shallow(self) -> torch.Tensor:
+        return self.maps[0]
+
+
+class Encoder(nn.Module):
+    """Two Restormer layers, shared by both modalities: shallow (N, 8, H, W) and deep (N, 3, H, W)."""
+
+    channels_out = 3
+
+    def __init__(self):
+        super().__init__()
+        self.shallow = Restormer(1, 8)
+        self.deep = Restormer(8, 3)
+
+    def forward(self, slices: torch.Tensor) -> list[torch.Tensor]:
+        shallow = self.shallow(slices)
+        return [shallow, self.deep(shallow)]
+
+
+class PyramidEncoder(nn.Module):
+    """A Restormer layer, then a map at 1/2, 1/4 and 1/8 resolution, so that fine detail need not pass through tokens.
+
+    Halving averages 2 x 2 pixels: pixel centres stay where they are in space, which a strided convolution would move.
+    """
+
+    widths = (8, 16, 32, 64)
+    channels_out = widths[-1]
+
+    def __init__(self):
+        super().__init__()
+        self.shallow = Restormer(1, self.widths[0], expansion=2, normalised=True)
+        self.halvings = nn.ModuleList(
+            nn.Sequential(
+                nn.AvgPool2d(2),
+                nn.Conv2d(finer, coarser, 3, padding=1),
+                nn.InstanceNorm2d(coarser),
+                nn.LeakyReLU(),
+                nn.Conv2d(coarser, coarser, 3, padding=1),
+                nn.InstanceNorm2d(coarser),
+                nn.LeakyReLU(),
+            )
+            for finer, coarser in zip(self.widths[:-1], self.widths[1:], strict=True)
+        )
+
+    def forward(self, slices: torch.Tensor) -> list[torch.Tensor]:
+        maps = [self.shallow(slices)]
+        for halving in self.halvings:
+            maps.append(halving(maps[-1]))
+        return maps
+
+
+class PatchEmbedding(nn.Module):
+    """A map (N, C, h, w), a learnt position added, cut into patches: tokens (N, h/patch * w/patch, width), row by row."""
+
+    def __init__(self, channels: int, width: int, patch: int, position_side: int):
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(1, 1, position_side, position_side))
+        self.patches = nn.Conv2d(channels, width, patch, stride=patch)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        position = resize(self.position, x.shape[-2:], align_corners=True)
+        return rearrange(self.patches(x + position), "n c h w -> n (h w) c")
+
+
+class ModalityClassifier(nn.Module):
+    """Embeds patches and names the modality; as discriminator, only `classify` is used (equations (1) and (3))."""
+
+    def __init__(self, channels: int, width: int, patch: int, position_side: int, with_unused_norm: bool):
+        super().__init__()
+        self.embedding = PatchEmbedding(channels, width, patch, position_side)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.layers = TransformerLayers(width, dropout=0.1, with_unused_norm=with_unused_norm)
+        if with_unused_norm:
+            self.unused_norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 2))
+
+    def classify(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Tokens (N, T, width) to tokens (N, T, width), head (N, width) and logits (N, 2)."""
+        joined = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        head, tokens = self.layers(joined).split([1, tokens.shape[1]], dim=1)
+        return tokens, head[:, 0], self.mlp(head[:, 0])
+
+    def forward(self, deepest: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return self.classify(self.embedding(deepest))
+
+
+class Transfer(nn.Module):
+    """T_A or T_B: tokens plus the other slice's head, through Transformer layers (equation (2)).
+
+    A class token is appended last. The released code then cuts off position 0 instead of it; `published` does the same.
+    """
+
+    def __init__(self, width: int, convention: str, with_unused_norm: bool):
+        super().__init__()
+        self.class_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.layers = TransformerLayers(width, with_unused_norm=with_unused_norm)
+        self.convention = convention
+
+    def forward(self, tokens: torch.Tensor, other_head: torch.Tensor) -> torch.Tensor:
+        joined = torch.cat([tokens + other_head[:, None], self.class_token.expand(len(tokens), -1, -1)], dim=1)
+        joined = self.layers(joined)
+        return joined[:, 1:] if self.convention == PUBLISHED else joined[:, :-1]
+
+
+class MDFFR(nn.Module):
+    """Fixed and moving slices (N, 1, H, W) to the `Features` of each."""
+
+    def __init__(self, convention: str):
+        super().__init__()
+        published = convention == PUBLISHED
+        self.width = 256 if published else 128
+        self.encoder = Encoder() if published else PyramidEncoder()
+        patch, position_side = (16, 256) if published else (2, 32)
+        shape = (self.encoder.channels_out, self.width, patch, position_side, published)
+        self.classifier = ModalityClassifier(*shape)
+        self.discriminator = ModalityClassifier(*shape)
+        self.discriminator.requires_grad_(False)
+        self.transfer_fixed = Transfer(self.width, convention, published)
+        self.transfer_moving = Transfer(self.width, convention, published)
+
+    def renew_discriminator(self) -> None:
+        """Make the discriminator today's copy of the classifier, as is done after each epoch (method, section 1)."""
+        self.discriminator.load_state_dict(self.classifier.state_dict())
+
+    def discriminate(self, features: Features) -> torch.Tensor:
+        """Logits (N, 2) of the discriminator on the transferred tokens, for equation (3)."""
+        return self.discriminator.classify(rearrange(features.transferred, "n c h w -> n (h w) c"))[2]
+
+    def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[Features, Features]:
+        count, _, height, _ = fixed.shape
+        maps = self.encoder(torch.cat([fixed, moving]))
+        tokens, heads, logits = self.classifier(maps[-1])
+
+        def as_map(x: torch.Tensor) -> torch.Tensor:
+            return rearrange(x, "n (h w) c -> n c h w", h=height // 16)
+
+        transferred_fixed = self.transfer_fixed(tokens[:count], heads[count:])
+        transferred_moving = self.transfer_moving(tokens[count:], heads[:count])
+        token_map = as_map(tokens)
+        return (
+            Features(
+                [m[:count] for m in maps], token_map[:count], heads[:count], logits[:count], as_map(transferred_fixed)
+            ),
+            Features(
+                [m[count:] for m in maps], token_map[count:], heads[count:], logits[count:], as_map(transferred_moving)
+            ),
+        )

@@ -1,0 +1,70 @@
+"""Aligned slice pairs to train on, with whole patients held out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from kornia.color import rgb_to_y
+
+from BSAFusionLib.errors import FusionError
+
+MODALITIES = ("ct", "pet", "spect")
+
+
+@dataclass(frozen=True)
+class SlicePairs:
+    """Aligned pairs: `fixed` and `moving` (N, 1, H, W) uint8 (luminance where the image has colour), `patient` (N,)."""
+
+    fixed: torch.Tensor
+    moving: torch.Tensor
+    patient: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.fixed)
+
+    def where(self, chosen: np.ndarray) -> "SlicePairs":
+        """Those pairs for which the boolean array (N,) is true."""
+        return SlicePairs(
+            self.fixed[torch.from_numpy(chosen)], self.moving[torch.from_numpy(chosen)], self.patient[chosen]
+        )
+
+    def batch(self, indices: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """The chosen pairs as float32 (n, 1, H, W) in [0, 1] on `device`."""
+        return tuple(images[indices].to(device, torch.float32) / 255 for images in (self.fixed, self.moving))
+
+
+def held_out_patients(patients: np.ndarray, folds: int = 5) -> list[int]:
+    """Every fifth patient in numerical order, beginning with the first: 2 of 10 for CT, 1 of 3 for PET, 3 of 15 for SPECT."""
+    return sorted(set(patients.tolist()))[::folds]
+
+
+def load_pairs(folder: Path, modality: str) -> tuple[SlicePairs, SlicePairs]:
+    """Training and validation pairs of one modality, or of "all"; no patient number is in both.
+
+    The training pairs are of the published training set; validation takes every slice of the held-out patients. With
+    "all", a patient held out for one modality is held out for each, since numbers may name the same person.
+
+    Raises:
+        FusionError: a file `<modality>.npz` is missing from the folder.
+    """
+    fixed, moving, patients, published, held_out = [], [], [], [], []
+    for name in MODALITIES if modality == "all" else (modality,):
+        path = Path(folder) / f"{name}.npz"
+        if not path.is_file():
+            raise FusionError(f"There are no training slices at {path}; name the folder that holds {name}.npz.")
+        with np.load(path, allow_pickle=False) as arrays:
+            fixed.append(torch.from_numpy(arrays["mri"])[:, None])
+            slices = torch.from_numpy(arrays["moving"])
+            patients.append(arrays["id"].astype(int) // 1000)
+            published.append(arrays["split"] == "train")
+        moving.append(slices[:, None] if slices.ndim == 3 else luminance(slices))
+        held_out += held_out_patients(patients[-1])
+    pairs = SlicePairs(torch.cat(fixed), torch.cat(moving), np.concatenate(patients))
+    validation = np.isin(pairs.patient, held_out)
+    return pairs.where(~validation & np.concatenate(published)), pairs.where(validation)
+
+
+def luminance(rgb: torch.Tensor) -> torch.Tensor:
+    """RGB (N, H, W, 3) uint8 to its Y of YCbCr (BT.601), (N, 1, H, W) uint8."""
+    return (rgb_to_y(rgb.permute(0, 3, 1, 2).float() / 255) * 255).round().to(torch.uint8)
