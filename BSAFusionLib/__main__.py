@@ -16,7 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     stopped by the user.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    names = [module.name for module in pkgutil.iter_modules(commands.__path__)]
+    found = (module.name for module in pkgutil.iter_modules(commands.__path__))
+    names = [name for name in found if not name.startswith("_")]
     parser = argparse.ArgumentParser(prog="run.py", description="Align and fuse an MRI with a CT, PET or SPECT.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     # Only the command that is asked for is imported: training's libraries take seconds to load.

@@ -1,0 +1,151 @@
+"""One case on the command line: two files into a scene, through the logic, and what comes out into a folder."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.settings import Settings, slice_axes
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from BSAFusionLib.report import Report
+    from BSAFusionLib.result import Result
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The choices of one run, as options; they are those of Settings."""
+    parser.add_argument(
+        "--prealignment", choices=("rigid", "none"), default=Settings.prealignment, help="the start (default: rigid)"
+    )
+    parser.add_argument(
+        "--axis", choices=slice_axes, default=Settings.slice_axis, help="index axis of FIXED to cut slices across"
+    )
+    parser.add_argument(
+        "--ct-window", nargs=2, type=float, metavar=("CENTRE", "WIDTH"), help="in HU (default: a brain window)"
+    )
+    parser.add_argument(
+        "--smoothing",
+        type=float,
+        metavar="MM",
+        default=Settings.through_plane_smoothing,
+        help="sigma of the field's smoothing through the slices (default: %(default)s)",
+    )
+    parser.add_argument("--device", default=Settings.device, help="auto, cpu, cuda, cuda:0, mps (default: auto)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="slices in one pass of the network")
+    parser.add_argument("--weights", metavar="FILE", help="a checkpoint (default: the shipped one for the modality)")
+
+
+def run_case(
+    fixed: Path, moving: Path, modality: str, arguments: argparse.Namespace, folder: Path, with_scene: bool = False
+) -> tuple["sitk.Image", "Result"]:
+    """Align and fuse two files in a scene of their own; write the results to an existing folder.
+
+    Written are fused.nrrd, registered.nrrd, deformation.h5, report.json, preview.png (where the machine can draw) and,
+    if asked for, the scene as scene.mrb. Returns the fixed volume and the result. FusionError for what the user can
+    mend.
+    """
+    # Imported here so that --help is quick.
+    from trame_slicer.core import SlicerApp
+
+    from BSAFusionLib.files import read_volume, write_transform, write_volume
+    from BSAFusionLib.logic import BSAFusionLogic
+    from BSAFusionLib.rendering import write_preview
+    from BSAFusionLib.scene import put_volume, save_scene, volume_from_image
+
+    fixed_image, moving_image = read_volume(fixed), read_volume(moving)
+    application = SlicerApp()
+    fixed_node = put_volume(application.scene, volume_from_image(fixed_image), _name(fixed), None)
+    moving_node = put_volume(application.scene, volume_from_image(moving_image), _name(moving), None)
+    logic = BSAFusionLogic()
+    job = logic.prepare(
+        fixed_node,
+        moving_node,
+        None,
+        None,
+        None,
+        modality=modality,
+        prealignment=arguments.prealignment,
+        sliceAxis=arguments.axis,
+        ctWindow=tuple(arguments.ct_window) if arguments.ct_window else None,
+        device=arguments.device,
+        batchSize=arguments.batch_size,
+        throughPlaneSmoothing=arguments.smoothing,
+        weights=arguments.weights,
+    )
+    with _progress_bar() as progress:
+        result = logic.compute(job, progress)
+    nodes = logic.fill(job, result)
+
+    write_volume(result.fused, folder / "fused.nrrd")
+    write_volume(result.registered, folder / "registered.nrrd")
+    write_transform(result.field, folder / "deformation.h5")
+    write_json(result.report.as_dict(), folder / "report.json")
+    if with_scene:
+        save_scene(application.scene, folder / "scene.mrb")
+    try:
+        write_preview(
+            folder / "preview.png",
+            application,
+            fixed_node,
+            moving_node,
+            nodes.registeredVolume,
+            nodes.fusedVolume,
+            nodes.gridTransform,
+        )
+    except FusionError as error:  # a machine that cannot draw still gets everything else
+        print(error, file=sys.stderr)
+    return fixed_image, result
+
+
+def write_json(content: dict, path: Path) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def report_text(report: "Report") -> str:
+    """The report as a person reads it, a figure a line."""
+    lines = [
+        ("modality", report.modality),
+        ("start", report.prealignment),
+        (
+            "mutual information",
+            f"{report.mutual_information_before:.3f} as placed, {report.mutual_information_prealigned:.3f} at the "
+            f"start, {report.mutual_information_after:.3f} after all",
+        ),
+        *(
+            (name, f"mean {lengths.mean:.2f}, 95 % {lengths.percentile_95:.2f}, largest {lengths.maximum:.2f} mm")
+            for name, lengths in (
+                ("displacement", report.displacement),
+                ("  by the network", report.network_displacement),
+            )
+        ),
+        ("smallest Jacobian", f"{report.smallest_jacobian:.3f}, {report.percent_folded:.3f} % of voxels folded"),
+        ("slices", f"{report.slices} on {report.device}, weights {report.weights}"),
+        ("seconds", ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.seconds.items())),
+    ]
+    lines += [("warning", warning) for warning in report.warnings]
+    return "\n".join(f"{name:<19}{value}" for name, value in lines)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[str, float], None]]:
+    """A bar on stderr for the whole job; what it yields is told the stage and the fraction done."""
+    from tqdm import tqdm
+
+    with tqdm(total=1.0, bar_format="{desc:<16} {percentage:3.0f} %|{bar:30}| {elapsed}") as bar:
+
+        def progress(stage: str, fraction: float) -> None:
+            bar.set_description_str(stage, refresh=False)
+            bar.update(fraction - bar.n)
+
+        yield progress
+
+
+def _name(path: Path) -> str:
+    """A file's name without its extension, .nii.gz being one."""
+    return Path(path.name.removesuffix(".gz")).stem

@@ -1,0 +1,88 @@
+"""Volumes read from files and results written to them, whole or not at all."""
+
+import gzip
+import math
+import os
+import struct
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import FusionError
+
+
+def read_volume(path: Path | str) -> sitk.Image:
+    """A volume from a NIfTI, NRRD or MetaImage file, in its own pixel type; FusionError for any other file."""
+    path = Path(path)
+    if not path.is_file():
+        raise FusionError(f"There is no file {path}; give the path of a NIfTI, NRRD or MetaImage file.")
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's remarks on header fields that nothing here uses
+    try:
+        image = sitk.ReadImage(str(path))
+        whole = not path.name.endswith((".nii", ".nii.gz")) or _is_whole_nifti(path)
+    except (RuntimeError, OSError, EOFError, zlib.error, struct.error):
+        whole = False
+    if not whole:
+        raise FusionError(
+            f"The file {path} cannot be read: it is cut short, damaged or no NIfTI, NRRD or MetaImage volume; "
+            "give a whole one."
+        )
+    if image.GetDimension() != 3:
+        raise FusionError(
+            f"The file {path} has {image.GetDimension()} dimensions and not 3; save the one volume you mean by itself."
+        )
+    return image
+
+
+def write_volume(image: sitk.Image, path: Path | str) -> None:
+    """Write a volume, compressed; FusionError where that fails."""
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:
+        raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
+
+
+def write_transform(field: sitk.Image, path: Path | str) -> None:
+    """Write a displacement field (mm, LPS) as an ITK transform; as .h5, Slicer opens it as a grid transform."""
+    try:
+        sitk.WriteTransform(sitk.DisplacementFieldTransform(sitk.Image(field)), str(path))
+    except RuntimeError as error:
+        raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
+
+
+@contextmanager
+def written_whole(folder: Path | str) -> Iterator[Path]:
+    """A new folder to write results in; they move into `folder`, over what is there, once all of them are complete.
+
+    An error on the way leaves `folder` as it was. FusionError where it cannot be written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
+            yield Path(unfinished)
+            for path in sorted(Path(unfinished).iterdir()):
+                os.replace(path, folder / path.name)
+    except OSError as error:
+        raise FusionError(f"The results cannot be written to {folder} ({error.strerror}); choose another.") from error
+
+
+def _is_whole_nifti(path: Path) -> bool:
+    """Whether a NIfTI file holds all the voxels that its header promises; ITK fills up missing ones without a word."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        header = file.read(540)
+        length = len(header)
+        while block := file.read(1 << 20):
+            length += len(block)
+    # The fields dim, bitpix and vox_offset, as nifti1.h and nifti2.h place them.
+    order = "<" if struct.unpack_from("<i", header)[0] in (348, 540) else ">"
+    if struct.unpack_from(f"{order}i", header)[0] == 348:
+        layout = (("8h", 40), ("h", 72), ("f", 108))
+    else:
+        layout = (("8q", 16), ("h", 14), ("q", 168))
+    dimensions, (bits,), (start,) = (struct.unpack_from(order + kind, header, offset) for kind, offset in layout)
+    return length >= start + math.prod(dimensions[1 : dimensions[0] + 1]) * bits // 8

@@ -1,0 +1,78 @@
+"""Volumes are read whole or refused in a sentence, and results replace older ones only when they are complete."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files import read_volume, write_transform, written_whole
+
+kinds = ["nii.gz", "nii", "nrrd", "mha"]
+
+
+@pytest.fixture
+def volume() -> sitk.Image:
+    voxels = np.random.default_rng(0).integers(0, 1000, (5, 6, 7)).astype(np.int16)
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing((1, 2, 3))
+    return image
+
+
+@pytest.mark.parametrize("kind", kinds)
+def test_a_whole_volume_is_read_as_it_was_written(volume: sitk.Image, tmp_path: Path, kind: str) -> None:
+    sitk.WriteImage(volume, str(tmp_path / f"volume.{kind}"))
+    read = read_volume(tmp_path / f"volume.{kind}")
+    assert np.array_equal(sitk.GetArrayFromImage(read), sitk.GetArrayFromImage(volume))
+    assert read.GetSpacing() == volume.GetSpacing()
+
+
+@pytest.mark.parametrize("kind", kinds)
+def test_a_truncated_volume_is_refused(volume: sitk.Image, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"volume.{kind}"
+    sitk.WriteImage(volume, str(path))
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(FusionError, match="cut short"):
+        read_volume(path)
+
+
+def test_a_file_that_is_no_volume_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.nii.gz").write_text("no volume")
+    with pytest.raises(FusionError, match="cannot be read"):
+        read_volume(tmp_path / "text.nii.gz")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FusionError, match="There is no file"):
+        read_volume(tmp_path / "missing.nrrd")
+
+
+def test_a_file_of_four_dimensions_is_refused(volume: sitk.Image, tmp_path: Path) -> None:
+    sitk.WriteImage(sitk.JoinSeries([volume, volume]), str(tmp_path / "series.nii.gz"))
+    with pytest.raises(FusionError, match="4 dimensions"):
+        read_volume(tmp_path / "series.nii.gz")
+
+
+def test_a_written_field_carries_points_as_the_field_does(tmp_path: Path) -> None:
+    field = sitk.GetImageFromArray(np.full((4, 4, 4, 3), (1.0, -2.0, 3.0)), isVector=True)
+    write_transform(field, tmp_path / "field.h5")
+    assert sitk.ReadTransform(str(tmp_path / "field.h5")).TransformPoint((1, 1, 1)) == pytest.approx((2, -1, 4))
+
+
+def test_results_appear_only_when_all_are_complete(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(RuntimeError), written_whole(tmp_path) as unfinished:
+        (unfinished / "a.txt").write_text("new")
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+    with written_whole(tmp_path) as unfinished:
+        (unfinished / "a.txt").write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FusionError, match="choose another"), written_whole(tmp_path / "file" / "folder"):
+        pass
