@@ -1,7 +1,8 @@
 """Makes the sample data: an MRI, a simulated FDG-PET of the same head that has moved, and the motion it made.
 
-Run it from the repository after `pip install -r requirements-development.txt` in .venv:
+It needs one package more than the program:
 
+    .venv/bin/python -m pip install --constraint constraints.txt nilearn
     .venv/bin/python Resources/SampleData/make_sample_data.py
 """
 
