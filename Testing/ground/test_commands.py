@@ -1,0 +1,107 @@
+"""The commands, as a user starts them: what they write, what they say, and what a mistake leaves behind."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import slicer
+import torch
+
+from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+from BSAFusionLib.network.checkpoints import save_network
+
+repository = Path(__file__).resolve().parents[2]
+
+
+def start(*arguments: str | Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "BSAFusionLib", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=repository)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two ellipsoids, the second moved by 4 mm, as files; and weights that nobody trained."""
+    folder = tmp_path_factory.mktemp("inputs")
+    z, y, x = np.mgrid[:10, :48, :40]
+    noise = np.random.default_rng(0).normal(0, 0.02, z.shape)
+
+    def head(shift: float) -> np.ndarray:
+        inside = ((z - 5) / 5) ** 2 + ((y - 24) / 18) ** 2 + ((x - 20 - shift) / 14) ** 2
+        return np.clip(1 - inside, 0, 1) + (inside < 1) * (0.5 + noise)
+
+    for name, shift in (("mri.nii.gz", 0.0), ("ct.nrrd", 1.0)):
+        image = sitk.GetImageFromArray((head(shift) * 1000).astype(np.int16))
+        image.SetSpacing((4.0, 4.0, 8.0))
+        sitk.WriteImage(image, str(folder / name))
+    torch.manual_seed(0)
+    save_network(folder / "weights.safetensors", BSAFusion(Metadata(modality="ct")))
+    return {path.name.split(".")[0]: path for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def fused(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `fuse` wrote."""
+    folder = tmp_path_factory.mktemp("results")
+    options = ["--modality", "ct", "--out", folder, "--weights", inputs["weights"], "--json", folder / "also.json"]
+    finished = start("fuse", inputs["mri"], inputs["ct"], *options)
+    assert finished.returncode == 0, finished.stderr
+    assert "mutual information" in finished.stdout
+    return folder
+
+
+def test_fuse_writes_every_result(fused: Path) -> None:
+    names = {"fused.nrrd", "registered.nrrd", "deformation.h5", "report.json", "preview.png", "also.json"}
+    assert {path.name for path in fused.iterdir()} == names
+    assert json.loads((fused / "report.json").read_text())["modality"] == "ct"
+
+
+def test_fused_and_registered_lie_on_the_fixed_grid(fused: Path, inputs: dict[str, Path]) -> None:
+    fixed = sitk.ReadImage(str(inputs["mri"]))
+    for name, kind in (("fused.nrrd", sitk.sitkFloat32), ("registered.nrrd", sitk.sitkInt16)):
+        image = sitk.ReadImage(str(fused / name))
+        assert image.GetPixelID() == kind
+        assert image.GetSize() == fixed.GetSize()
+        assert image.GetOrigin() == pytest.approx(fixed.GetOrigin())
+
+
+def test_the_moving_file_through_the_deformation_is_the_registered_file(fused: Path, inputs: dict[str, Path]) -> None:
+    registered = sitk.ReadImage(str(fused / "registered.nrrd"))
+    transform = sitk.ReadTransform(str(fused / "deformation.h5"))
+    moving = sitk.ReadImage(str(inputs["ct"]))
+    again = sitk.GetArrayFromImage(sitk.Resample(moving, registered, transform, sitk.sitkLinear, 0.0))
+    # Inside the head: at its border the value outside of the moving volume's grid is the program's choice.
+    inside = sitk.GetArrayFromImage(registered)[2:-2, 10:-10, 8:-8]
+    assert np.abs(again[2:-2, 10:-10, 8:-8].astype(float) - inside).max() <= 10  # 1 % of the range
+
+
+def test_slicer_opens_the_deformation_as_a_grid_transform(fused: Path) -> None:
+    scene = slicer.vtkMRMLScene()
+    node = scene.AddNewNodeByClass("vtkMRMLGridTransformNode")
+    storage = scene.AddNewNodeByClass("vtkMRMLTransformStorageNode")
+    storage.SetFileName(str(fused / "deformation.h5"))
+    assert storage.ReadData(node)
+    assert node.GetTransformFromParentAs("vtkOrientedGridTransform") is not None
+    transform = sitk.ReadTransform(str(fused / "deformation.h5"))
+    x, y, z = transform.TransformPoint((80.0, 90.0, 40.0))
+    assert node.GetTransformFromParent().TransformPoint(-80.0, -90.0, 40.0) == pytest.approx((-x, -y, z), abs=0.1)
+
+
+def test_a_mistake_is_said_in_one_sentence_and_leaves_older_results(fused: Path, inputs: dict[str, Path]) -> None:
+    before = {path: path.read_bytes() for path in fused.iterdir()}
+    for wrong in (["--weights", "missing.safetensors"], ["--device", "cuda:99"], ["--ct-window", "40", "-1"]):
+        options = ["--modality", "ct", "--out", fused, "--weights", inputs["weights"], *wrong]
+        finished = start("fuse", inputs["mri"], inputs["ct"], *options)
+        assert finished.returncode == 2
+        assert "Traceback" not in finished.stderr
+    assert {path: path.read_bytes() for path in fused.iterdir()} == before
+
+
+@pytest.mark.parametrize("command", ["demo", "fuse"])
+def test_every_command_explains_itself(command: str) -> None:
+    finished = start(command, "--help")
+    assert finished.returncode == 0
+    assert f"usage: run.py {command}" in finished.stdout
