@@ -169,8 +169,8 @@ def why_pip_failed(log):
     """One sentence out of pip's own many."""
     if "No space left on device" in log:
         return (
-            "The disk filled up while the packages were unpacked; free some space (about {} GB, or about 10 GB where "
-            "torch brings the CUDA libraries) and run the same command again.".format(DISK_GB)
+            "The disk filled up while the packages were unpacked; free some space (they need about {} GB, and more "
+            "where torch brings the CUDA libraries) and run the same command again.".format(DISK_GB)
         )
     if "connection broken" in log or "Connection" in log or "Temporary failure in name resolution" in log:
         return (
