@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise FusionError("Steps and batch must be at least 1.")
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_flush_denormal(True)
-    fabric = Fabric(accelerator=arguments.device, devices=1, precision=arguments.precision)
+    fabric = Fabric(accelerator=arguments.device, devices=1)
     fabric.launch()
     training, validation = load_pairs(arguments.data, arguments.modality)
     fabric.seed_everything(arguments.seed, verbose=False)
@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         learning_rate=arguments.learning_rate,
         registration_steps=arguments.registration_steps,
         seed=arguments.seed,
+        mixed_precision=not arguments.full_precision,
     )
     trainer = Trainer(network, settings, fabric)
     if arguments.resume is not None:
@@ -76,7 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
             "patients": sorted({int(patient) for patient in training.patient}),
             "started_from": None if arguments.start is None else arguments.start.name,
             "settings": asdict(settings),
-            "precision": arguments.precision,
             "hardware": hardware(fabric.device),
         },
         "validation": {

@@ -1,6 +1,7 @@
 """The whole network: two slices in, the fused slice, every field and the modality logits out."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -29,8 +30,7 @@ class Metadata:
             raise ValueError(f"convention must be one of {', '.join(CONVENTIONS)}, not {self.convention!r}")
 
 
-@dataclass(frozen=True)
-class BSAFusionOutput:
+class BSAFusionOutput(NamedTuple):
     """One pass over N slice pairs of H x W pixels."""
 
     fused: torch.Tensor | None  # (N, 1, H, W) in [0, 1]; None where only the registration was asked for

@@ -134,7 +134,8 @@ class CorrelationStep(nn.Module):
         x = self.joining(torch.cat(inputs, dim=1))
         x = x + self.features(x)
         stream = F.leaky_relu(self.next(double(x, align_corners=False))) if self.next else None
-        return torch.tanh(self.field(x)), stream
+        # Fields are summed over five levels: in float32 even where the layers run in half precision.
+        return torch.tanh(self.field(x).float()), stream
 
 
 class CorrelationBSFA(nn.Module):

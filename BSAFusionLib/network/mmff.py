@@ -91,4 +91,4 @@ class PyramidMMFF(nn.Module):
                 previous = [double(fused, align_corners=False)]
         fixed_slices, moving_slices = slices
         larger = torch.maximum(fixed_slices, warp(moving_slices, field))
-        return torch.sigmoid(fused + torch.logit(larger, eps=1e-3))
+        return torch.sigmoid(fused + larger.clamp(1e-3, 1 - 1e-3).logit())

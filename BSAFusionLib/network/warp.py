@@ -16,14 +16,16 @@ def warp(image: torch.Tensor, field: torch.Tensor, convention: str = EXACT) -> t
     were not, zeros outside, so that a zero field zooms slightly about the centre (method, section 3).
     """
     height, width = image.shape[-2:]
-    columns = torch.arange(width, device=image.device, dtype=field.dtype)
-    rows = torch.arange(height, device=image.device, dtype=field.dtype)
+    # Half precision cannot tell the pixels of a row apart, so positions are float32 at the least.
+    exact = torch.promote_types(field.dtype, torch.float32)
+    columns = torch.arange(width, device=image.device, dtype=exact)
+    rows = torch.arange(height, device=image.device, dtype=exact)
     x = (columns + field[:, 0]) * (2 / max(width - 1, 1)) - 1
     y = (rows[:, None] + field[:, 1]) * (2 / max(height - 1, 1)) - 1
-    grid = torch.stack([x, y], dim=-1).to(image.dtype)
-    if convention == PUBLISHED:
-        return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    grid = torch.stack([x, y], dim=-1)
+    aligned, outside = (False, "zeros") if convention == PUBLISHED else (True, "border")
+    sampled = F.grid_sample(image.to(exact), grid, mode="bilinear", padding_mode=outside, align_corners=aligned)
+    return sampled.to(image.dtype)
 
 
 def resize(image: torch.Tensor, size: tuple[int, int], align_corners: bool = False) -> torch.Tensor:
