@@ -31,13 +31,13 @@ rooms = {
     "scene": Room({"errors", "pipeline"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}),
     "commands": Room(
         {"errors", "network", "training", "pipeline", "evaluation", "scene"},
-        {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "torch", "tqdm"},
+        {"numpy", "SimpleITK", "trame_slicer", "torch", "lightning_fabric", "tqdm"},
     ),
     "panel": Room({"errors", "scene"}, {"slicer", "vtk", "qt", "ctk"}),
 }
 room_of_module = {
     **dict.fromkeys(["settings", "pipeline", "prealignment", "intensities", "slices"], "pipeline"),
-    **dict.fromkeys(["deformation", "report", "result"], "pipeline"),
+    **dict.fromkeys(["deformation", "report", "result", "files"], "pipeline"),
     **dict.fromkeys(["scene", "logic", "rendering"], "scene"),
     "__main__": "commands",
 }
