@@ -15,7 +15,6 @@ from BSAFusionLib.report import Report
 from BSAFusionLib.result import Result
 from BSAFusionLib.scene import (
     all_or_nothing,
-    grid_transform_from_field,
     image_from_volume,
     modality_from_dicom,
     parent_to_world,
@@ -24,6 +23,7 @@ from BSAFusionLib.scene import (
     show_fused,
     show_grid,
     show_like,
+    transform_from_field,
     transform_from_node,
     volume_from_image,
 )
@@ -104,12 +104,12 @@ class BSAFusionLogic:
             registeredVolume,
             modality,
             prealignment,
-            slice_axis=sliceAxis,
-            ct_window=ctWindow,
-            device=device,
-            batch_size=batchSize,
-            through_plane_smoothing=throughPlaneSmoothing,
-            weights=weights,
+            sliceAxis,
+            ctWindow,
+            device,
+            batchSize,
+            throughPlaneSmoothing,
+            weights,
         )
         result = self.compute(job, progress, cancelled)
         if cancelled is not None and cancelled():
@@ -120,17 +120,19 @@ class BSAFusionLogic:
         self,
         fixedVolume: slicer.vtkMRMLScalarVolumeNode,
         movingVolume: slicer.vtkMRMLScalarVolumeNode,
-        fusedVolume: slicer.vtkMRMLScalarVolumeNode | None,
-        gridTransform: slicer.vtkMRMLGridTransformNode | None,
-        registeredVolume: slicer.vtkMRMLScalarVolumeNode | None,
-        modality: str,
-        prealignment: str | slicer.vtkMRMLTransformNode,
-        **others: object,
+        fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
+        gridTransform: slicer.vtkMRMLGridTransformNode | None = None,
+        registeredVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
+        modality: str = "auto",
+        prealignment: str | slicer.vtkMRMLTransformNode = Settings.prealignment,
+        sliceAxis: str = Settings.slice_axis,
+        ctWindow: tuple[float, float] | None = Settings.ct_window,
+        device: str = Settings.device,
+        batchSize: int | None = Settings.batch_size,
+        throughPlaneSmoothing: float = Settings.through_plane_smoothing,
+        weights: Path | str | None = Settings.weights,
     ) -> Job:
-        """Checks the nodes and the choices, and takes copies of the voxels; the scene is only read.
-
-        As for `process`, which says what each is; `others` are the fields of Settings by their own names.
-        """
+        """Checks nodes and choices, as `process` explains them, and copies the voxels; the scene is only read."""
         _checkInput(fixedVolume, "fixed")
         _checkInput(movingVolume, "moving")
         if fixedVolume is movingVolume:
@@ -142,7 +144,16 @@ class BSAFusionLogic:
             if prealignment is movingVolume.GetParentTransformNode():
                 raise FusionError(f"The moving volume lies under '{prealignment.GetName()}' already: start with none.")
             prealignment = transform_from_node(prealignment)
-        settings = Settings(modality, prealignment, **others)
+        settings = Settings(
+            modality=modality,
+            prealignment=prealignment,
+            slice_axis=sliceAxis,
+            ct_window=ctWindow,
+            device=device,
+            batch_size=batchSize,
+            through_plane_smoothing=throughPlaneSmoothing,
+            weights=weights,
+        )
         _checkScalar(fixedVolume, "a fixed volume (MRI)")
         if modality == "ct":
             _checkScalar(movingVolume, "a CT")
@@ -179,7 +190,7 @@ class BSAFusionLogic:
         """Puts a result into the scene: everything is made outside of it first, then put in at once."""
         fused = volume_from_image(result.fused)
         registered = volume_from_image(result.registered)
-        transform = grid_transform_from_field(result.field, job.movingToWorld)
+        transform = transform_from_field(result.field, job.movingToWorld)
 
         scene = job.fixedVolume.GetScene()
         fixedName, movingName = job.fixedVolume.GetName(), job.movingVolume.GetName()
@@ -188,7 +199,7 @@ class BSAFusionLogic:
             registeredVolume = put_volume(scene, registered, f"{movingName} registered", job.registeredVolume)
             gridTransform = put_grid_transform(scene, transform, f"{movingName} to {fixedName}", job.gridTransform)
             show_like(registeredVolume, job.movingVolume)
-            show_grid(gridTransform)
+            show_grid(gridTransform, result.field)
             show_fused(fusedVolume)
         return ProcessResult(fusedVolume, gridTransform, registeredVolume, result.report)
 

@@ -45,8 +45,9 @@ class OffscreenSliceView:
         style = self._label.GetTextProperty()
         style.SetFontSize(max(12, size[1] // 20))
         style.SetColor(1, 1, 1)
-        style.ShadowOn()
-        self._view.first_renderer().AddViewProp(self._label)
+        style.SetBackgroundColor(0, 0, 0)
+        style.SetBackgroundOpacity(0.6)
+        self._view.renderers()[-1].AddViewProp(self._label)  # the layer above what the nodes show
 
     def look_at(self, volume: slicer.vtkMRMLVolumeNode) -> None:
         """Shows the whole of a volume's own slice, the one closest to axial, through the centre of the head in it."""
@@ -94,7 +95,7 @@ def write_preview(
 ) -> None:
     """Writes one slice through the head as a PNG of five tiles, each `tile` pixels square.
 
-    Fixed, moving where it lay before, registered, fused, and fused with the deformation grid over it. The nodes are
+    Fixed, moving where it lay before, registered, fused, and fixed with the deformation grid over it. The nodes are
     those of a finished `BSAFusionLogic.process` in the application's scene. Raises FusionError on a machine that has no
     OpenGL.
     """
@@ -108,7 +109,7 @@ def write_preview(
         for volume, label in ((fixed, "Fixed"), (moving, "Moving"), (registered, "Registered"), (fused, "Fused"))
     ]
     grid.SetVisibility(True)
-    tiles.append(view.draw(fused, label="Deformation"))
+    tiles.append(view.draw(fixed, label="Deformation"))
     grid.SetVisibility(shown)
     gap = np.full((tile, gap_between_tiles, 3), 255, np.uint8)
     strip = np.concatenate([part for picture in tiles for part in (picture, gap)][:-1], axis=1)

@@ -17,6 +17,7 @@ from slicer.util import (
 from vtkmodules.util.numpy_support import numpy_to_vtk
 from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
+from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTransform, vtkTransform
 from vtkmodules.vtkRenderingCore import vtkColorTransferFunction
 
 from BSAFusionLib.errors import FusionError
@@ -101,19 +102,37 @@ def volume_from_image(image: sitk.Image) -> slicer.vtkMRMLScalarVolumeNode:
     return volume
 
 
-def grid_transform_from_field(field: sitk.Image, moving_to_world: np.ndarray) -> slicer.vtkOrientedGridTransform:
-    """A field (mm, LPS, fixed point -> moving point, both in the world) as a grid transform from parent, mm, RAS.
+def transform_from_field(field: sitk.Image, moving_to_world: np.ndarray) -> vtkAbstractTransform:
+    """A field (mm, LPS, fixed point -> moving point, both in the world) as a node's transform from parent, mm, RAS.
 
-    It takes the place of what the moving volume's parent transforms amount to, `moving_to_world` (4 x 4, RAS): the
-    volume's own points are then asked for, so a fixed point x goes to inverse(moving_to_world)(x + field(x)).
-    Interpolated by cubics, as Slicer does with grids that it reads from files.
+    That node takes the place of what the moving volume's parent transforms amount to, `moving_to_world` (4 x 4, RAS):
+    the volume's own points are then asked for, so a fixed point x goes to inverse(moving_to_world)(x + field(x)). It is
+    a vtkOrientedGridTransform, interpolated by cubics, as Slicer does with grids that it reads from files; where the
+    parents turn by 60 degrees or more, one followed by a linear transform.
     """
+    world_to_moving = np.linalg.inv(moving_to_world)
+    # To harden, Slicer inverts a grid transform step by step. The steps lead there as long as displacements change by
+    # less than the points do, which a turn of 60 degrees ends: from there on, the parents' part stands by itself.
+    invertible_in_one = np.linalg.norm(world_to_moving[:3, :3] - np.eye(3), 2) < 1
+    grid = _grid_transform(field, world_to_moving if invertible_in_one else np.eye(4))
+    if invertible_in_one:
+        return grid
+    back_from_parents = vtkTransform()
+    back_from_parents.SetMatrix(vtkMatrixFromArray(world_to_moving))
+    both = vtkGeneralTransform()
+    both.PostMultiply()
+    both.Concatenate(grid)
+    both.Concatenate(back_from_parents)
+    return both
+
+
+def _grid_transform(field: sitk.Image, then: np.ndarray) -> slicer.vtkOrientedGridTransform:
+    """The transform, RAS, that carries a point x of the field's grid to then(x + field(x)), `then` being 4 x 4, RAS."""
     ijk_to_world = ras_lps @ _ijk_to_world(field)
     displacement = sitk.GetArrayViewFromImage(field) * np.diag(ras_lps)[:3]
     indices = np.moveaxis(np.indices(displacement.shape[:3])[::-1], 0, -1)
     points = indices @ ijk_to_world[:3, :3].T + ijk_to_world[:3, 3]
-    world_to_moving = np.linalg.inv(moving_to_world)
-    displacement = (points + displacement) @ world_to_moving[:3, :3].T + world_to_moving[:3, 3] - points
+    displacement = (points + displacement) @ then[:3, :3].T + then[:3, 3] - points
 
     grid = vtkImageData()
     grid.SetDimensions(field.GetSize())
@@ -161,7 +180,7 @@ def put_volume(
 
 def put_grid_transform(
     scene: slicer.vtkMRMLScene,
-    content: slicer.vtkOrientedGridTransform,
+    content: vtkAbstractTransform,
     name: str,
     node: slicer.vtkMRMLGridTransformNode | None,
 ) -> slicer.vtkMRMLGridTransformNode:
@@ -193,23 +212,24 @@ def show_like(volume: slicer.vtkMRMLVolumeNode, other: slicer.vtkMRMLVolumeNode)
         volume.GetDisplayNode().CopyContent(other.GetDisplayNode())
 
 
-def show_grid(node: slicer.vtkMRMLGridTransformNode) -> None:
-    """Draws a grid transform over slice views as a deformed grid, its lines coloured by displacement.
+def show_grid(node: slicer.vtkMRMLGridTransformNode, field: sitk.Image) -> None:
+    """Draws a grid transform, made from this field, over slice views as a deformed grid coloured by displacement.
 
-    The lines' distance suits the size of the volume; green is no displacement, red the largest one.
+    The lines' distance suits the size of the volume; green is the smallest displacement in it, red the largest.
     """
-    grid = node.GetTransformFromParent().GetDisplacementGrid()
-    extent = max(length * spacing for length, spacing in zip(grid.GetDimensions(), grid.GetSpacing(), strict=True))
+    extent = max(np.multiply(field.GetSize(), field.GetSpacing()))
+    lengths = np.linalg.norm(sitk.GetArrayViewFromImage(field), axis=-1)
+    smallest, largest = lengths.min(), lengths.max()
     display = node.GetDisplayNode()
     display.SetVisualizationMode(display.VIS_MODE_GRID)
     display.SetGridSpacingMm(extent / grid_lines_across_volume)
     display.SetGridResolutionMm(extent / grid_lines_across_volume / 5)
-    largest = grid.GetPointData().GetScalars().GetMaxNorm()
     colours = vtkColorTransferFunction()
-    colours.AddRGBPoint(0, 0, 1, 0)
-    colours.AddRGBPoint(largest / 2, 1, 1, 0)
+    colours.AddRGBPoint(smallest, 0, 1, 0)
+    colours.AddRGBPoint((smallest + largest) / 2, 1, 1, 0)
     colours.AddRGBPoint(largest, 1, 0, 0)
     display.SetColorMap(colours)
+    display.SetSliceIntersectionThickness(2)  # pixels
     display.SetVisibility(True)
     display.SetVisibility2D(True)
     display.SetVisibility3D(False)
