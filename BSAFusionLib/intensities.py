@@ -1,13 +1,142 @@
 """Intensities as in training: CT in a brain window, MRI by percentiles, PET and SPECT in colour."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import SimpleITK as sitk
+
+from BSAFusionLib.errors import FusionError
+
+brain_window = (40.0, 80.0)  # centre and width in HU: as in the training slices, brain is grey and bone white
+luminance_weights = np.array([0.299, 0.587, 0.114], np.float32)  # Y of RGB, ITU-R BT.601, full range
+
+# Colour maps like the training slices' own: level, red, green, blue. Their luminance never falls, so that the network,
+# which sees only that, can tell every level from the next.
+colour_maps = {
+    "pet": np.array(
+        [
+            (0.00, 0, 0, 0),
+            (0.06, 0, 15, 148),
+            (0.29, 0, 74, 240),
+            (0.50, 79, 127, 175),
+            (0.70, 167, 180, 87),
+            (0.75, 255, 191, 0),
+            (1.00, 255, 255, 0),
+        ]
+    ),
+    "spect": np.array(
+        [
+            (0.00, 0, 0, 0),
+            (0.12, 25, 38, 45),
+            (0.25, 60, 30, 120),
+            (0.40, 125, 36, 134),
+            (0.60, 193, 91, 113),
+            (0.75, 224, 102, 56),
+            (0.85, 255, 122, 19),
+            (0.95, 255, 178, 152),
+            (1.00, 255, 222, 255),
+        ]
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """How the values of one volume become what the network sees: `low` is 0 and `high` is 1.
+
+    modality: "mri", "ct", "pet" or "spect"; the last two go through their colour map, unless they are RGB already.
+    """
+
+    modality: str
+    low: float
+    high: float
+
+    def colour(self, values: np.ndarray) -> np.ndarray:
+        """RGB (..., 3) in [0, 1], float32, of scalar values (...) or of RGB values (..., 3) in 0..255."""
+        if values.ndim == 4:
+            return values.astype(np.float32) / 255
+        points = colour_maps[self.modality]
+        level = self._level(values)
+        channels = [np.interp(level, points[:, 0], points[:, channel] / 255) for channel in (1, 2, 3)]
+        return np.stack(channels, axis=-1).astype(np.float32)
+
+    def luminance(self, image: sitk.Image) -> sitk.Image:
+        """What the network sees of a volume: float32 in [0, 1], on its grid."""
+        values = sitk.GetArrayViewFromImage(image)
+        seen = np.empty(values.shape[:3], np.float32)
+        for plane, out in zip(values, seen):  # by planes, so that a large volume's colours are never all in memory
+            if self.modality in colour_maps:
+                out[:] = self.colour(plane[None])[0] @ luminance_weights
+            else:
+                out[:] = self._level(plane)
+        result = sitk.GetImageFromArray(seen)
+        result.CopyInformation(image)
+        return result
+
+    def _level(self, values: np.ndarray) -> np.ndarray:
+        return np.clip((values.astype(np.float32) - self.low) / (self.high - self.low), 0, 1)
+
+
+def measure_intensities(
+    image: sitk.Image, modality: str, ct_window: tuple[float, float] | None = None
+) -> tuple[Intensities, str | None]:
+    """The range of a volume with finite values that the network is to see, and what the user should know of it, if
+    anything.
+
+    CT: `ct_window` (centre, width); without it the brain window where the values are in Hounsfield units, else a
+    window in which brain and bone come out as they do there. Others: from the background to nearly the brightest of
+    the head. FusionError for a volume whose voxels are all the same.
+    """
+    if image.GetNumberOfComponentsPerPixel() == 3:
+        return Intensities(modality, 0.0, 255.0), None
+    values = _sample(image)
+    background, bright = np.percentile(values, (2, 98))
+    foreground = values[values > background + 0.2 * (bright - background)]
+    if len(foreground) == 0:
+        background, foreground = values.min(), values  # next to nothing is bright: take it all
+    warning = None
+    if modality != "ct":
+        low, high = background, np.percentile(foreground, 99.5)
+    elif ct_window is not None or is_hounsfield(image):
+        centre, width = ct_window or brain_window
+        low, high = centre - width / 2, centre + width / 2
+    else:
+        high = np.percentile(foreground, 85)  # bone is about the brightest sixth of a head
+        counts, edges = np.histogram(foreground[foreground < high], bins=100)
+        brain = edges[counts.argmax()]
+        low = (brain - 0.4 * high) / 0.6  # brain lies at 0.4 of the brain window
+        warning = (
+            "The CT is not in Hounsfield units, so its window was taken from its own intensities, "
+            f"{low:.0f} to {high:.0f}; set the CT window if brain and bone are not told apart."
+        )
+    if not high > low:
+        low, high = values.min(), values.max()
+    if not high > low:
+        raise FusionError("All voxels of the volume have the same value, so there is nothing to align; choose another.")
+    return Intensities(modality, float(low), float(high)), warning
+
+
+def is_hounsfield(image: sitk.Image) -> bool:
+    """Whether a scalar volume is in Hounsfield units: air, which every CT shows, is far below zero only there."""
+    return bool(_sample(image).min() < -200)
+
+
+def guess_modality(image: sitk.Image) -> str:
+    """ "ct" for a scalar volume in Hounsfield units, else "pet"."""
+    return "ct" if image.GetNumberOfComponentsPerPixel() == 1 and is_hounsfield(image) else "pet"
 
 
 def head_mask(image: sitk.Image) -> sitk.Image:
     """Where the head is: the largest bright region of a scalar volume, its holes filled (uint8, 0 or 1, same grid)."""
-    values = sitk.GetArrayViewFromImage(image)
-    low, high = np.nanpercentile(values[np.isfinite(values)], (2, 98))
-    bright = image > float(low + 0.1 * (high - low))
+    low, high = np.percentile(_sample(image), (2, 98))
+    bright = image > float(low + 0.2 * (high - low))
     regions = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.BinaryMorphologicalOpening(bright, (1, 1, 1))))
     return sitk.BinaryFillhole(sitk.BinaryMorphologicalClosing(regions == 1, (2, 2, 2)))
+
+
+def _sample(image: sitk.Image) -> np.ndarray:
+    """Finite values of a scalar volume, about a million evenly spread ones where it has more."""
+    values = sitk.GetArrayViewFromImage(image)
+    step = max(1, round((values.size / 1e6) ** (1 / 3)))
+    values = values[::step, ::step, ::step].ravel()
+    return values[np.isfinite(values)]

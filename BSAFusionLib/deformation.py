@@ -1,0 +1,54 @@
+"""The displacement field in space: smoothed, joined to the pre-alignment, measured and applied."""
+
+import numpy as np
+import SimpleITK as sitk
+
+
+def smooth_through_slices(field: np.ndarray, slice_distance: float, sigma: float) -> np.ndarray:
+    """Fields of slices (slice, 2, row, column), smoothed through the slices by a Gaussian of `sigma` mm."""
+    if sigma == 0:
+        return field
+    smoothed = np.empty_like(field)
+    # DiscreteGaussian keeps what lies beyond the first and last slice as they are.
+    for n in (0, 1):
+        image = sitk.GetImageFromArray(field[:, n])
+        variance = (0.0, 0.0, (sigma / slice_distance) ** 2)
+        image = sitk.DiscreteGaussian(image, variance, 1000, [0.001] * 3, useImageSpacing=False)
+        smoothed[:, n] = sitk.GetArrayViewFromImage(image)
+    return smoothed
+
+
+def compose(field: sitk.Image, prealignment: sitk.Transform) -> sitk.Image:
+    """The one field d(x) = T(x + u(x)) - x of a field u and the transform T that follows it (mm, LPS, on u's grid)."""
+    both = sitk.CompositeTransform([prealignment, displacement_transform(field)])  # the last one acts first
+    return sitk.TransformToDisplacementField(
+        both, sitk.sitkVectorFloat64, field.GetSize(), field.GetOrigin(), field.GetSpacing(), field.GetDirection()
+    )
+
+
+def displacement_transform(field: sitk.Image) -> sitk.DisplacementFieldTransform:
+    """A field as a transform; the field itself stays usable (SimpleITK's transform takes over what it is given)."""
+    return sitk.DisplacementFieldTransform(sitk.Image(field))
+
+
+def resample_through(moving: sitk.Image, field: sitk.Image, outside: float) -> sitk.Image:
+    """The moving volume on the field's grid, carried by the field (fixed point -> moving point), in its pixel type.
+
+    outside: the value where the moving volume has none.
+    """
+    return sitk.Resample(moving, field, displacement_transform(field), sitk.sitkLinear, outside, moving.GetPixelID())
+
+
+def jacobian_determinant(field: sitk.Image) -> sitk.Image:
+    """Determinant of the derivative of x + d(x) at every voxel (float32).
+
+    ITK's filter differentiates along the index axes as if they were x, y and z, so it is given the vectors in that
+    frame; the determinant is the same in every frame.
+    """
+    turned = np.linalg.inv(np.array(field.GetDirection()).reshape(3, 3))
+    parts = [sitk.Cast(sitk.VectorIndexSelectionCast(field, n), sitk.sitkFloat32) for n in range(3)]
+    upright = sitk.Compose([sum(float(row[n]) * parts[n] for n in range(3)) for row in turned])
+    upright.SetDirection(np.eye(3).ravel().tolist())
+    determinant = sitk.DisplacementFieldJacobianDeterminant(upright)
+    determinant.SetDirection(field.GetDirection())
+    return determinant

@@ -1,0 +1,107 @@
+"""A rigid start: the moving volume turned and shifted onto the fixed one by mutual information."""
+
+from collections.abc import Callable
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import Cancelled, FusionError
+from BSAFusionLib.intensities import head_mask
+from BSAFusionLib.slices import smooth_for
+
+start_turn = 12.0  # degrees: starts this far to either side about each axis leave every larger turn within reach
+levels = (8.0, 4.0, 3.0)  # mm
+kept = 2  # of the starts, after the first level
+
+
+def prealign_rigidly(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    progress: Callable[[float], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> sitk.Euler3DTransform:
+    """The rigid transform, fixed point -> moving point, of most mutual information inside the fixed head.
+
+    fixed, moving: float32 in [0, 1], what the network sees of them. Starts from their centres of mass and from their
+    middles, upright and turned; the best ones go on to finer levels. progress(fraction) of this step. The same volumes
+    give the same transform.
+    Raises Cancelled; FusionError where the volumes cannot be brought over each other.
+    """
+    initial = [
+        sitk.CenteredTransformInitializer(fixed, moving, sitk.Euler3DTransform(), how)
+        for how in (
+            sitk.CenteredTransformInitializerFilter.MOMENTS,
+            sitk.CenteredTransformInitializerFilter.GEOMETRY,
+        )
+    ]
+    turns = np.radians(start_turn) * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
+    candidates = []
+    for transform in initial:
+        for turn in turns:
+            candidate = sitk.Euler3DTransform(transform)
+            candidate.SetRotation(*turn.tolist())
+            candidates.append(candidate)
+
+    done, steps = 0, len(candidates) + kept + 1
+    for spacing, step, iterations, keep in zip(levels, (4.0, 2.0, 0.5), (15, 60, 60), (kept, 1, 1)):
+        coarse_fixed, coarse_moving = _coarse(fixed, spacing), _coarse(moving, spacing)
+        mask = _around_head(coarse_fixed)
+        found = []
+        for candidate in candidates:
+            found.append(_refine(coarse_fixed, coarse_moving, mask, candidate, step, iterations, cancelled))
+            done += 1
+            if progress is not None:
+                progress(done / steps)
+        candidates = [transform for _, transform in sorted(found, key=lambda pair: pair[0])[:keep]]
+    if not np.isfinite(min(value for value, _ in found)):
+        raise FusionError(
+            "The pre-alignment could not bring the volumes over each other; see that both show the same head."
+        )
+    return candidates[0]
+
+
+def _refine(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    mask: sitk.Image,
+    start: sitk.Euler3DTransform,
+    step: float,
+    iterations: int,
+    cancelled: Callable[[], bool] | None,
+) -> tuple[float, sitk.Euler3DTransform]:
+    """The best transform near `start` and its negative mutual information, infinite where the volumes do not meet."""
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(32)
+    method.SetMetricFixedMask(mask)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(step, 0.01, iterations, 0.6, 1e-6)
+    method.SetOptimizerScalesFromPhysicalShift()
+    transform = sitk.Euler3DTransform(start)
+    method.SetInitialTransform(transform, inPlace=True)
+    if cancelled is not None:
+        method.AddCommand(sitk.sitkIterationEvent, lambda: method.StopRegistration() if cancelled() else None)
+    try:
+        method.Execute(fixed, moving)
+        value = method.GetMetricValue()
+    except RuntimeError:  # ITK: too few points of the fixed volume come to lie in the moving one
+        value = float("inf")
+    if cancelled is not None and cancelled():
+        raise Cancelled
+    return value, transform
+
+
+def _coarse(image: sitk.Image, spacing: float) -> sitk.Image:
+    """The volume on a grid of cubes of about that spacing in mm over the same space."""
+    extent = np.array(image.GetSize()) * image.GetSpacing()
+    count = np.maximum(4, np.round(extent / spacing)).astype(int)
+    grid = sitk.Image(count.tolist(), sitk.sitkUInt8)
+    grid.SetSpacing((extent / count).tolist())
+    grid.SetDirection(image.GetDirection())
+    first = (np.array(image.GetSize()) / count - 1) / 2  # where its first voxel lies in the image's index
+    grid.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(first.tolist()))
+    return sitk.Resample(smooth_for(image, spacing), grid, sitk.Transform(), sitk.sitkLinear, 0.0)
+
+
+def _around_head(image: sitk.Image) -> sitk.Image:
+    """The head and a voxel around it."""
+    return sitk.BinaryDilate(head_mask(image), (1, 1, 1))

@@ -1,0 +1,87 @@
+"""The fixed volume as a stack of slices that look like the training slices."""
+
+import numpy as np
+import SimpleITK as sitk
+
+# Where rows and columns of a slice run to, by the direction across the slices (LPS: x to the left, y to the back, z up).
+_sagittal = ((0, 0, -1), (0, 1, 0))
+_coronal = ((0, 0, -1), (1, 0, 0))
+_axial = ((0, 1, 0), (1, 0, 0))
+
+
+def slice_axis(fixed: sitk.Image, axis: str = "auto") -> int:
+    """The index axis to cut across: "i", "j", "k", or for "auto" the one closest to superior-inferior."""
+    if axis != "auto":
+        return "ijk".index(axis)
+    return int(np.abs(_directions(fixed)[2]).argmax())
+
+
+def slice_grid(fixed: sitk.Image, axis: str = "auto", size: int = 256) -> sitk.Image:
+    """The grid of the network's slices: an empty image of `size` x `size` pixels by as many slices as `fixed` has.
+
+    Pixels are square in mm and just large enough for a whole slice; slice n lies exactly in the fixed volume's slice n.
+    Rows and columns run as in the training slices, as nearly as the fixed volume's own axes allow: axial rows to the
+    back and columns to the left, sagittal and coronal rows downwards.
+    """
+    across = slice_axis(fixed, axis)
+    directions = _directions(fixed)
+    towards_row, towards_column = (_sagittal, _coronal, _axial)[int(np.abs(directions[:, across]).argmax())]
+    first, second = (other for other in range(3) if other != across)
+    row, column = max(
+        ((first, second), (second, first)),
+        key=lambda pair: abs(towards_row @ directions[:, pair[0]]) + abs(towards_column @ directions[:, pair[1]]),
+    )
+    down = directions[:, row] * (1 if towards_row @ directions[:, row] >= 0 else -1)
+    right = directions[:, column] * (1 if towards_column @ directions[:, column] >= 0 else -1)
+
+    spacing, count = np.array(fixed.GetSpacing()), np.array(fixed.GetSize())
+    pixel = float((spacing * count)[[row, column]].max() / size)
+    middle = (count - 1) / 2
+    middle[across] = 0
+    centre = np.array(fixed.TransformContinuousIndexToPhysicalPoint(middle.tolist()))
+
+    grid = sitk.Image(size, size, int(count[across]), sitk.sitkUInt8)
+    grid.SetSpacing((pixel, pixel, float(spacing[across])))
+    grid.SetDirection(np.stack([right, down, directions[:, across]], axis=1).ravel().tolist())
+    grid.SetOrigin((centre - (right + down) * pixel * (size - 1) / 2).tolist())
+    return grid
+
+
+def cut(image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None) -> np.ndarray:
+    """The slices of a scalar volume on a grid, float32 (slice, row, column); 0 where it has no values.
+
+    transform: grid point -> point of `image`; the identity if none is given.
+    """
+    image = smooth_for(image, grid.GetSpacing()[0])
+    transform = transform or sitk.Transform(3, sitk.sitkIdentity)
+    return sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32))
+
+
+def smooth_for(image: sitk.Image, spacing: float) -> sitk.Image:
+    """A volume free of detail that a grid of that spacing in mm could not hold."""
+    for axis, (own, count) in enumerate(zip(image.GetSpacing(), image.GetSize())):
+        if own < 0.75 * spacing and count >= 4:  # the recursive filter needs four voxels
+            image = sitk.RecursiveGaussian(image, spacing / 2, direction=axis)
+    return image
+
+
+def stacked(slices: np.ndarray, grid: sitk.Image, fixed: sitk.Image) -> sitk.Image:
+    """Slices (slice, row, column) on a grid, as a volume on the fixed volume's grid (float32)."""
+    image = sitk.GetImageFromArray(slices)
+    image.CopyInformation(grid)
+    return sitk.Resample(image, fixed, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+
+
+def field_in_space(field: np.ndarray, grid: sitk.Image, fixed: sitk.Image) -> sitk.Image:
+    """The slices' fields, (slice, 2, row, column) in pixels (channel 0 along columns), on the fixed volume's grid.
+
+    Returns float64 vectors in mm, LPS.
+    """
+    in_plane = _directions(grid)[:, :2] * grid.GetSpacing()[0]  # mm of one pixel to the right and one down
+    vectors = [sum(float(in_plane[axis, n]) * stacked(field[:, n], grid, fixed) for n in (0, 1)) for axis in range(3)]
+    return sitk.Cast(sitk.Compose(vectors), sitk.sitkVectorFloat64)
+
+
+def _directions(image: sitk.Image) -> np.ndarray:
+    """The directions of the index axes as columns (LPS)."""
+    return np.array(image.GetDirection()).reshape(3, 3)
