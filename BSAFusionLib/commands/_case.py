@@ -66,9 +66,6 @@ def run_case(
     job = logic.prepare(
         fixed_node,
         moving_node,
-        None,
-        None,
-        None,
         modality=modality,
         prealignment=arguments.prealignment,
         sliceAxis=arguments.axis,
