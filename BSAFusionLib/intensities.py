@@ -64,7 +64,8 @@ class Intensities:
         """What the network sees of a volume: float32 in [0, 1], on its grid."""
         values = sitk.GetArrayViewFromImage(image)
         seen = np.empty(values.shape[:3], np.float32)
-        for plane, out in zip(values, seen):  # by planes, so that a large volume's colours are never all in memory
+        # By planes, so that a large volume's colours are never all in memory.
+        for plane, out in zip(values, seen, strict=True):
             if self.modality in colour_maps:
                 out[:] = self.colour(plane[None])[0] @ luminance_weights
             else:

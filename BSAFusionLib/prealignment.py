@@ -10,7 +10,6 @@ from BSAFusionLib.intensities import head_mask
 from BSAFusionLib.slices import smooth_for
 
 start_turn = 12.0  # degrees: starts this far to either side about each axis leave every larger turn within reach
-levels = (8.0, 4.0, 3.0)  # mm
 kept = 2  # of the starts, after the first level
 
 
@@ -43,7 +42,7 @@ def prealign_rigidly(
             candidates.append(candidate)
 
     done, steps = 0, len(candidates) + kept + 1
-    for spacing, step, iterations, keep in zip(levels, (4.0, 2.0, 0.5), (15, 60, 60), (kept, 1, 1)):
+    for spacing, step, iterations, keep in ((8.0, 4.0, 15, kept), (4.0, 2.0, 60, 1), (3.0, 0.5, 60, 1)):  # mm, mm
         coarse_fixed, coarse_moving = _coarse(fixed, spacing), _coarse(moving, spacing)
         mask = _around_head(coarse_fixed)
         found = []

@@ -3,10 +3,9 @@
 import numpy as np
 import SimpleITK as sitk
 
-# Where rows and columns of a slice run to, by the direction across the slices (LPS: x to the left, y to the back, z up).
-_sagittal = ((0, 0, -1), (0, 1, 0))
-_coronal = ((0, 0, -1), (1, 0, 0))
-_axial = ((0, 1, 0), (1, 0, 0))
+# Where rows and columns run to, by the direction across the slices (LPS: x to the left, y to the back, z up).
+_left, _back, _down = np.array((1, 0, 0)), np.array((0, 1, 0)), np.array((0, 0, -1))
+_sagittal, _coronal, _axial = (_down, _back), (_down, _left), (_back, _left)
 
 
 def slice_axis(fixed: sitk.Image, axis: str = "auto") -> int:
@@ -59,7 +58,7 @@ def cut(image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = 
 
 def smooth_for(image: sitk.Image, spacing: float) -> sitk.Image:
     """A volume free of detail that a grid of that spacing in mm could not hold."""
-    for axis, (own, count) in enumerate(zip(image.GetSpacing(), image.GetSize())):
+    for axis, (own, count) in enumerate(zip(image.GetSpacing(), image.GetSize(), strict=True)):
         if own < 0.75 * spacing and count >= 4:  # the recursive filter needs four voxels
             image = sitk.RecursiveGaussian(image, spacing / 2, direction=axis)
     return image

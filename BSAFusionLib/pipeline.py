@@ -1,0 +1,262 @@
+"""Registers a moving volume to a fixed MRI and fuses the two, a step a line."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.deformation import (
+    compose,
+    displacement_transform,
+    jacobian_determinant,
+    resample_through,
+    smooth_through_slices,
+)
+from BSAFusionLib.errors import Cancelled, FusionError
+from BSAFusionLib.intensities import Intensities, head_mask, luminance_weights, measure_intensities
+from BSAFusionLib.prealignment import prealign_rigidly
+from BSAFusionLib.report import Report, displacement_lengths, mutual_information
+from BSAFusionLib.result import Result
+from BSAFusionLib.settings import Settings
+from BSAFusionLib.slices import cut, field_in_space, slice_grid, stacked
+
+shipped_models = Path(__file__).resolve().parents[1] / "Resources" / "Models"
+empty_share = 0.005  # a slice in which less of either volume is brighter than `empty_level` is not worth the network
+empty_level = 0.05
+
+# What part of the whole job's time each stage takes, roughly; the progress is told by it.
+stage_shares = {
+    "intensities": 0.02,
+    "pre-alignment": 0.23,
+    "slices": 0.03,
+    "network": 0.60,
+    "deformation": 0.04,
+    "volumes": 0.04,
+    "report": 0.04,
+}
+
+Progress = Callable[[str, float], None]
+
+
+def register_and_fuse(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    settings: Settings,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Result:
+    """Align `moving` to `fixed` and fuse the two.
+
+    Args:
+        fixed: the MRI, a scalar volume.
+        moving: CT (scalar), PET or SPECT (scalar, or RGB of uint8). It must overlap the fixed volume as it is placed,
+            by the given start if there is one: the rigid start is found, but only for volumes that somebody has laid
+            over each other, since far apart means a wrong pair more often than a wrong origin.
+        settings: the choices of this run.
+        progress: told the stage and the fraction of the whole job that is done, in 0..1.
+        cancelled: asked often.
+
+    Raises:
+        FusionError: what the user can mend: volumes that cannot be aligned, weights or a device that are not there.
+        Cancelled: `cancelled` said so.
+    """
+    from BSAFusionLib.network.checkpoints import load_network  # here, since torch takes seconds to import
+    from BSAFusionLib.network.inference import choose_device, fuse_slices
+
+    stages = _Stages(progress, cancelled)
+
+    with stages.run("intensities"):
+        start, kind = _given_start(settings)
+        fixed, moving, warnings = _checked(fixed, moving, settings, start)
+        device = choose_device(settings.device)
+        weights = Path(settings.weights or shipped_models / f"{settings.modality}.safetensors")
+        network = load_network(weights, device)
+        fixed_intensities, _ = measure_intensities(fixed, "mri")
+        moving_intensities, remark = measure_intensities(moving, settings.modality, settings.ct_window)
+        fixed_seen, moving_seen = fixed_intensities.luminance(fixed), moving_intensities.luminance(moving)
+        if remark:
+            warnings.append(remark)
+        if network.metadata.modality not in (settings.modality, "all"):
+            warnings.append(f"The weights {weights.name} were trained for {network.metadata.modality}.")
+
+    with stages.run("pre-alignment"):
+        if kind == "rigid":
+            start = prealign_rigidly(fixed_seen, moving_seen, stages.tell, cancelled)
+
+    with stages.run("slices"):
+        grid = slice_grid(fixed, settings.slice_axis, network.metadata.size)
+        fixed_slices, moving_slices = cut(fixed_seen, grid), cut(moving_seen, grid, start)
+        filled = np.flatnonzero(_is_filled(fixed_slices) & _is_filled(moving_slices))
+        if len(filled) == 0:
+            raise FusionError(
+                "No slice shows both volumes after the pre-alignment; see that both show the same head, or set another "
+                "start."
+            )
+
+    with stages.run("network"):
+        fused_slices = np.maximum(fixed_slices, moving_slices)  # what an empty slice keeps
+        field_slices = np.zeros((len(fixed_slices), 2, *fixed_slices.shape[1:]), np.float32)
+        fused_slices[filled], field_slices[filled] = fuse_slices(
+            network, fixed_slices[filled], moving_slices[filled], settings.batch_size, stages.tell, cancelled
+        )
+
+    with stages.run("deformation"):
+        field_slices = smooth_through_slices(field_slices, grid.GetSpacing()[2], settings.through_plane_smoothing)
+        network_field = field_in_space(field_slices, grid, fixed)
+        field = compose(network_field, start)
+
+    with stages.run("volumes"):
+        registered = resample_through(moving, field, _lowest(moving))
+        fused = stacked(fused_slices, grid, fixed)
+        if settings.modality != "ct":
+            fused = _coloured(fused, registered, moving_intensities)
+
+    with stages.run("report"):
+        determinants = sitk.GetArrayFromImage(jacobian_determinant(field))
+        head = head_mask(fixed_seen)
+        inside = sitk.GetArrayViewFromImage(head) > 0
+        shown = {
+            "before": cut(moving_seen, grid),
+            "prealigned": moving_slices,
+            "after": cut(moving_seen, grid, displacement_transform(field)),
+        }
+        seen_head = cut(head, grid) > 0.5
+        report = Report(
+            modality=settings.modality,
+            prealignment=kind,
+            slices=len(filled),
+            **{
+                f"mutual_information_{when}": mutual_information(fixed_slices[seen_head], slices[seen_head])
+                for when, slices in shown.items()
+            },
+            displacement=displacement_lengths(sitk.GetArrayViewFromImage(field)[inside]),
+            network_displacement=displacement_lengths(sitk.GetArrayViewFromImage(network_field)[inside]),
+            smallest_jacobian=float(determinants.min()),
+            percent_folded=float(100 * np.mean(determinants <= 0)),
+            device=str(device),
+            weights=weights.name,
+            weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+            seconds=stages.seconds,  # this stage's own go in when it ends
+            warnings=tuple(warnings),
+        )
+    return Result(fused, registered, field, start, report)
+
+
+class _Stages:
+    """Times the stages, tells how far the whole job is, and stops it between stages when asked to."""
+
+    def __init__(self, progress: Progress | None, cancelled: Callable[[], bool] | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress, self._cancelled = progress, cancelled
+        self._name, self._done = "", 0.0
+
+    @contextmanager
+    def run(self, name: str) -> Iterator[None]:
+        self._name = name
+        self.tell(0.0)
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled
+        begun = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - begun
+        self.tell(1.0)
+        self._done += stage_shares[name]
+
+    def tell(self, fraction: float) -> None:
+        """The fraction of the present stage that is done."""
+        if self._progress is not None:
+            self._progress(self._name, min(1.0, self._done + stage_shares[self._name] * fraction))
+
+
+def _given_start(settings: Settings) -> tuple[sitk.Transform, str]:
+    """Where the moving volume is taken to lie at first, and the kind of pre-alignment."""
+    if isinstance(settings.prealignment, sitk.Transform):
+        return settings.prealignment, "given"
+    return sitk.Transform(3, sitk.sitkIdentity), settings.prealignment
+
+
+def _checked(
+    fixed: sitk.Image, moving: sitk.Image, settings: Settings, start: sitk.Transform
+) -> tuple[sitk.Image, sitk.Image, list[str]]:
+    """Both volumes with finite values, and what the user should know of them; FusionError where they will not do."""
+    warnings: list[str] = []
+    volumes = []
+    for image, role in ((fixed, "fixed"), (moving, "moving")):
+        if image.GetDimension() != 3:
+            raise FusionError(
+                f"The {role} volume has {image.GetDimension()} dimensions and not 3; choose the one volume you mean."
+            )
+        if min(image.GetSize()) < 2:
+            raise FusionError(f"The {role} volume has a single slice; choose a volume of two slices or more.")
+        components = image.GetNumberOfComponentsPerPixel()
+        rgb = components == 3 and image.GetPixelID() == sitk.sitkVectorUInt8
+        if components > 1 and not (rgb and role == "moving" and settings.modality != "ct"):
+            raise FusionError(
+                f"The {role} volume has {components} values a voxel where one is needed; convert it to a scalar volume "
+                "first (a PET or SPECT may also be RGB of 8 bits)."
+            )
+        volumes.append(_finite(image, role, warnings))
+    if _overlap(fixed, moving, start) == 0:
+        raise FusionError(
+            "The volumes do not overlap in space; lay one over the other (in Slicer: Transforms, or Center Volume) and "
+            "try again."
+        )
+    return volumes[0], volumes[1], warnings
+
+
+def _finite(image: sitk.Image, role: str, warnings: list[str]) -> sitk.Image:
+    """The volume, voxels that are not finite set to the lowest of the others; FusionError where it shows nothing."""
+    values = sitk.GetArrayViewFromImage(image)
+    finite = np.isfinite(values)
+    if not finite.any():
+        raise FusionError(f"The {role} volume has no voxel with a finite value; choose another.")
+    lowest, highest = values[finite].min(), values[finite].max()
+    if lowest == highest:
+        raise FusionError(f"All voxels of the {role} volume have the same value; choose another.")
+    if finite.all():
+        return image
+    warnings.append(f"{np.count_nonzero(~finite)} voxels of the {role} volume were not finite and count as its lowest.")
+    mended = sitk.GetImageFromArray(np.where(finite, values, lowest))
+    mended.CopyInformation(image)
+    return mended
+
+
+def _overlap(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform) -> float:
+    """The share of the fixed volume's box that the moving volume's covers, on a lattice of 16 points an axis."""
+    lattice = sitk.Image([16] * 3, sitk.sitkUInt8)
+    size = np.array(fixed.GetSize())
+    lattice.SetSpacing((size * fixed.GetSpacing() / 16).tolist())
+    lattice.SetDirection(fixed.GetDirection())
+    lattice.SetOrigin(fixed.TransformContinuousIndexToPhysicalPoint(((size / 16 - 1) / 2).tolist()))
+    covered = sitk.Image(moving.GetSize(), sitk.sitkUInt8) + 1
+    covered.CopyInformation(moving)
+    return float(sitk.GetArrayViewFromImage(sitk.Resample(covered, lattice, start, sitk.sitkNearestNeighbor)).mean())
+
+
+def _is_filled(slices: np.ndarray) -> np.ndarray:
+    """Which slices (slice, row, column) show something."""
+    return (slices > empty_level).mean(axis=(1, 2)) > empty_share
+
+
+def _lowest(image: sitk.Image) -> float:
+    return float(sitk.GetArrayViewFromImage(image).min())
+
+
+def _coloured(fused: sitk.Image, registered: sitk.Image, intensities: Intensities) -> sitk.Image:
+    """The fused luminance in the registered volume's colours (RGB of uint8).
+
+    To keep Cb and Cr and replace Y is to add the difference in Y to red, green and blue alike (BT.601).
+    """
+    rgb = np.empty((*fused.GetSize()[::-1], 3), np.uint8)
+    arrays = sitk.GetArrayViewFromImage(fused), sitk.GetArrayViewFromImage(registered)
+    for out, luminance, values in zip(rgb, *arrays, strict=True):
+        colour = intensities.colour(values[None])[0]
+        change = luminance - colour @ luminance_weights
+        out[:] = np.rint(255 * np.clip(colour + change[..., None], 0, 1))
+    image = sitk.GetImageFromArray(rgb, isVector=True)
+    image.CopyInformation(fused)
+    return image
