@@ -11,6 +11,7 @@ import SimpleITK as sitk
 import slicer
 import torch
 
+from BSAFusionLib.__main__ import main
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
 
@@ -90,13 +91,21 @@ def test_slicer_opens_the_deformation_as_a_grid_transform(fused: Path) -> None:
     assert node.GetTransformFromParent().TransformPoint(-80.0, -90.0, 40.0) == pytest.approx((-x, -y, z), abs=0.1)
 
 
-def test_a_mistake_is_said_in_one_sentence_and_leaves_older_results(fused: Path, inputs: dict[str, Path]) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--weights", "missing.safetensors"], "missing.safetensors"),
+        (["--device", "cuda:99"], "cuda:99"),
+        (["--ct-window", "40", "-1"], "window"),
+    ],
+)
+def test_a_mistake_is_said_in_one_sentence_and_leaves_older_results(
+    fused: Path, inputs: dict[str, Path], wrong: list[str], said: str, capsys: pytest.CaptureFixture
+) -> None:
     before = {path: path.read_bytes() for path in fused.iterdir()}
-    for wrong in (["--weights", "missing.safetensors"], ["--device", "cuda:99"], ["--ct-window", "40", "-1"]):
-        options = ["--modality", "ct", "--out", fused, "--weights", inputs["weights"], *wrong]
-        finished = start("fuse", inputs["mri"], inputs["ct"], *options)
-        assert finished.returncode == 2
-        assert "Traceback" not in finished.stderr
+    options = ["--modality", "ct", "--out", fused, "--weights", inputs["weights"], *wrong]
+    assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], *options])]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
     assert {path: path.read_bytes() for path in fused.iterdir()} == before
 
 
