@@ -2,8 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from ctypes.util import find_library
 from pathlib import Path
 
@@ -13,12 +11,11 @@ import slicer
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import NoScheduleRendering, SliceView
 from vtkmodules.util.numpy_support import vtk_to_numpy
-from vtkmodules.vtkCommonCore import vtkObject
 from vtkmodules.vtkRenderingCore import vtkRenderWindow, vtkTextActor, vtkWindowToImageFilter
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.intensities import head_mask
-from BSAFusionLib.scene import image_from_volume
+from BSAFusionLib.scene import image_from_volume, quiet
 
 gap_between_tiles = 4
 
@@ -32,7 +29,7 @@ class OffscreenSliceView:
 
     def __init__(self, application: SlicerApp, size: tuple[int, int] = (400, 400)) -> None:
         _require_opengl()
-        with _quiet():
+        with quiet():
             self._view = SliceView(
                 application.scene, application.app_logic, "Red", scheduled_render_strategy=NoScheduleRendering()
             )
@@ -125,20 +122,9 @@ def _require_opengl() -> None:
     if sys.platform != "linux":
         return
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
-    with _quiet():
+    with quiet():
         window = vtkRenderWindow()
     if window.GetClassName() == "vtkOSOpenGLRenderWindow" and find_library("OSMesa") is None:
         raise FusionError(
             "No picture can be drawn without OpenGL: install it (on Debian: libegl1 and libgl1-mesa-dri)."
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps VTK's warnings off the console: here they speak of displays that are not there and are not needed."""
-    shown = vtkObject.GetGlobalWarningDisplay()
-    vtkObject.GlobalWarningDisplayOff()
-    try:
-        yield
-    finally:
-        vtkObject.SetGlobalWarningDisplay(shown)

@@ -15,6 +15,7 @@ from slicer.util import (
     vtkMatrixFromArray,
 )
 from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.vtkCommonCore import vtkObject, vtkOutputWindow
 from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTransform, vtkTransform
@@ -237,14 +238,32 @@ def show_grid(node: slicer.vtkMRMLGridTransformNode, field: sitk.Image) -> None:
 
 def save_scene(scene: slicer.vtkMRMLScene, path: Path) -> None:
     """Writes a scene with all its data to one .mrb file; FusionError where that fails."""
-    if not scene.WriteToMRB(str(path)):
+    with quiet():
+        written = scene.WriteToMRB(str(path))
+    if not written:
         raise FusionError(f"The scene could not be written to {path}: see that the folder exists and has room.")
 
 
 def load_scene(scene: slicer.vtkMRMLScene, path: Path) -> None:
     """Adds what a .mrb file holds to a scene; FusionError where that fails."""
-    if not scene.ReadFromMRB(str(path)):
+    with quiet():
+        read = scene.ReadFromMRB(str(path))
+    if not read:
         raise FusionError(f"The scene could not be read from {path}: see that it is a whole .mrb file.")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what VTK reports off the console, where our own sentence, or nothing, is all that a user should read."""
+    window, warn = vtkOutputWindow.GetInstance(), vtkObject.GetGlobalWarningDisplay()
+    mode = window.GetDisplayMode()
+    window.SetDisplayModeToNever()
+    vtkObject.GlobalWarningDisplayOff()
+    try:
+        yield
+    finally:
+        vtkObject.SetGlobalWarningDisplay(warn)
+        window.SetDisplayMode(mode)
 
 
 def _ijk_to_world(image: sitk.Image) -> np.ndarray:

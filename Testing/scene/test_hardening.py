@@ -1,0 +1,73 @@
+"""The moving volume, put under the grid transform and hardened, is the registered volume."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from slicer.util import arrayFromVolume
+
+from BSAFusionLib.scene import image_from_volume
+from Testing.scene.conftest import at_the_origin, lattice, rigid, usual_size
+
+nudge = rigid((2, -3, 1), (3, -2, 2))
+quarter_turn = rigid((0, 0, 90), (50, 0, 0))
+tilt = rigid((25, 0, 15), (0, 20, -10))
+
+# Where the fixed volume lies in the world, the parent transforms of both volumes (outermost first), and choices.
+cases = {
+    "axis-aligned": {},
+    "oblique": {"placed": rigid((20, -15, 30))},
+    "left-handed": {"placed": rigid((10, 5, -20)), "flips": (1, 1, -1)},
+    "thick slices": {"spacing": (0.7, 0.7, 5), "size": (72, 84, 20)},
+    "slices across i": {"choices": {"sliceAxis": "i"}},
+    "slices across j": {"choices": {"sliceAxis": "j"}},
+    "colour": {"contrast": "rgb"},
+    "CT": {"contrast": "ct", "choices": {"modality": "ct"}},
+    "fixed under a turned parent": {"fixed_parents": [tilt]},
+    "moving under two turned parents": {"moving_parents": [quarter_turn, tilt]},
+    "all at once": {
+        "placed": rigid((20, -15, 30), (10, 20, 30)),
+        "flips": (-1, 1, 1),
+        "fixed_parents": [tilt, quarter_turn],
+        "moving_parents": [quarter_turn],
+        "choices": {"sliceAxis": "j"},
+    },
+}
+
+
+@pytest.mark.parametrize("case", cases.values(), ids=cases.keys())
+def test_hardened_moving_volume_equals_the_registered_one(case, add_head, add_transform, process):
+    placed, size = case.get("placed", at_the_origin), case.get("size", usual_size)
+    spacing, flips = np.array(case.get("spacing", (6, 6, 6))), case.get("flips", (1, 1, 1))
+    # The moving volume is finer, so that bringing the hardened one to the fixed grid costs no accuracy.
+    fine = [2 * n for n in size]
+    lattices = {
+        "fixed": (lattice(placed, spacing, size, flips), size),
+        "moving": (lattice(nudge @ placed, spacing / 2, fine, flips), fine),
+    }
+    volumes = {}
+    for role, (to_world, voxels) in lattices.items():
+        parent = None
+        for matrix in case.get(f"{role}_parents", ()):
+            parent = add_transform(matrix, parent)
+            to_world = np.linalg.inv(matrix) @ to_world
+        contrast = case.get("contrast", "pet") if role == "moving" else "mri"
+        volumes[role] = add_head(role, contrast, to_world, voxels, parent=parent)
+    fixed, moving = volumes["fixed"], volumes["moving"]
+    fixed_image, moving_image = image_from_volume(fixed), image_from_volume(moving)
+
+    start = add_transform(placed @ rigid((4, -5, 6), 0.03 * spacing * size) @ np.linalg.inv(placed))
+    result = process(fixed, moving, prealignment=start, **case.get("choices", {}))
+    moving.SetAndObserveTransformNodeID(result.gridTransform.GetID())
+    assert moving.HardenTransform()
+
+    def on_fixed_grid(image):
+        return sitk.GetArrayFromImage(sitk.Resample(image, fixed_image)).astype(float)  # linear interpolation
+
+    inside = arrayFromVolume(fixed) > 50
+    hardened = on_fixed_grid(image_from_volume(moving))[inside]
+    registered = arrayFromVolume(result.registeredVolume).astype(float)[inside]
+    value_range = np.ptp(sitk.GetArrayViewFromImage(moving_image).astype(float))
+    assert np.abs(hardened - registered).max() <= 0.01 * value_range
+    # Both parts of the displacement had something to move.
+    assert result.report.network_displacement.mean > 0.005 * max(spacing * size)
+    assert np.abs(registered - on_fixed_grid(moving_image)[inside]).mean() > 0.01 * value_range

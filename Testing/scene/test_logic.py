@@ -1,0 +1,181 @@
+"""The logic fills the scene with everything that belongs to a finished run, and otherwise leaves it as it was."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import slicer
+from slicer.util import arrayFromVolume
+
+from BSAFusionLib.errors import Cancelled, FusionError
+from BSAFusionLib.logic import BSAFusionLogic
+from BSAFusionLib.scene import all_or_nothing, image_from_volume
+from Testing.scene.conftest import lattice, rigid, usual_size
+
+
+def state(scene):
+    """Every node of the scene with the time when it last changed."""
+    nodes = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
+    return [(node.GetID(), node.GetName(), node.GetMTime()) for node in nodes]
+
+
+def add(scene, kind, name="Node"):
+    return scene.AddNewNodeByClass(f"vtkMRML{kind}Node", name)
+
+
+@pytest.fixture
+def heads(add_head):
+    return add_head("MRI", "mri"), add_head("PET", "pet", lattice(rigid((3, 0, 2))))
+
+
+def test_missing_outputs_are_created_and_named_after_the_inputs(heads, process):
+    result = process(*heads)
+    assert result.fusedVolume.GetName() == "MRI + PET"
+    assert result.registeredVolume.GetName() == "PET registered"
+    assert result.gridTransform.GetName() == "PET to MRI"
+    assert result.report.modality == "pet"
+
+
+@pytest.mark.parametrize(("modality", "kind"), [("ct", "Scalar"), ("pet", "Vector"), ("spect", "Vector")])
+def test_the_fused_volume_is_scalar_for_ct_and_in_colour_otherwise(modality, kind, add_head, process):
+    result = process(add_head("MRI"), add_head("Moving", "ct" if modality == "ct" else "pet"), modality=modality)
+    assert result.fusedVolume.GetClassName() == f"vtkMRML{kind}VolumeNode"
+    assert result.registeredVolume.GetClassName() == "vtkMRMLScalarVolumeNode"
+
+
+def test_outputs_lie_on_the_fixed_grid_in_the_world_under_no_transform(add_head, add_transform, process):
+    parent = add_transform(rigid((0, 20, 10), (9, 8, 7)))
+    fixed, moving = add_head("MRI", parent=parent), add_head("PET", "pet", parent=parent)
+    grid = image_from_volume(fixed)
+    result = process(fixed, moving)
+    for volume in (result.fusedVolume, result.registeredVolume):
+        assert volume.GetParentTransformNode() is None
+        image = image_from_volume(volume)
+        assert image.GetSize() == grid.GetSize()
+        for of in ("GetOrigin", "GetSpacing", "GetDirection"):
+            np.testing.assert_allclose(getattr(image, of)(), getattr(grid, of)(), atol=1e-9)
+
+
+def test_a_second_run_fills_the_nodes_of_the_first(scene, heads, process):
+    first = process(*heads)
+    nodes = first.fusedVolume, first.gridTransform, first.registeredVolume
+    voxels = arrayFromVolume(first.registeredVolume).copy()
+    first.registeredVolume.SetAndObserveTransformNodeID(add(scene, "LinearTransform").GetID())
+    before = [entry[:2] for entry in state(scene)]
+    second = process(*heads, *nodes, sliceAxis="i")
+    assert [second.fusedVolume, second.gridTransform, second.registeredVolume] == list(nodes)
+    assert [entry[:2] for entry in state(scene)] == before
+    assert second.registeredVolume.GetParentTransformNode() is None
+    assert np.abs(arrayFromVolume(second.registeredVolume) - voxels).max() > 0.1
+
+
+def test_a_linear_transform_node_is_the_start(add_head, add_transform):
+    forward = add_transform(rigid(shift=(0, 40, 0)))  # RAS, carries moving to fixed
+    job = BSAFusionLogic().prepare(add_head("MRI"), add_head("PET", "pet"), prealignment=forward, modality="pet")
+    np.testing.assert_allclose(job.settings.prealignment.TransformPoint((0, 0, 0)), (0, 40, 0))  # LPS, from fixed
+
+
+def test_the_fused_volume_is_shown_and_the_grid_drawn_over_slices(scene, heads, process):
+    view = add(scene, "SliceComposite")
+    view.SetForegroundVolumeID(heads[1].GetID())
+    heads[1].GetDisplayNode().AutoWindowLevelOff()
+    heads[1].GetDisplayNode().SetWindowLevelMinMax(1, 5)
+    result = process(*heads)
+    assert view.GetBackgroundVolumeID() == result.fusedVolume.GetID()
+    assert view.GetForegroundVolumeID() is None
+    fused, registered = result.fusedVolume.GetDisplayNode(), result.registeredVolume.GetDisplayNode()
+    assert (fused.GetWindowLevelMin(), fused.GetWindowLevelMax()) == (0, 255)
+    assert (registered.GetWindowLevelMin(), registered.GetWindowLevelMax()) == (1, 5)
+    grid = result.gridTransform.GetDisplayNode()
+    assert grid.GetVisualizationMode() == slicer.vtkMRMLTransformDisplayNode.VIS_MODE_GRID
+    assert grid.GetVisibility()
+    assert grid.GetVisibility2D()
+    assert not grid.GetVisibility3D()
+    assert 10 <= 6 * max(usual_size) / grid.GetGridSpacingMm() <= 30  # lines across the volume's longest side
+
+
+def test_cancelling_leaves_no_trace(scene, heads, process):
+    before = state(scene)
+    asked = []
+    with pytest.raises(Cancelled):
+        process(*heads, cancelled=lambda: asked.append(True) or len(asked) > 3)
+    assert state(scene) == before
+
+
+def test_cancelling_at_the_very_end_leaves_no_trace(scene, heads, process):
+    before, done = state(scene), []
+    with pytest.raises(Cancelled):
+        process(*heads, progress=lambda stage, fraction: done.append(fraction), cancelled=lambda: done[-1:] == [1.0])
+    assert state(scene) == before
+
+
+def test_an_error_while_filling_the_scene_leaves_no_trace(scene):
+    before = state(scene)
+    with pytest.raises(ZeroDivisionError), all_or_nothing(scene):
+        add(scene, "ScalarVolume")
+        add(scene, "GridTransform").CreateDefaultDisplayNodes()
+        raise ZeroDivisionError
+    assert state(scene) == before
+
+
+@pytest.fixture
+def given(scene, add_head, heads):
+    """What bad input is made from."""
+
+    def filled(value):
+        volume = add_head("Filled", "pet")
+        arrayFromVolume(volume)[:] = value
+        return volume
+
+    return SimpleNamespace(mri=heads[0], pet=heads[1], head=add_head, filled=filled, node=lambda kind: add(scene, kind))
+
+
+bad_inputs = {
+    "no fixed volume": (lambda given: (None, given.pet), {}, "no fixed volume"),
+    "no moving volume": (lambda given: (given.mri, None), {}, "no moving volume"),
+    "one node twice": (lambda given: (given.mri, given.mri), {}, "both the fixed and the moving"),
+    "no image data": (lambda given: (given.mri, given.node("ScalarVolume")), {}, "holds no image"),
+    "a label map": (lambda given: (given.node("LabelMapVolume"), given.pet), {}, "label map"),
+    "an MRI in colour": (lambda given: (given.head("RGB", "rgb"), given.pet), {}, "in colour"),
+    "a CT in colour": (lambda given: (given.mri, given.head("RGB", "rgb")), {"modality": "ct"}, "in colour"),
+    "an unknown modality": (lambda given: (given.mri, given.pet), {"modality": "xray"}, "modality 'xray'"),
+    "a scalar node for a result in colour": (
+        lambda given: (given.mri, given.pet, given.node("ScalarVolume")),
+        {},
+        "must be a vtkMRMLVectorVolumeNode",
+    ),
+    "a linear node for the grid": (
+        lambda given: (given.mri, given.pet, None, given.node("LinearTransform")),
+        {},
+        "must be a vtkMRMLGridTransformNode",
+    ),
+    "an input as output": (lambda given: (given.mri, given.pet, None, None, given.pet), {}, "something else"),
+    "one output twice": (lambda given: (given.mri, given.pet, *[given.node("VectorVolume")] * 2), {}, "something else"),
+    "a single slice": (lambda given: (given.head("Slice", size=(32, 40, 1)), given.pet), {}, "slice"),
+    "no overlap": (
+        lambda given: (given.mri, given.head("Far", "pet", lattice(rigid(shift=(900, 0, 0))))),
+        {},
+        "overlap",
+    ),
+    "a constant image": (lambda given: (given.mri, given.filled(3)), {}, "'?constant|one value|the same"),
+    "nothing but NaN": (lambda given: (given.mri, given.filled(np.nan)), {}, "NaN|finite|number"),
+    "no such weights": (lambda given: (given.mri, given.pet), {"weights": "nowhere.safetensors"}, "nowhere"),
+    "no such device": (lambda given: (given.mri, given.pet), {"device": "cuda:9"}, "cuda:9"),
+}
+
+
+@pytest.mark.parametrize(("nodes", "choices", "message"), bad_inputs.values(), ids=bad_inputs.keys())
+def test_bad_input_is_one_clear_sentence_and_leaves_the_scene_alone(nodes, choices, message, scene, given, process):
+    nodes = nodes(given)
+    before = state(scene)
+    with pytest.raises(FusionError, match=message) as error:
+        process(*nodes, **choices)
+    assert str(error.value).endswith(".")
+    assert state(scene) == before
+
+
+def test_a_start_that_the_moving_volume_already_lies_under_is_refused(heads, add_transform, process):
+    parent = add_transform(np.eye(4))
+    heads[1].SetAndObserveTransformNodeID(parent.GetID())
+    with pytest.raises(FusionError, match="already"):
+        process(*heads, prealignment=parent)

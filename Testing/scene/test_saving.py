@@ -1,0 +1,57 @@
+"""A finished scene, saved and opened again, has the same nodes and the same transform."""
+
+import numpy as np
+import pytest
+from slicer.util import arrayFromVolume
+from trame_slicer.core import SlicerApp
+from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.scene import load_scene, save_scene
+from Testing.scene.conftest import lattice, rigid
+
+ours = ("vtkMRMLVolumeNode", "vtkMRMLTransformNode", "vtkMRMLVolumeDisplayNode", "vtkMRMLTransformDisplayNode")
+
+
+def names(scene):
+    return {
+        kind: [scene.GetNthNodeByClass(n, kind).GetName() for n in range(scene.GetNumberOfNodesByClass(kind))]
+        for kind in ours
+    }
+
+
+def carried(node, points):
+    transform = vtkGeneralTransform()
+    node.GetTransformFromWorld(transform)
+    return np.array([transform.TransformPoint(point) for point in points])
+
+
+@pytest.mark.parametrize("turn", [0, 120])
+def test_a_saved_scene_opens_with_the_same_nodes_and_transform(turn, scene, add_head, add_transform, process, tmp_path):
+    parent = add_transform(rigid((0, 0, turn)))
+    fixed, moving = add_head("MRI"), add_head("PET", "pet", lattice(rigid((3, 0, 2 - turn))), parent=parent)
+    result = process(fixed, moving)
+    path = tmp_path / "scene.mrb"
+    save_scene(scene, path)
+
+    other = SlicerApp()
+    opened = other.scene
+    load_scene(opened, path)
+    assert names(opened) == names(scene)
+    again = opened.GetFirstNodeByName(result.gridTransform.GetName())
+    assert again.GetClassName() == "vtkMRMLGridTransformNode"
+    points = np.random.default_rng(0).uniform(-80, 80, (50, 3))
+    np.testing.assert_allclose(carried(again, points), carried(result.gridTransform, points), atol=1e-6)
+    for volume in (result.fusedVolume, result.registeredVolume, moving):
+        same = opened.GetFirstNodeByName(volume.GetName())
+        assert same.GetClassName() == volume.GetClassName()
+        np.testing.assert_array_equal(arrayFromVolume(same), arrayFromVolume(volume))
+
+
+def test_a_scene_that_cannot_be_written_or_read_says_so(scene, tmp_path):
+    with pytest.raises(FusionError, match=r"no\.mrb"):
+        load_scene(scene, tmp_path / "no.mrb")
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(FusionError, match=r"scene\.mrb"):
+        save_scene(scene, blocked / "scene.mrb")
