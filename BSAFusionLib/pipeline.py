@@ -234,7 +234,7 @@ def _overlap(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform) -> fl
     lattice.SetOrigin(fixed.TransformContinuousIndexToPhysicalPoint(((size / 16 - 1) / 2).tolist()))
     covered = sitk.Image(moving.GetSize(), sitk.sitkUInt8) + 1
     covered.CopyInformation(moving)
-    return float(sitk.GetArrayViewFromImage(sitk.Resample(covered, lattice, start, sitk.sitkNearestNeighbor)).mean())
+    return float(sitk.GetArrayFromImage(sitk.Resample(covered, lattice, start, sitk.sitkNearestNeighbor)).mean())
 
 
 def _is_filled(slices: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from BSAFusionLib.slices import smooth_for
 
 start_turn = 12.0  # degrees: starts this far to either side about each axis leave every larger turn within reach
 kept = 2  # of the starts, after the first level
+lever = 40.0  # mm: one radian counts as much as a shift of this length; about the mean radius of a head
 
 
 def prealign_rigidly(
@@ -42,7 +43,7 @@ def prealign_rigidly(
             candidates.append(candidate)
 
     done, steps = 0, len(candidates) + kept + 1
-    for spacing, step, iterations, keep in ((8.0, 4.0, 15, kept), (4.0, 2.0, 60, 1), (3.0, 0.5, 60, 1)):  # mm, mm
+    for spacing, step, iterations, keep in ((8.0, 4.0, 30, kept), (4.0, 2.0, 100, 1), (3.0, 0.5, 100, 1)):  # mm, mm
         coarse_fixed, coarse_moving = _coarse(fixed, spacing), _coarse(moving, spacing)
         mask = _around_head(coarse_fixed)
         found = []
@@ -73,8 +74,8 @@ def _refine(
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(step, 0.01, iterations, 0.6, 1e-6)
-    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetOptimizerAsRegularStepGradientDescent(step, 0.01, iterations, 0.8, 1e-6)
+    method.SetOptimizerScales([lever**2] * 3 + [1.0] * 3)
     transform = sitk.Euler3DTransform(start)
     method.SetInitialTransform(transform, inPlace=True)
     if cancelled is not None:

@@ -1,0 +1,199 @@
+"""From two volumes to one field, the registered and the fused volume; what will not do is refused in one sentence."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.deformation import displacement_transform
+from BSAFusionLib.errors import Cancelled, FusionError
+from BSAFusionLib.intensities import luminance_weights
+from BSAFusionLib.pipeline import register_and_fuse
+from BSAFusionLib.settings import Settings
+
+
+@pytest.fixture
+def settings(weights):
+    """settings(modality, ...): the random network, on the CPU, the volumes taken as they are placed."""
+
+    def settings(modality: str, **choices) -> Settings:
+        return Settings(modality, **{"weights": weights, "device": "cpu", "prealignment": "none", **choices})
+
+    return settings
+
+
+def rgb_of(image: sitk.Image) -> sitk.Image:
+    grey = sitk.RescaleIntensity(image, 0, 255)
+    return sitk.Cast(sitk.Compose(grey, grey, grey), sitk.sitkVectorUInt8)
+
+
+@pytest.mark.parametrize("axis", ("auto", "i", "j", "k"))
+def test_every_image_of_the_result_lies_on_the_fixed_grid_and_the_field_carries_fixed_to_moving(
+    grid, axis, head, settings
+):
+    fixed, moving = head(grid, "mri"), sitk.Cast(head(grid, "pet") * 100, sitk.sitkInt16)
+    start = sitk.Euler3DTransform((12.0, -20.0, 30.0), 0.05, 0.0, -0.1, (1.0, -2.0, 1.5))
+    result = register_and_fuse(fixed, moving, settings("pet", prealignment=start, slice_axis=axis))
+    for image in (result.fused, result.registered, result.field):
+        assert image.IsSameImageGeometryAs(fixed)
+    assert result.registered.GetPixelID() == sitk.sitkInt16
+    assert result.field.GetPixelID() == sitk.sitkVectorFloat64
+    assert result.fused.GetPixelID() == sitk.sitkVectorUInt8
+
+    middle = [count // 2 for count in fixed.GetSize()]
+    point = np.array(fixed.TransformIndexToPhysicalPoint(middle))
+    carried = displacement_transform(result.field).TransformPoint(point)
+    assert np.allclose(carried, point + result.field[middle])
+    network_part = np.linalg.norm(np.array(carried) - start.TransformPoint(point))
+    assert 0 < network_part <= result.report.network_displacement.maximum + 1e-6
+    index = moving.TransformPhysicalPointToContinuousIndex(carried)
+    assert abs(result.registered[middle] - moving.EvaluateAtContinuousIndex(index)) <= 1
+
+
+def test_ct_and_mri_fuse_to_a_scalar_volume_between_0_and_1(mri, ct, settings):
+    fused = register_and_fuse(mri, ct, settings("ct")).fused
+    values = sitk.GetArrayViewFromImage(fused)
+    assert fused.GetPixelID() == sitk.sitkFloat32 and values.min() >= 0 and values.max() <= 1
+
+
+def test_the_fused_volume_has_the_colours_of_the_registered_one(mri, pet, settings):
+    coloured = sitk.GetArrayFromImage(register_and_fuse(mri, pet, settings("pet")).fused).astype(int)
+    assert np.ptp(coloured, axis=-1).max() > 100
+    grey = sitk.GetArrayFromImage(register_and_fuse(mri, rgb_of(pet), settings("pet")).fused).astype(int)
+    assert np.ptp(grey, axis=-1).max() <= 1
+
+
+def test_the_fused_colours_have_the_luminance_that_the_network_gave(mri, pet, settings):
+    # A grey moving volume has no colour to clip, so its three channels are the network's luminance.
+    rgb = register_and_fuse(mri, rgb_of(pet), settings("spect")).fused
+    channels = sitk.GetArrayFromImage(rgb).astype(float)
+    assert np.abs(channels @ luminance_weights - channels[..., 0]).max() <= 1
+    assert channels.std() > 1
+
+
+def test_the_report_is_ready_for_json_and_its_figures_belong_together(mri, pet, settings):
+    shift = sitk.TranslationTransform(3, (5.0, 0.0, 0.0))
+    report = register_and_fuse(mri, pet, settings("pet", prealignment=shift)).report
+    figures = json.loads(json.dumps(report.as_dict()))
+    assert figures["prealignment"] == "given" and figures["modality"] == "pet" and figures["device"] == "cpu"
+    assert figures["weights"] == "random.safetensors" and len(figures["weights_sha256"]) == 64
+    assert figures["mutual_information_before"] > figures["mutual_information_prealigned"] > 0
+    lengths = figures["displacement"]
+    assert 0 < lengths["mean"] <= lengths["percentile_95"] <= lengths["maximum"]
+    assert abs(lengths["mean"] - 5.0) <= figures["network_displacement"]["mean"]
+    assert figures["percent_folded"] == 0 or figures["smallest_jacobian"] <= 0
+    assert list(figures["seconds"])[-1] == "report" and all(seconds >= 0 for seconds in figures["seconds"].values())
+
+
+def test_slices_that_show_nothing_are_skipped(mri, pet, settings):
+    empty_top = sitk.Image(pet)
+    empty_top[:, :, 25:] = 0.0
+    full = register_and_fuse(mri, pet, settings("pet")).report.slices
+    assert register_and_fuse(mri, empty_top, settings("pet")).report.slices < full - 3
+
+
+def test_voxels_that_are_not_finite_are_mended_and_told(mri, pet, settings):
+    spoilt = sitk.Image(pet)
+    spoilt[20:23, 25, 20] = float("nan")
+    spoilt[10, 10, 10] = float("inf")
+    result = register_and_fuse(mri, spoilt, settings("pet"))
+    assert "4 voxels of the moving volume were not finite" in " ".join(result.report.warnings)
+    assert np.isfinite(sitk.GetArrayViewFromImage(result.registered)).all()
+
+
+def test_progress_only_grows_and_ends_at_1(mri, pet, settings):
+    told = []
+    register_and_fuse(mri, pet, settings("pet", prealignment="rigid"), lambda *news: told.append(news))
+    fractions = [fraction for _, fraction in told]
+    assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1.0)
+    assert {"pre-alignment", "network", "report"} <= {stage for stage, _ in told}
+
+
+@pytest.mark.parametrize("stage", ("pre-alignment", "network", "report"))
+def test_it_stops_in_every_stage_when_told_to(stage, mri, pet, settings):
+    reached = []
+    with pytest.raises(Cancelled):
+        register_and_fuse(
+            mri,
+            pet,
+            settings("pet", prealignment="rigid"),
+            lambda name, _: reached.append(name),
+            lambda: stage in reached,
+        )
+    assert reached[-1] == stage
+
+
+def test_the_input_is_as_it_was_afterwards(mri, pet, settings):
+    fixed, moving = sitk.Image(mri), sitk.Image(pet)
+    register_and_fuse(fixed, moving, settings("pet"))
+    assert np.array_equal(sitk.GetArrayViewFromImage(fixed), sitk.GetArrayViewFromImage(mri))
+    assert np.array_equal(sitk.GetArrayViewFromImage(moving), sitk.GetArrayViewFromImage(pet))
+
+
+def moved_far_away(image: sitk.Image) -> sitk.Image:
+    far = sitk.Image(image)
+    far.SetOrigin((2000.0, 0.0, 0.0))
+    return far
+
+
+bad_moving_volumes = {
+    "a single slice": (lambda pet: pet[:, :, 20:21], "single slice"),
+    "four dimensions": (lambda pet: sitk.JoinSeries(pet, pet), "4 dimensions"),
+    "far away": (moved_far_away, "do not overlap in space"),
+    "all the same": (lambda pet: pet * 0 + 3, "same value"),
+    "all NaN": (lambda pet: pet * float("nan"), "no voxel with a finite value"),
+    "vectors": (lambda pet: sitk.Compose(pet, pet), "2 values a voxel"),
+    "colours that are not bytes": (lambda pet: sitk.Compose(pet, pet, pet), "3 values a voxel"),
+}
+
+
+@pytest.mark.parametrize("prealignment", ("rigid", "none"))
+@pytest.mark.parametrize("name", bad_moving_volumes)
+def test_a_moving_volume_that_will_not_do_is_refused(name, prealignment, mri, pet, settings):
+    spoil, said = bad_moving_volumes[name]
+    with pytest.raises(FusionError, match=said):
+        register_and_fuse(mri, spoil(pet), settings("pet", prealignment=prealignment))
+
+
+def test_colours_are_refused_where_one_value_is_needed(mri, ct, settings):
+    with pytest.raises(FusionError, match="moving volume has 3 values"):
+        register_and_fuse(mri, rgb_of(ct), settings("ct"))
+    with pytest.raises(FusionError, match="fixed volume has 3 values"):
+        register_and_fuse(rgb_of(mri), ct, settings("ct"))
+
+
+def test_a_start_that_carries_the_volumes_apart_is_refused(mri, pet, settings):
+    with pytest.raises(FusionError, match="do not overlap"):
+        register_and_fuse(mri, pet, settings("pet", prealignment=sitk.TranslationTransform(3, (900.0, 0.0, 0.0))))
+
+
+def test_weights_that_are_missing_or_damaged_are_refused(mri, pet, settings, weights, tmp_path):
+    with pytest.raises(FusionError, match="no weights file"):
+        register_and_fuse(mri, pet, settings("pet", weights=tmp_path / "none.safetensors"))
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(FusionError, match="damaged.safetensors"):
+        register_and_fuse(mri, pet, settings("pet", weights=damaged))
+
+
+def test_a_device_that_is_not_there_is_refused(mri, pet, settings):
+    with pytest.raises(FusionError, match="cuda:77"):
+        register_and_fuse(mri, pet, settings("pet", device="cuda:77"))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    (
+        {"modality": "mri"},
+        {"prealignment": "affine"},
+        {"slice_axis": "x"},
+        {"ct_window": (40.0, 0.0)},
+        {"ct_window": (float("nan"), 80.0)},
+        {"batch_size": 0},
+        {"through_plane_smoothing": -1.0},
+    ),
+)
+def test_a_choice_that_makes_no_sense_is_refused_where_it_is_made(choice):
+    with pytest.raises(FusionError):
+        Settings(**{"modality": "ct", **choice})
