@@ -15,7 +15,7 @@ from vtkmodules.vtkRenderingCore import vtkRenderWindow, vtkTextActor, vtkWindow
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.intensities import head_mask
-from BSAFusionLib.scene import image_from_volume, quiet
+from BSAFusionLib.scene import image_from_volume, quiet, show_fused
 
 gap_between_tiles = 4
 
@@ -93,8 +93,8 @@ def write_preview(
     """Writes one slice through the head as a PNG of five tiles, each `tile` pixels square.
 
     Fixed, moving where it lay before, registered, fused, and fixed with the deformation grid over it. The nodes are
-    those of a finished `BSAFusionLogic.process` in the application's scene. Raises FusionError on a machine that has no
-    OpenGL.
+    those of a finished `BSAFusionLogic.process` in the application's scene, whose view is left with the fused volume in
+    it. Raises FusionError on a machine that has no OpenGL.
     """
     view = OffscreenSliceView(application, (tile, tile))
     view.look_at(fixed)
@@ -108,6 +108,7 @@ def write_preview(
     grid.SetVisibility(True)
     tiles.append(view.draw(fixed, label="Deformation"))
     grid.SetVisibility(shown)
+    show_fused(fused)
     gap = np.full((tile, gap_between_tiles, 3), 255, np.uint8)
     strip = np.concatenate([part for picture in tiles for part in (picture, gap)][:-1], axis=1)
     sitk.WriteImage(sitk.GetImageFromArray(strip, isVector=True), str(path))

@@ -59,3 +59,5 @@ def test_the_preview_shows_five_tiles_and_coloured_lines_only_over_the_last(appl
     assert coloured[4] > 2000
     assert all(np.abs(one - other).mean() > 2 for one, other in zip(tiles, tiles[1:], strict=False))
     assert result.gridTransform.GetDisplayNode().GetVisibility()
+    view = application.scene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    assert view.GetBackgroundVolumeID() == result.fusedVolume.GetID()
