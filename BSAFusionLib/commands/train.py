@@ -10,22 +10,23 @@ from BSAFusionLib.errors import FusionError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with ct.npz, pet.npz, spect.npz of slice pairs"
-    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with ct.npz, pet.npz, spect.npz")
     parser.add_argument("--modality", choices=("ct", "pet", "spect", "all"), required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, logs, weights and their card")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=8, help="slice pairs a step")
     parser.add_argument("--learning-rate", type=float, default=8e-4)
     parser.add_argument("--registration-steps", type=int, default=0, help="steps at the start without the fusion part")
+    parser.add_argument(
+        "--same-modality-steps", type=int, default=0, help="steps at the start on fixed slices alone"
+    )
+    parser.add_argument("--size", type=int, default=256, help="side of the crops in pixels, a multiple of 32")
+    parser.add_argument("--smallest-scale", type=float, default=0.75, help="how far views zoom out, at most 1.15")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="weights to begin from, safetensors")
     parser.add_argument("--resume", type=Path, help="checkpoint.pt of an earlier run to go on from")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument(
-        "--precision", default="bf16-mixed", help="bf16-mixed or 32-true, as Lightning Fabric names them"
-    )
+    parser.add_argument("--full-precision", action="store_true", help="float32 throughout, no bfloat16 in the layers")
     parser.add_argument("--json", type=Path, help="write the card of the run here too")
 
 
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.network.checkpoints import load_network, load_state, save_network, sha256
     from BSAFusionLib.training.slice_pairs import load_pairs
     from BSAFusionLib.training.trainer import Trainer, TrainingSettings, validate
+    from BSAFusionLib.training.unaligned_pairs import Simulator
 
     if arguments.steps < 1 or arguments.batch < 1:
         raise FusionError("Steps and batch must be at least 1.")
@@ -54,9 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
         steps=arguments.steps,
         batch=arguments.batch,
         learning_rate=arguments.learning_rate,
+        same_modality_steps=arguments.same_modality_steps,
         registration_steps=arguments.registration_steps,
         seed=arguments.seed,
         mixed_precision=not arguments.full_precision,
+        simulator=Simulator(size=arguments.size, scale=(arguments.smallest_scale, 1.15)),
     )
     trainer = Trainer(network, settings, fabric)
     if arguments.resume is not None:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from BSAFusionLib.network.bsfa import BSFA, CorrelationBSFA, Fields, compose
+from BSAFusionLib.network.bsfa import BSFA, CorrelationBSFA, Fields, compose, double
 from BSAFusionLib.network.mdf_fr import MDFFR, Features
 from BSAFusionLib.network.mmff import MMFF, PyramidMMFF
 from BSAFusionLib.network.warp import CONVENTIONS, EXACT, PUBLISHED
@@ -37,7 +38,7 @@ class BSAFusionOutput(NamedTuple):
     forward_fields: Fields  # phi_A, a field a step, pixels of its level, coarsest first
     reverse_fields: Fields  # phi_B, likewise
     field: torch.Tensor  # (N, 2, H, W) in pixels: phi of equation (7); B sampled at x + phi(x) lies on A
-    fixed: Features
+    fixed: Features  # those that were registered: of the halved slices under the exact convention
     moving: Features
 
     @property
@@ -50,7 +51,11 @@ class BSAFusionOutput(NamedTuple):
 
 
 class BSAFusion(nn.Module):
-    """BSAFusion (Li, Su, Cai, Zhang, AAAI 2025, arXiv 2412.08050) under either convention."""
+    """BSAFusion (Li, Su, Cai, Zhang, AAAI 2025, arXiv 2412.08050) under either convention.
+
+    The exact layout registers at half the resolution and fuses at the whole: the fields are far smoother than two
+    pixels, and a quarter of the cost buys four times the training.
+    """
 
     def __init__(self, metadata: Metadata = Metadata()):  # noqa: B008 (frozen)
         super().__init__()
@@ -73,8 +78,22 @@ class BSAFusion(nn.Module):
         size = fixed.shape[-2:]
         if size[0] % 16 or size[1] % 16:
             raise ValueError(f"the sides of a slice must be multiples of 16, not {size[0]} x {size[1]}")
-        fixed_features, moving_features = self.mdf_fr(fixed, moving)
-        forward_fields, reverse_fields = self.bsfa(fixed_features, moving_features)
-        field = compose(forward_fields, reverse_fields, size, self.metadata.convention == PUBLISHED)
-        fused = self.mmff(fixed_features, moving_features, field, (fixed, moving)) if fuse else None
-        return BSAFusionOutput(fused, forward_fields, reverse_fields, field, fixed_features, moving_features)
+        if self.metadata.convention == PUBLISHED:
+            features = self.mdf_fr(fixed, moving)
+            forward_fields, reverse_fields = self.bsfa(*features)
+            field = compose(forward_fields, reverse_fields, size, align_corners=True)
+            fused = self.mmff(*features, field, (fixed, moving)) if fuse else None
+        else:
+            features = self.mdf_fr(halved(fixed), halved(moving))
+            forward_fields, reverse_fields = self.bsfa(*features)
+            half_size = features[0].shallow.shape[-2:]
+            half = compose(forward_fields, reverse_fields, half_size, align_corners=False)
+            field = (2 * double(half, align_corners=False))[..., : size[0], : size[1]]
+            fused = self.mmff(*self.mdf_fr(fixed, moving), field, (fixed, moving)) if fuse else None
+        return BSAFusionOutput(fused, forward_fields, reverse_fields, field, *features)
+
+
+def halved(slices: torch.Tensor) -> torch.Tensor:
+    """Slices (N, 1, H, W) at half the size, bordered by repetition to sides that are again multiples of 16."""
+    small = F.avg_pool2d(slices, 2)
+    return F.pad(small, [0, -small.shape[-1] % 16, 0, -small.shape[-2] % 16], mode="replicate")

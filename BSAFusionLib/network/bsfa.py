@@ -12,7 +12,7 @@ Fields = list[torch.Tensor]  # a field (N, 2, h, w) a step, in pixels of its own
 
 
 def compose(forward_fields: Fields, reverse_fields: Fields, size: tuple[int, int], align_corners: bool) -> torch.Tensor:
-    """The composed bidirectional deformation (N, 2, H, W) in pixels, equation (7): B sampled at x + phi(x) lies on A."""
+    """The composed deformation phi (N, 2, H, W) in pixels, equation (7): B sampled at x + phi(x) lies on A."""
     return sum_of_steps(reverse_fields, size, align_corners) - sum_of_steps(forward_fields, size, align_corners)
 
 

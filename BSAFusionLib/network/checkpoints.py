@@ -4,6 +4,7 @@ import hashlib
 import json
 import string
 from io import BytesIO
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -37,9 +38,7 @@ def load_network(path: Path | str, device: torch.device | str = "cpu") -> BSAFus
     elif content[:2] == b"PK" or content[:1] == b"\x80":
         tensors, metadata = from_released(load_torch_file(path, content), path), Metadata(PUBLISHED)
     else:
-        raise FusionError(
-            f"{path} is neither a safetensors file nor a released checkpoint; choose another weights file."
-        )
+        raise FusionError(f"{path} is neither safetensors nor a released checkpoint; choose another weights file.")
     network = BSAFusion(metadata)
     load_state(network, tensors, path)
     return network.to(device).eval()
@@ -97,18 +96,12 @@ def load_state(network: BSAFusion, tensors: Tensors, path: Path) -> None:
             raise FusionError(f"{path} lacks the tensor {named(name)}; the file is damaged or of another network.")
         if given.shape != tensor.shape:
             shapes = f"{tuple(given.shape)} instead of {tuple(tensor.shape)}"
-            raise FusionError(
-                f"In {path} the tensor {named(name)} has the shape {shapes}; choose another weights file."
-            )
+            raise FusionError(f"In {path} the tensor {named(name)} has the shape {shapes}; choose other weights.")
         if not torch.isfinite(given).all():
-            raise FusionError(
-                f"In {path} the tensor {named(name)} holds values that are not finite; get the file anew."
-            )
+            raise FusionError(f"In {path} the tensor {named(name)} is not finite throughout; get the file anew.")
     for name in tensors:
         if name not in own:
-            raise FusionError(
-                f"{path} has a tensor {name} that this network does not know; choose another weights file."
-            )
+            raise FusionError(f"{path} has a tensor {name} that this network does not know; choose other weights.")
     network.load_state_dict(tensors)
 
 
@@ -137,19 +130,17 @@ def load_torch_file(path: Path, content: bytes | None = None) -> dict:
 
 
 def read_parts(path: Path) -> bytes:
-    """The bytes of a file, or of the parts `...aa`, `...ab`, ... that it was split into; FusionError if there is none."""
-    whole = path if path.is_file() and not path.name.endswith("aa") else path.with_name(path.name.removesuffix("aa"))
-    letters = string.ascii_lowercase
-    parts = [whole.with_name(whole.name + first + second) for first in letters for second in letters]
-    present = parts[: next(i for i, part in enumerate([*parts, None]) if part is None or not part.is_file())]
+    """The bytes of a file, or of the parts `...aa`, `...ab` that it was split into; FusionError if there is none."""
+    whole = path.with_name(path.name.removesuffix("aa"))
+    suffixes = (first + second for first in string.ascii_lowercase for second in string.ascii_lowercase)
+    parts = list(takewhile(Path.is_file, (whole.with_name(whole.name + suffix) for suffix in suffixes)))
+    files = [path] if path.is_file() and path not in parts else parts
+    if not files:
+        raise FusionError(f"There is no weights file {path}; choose another, or install the extension anew.")
     try:
-        if path.is_file() and not path.name.endswith("aa"):
-            return path.read_bytes()
-        if present:
-            return b"".join(part.read_bytes() for part in present)
+        return b"".join(file.read_bytes() for file in files)
     except OSError as error:
         raise FusionError(f"The weights file {path} cannot be read ({error.strerror}).") from error
-    raise FusionError(f"There is no weights file {path}; choose another, or install the extension anew.")
 
 
 def sha256(content: bytes) -> str:

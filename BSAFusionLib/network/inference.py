@@ -78,5 +78,5 @@ def fuse_slices(
 
 @torch.inference_mode()
 def warp_slices(images: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Sample images (N, C, H, W) at x + field(x), bilinear, clamped to the border; `field` is (N, 2, H, W) in pixels."""
+    """Sample images (N, C, H, W) at x + field(x), bilinear, clamped to the border; field (N, 2, H, W) in pixels."""
     return warp(torch.from_numpy(images), torch.from_numpy(field)).numpy()

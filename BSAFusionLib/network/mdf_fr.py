@@ -40,10 +40,21 @@ class Encoder(nn.Module):
         return [shallow, self.deep(shallow)]
 
 
+def edges(slices: torch.Tensor) -> torch.Tensor:
+    """Length of the intensity gradient by central differences, to the half power; (N, 1, H, W) of slices in [0, 1].
+
+    An edge has it whichever side is the brighter, so even untrained features of it resemble one another across
+    modalities, and training has something to hold on to from its first step. The root lifts faint edges.
+    """
+    rows, columns = torch.gradient(slices, dim=(-2, -1))
+    return (rows.square() + columns.square() + 1e-8).pow(0.25)
+
+
 class PyramidEncoder(nn.Module):
     """A Restormer layer, then a map at 1/2, 1/4 and 1/8 resolution, so that fine detail need not pass through tokens.
 
-    Halving averages 2 x 2 pixels: pixel centres stay where they are in space, which a strided convolution would move.
+    It sees each slice and its `edges`. Halving averages 2 x 2 pixels: pixel centres stay where they are in space, which
+    a strided convolution would move.
     """
 
     widths = (8, 16, 32, 64)
@@ -51,7 +62,7 @@ class PyramidEncoder(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.shallow = Restormer(1, self.widths[0], expansion=2, normalised=True)
+        self.shallow = Restormer(2, self.widths[0], expansion=2, normalised=True)
         self.halvings = nn.ModuleList(
             nn.Sequential(
                 nn.AvgPool2d(2),
@@ -66,14 +77,14 @@ class PyramidEncoder(nn.Module):
         )
 
     def forward(self, slices: torch.Tensor) -> list[torch.Tensor]:
-        maps = [self.shallow(slices)]
+        maps = [self.shallow(torch.cat([slices, edges(slices)], dim=1))]
         for halving in self.halvings:
             maps.append(halving(maps[-1]))
         return maps
 
 
 class PatchEmbedding(nn.Module):
-    """A map (N, C, h, w), a learnt position added, cut into patches: tokens (N, h/patch * w/patch, width), row by row."""
+    """A map (N, C, h, w), a learnt position added, cut into patches, row by row: tokens (N, T, width)."""
 
     def __init__(self, channels: int, width: int, patch: int, position_side: int):
         super().__init__()

@@ -6,7 +6,6 @@ from kornia.filters import sobel
 from kornia.losses import ssim_loss
 
 from BSAFusionLib.network.bsafusion import BSAFusion, BSAFusionOutput
-from BSAFusionLib.network.bsfa import STEP_SCALES
 from BSAFusionLib.network.warp import resize, warp
 from BSAFusionLib.training.unaligned_pairs import UnalignedPairs
 
@@ -27,7 +26,7 @@ def transfer_loss(network: BSAFusion, output: BSAFusionOutput) -> torch.Tensor:
 
 
 def end_point_errors(field: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Distance in pixels between two fields (N, 2, H, W), per pixel (N, 1, H, W); smooth at zero, so it can be learnt from."""
+    """Distance in pixels between two fields (N, 2, H, W), per pixel (N, 1, H, W); smooth at zero, to be learnt from."""
     return ((field - truth).square().sum(dim=1, keepdim=True) + 1e-4).sqrt()
 
 
@@ -37,14 +36,15 @@ def supervision_loss(output: BSAFusionOutput, pairs: UnalignedPairs) -> torch.Te
     Each level is judged on its own grid; a tenth of the weight lies outside the head, where only smoothness is known.
     """
     total = torch.zeros((), device=pairs.field.device)
-    composed = None
-    for scale, ahead, back in zip(STEP_SCALES, output.forward_fields, output.reverse_fields, strict=True):
-        step = (back - ahead) * scale
-        composed = step if composed is None else resize(composed, step.shape[-2:]) + step
-        truth = F.avg_pool2d(pairs.field, scale)
-        weights = 0.1 + 0.9 * F.avg_pool2d(pairs.inside, scale)
+    composed = torch.zeros_like(output.forward_fields[0])
+    for ahead, back in zip(output.forward_fields, output.reverse_fields, strict=True):
+        pixels = pairs.field.shape[-1] // ahead.shape[-1]  # of the whole slice in one of this level
+        composed = resize(composed, ahead.shape[-2:]) + (back - ahead) * pixels
+        truth = F.avg_pool2d(pairs.field, pixels)
+        weights = 0.1 + 0.9 * F.avg_pool2d(pairs.inside, pixels)
         level = (end_point_errors(composed, truth) * weights).sum() / weights.sum()
-        total = total + level * (1.0 if scale == 1 else 0.25)
+        last = ahead is output.forward_fields[-1]
+        total = total + level * (1.0 if last else 0.25)
     return total
 
 

@@ -25,9 +25,8 @@ class SlicePairs:
 
     def where(self, chosen: np.ndarray) -> "SlicePairs":
         """Those pairs for which the boolean array (N,) is true."""
-        return SlicePairs(
-            self.fixed[torch.from_numpy(chosen)], self.moving[torch.from_numpy(chosen)], self.patient[chosen]
-        )
+        rows = torch.from_numpy(chosen)
+        return SlicePairs(self.fixed[rows], self.moving[rows], self.patient[chosen])
 
     def batch(self, indices: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """The chosen pairs as float32 (n, 1, H, W) in [0, 1] on `device`."""
@@ -35,7 +34,7 @@ class SlicePairs:
 
 
 def held_out_patients(patients: np.ndarray, folds: int = 5) -> list[int]:
-    """Every fifth patient in numerical order, beginning with the first: 2 of 10 for CT, 1 of 3 for PET, 3 of 15 for SPECT."""
+    """Every fifth patient in numerical order, from the first: 2 of 10 for CT, 1 of 3 for PET, 3 of 15 for SPECT."""
     return sorted(set(patients.tolist()))[::folds]
 
 

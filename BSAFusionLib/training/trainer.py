@@ -26,6 +26,7 @@ class TrainingSettings:
     batch: int = 8
     learning_rate: float = 8e-4
     warm_up: int = 100  # steps of rising learning rate; a cosine falls to 1 % after them
+    same_modality_steps: int = 0  # steps at the very start in which every moving slice is the fixed one, remapped
     registration_steps: int = 0  # steps at the start in which fusion rests, being the dearer half
     averaging: float = 0.99  # decay of the running average of the weights, which is what is kept
     renew_every: int = 50  # steps after which the discriminator becomes the classifier's copy
@@ -79,7 +80,10 @@ class Trainer:
         writer.close()
 
     def _learn(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
-        pairs = self.settings.simulator(fixed, moving)
+        simulator = self.settings.simulator
+        if self.step <= self.settings.same_modality_steps:
+            simulator = replace(simulator, same_modality=1.0)
+        pairs = simulator(fixed, moving)
         fuse = self.step > self.settings.registration_steps
         self.network.train()
         # Fabric's own mixed precision would round the slices themselves to bfloat16, coarser than their grey levels.
@@ -110,10 +114,9 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write everything a later run needs to go on, beside and then in place, so that no half file is left."""
-        settings = asdict(replace(self.settings))
         state = {
             "step": self.step,
-            "settings": settings,
+            "settings": asdict(self.settings),
             "metadata": asdict(self.averaged.metadata),
             "network": self.network.module.state_dict(),
             "average": self.average.state_dict(),

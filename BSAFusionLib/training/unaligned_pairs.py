@@ -31,11 +31,12 @@ class Simulator:
     field, blur, noise) serve other scanners and fields of view than the training slices'.
     """
 
-    size: int = 192  # side of the crop in pixels
+    size: int = 256  # side of the crop in pixels
     elastic: float = 256.0
     rotation: float = 3.0  # degrees, of the small affine motion
     translation: float = 3.0  # pixels
     stretch: float = 0.03
+    scale: tuple[float, float] = (0.75, 1.15)  # of the views
     same_modality: float = 0.2  # share of pairs whose moving slice is the fixed one, remapped
     vary: bool = True  # views and intensities; off for validation
 
@@ -78,7 +79,7 @@ class Simulator:
 
     def _view(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         views = K.AugmentationSequential(
-            K.RandomAffine(degrees=20.0, translate=(0.04, 0.04), scale=(0.65, 1.1), shear=(-5.0, 5.0), p=1.0),
+            K.RandomAffine(degrees=20.0, translate=(0.04, 0.04), scale=self.scale, shear=(-5.0, 5.0), p=1.0),
             K.RandomHorizontalFlip(p=0.5),
             K.CenterCrop(self.size),
             data_keys=["input"],

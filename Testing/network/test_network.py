@@ -1,0 +1,110 @@
+"""The network keeps its promises whatever the weights: shapes, conventions, equation (7)."""
+
+import pytest
+import torch
+
+from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+from BSAFusionLib.network.bsfa import compose, local_correlation
+from BSAFusionLib.network.warp import EXACT, PUBLISHED, warp
+
+
+@pytest.fixture(scope="module", params=[PUBLISHED, EXACT])
+def network(request) -> BSAFusion:
+    torch.manual_seed(0)
+    return BSAFusion(Metadata(request.param)).eval()
+
+
+@torch.no_grad()
+def test_sides_may_differ_and_be_any_multiple_of_16(network):
+    torch.manual_seed(1)
+    output = network(torch.rand(2, 1, 48, 80), torch.rand(2, 1, 48, 80))
+    assert output.fused.shape == (2, 1, 48, 80)
+    assert output.field.shape == (2, 2, 48, 80)
+    sizes = [(3, 5), (6, 10), (12, 20), (24, 40), (48, 80)]
+    for fields in (output.forward_fields, output.reverse_fields):
+        assert [field.shape for field in fields] == [(2, 2, *size) for size in sizes]
+        assert all(field.abs().max() < 1 for field in fields)
+    assert output.fixed_logits.shape == output.moving_logits.shape == (2, 2)
+    assert output.fused.min() >= 0
+    assert output.fused.max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 40, 48), (1, 3, 48, 48), (1, 48, 48)])
+def test_other_shapes_are_refused(network, shape):
+    with pytest.raises(ValueError, match=r"multiples of 16|shape"):
+        network(torch.rand(shape), torch.rand(shape))
+
+
+@torch.no_grad()
+def test_a_pair_is_registered_the_same_alone_and_in_a_batch(network):
+    torch.manual_seed(2)
+    fixed, moving = torch.rand(3, 1, 32, 48), torch.rand(3, 1, 32, 48)
+    together, alone = network(fixed, moving), network(fixed[1:2], moving[1:2])
+    torch.testing.assert_close(together.field[1:2], alone.field, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(together.fused[1:2], alone.fused, atol=1e-3, rtol=1e-3)
+
+
+def test_the_composed_field_is_reverse_minus_forward_in_full_size_pixels():
+    forward_fields = [torch.full((1, 2, n, n), 0.5) for n in (1, 2, 4, 8, 16)]
+    reverse_fields = [torch.full((1, 2, n, n), 0.25 * (n == 1)) for n in (1, 2, 4, 8, 16)]
+    composed = compose(forward_fields, reverse_fields, (16, 16), align_corners=False)
+    torch.testing.assert_close(composed, torch.full((1, 2, 16, 16), 16 * 0.25 - 0.5 * (16 + 8 + 4 + 2 + 1)))
+
+
+def test_exact_sampling_moves_a_ramp_by_the_field_and_leaves_it_without_one():
+    columns = torch.arange(8.0).expand(1, 1, 6, 8)
+    field = torch.zeros(1, 2, 6, 8)
+    torch.testing.assert_close(warp(columns, field), columns)
+    field[:, 0] = 1.5
+    torch.testing.assert_close(warp(columns, field), (columns + 1.5).clamp(max=7))
+    field[:, 0], field[:, 1] = 0, 2
+    rows = torch.arange(6.0)[:, None].expand(1, 1, 6, 8)
+    torch.testing.assert_close(warp(rows, field), (rows + 2).clamp(max=5))
+
+
+def test_published_sampling_without_a_field_zooms_about_the_centre_by_half_a_pixel_at_the_border():
+    columns = torch.arange(64.0).expand(1, 1, 64, 64)
+    sampled = warp(columns, torch.zeros(1, 2, 64, 64), PUBLISHED)
+    expected = (columns * 2 / 63 - 1 + 1) * 64 / 2 - 0.5
+    torch.testing.assert_close(sampled[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-4, rtol=0)
+    assert sampled[0, 0, 32, 1] - 1 == pytest.approx(-0.484, abs=1e-3)
+
+
+def test_sampling_positions_stay_exact_in_half_precision():
+    columns = torch.arange(256.0).expand(1, 1, 4, 256) / 256
+    sampled = warp(columns, torch.full((1, 2, 4, 256), 0.25).bfloat16())
+    torch.testing.assert_close(sampled[..., :-1], (columns + 0.25 / 256)[..., :-1], atol=1e-6, rtol=0)
+
+
+def test_the_local_correlation_is_highest_where_the_other_map_has_gone():
+    torch.manual_seed(3)
+    fixed = torch.randn(1, 8, 16, 16)
+    moving = torch.roll(fixed, shifts=(1, -2), dims=(2, 3))
+    best = local_correlation(fixed, moving, radius=3).argmax(dim=1)[0, 4:12, 4:12]
+    assert torch.equal(best, torch.full_like(best, (3 + 1) * 7 + (3 - 2)))
+
+
+def test_the_discriminator_learns_only_by_becoming_the_classifier(network):
+    assert not any(p.requires_grad for p in network.mdf_fr.discriminator.parameters())
+    network.mdf_fr.renew_discriminator()
+    for own, copy in zip(
+        network.mdf_fr.classifier.parameters(), network.mdf_fr.discriminator.parameters(), strict=True
+    ):
+        assert torch.equal(own, copy)
+        assert own is not copy
+
+
+def test_the_exact_fusion_starts_as_the_larger_of_the_aligned_pixels():
+    torch.manual_seed(4)
+    network = BSAFusion().eval()
+    fixed, moving = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32)
+    with torch.no_grad():
+        output = network(fixed, moving)
+    torch.testing.assert_close(
+        output.fused, torch.maximum(fixed, warp(moving, output.field)).clamp(1e-3, 1 - 1e-3), atol=1e-5, rtol=0
+    )
+
+
+def test_an_unknown_convention_is_refused():
+    with pytest.raises(ValueError, match="convention"):
+        Metadata("theirs")

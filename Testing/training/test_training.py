@@ -1,0 +1,163 @@
+"""Training sees pairs whose true field it knows, keeps patients apart, learns, and can be taken up again."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from BSAFusionLib import __main__ as command_line
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.checkpoints import load_network
+from BSAFusionLib.network.warp import warp
+from BSAFusionLib.training import losses
+from BSAFusionLib.training.slice_pairs import SlicePairs, held_out_patients, load_pairs
+from BSAFusionLib.training.trainer import CHECKPOINT, Trainer, TrainingSettings, validate
+from BSAFusionLib.training.unaligned_pairs import Simulator, inverse
+
+small = Simulator(size=64)
+
+
+def ellipses(count: int, side: int = 80) -> SlicePairs:
+    """Heads of a sort: an ellipse with two smaller ones inside, which the moving slice shows in other greys."""
+    y, x = np.mgrid[:side, :side] / side - 0.5
+    generator = np.random.default_rng(0)
+    fixed, moving = np.zeros((2, count, side, side))
+    for index in range(count):
+        for greys in ((0.4, 0.7), (0.9, 0.2), (0.6, 0.5)):
+            cx, cy = generator.uniform(-0.1, 0.1, 2)
+            rx, ry = generator.uniform(0.1, 0.35, 2)
+            inside = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 < 1
+            fixed[index][inside], moving[index][inside] = greys
+    tensors = [torch.from_numpy((255 * images).astype(np.uint8))[:, None] for images in (fixed, moving)]
+    return SlicePairs(*tensors, np.arange(count))
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    return ellipses(4).batch(torch.arange(4), torch.device("cpu"))
+
+
+def test_the_inverse_of_a_field_undoes_it():
+    torch.manual_seed(0)
+    field = Simulator().random_field(2, (96, 128), torch.device("cpu"))
+    inverted = inverse(field)
+    assert (inverted + warp(field, inverted)).abs().max() < 0.01
+    assert field.square().sum(1).sqrt().mean() > 2
+
+
+def test_the_moving_slice_sampled_through_the_true_field_is_the_aligned_one(batch):
+    torch.manual_seed(1)
+    pairs = replace(small, vary=False)(*batch)
+    inner = (..., slice(12, -12), slice(12, -12))
+    before = (pairs.moving - pairs.aligned)[inner].abs().mean()
+    after = (warp(pairs.moving, pairs.field) - pairs.aligned)[inner].abs().mean()
+    assert before > 0.05
+    assert after < 0.25 * before
+
+
+def test_views_and_intensities_stay_in_range_and_are_drawn_anew(batch):
+    torch.manual_seed(2)
+    pairs, others = small(*batch), small(*batch)
+    assert pairs.fixed.shape == pairs.moving.shape == (4, 1, 64, 64)
+    assert pairs.field.shape == (4, 2, 64, 64)
+    for image in (pairs.fixed, pairs.moving, pairs.aligned):
+        assert 0 <= image.min() <= image.max() <= 1
+    assert not torch.equal(pairs.fixed, others.fixed)
+    assert set(pairs.inside.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_no_patient_is_in_both_training_and_validation(shared):
+    for modality, held_out in {"ct": 2, "pet": 1, "spect": 3, "all": 6}.items():
+        training, validation = load_pairs(shared / "data" / "aanlib", modality)
+        assert not set(training.patient) & set(validation.patient)
+        assert len(set(validation.patient)) == held_out
+        assert training.fixed.shape[1:] == training.moving.shape[1:] == (1, 256, 256)
+
+
+def test_every_fifth_patient_is_held_out():
+    assert held_out_patients(np.array([7, 3, 3, 9, 1, 5, 11, 11])) == [1, 11]
+
+
+def test_a_folder_without_slices_is_refused(tmp_path):
+    with pytest.raises(FusionError, match=r"pet\.npz"):
+        load_pairs(tmp_path, "pet")
+
+
+def test_the_supervision_vanishes_only_for_the_true_field(batch):
+    torch.manual_seed(3)
+    network = BSAFusion().eval()
+    pairs = small(*batch)
+    output = network(pairs.fixed, pairs.moving)
+    truth = pairs.field
+    levels = [torch.nn.functional.avg_pool2d(truth, scale) for scale in (16, 8, 4, 2, 1)]
+    ups = [torch.zeros_like(levels[0])] + [losses.resize(a, b.shape[-2:]) for a, b in zip(levels, levels[1:])]  # noqa: B905
+    steps = [(level - up) / scale for level, up, scale in zip(levels, ups, (16, 8, 4, 2, 1), strict=True)]
+    perfect = output._replace(reverse_fields=steps, forward_fields=[torch.zeros_like(step) for step in steps])
+    assert losses.supervision_loss(perfect, pairs) < 0.05
+    assert losses.supervision_loss(output, pairs) > 1
+
+
+def test_training_brings_the_slices_closer():
+    fabric = Fabric(accelerator="cpu", devices=1)
+    settings = TrainingSettings(steps=60, warm_up=5, learning_rate=3e-3, averaging=0.8, simulator=small)
+    settings = replace(settings, simulator=replace(small, elastic=0.0, translation=6.0, rotation=0.0, vary=False))
+    torch.manual_seed(0)
+    trainer = Trainer(BSAFusion(), settings, fabric)
+    pairs = ellipses(12)
+    for step in range(settings.steps):
+        trainer.step = step + 1
+        trainer._learn(*pairs.batch(torch.randint(12, (4,)), fabric.device))
+    figures = validate(trainer.averaged, pairs, settings)
+    assert figures["error_after"] < 0.7 * figures["error_before"]
+
+
+def test_a_run_taken_up_again_goes_on_as_if_it_had_not_stopped(tmp_path):
+    pairs = ellipses(6)
+    settings = TrainingSettings(steps=4, batch=2, warm_up=2, save_every=2, mixed_precision=False, simulator=small)
+
+    def trainer() -> Trainer:
+        torch.manual_seed(5)
+        return Trainer(BSAFusion(), settings, Fabric(accelerator="cpu", devices=1))
+
+    straight = trainer()
+    straight.train(pairs, pairs, tmp_path)
+    stopped = trainer()
+    stopped.settings = replace(settings, steps=2)
+    stopped.train(pairs, pairs, tmp_path)
+    again = trainer()
+    again.resume(tmp_path / CHECKPOINT)
+    assert again.step == 2
+    again.train(pairs, pairs, tmp_path)
+    for own, other in zip(straight.averaged.parameters(), again.averaged.parameters(), strict=True):
+        torch.testing.assert_close(own, other, atol=1e-6, rtol=1e-5)
+
+
+def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp_path):
+    pairs = ellipses(6)
+    np.savez(
+        tmp_path / "ct.npz",
+        mri=pairs.fixed[:, 0].numpy(),
+        moving=pairs.moving[:, 0].numpy(),
+        id=np.array([f"{patient}001" for patient in (1, 2, 3, 4, 5, 6)]),
+        split=np.array(["train"] * 6),
+    )
+    out = tmp_path / "run"
+    words = ["train", "--data", tmp_path, "--modality", "ct", "--out", out, "--steps", 1, "--batch", 1]
+    assert command_line.main([str(word) for word in words]) == 0
+    assert load_network(out / "ct.safetensors").metadata.modality == "ct"
+    card = json.loads((out / "ct.json").read_text())
+    assert card["validation"]["patients"] == [1, 6]
+    assert card["training"]["patients"] == [2, 3, 4, 5]
+    assert card["validation"]["simulated_deformations"]["error_before"] > 0
+    assert command_line.main([str(word) for word in words[:-4]] + ["--steps", "0"]) == 2
+
+
+def test_a_checkpoint_that_is_not_one_is_refused(tmp_path):
+    (tmp_path / CHECKPOINT).write_bytes(b"PK not a checkpoint")
+    trainer = Trainer(BSAFusion(), TrainingSettings(), Fabric(accelerator="cpu", devices=1))
+    with pytest.raises(FusionError, match="checkpoint"):
+        trainer.resume(tmp_path / CHECKPOINT)
