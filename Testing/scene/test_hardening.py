@@ -23,6 +23,7 @@ cases = {
     "colour": {"contrast": "rgb"},
     "CT": {"contrast": "ct", "choices": {"modality": "ct"}},
     "fixed under a turned parent": {"fixed_parents": [tilt]},
+    "moving under a turned parent": {"moving_parents": [tilt]},
     "moving under two turned parents": {"moving_parents": [quarter_turn, tilt]},
     "all at once": {
         "placed": rigid((20, -15, 30), (10, 20, 30)),

@@ -10,7 +10,13 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.scene import image_from_volume, modality_from_dicom, transform_from_node, volume_from_image
+from BSAFusionLib.scene import (
+    image_from_volume,
+    modality_from_dicom,
+    transform_from_field,
+    transform_from_node,
+    volume_from_image,
+)
 from Testing.scene.conftest import lattice, rigid
 
 turn = rigid((10, -40, 70), (4, 5, 6))
@@ -62,6 +68,17 @@ def test_a_transform_node_that_carries_moving_to_fixed_asks_fixed_points_where_t
     fixed_ras = turn @ moving_ras
     lps = (-1, -1, 1)
     np.testing.assert_allclose(transform.TransformPoint(fixed_ras[:3] * lps), moving_ras[:3] * lps, atol=1e-9)
+
+
+@pytest.mark.parametrize(("degrees", "kind"), [(55, "vtkOrientedGridTransform"), (65, "vtkGeneralTransform")])
+def test_a_field_followed_by_the_way_back_from_the_parents_is_one_grid_up_to_60_degrees(degrees, kind):
+    field = sitk.GetImageFromArray(np.tile((1.0, 2.0, 3.0), (9, 9, 9, 1)), isVector=True)  # LPS
+    parents = rigid((0, 0, degrees), (7, 8, 9))
+    transform = transform_from_field(field, parents)
+    assert transform.GetClassName() == kind
+    x = np.array((-4, -3, 5))  # RAS, on the grid
+    expected = np.linalg.inv(parents) @ (*(x + (-1, -2, 3)), 1)
+    np.testing.assert_allclose(transform.TransformPoint(x), expected[:3], atol=1e-5)
 
 
 def test_the_modality_is_what_dicom_import_noted(scene, add_head):
