@@ -71,6 +71,7 @@ def _refine(
 ) -> tuple[float, sitk.Euler3DTransform]:
     """The best transform near `start` and its negative mutual information, infinite where the volumes do not meet."""
     method = sitk.ImageRegistrationMethod()
+    method.SetNumberOfThreads(1)  # sums in one order, so that every machine finds the same
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
     method.SetInterpolator(sitk.sitkLinear)
