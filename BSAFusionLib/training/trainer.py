@@ -62,7 +62,8 @@ class Trainer:
         """Train to `settings.steps`, from wherever this trainer stands; writes checkpoints and logs into `folder`."""
         writer = SummaryWriter(folder / "logs", purge_step=self.step)
         renewed = self.network.mdf_fr.renew_discriminator
-        renewed()
+        if self.step == 0:
+            renewed()
         for step in tqdm(range(self.step + 1, self.settings.steps + 1), unit="step"):
             self.step = step
             indices = torch.randint(len(training), (self.settings.batch,))
