@@ -109,6 +109,16 @@ def test_a_mistake_is_said_in_one_sentence_and_leaves_older_results(
     assert {path: path.read_bytes() for path in fused.iterdir()} == before
 
 
+def test_the_demo_comes_closer_to_the_truth_and_writes_what_it_promises(tmp_path: Path) -> None:
+    finished = start("demo", "--out", tmp_path / "demo", "--json", tmp_path / "demo.json")
+    assert finished.returncode == 0, finished.stderr
+    error = json.loads((tmp_path / "demo.json").read_text())["true_error_mm"]
+    assert error["before"] > 10
+    assert error["after"] <= error["prealigned"] < 3.5
+    names = {"fused.nrrd", "registered.nrrd", "deformation.h5", "report.json", "preview.png", "scene.mrb"}
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == names
+
+
 @pytest.mark.parametrize("command", ["demo", "fuse"])
 def test_every_command_explains_itself(command: str) -> None:
     finished = start(command, "--help")
