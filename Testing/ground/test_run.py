@@ -32,6 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands = folder / "BSAFusionLib" / "commands"
     commands.mkdir(parents=True)
     (commands / "leave.py").write_text('"""Leaves with an exit code."""\n')
+    (folder / "BSAFusionLib" / "__init__.py").touch()
     (folder / "BSAFusionLib" / "__main__.py").write_text("import sys\nsys.exit(int(sys.argv[2]))\n")
     return folder
 
