@@ -17,9 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=8, help="slice pairs a step")
     parser.add_argument("--learning-rate", type=float, default=8e-4)
     parser.add_argument("--registration-steps", type=int, default=0, help="steps at the start without the fusion part")
-    parser.add_argument(
-        "--same-modality-steps", type=int, default=0, help="steps at the start on fixed slices alone"
-    )
+    parser.add_argument("--same-modality-steps", type=int, default=0, help="steps at the start on fixed slices alone")
     parser.add_argument("--size", type=int, default=256, help="side of the crops in pixels, a multiple of 32")
     parser.add_argument("--smallest-scale", type=float, default=0.75, help="how far views zoom out, at most 1.15")
     parser.add_argument("--seed", type=int, default=0)
@@ -79,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         "training": {
             "pairs": len(training),
             "patients": sorted({int(patient) for patient in training.patient}),
-            "started_from": None if arguments.start is None else arguments.start.name,
+            "started_from": None if arguments.start is None else card_of(arguments.start),
             "settings": asdict(settings),
             "hardware": hardware(fabric.device),
         },
@@ -93,6 +91,13 @@ def run(arguments: argparse.Namespace) -> int:
         path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(card["validation"], indent=2))
     return 0
+
+
+def card_of(weights: Path) -> dict:
+    """The training part of the card beside a weights file, or no more than its name where it has none."""
+    card = weights.with_suffix(".json")
+    training = json.loads(card.read_text(encoding="utf-8"))["training"] if card.is_file() else {}
+    return {"file": weights.name, **training}
 
 
 def hardware(device) -> str:
