@@ -43,12 +43,12 @@ def prealign_rigidly(
             candidates.append(candidate)
 
     done, steps = 0, len(candidates) + kept + 1
-    for spacing, step, iterations, keep in ((8.0, 4.0, 30, kept), (4.0, 2.0, 100, 1), (3.0, 0.5, 100, 1)):  # mm, mm
-        coarse_fixed, coarse_moving = _coarse(fixed, spacing), _coarse(moving, spacing)
+    for spacing, step, keep in ((8.0, 4.0, kept), (4.0, 2.0, 1), (3.0, 0.5, 1)):  # mm, mm
+        coarse_fixed, coarse_moving = _coarse(fixed, spacing), _amid_air(_coarse(moving, spacing))
         mask = _around_head(coarse_fixed)
         found = []
         for candidate in candidates:
-            found.append(_refine(coarse_fixed, coarse_moving, mask, candidate, step, iterations, cancelled))
+            found.append(_refine(coarse_fixed, coarse_moving, mask, candidate, step, cancelled))
             done += 1
             if progress is not None:
                 progress(done / steps)
@@ -66,7 +66,6 @@ def _refine(
     mask: sitk.Image,
     start: sitk.Euler3DTransform,
     step: float,
-    iterations: int,
     cancelled: Callable[[], bool] | None,
 ) -> tuple[float, sitk.Euler3DTransform]:
     """The best transform near `start` and its negative mutual information, infinite where the volumes do not meet."""
@@ -75,7 +74,7 @@ def _refine(
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(step, 0.01, iterations, 0.8, 1e-6)
+    method.SetOptimizerAsRegularStepGradientDescent(step, 0.01, 100, 0.8, 1e-6)
     method.SetOptimizerScales([lever**2] * 3 + [1.0] * 3)
     transform = sitk.Euler3DTransform(start)
     method.SetInitialTransform(transform, inPlace=True)
@@ -101,6 +100,16 @@ def _coarse(image: sitk.Image, spacing: float) -> sitk.Image:
     first = (np.array(image.GetSize()) / count - 1) / 2  # where its first voxel lies in the image's index
     grid.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(first.tolist()))
     return sitk.Resample(smooth_for(image, spacing), grid, sitk.Transform(), sitk.sitkLinear, 0.0)
+
+
+def _amid_air(image: sitk.Image) -> sitk.Image:
+    """The volume with 30 mm of nothing around it.
+
+    Mutual information would else be taken over fewer points the farther the volumes are apart, which draws them off
+    where the moving volume is cut close to the head.
+    """
+    width = np.ceil(30.0 / np.array(image.GetSpacing())).astype(int).tolist()
+    return sitk.ConstantPad(image, width, width, 0.0)
 
 
 def _around_head(image: sitk.Image) -> sitk.Image:
