@@ -80,6 +80,7 @@ class BSAFusionLogic:
         device: str = Settings.device,
         batchSize: int | None = Settings.batch_size,
         throughPlaneSmoothing: float = Settings.through_plane_smoothing,
+        strength: float = Settings.strength,
         weights: Path | str | None = Settings.weights,
         progress: Callable[[str, float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -109,6 +110,7 @@ class BSAFusionLogic:
             device,
             batchSize,
             throughPlaneSmoothing,
+            strength,
             weights,
         )
         result = self.compute(job, progress, cancelled)
@@ -130,6 +132,7 @@ class BSAFusionLogic:
         device: str = Settings.device,
         batchSize: int | None = Settings.batch_size,
         throughPlaneSmoothing: float = Settings.through_plane_smoothing,
+        strength: float = Settings.strength,
         weights: Path | str | None = Settings.weights,
     ) -> Job:
         """Checks nodes and choices, as `process` explains them, and copies the voxels; the scene is only read."""
@@ -152,6 +155,7 @@ class BSAFusionLogic:
             device=device,
             batch_size=batchSize,
             through_plane_smoothing=throughPlaneSmoothing,
+            strength=strength,
             weights=weights,
         )
         _checkScalar(fixedVolume, "a fixed volume (MRI)")

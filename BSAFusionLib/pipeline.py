@@ -101,7 +101,13 @@ def register_and_fuse(
         fused_slices = np.maximum(fixed_slices, moving_slices)  # what an empty slice keeps
         field_slices = np.zeros((len(fixed_slices), 2, *fixed_slices.shape[1:]), np.float32)
         fused_slices[filled], field_slices[filled] = fuse_slices(
-            network, fixed_slices[filled], moving_slices[filled], settings.batch_size, stages.tell, cancelled
+            network,
+            fixed_slices[filled],
+            moving_slices[filled],
+            settings.batch_size,
+            settings.strength,
+            stages.tell,
+            cancelled,
         )
 
     with stages.run("deformation"):
@@ -125,14 +131,17 @@ def register_and_fuse(
             "after": cut(moving_seen, grid, displacement_transform(field)),
         }
         seen_head = cut(head, grid) > 0.5
+        information = {when: mutual_information(fixed_slices[seen_head], shown[when][seen_head]) for when in shown}
+        if information["after"] < information["prealigned"]:
+            warnings.append(
+                "The deformation lowered the mutual information, so it may have made the alignment worse than the "
+                "start alone; compare before and after, or set the strength to 0."
+            )
         report = Report(
             modality=settings.modality,
             prealignment=kind,
             slices=len(filled),
-            **{
-                f"mutual_information_{when}": mutual_information(fixed_slices[seen_head], slices[seen_head])
-                for when, slices in shown.items()
-            },
+            **{f"mutual_information_{when}": value for when, value in information.items()},
             displacement=displacement_lengths(sitk.GetArrayViewFromImage(field)[inside]),
             network_displacement=displacement_lengths(sitk.GetArrayViewFromImage(network_field)[inside]),
             smallest_jacobian=float(determinants.min()),

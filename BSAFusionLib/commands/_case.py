@@ -36,6 +36,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default=Settings.through_plane_smoothing,
         help="sigma of the field's smoothing through the slices (default: %(default)s)",
     )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        metavar="SHARE",
+        default=Settings.strength,
+        help="of the network's field that is followed, 0 to 1 (default: %(default)s)",
+    )
     parser.add_argument("--device", default=Settings.device, help="auto, cpu, cuda, cuda:0, mps (default: auto)")
     parser.add_argument("--batch-size", type=int, metavar="N", help="slices in one pass of the network")
     parser.add_argument("--weights", metavar="FILE", help="a checkpoint (default: the shipped one for the modality)")
@@ -73,6 +80,7 @@ def run_case(
         device=arguments.device,
         batchSize=arguments.batch_size,
         throughPlaneSmoothing=arguments.smoothing,
+        strength=arguments.strength,
         weights=arguments.weights,
     )
     with _progress_bar() as progress:

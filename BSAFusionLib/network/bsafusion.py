@@ -37,7 +37,9 @@ class BSAFusionOutput(NamedTuple):
     fused: torch.Tensor | None  # (N, 1, H, W) in [0, 1]; None where only the registration was asked for
     forward_fields: Fields  # phi_A, a field a step, pixels of its level, coarsest first
     reverse_fields: Fields  # phi_B, likewise
-    field: torch.Tensor  # (N, 2, H, W) in pixels: phi of equation (7); B sampled at x + phi(x) lies on A
+    field: (
+        torch.Tensor
+    )  # (N, 2, H, W) in pixels: phi of (7) times the strength: B sampled at x + phi(x) lies on A
     fixed: Features  # those that were registered: of the halved slices under the exact convention
     moving: Features
 
@@ -67,8 +69,12 @@ class BSAFusion(nn.Module):
             widths = (self.mdf_fr.width, *reversed(self.mdf_fr.encoder.widths))
             self.bsfa, self.mmff = CorrelationBSFA(widths), PyramidMMFF(widths)
 
-    def forward(self, fixed: torch.Tensor, moving: torch.Tensor, fuse: bool = True) -> BSAFusionOutput:
+    def forward(
+        self, fixed: torch.Tensor, moving: torch.Tensor, fuse: bool = True, strength: float = 1.0
+    ) -> BSAFusionOutput:
         """Register `moving` to `fixed` and fuse them; both (N, 1, H, W) in [0, 1], H and W multiples of 16.
+
+        `strength` is the share of the composed field that is followed; the steps' own fields stay whole.
 
         Raises:
             ValueError: the shapes differ, or are not (N, 1, H, W) with sides that are multiples of 16.
@@ -81,14 +87,14 @@ class BSAFusion(nn.Module):
         if self.metadata.convention == PUBLISHED:
             features = self.mdf_fr(fixed, moving)
             forward_fields, reverse_fields = self.bsfa(*features)
-            field = compose(forward_fields, reverse_fields, size, align_corners=True)
+            field = strength * compose(forward_fields, reverse_fields, size, align_corners=True)
             fused = self.mmff(*features, field, (fixed, moving)) if fuse else None
         else:
             features = self.mdf_fr(halved(fixed), halved(moving))
             forward_fields, reverse_fields = self.bsfa(*features)
             half_size = features[0].shallow.shape[-2:]
             half = compose(forward_fields, reverse_fields, half_size, align_corners=False)
-            field = (2 * double(half, align_corners=False))[..., : size[0], : size[1]]
+            field = (2 * strength * double(half, align_corners=False))[..., : size[0], : size[1]]
             fused = self.mmff(*self.mdf_fr(fixed, moving), field, (fixed, moving)) if fuse else None
         return BSAFusionOutput(fused, forward_fields, reverse_fields, field, *features)
 

@@ -37,6 +37,7 @@ def fuse_slices(
     fixed: np.ndarray,
     moving: np.ndarray,
     batch_size: int | None = None,
+    strength: float = 1.0,
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -46,12 +47,13 @@ def fuse_slices(
         network: in evaluation mode.
         fixed, moving: float32 (N, H, W) in [0, 1]; H and W multiples of 16.
         batch_size: slice pairs at once; None for 4 on the CPU and 16 on a GPU.
+        strength: share of the composed field that is followed, 0..1.
         progress: told the fraction done, in 0..1.
         cancelled: asked between batches.
 
     Returns:
-        The fused slices, float32 (N, H, W) in [0, 1], and the composed field of equation (7), float32 (N, 2, H, W) in
-        pixels, channel 0 along columns: moving sampled at x + field(x) lies on fixed.
+        The fused slices, float32 (N, H, W) in [0, 1], and the field followed, float32 (N, 2, H, W) in pixels,
+        channel 0 along columns: moving sampled at x + field(x) lies on fixed.
 
     Raises:
         Cancelled: `cancelled` said so.
@@ -66,7 +68,7 @@ def fuse_slices(
             raise Cancelled
         chosen = slice(start, start + batch_size)
         pair = (torch.from_numpy(slices[chosen]).to(device, torch.float32)[:, None] for slices in (fixed, moving))
-        output = network(*pair)
+        output = network(*pair, strength=strength)
         fused[chosen] = output.fused[:, 0].cpu().numpy()
         field[chosen] = output.field.cpu().numpy()
         if not (np.isfinite(fused[chosen]).all() and np.isfinite(field[chosen]).all()):

@@ -192,6 +192,7 @@ def test_a_device_that_is_not_there_is_refused(mri, pet, settings):
         {"ct_window": (float("nan"), 80.0)},
         {"batch_size": 0},
         {"through_plane_smoothing": -1.0},
+        {"strength": 1.5},
     ),
 )
 def test_a_choice_that_makes_no_sense_is_refused_where_it_is_made(choice):
