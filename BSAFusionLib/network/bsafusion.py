@@ -37,9 +37,7 @@ class BSAFusionOutput(NamedTuple):
     fused: torch.Tensor | None  # (N, 1, H, W) in [0, 1]; None where only the registration was asked for
     forward_fields: Fields  # phi_A, a field a step, pixels of its level, coarsest first
     reverse_fields: Fields  # phi_B, likewise
-    field: (
-        torch.Tensor
-    )  # (N, 2, H, W) in pixels: phi of (7) times the strength: B sampled at x + phi(x) lies on A
+    field: torch.Tensor  # (N, 2, H, W) in pixels: phi of (7) times the strength: B sampled at x + phi(x) lies on A
     fixed: Features  # those that were registered: of the halved slices under the exact convention
     moving: Features
 
