@@ -120,7 +120,7 @@ def measure_intensities(
 
 def is_hounsfield(image: sitk.Image) -> bool:
     """Whether a scalar volume is in Hounsfield units: air, which every CT shows, is far below zero only there."""
-    return bool(_sample(image).min() < -200)
+    return bool((_sample(image) < -200).any())
 
 
 def guess_modality(image: sitk.Image) -> str:
