@@ -43,7 +43,15 @@ def process(weights):
 
     def process(*nodes, **choices):
         return BSAFusionLogic().process(
-            *nodes, **{"weights": weights, "device": "cpu", "prealignment": "none", "modality": "pet", **choices}
+            *nodes,
+            **{
+                "weights": weights,
+                "device": "cpu",
+                "prealignment": "none",
+                "modality": "pet",
+                "strength": 1.0,  # the whole field, so that there is more to get wrong in space
+                **choices,
+            },
         )
 
     return process
