@@ -1,0 +1,38 @@
+"""Real templates, moved by a known motion, come back through a real scene; the network does no harm."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.evaluation.known_motion import KnownMotion, error_mm
+from BSAFusionLib.files import read_volume
+from BSAFusionLib.intensities import head_mask
+from BSAFusionLib.logic import BSAFusionLogic
+from BSAFusionLib.scene import put_volume, volume_from_image
+
+
+@pytest.mark.parametrize(("modality", "seed"), [("pet", 1), ("ct", 1)])
+def test_the_grid_transform_brings_points_closer_to_the_truth_than_the_start_does(scene, shared, modality, seed):
+    fixed = read_volume(shared / "data" / "volumes" / "mri_t1.nii.gz")
+    aligned = sitk.Cast(read_volume(shared / "data" / "volumes" / f"{modality}.nii.gz"), sitk.sitkFloat32)
+    motion = KnownMotion(seed, degrees=15.0, mm=20.0, elastic_mm=6.0)
+    fixed_node = put_volume(scene, volume_from_image(fixed), "MRI", None)
+    moving_node = put_volume(scene, volume_from_image(motion.move(aligned, fixed)), "moving", None)
+
+    logic = BSAFusionLogic()
+    job = logic.prepare(fixed_node, moving_node, modality=modality, device="cpu")
+    computed = logic.compute(job)
+    filled = logic.fill(job, computed)
+
+    head, truth = head_mask(fixed), motion.transform(fixed)
+    before = error_mm(sitk.Transform(3, sitk.sitkIdentity), truth, head)
+    prealigned = error_mm(computed.prealignment, truth, head)
+    points = np.argwhere(sitk.GetArrayViewFromImage(head) > 0)[::97, ::-1]
+    from_parent = filled.gridTransform.GetTransformFromParent()
+    off = []
+    for point in (fixed.TransformIndexToPhysicalPoint(index.tolist()) for index in points):
+        found = np.array(from_parent.TransformPoint(-point[0], -point[1], point[2])) * (-1, -1, 1)
+        off.append(np.linalg.norm(found - truth.TransformPoint(point)))
+    assert before > 20
+    assert prealigned < 3.5
+    assert np.mean(off) < prealigned
