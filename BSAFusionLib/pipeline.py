@@ -1,6 +1,5 @@
 """Registers a moving volume to a fixed MRI and fuses the two, a step a line."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,7 +63,8 @@ def register_and_fuse(
         FusionError: what the user can mend: volumes that cannot be aligned, weights or a device that are not there.
         Cancelled: `cancelled` said so.
     """
-    from BSAFusionLib.network.checkpoints import load_network  # here, since torch takes seconds to import
+    # Here, since torch takes seconds to import.
+    from BSAFusionLib.network.checkpoints import load_network, read_parts, sha256
     from BSAFusionLib.network.inference import choose_device, fuse_slices
 
     stages = _Stages(progress, cancelled)
@@ -148,7 +148,7 @@ def register_and_fuse(
             percent_folded=float(100 * np.mean(determinants <= 0)),
             device=str(device),
             weights=weights.name,
-            weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+            weights_sha256=sha256(read_parts(weights)),
             seconds=stages.seconds,  # this stage's own go in when it ends
             warnings=tuple(warnings),
         )
