@@ -9,6 +9,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion, BSAFusionOutput
 from BSAFusionLib.network.checkpoints import load_state, load_torch_file
 from BSAFusionLib.training import losses
@@ -136,6 +137,8 @@ class Trainer:
             FusionError: the file is not such a checkpoint, or is of another network.
         """
         state = load_torch_file(path)
+        if not isinstance(state, dict) or not {"step", "network", "average", "optimiser"} <= state.keys():
+            raise FusionError(f"{path} is not a checkpoint of a training run; give the checkpoint.pt of one.")
         load_state(self.network.module, state["network"], path)
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])

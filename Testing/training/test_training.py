@@ -160,5 +160,8 @@ def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp
 def test_a_checkpoint_that_is_not_one_is_refused(tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(b"PK not a checkpoint")
     trainer = Trainer(BSAFusion(), TrainingSettings(), Fabric(accelerator="cpu", devices=1))
-    with pytest.raises(FusionError, match="checkpoint"):
+    with pytest.raises(FusionError, match="cannot be read"):
+        trainer.resume(tmp_path / CHECKPOINT)
+    torch.save({"something": torch.zeros(1)}, tmp_path / CHECKPOINT)
+    with pytest.raises(FusionError, match="not a checkpoint of a training run"):
         trainer.resume(tmp_path / CHECKPOINT)
