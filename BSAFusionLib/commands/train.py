@@ -46,6 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     fabric = Fabric(accelerator=arguments.device, devices=1)
     fabric.launch()
     training, validation = load_pairs(arguments.data, arguments.modality)
+    side = min(training.fixed.shape[-2:])
+    if arguments.size % 32 or not 32 <= arguments.size <= side:
+        raise FusionError(f"The size {arguments.size} must be a multiple of 32 and no more than the slices' {side}.")
     fabric.seed_everything(arguments.seed, verbose=False)
     network = BSAFusion(Metadata(modality=arguments.modality))
     if arguments.start is not None:

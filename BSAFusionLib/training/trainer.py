@@ -42,7 +42,7 @@ class Trainer:
 
     def __init__(self, network: BSAFusion, settings: TrainingSettings, fabric: Fabric):
         self.settings, self.fabric = settings, fabric
-        network = network.to(memory_format=torch.channels_last)  # a fifth faster on a CPU, more on a GPU
+        network = network.to(memory_format=torch.channels_last)  # measured on a CPU: 9 % less time a step
         fabric.seed_everything(settings.seed, verbose=False)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
         self.average.to(fabric.device)

@@ -154,7 +154,8 @@ def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp
     assert card["validation"]["patients"] == [1, 6]
     assert card["training"]["patients"] == [2, 3, 4, 5]
     assert card["validation"]["simulated_deformations"]["error_before"] > 0
-    assert command_line.main([str(word) for word in words[:-4]] + ["--steps", "0"]) == 2
+    for mistake in (["--steps", "0"], ["--size", "60"], ["--size", "128"]):
+        assert command_line.main([str(word) for word in words] + mistake) == 2
 
 
 def test_a_checkpoint_that_is_not_one_is_refused(tmp_path):
