@@ -112,6 +112,14 @@ def write_json(content: dict, path: Path) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def save_json(content: dict, path: Path) -> None:
+    """Write a --json file where a user asked for it, whole or not at all."""
+    from BSAFusionLib.files import written_whole
+
+    with written_whole(path.parent) as folder:
+        write_json(content, folder / path.name)
+
+
 def report_text(report: "Report") -> str:
     """The report as a person reads it, a figure a line."""
     lines = [

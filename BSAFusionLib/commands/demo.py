@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from BSAFusionLib.commands._case import add_settings, report_text, run_case, write_json
+from BSAFusionLib.commands._case import add_settings, report_text, run_case, save_json
 
 sample_data = Path(__file__).resolve().parents[2] / "Resources" / "SampleData"
 
@@ -40,6 +40,5 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{'true error':<19}" + ", ".join(f"{name} {error:.2f}" for name, error in errors.items()) + " mm")
     print(f"results in {arguments.out}")
     if arguments.json:
-        with written_whole(arguments.json.parent) as folder:
-            write_json({"true_error_mm": errors, "report": result.report.as_dict()}, folder / arguments.json.name)
+        save_json({"true_error_mm": errors, "report": result.report.as_dict()}, arguments.json)
     return 0

@@ -1,16 +1,16 @@
 """Measures how far off registered volumes still are, on known motions of real volumes."""
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.deformation import displacement_transform
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.evaluation.known_motion import KnownMotion, error_mm
-from BSAFusionLib.files import read_volume, written_whole
+from BSAFusionLib.files import read_volume
 from BSAFusionLib.intensities import head_mask
 from BSAFusionLib.pipeline import register_and_fuse
 from BSAFusionLib.settings import Settings
@@ -40,9 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise FusionError(f"There must be 1 known motion or more, not {arguments.seeds}.")
     rows = known_motion_rows(arguments.volumes, arguments.seeds, arguments.weights, arguments.device)
     if arguments.json:
-        with written_whole(arguments.json.parent) as folder:
-            content = json.dumps({"volumes": rows}, indent=2) + "\n"
-            (folder / arguments.json.name).write_text(content, encoding="utf-8")
+        save_json({"volumes": rows}, arguments.json)
     return 0
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from BSAFusionLib.commands._case import add_settings, report_text, run_case, write_json
+from BSAFusionLib.commands._case import add_settings, report_text, run_case, save_json
 from BSAFusionLib.settings import modalities
 
 
@@ -26,6 +26,5 @@ def run(arguments: argparse.Namespace) -> int:
     print(report_text(result.report))
     print(f"results in {arguments.out}")
     if arguments.json:
-        with written_whole(arguments.json.parent) as folder:
-            write_json(result.report.as_dict(), folder / arguments.json.name)
+        save_json(result.report.as_dict(), arguments.json)
     return 0

@@ -168,14 +168,14 @@ class MDFFR(nn.Module):
         def as_map(x: torch.Tensor) -> torch.Tensor:
             return rearrange(x, "n (h w) c -> n c h w", h=height // 16)
 
-        transferred_fixed = self.transfer_fixed(tokens[:count], heads[count:])
-        transferred_moving = self.transfer_moving(tokens[count:], heads[:count])
-        token_map = as_map(tokens)
+        fixed_half, moving_half = slice(None, count), slice(count, None)
+
+        def features(half: slice, transferred: torch.Tensor) -> Features:
+            return Features(
+                [m[half] for m in maps], as_map(tokens[half]), heads[half], logits[half], as_map(transferred)
+            )
+
         return (
-            Features(
-                [m[:count] for m in maps], token_map[:count], heads[:count], logits[:count], as_map(transferred_fixed)
-            ),
-            Features(
-                [m[count:] for m in maps], token_map[count:], heads[count:], logits[count:], as_map(transferred_moving)
-            ),
+            features(fixed_half, self.transfer_fixed(tokens[fixed_half], heads[moving_half])),
+            features(moving_half, self.transfer_moving(tokens[moving_half], heads[fixed_half])),
         )

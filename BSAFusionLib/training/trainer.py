@@ -12,6 +12,7 @@ from tqdm import tqdm
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion, BSAFusionOutput
 from BSAFusionLib.network.checkpoints import load_state, load_torch_file
+from BSAFusionLib.network.warp import warp
 from BSAFusionLib.training import losses
 from BSAFusionLib.training.slice_pairs import SlicePairs
 from BSAFusionLib.training.unaligned_pairs import Simulator, UnalignedPairs
@@ -180,7 +181,7 @@ def validate(network: BSAFusion, pairs: SlicePairs, settings: TrainingSettings, 
 def figures_of(pairs: UnalignedPairs, field: torch.Tensor) -> dict[str, float]:
     """The figures of `validate` for one batch."""
     weights = pairs.inside / pairs.inside.sum().clamp(min=1)
-    warped = losses.warp(pairs.moving, field)
+    warped = warp(pairs.moving, field)
     across, down = field.diff(dim=-1)[..., :-1, :], field.diff(dim=-2)[..., :, :-1]
     determinant = (1 + across[:, 0]) * (1 + down[:, 1]) - across[:, 1] * down[:, 0]
     return {
