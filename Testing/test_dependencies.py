@@ -27,7 +27,9 @@ rooms = {
         {"errors", "network"}, {"torch", "einops", "numpy", "safetensors", "kornia", "lightning_fabric", "tqdm"}
     ),
     "pipeline": Room({"errors", "network"}, {"numpy", "SimpleITK"}),
-    "evaluation": Room({"errors", "network", "pipeline"}, {"numpy", "SimpleITK"}),
+    "evaluation": Room(
+        {"errors", "network", "training", "pipeline"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia"}
+    ),
     "scene": Room({"errors", "pipeline"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}),
     "commands": Room(
         {"errors", "network", "training", "pipeline", "evaluation", "scene"},

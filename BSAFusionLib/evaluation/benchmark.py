@@ -1,0 +1,135 @@
+"""Our network on slice pairs for which the published model's answer and the truth are known, beside both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.evaluation import fusion_quality, likeness
+from BSAFusionLib.evaluation.folding import folded_percent
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.inference import fuse_slices
+from BSAFusionLib.network.warp import warp
+
+versions = ("before", "published", "ours")
+
+Measure = Callable[..., float]
+# Of a moving slice against its truth.
+registration_measures: dict[str, Measure] = {
+    "difference": likeness.difference,
+    "ssim": likeness.ssim,
+    "correlation": likeness.correlation,
+}
+# Of a fused slice, with the MRI and the moving slice's truth before it.
+fusion_measures: dict[str, Measure] = {
+    "q_abf": fusion_quality.q_abf,
+    "vif": fusion_quality.vif,
+    "q_cv": fusion_quality.q_cv,
+    "fused_ssim": fusion_quality.fused_ssim,
+    "fused_mutual_information": fusion_quality.fused_mutual_information,
+}
+# What each is called in a table, in its order.
+titles = {
+    "difference": "difference to truth, grey levels",
+    "ssim": "SSIM with truth",
+    "correlation": "correlation with truth",
+    "mutual_information": "mutual information with MRI, nats",
+    "folded_percent": "folded, %",
+    "q_abf": "fused: Q_AB/F",
+    "vif": "fused: VIF, both",
+    "q_cv": "fused: Q_CV (lower is better)",
+    "fused_ssim": "fused: SSIM, both",
+    "fused_mutual_information": "fused: mutual information, both, bits",
+    "entropy": "fused: entropy, bits",
+}
+
+
+@dataclass(frozen=True)
+class BenchmarkPairs:
+    """N pairs of one modality, uint8 (N, H, W), the colour ones (N, H, W, 3) or None where there is no colour."""
+
+    fixed: np.ndarray
+    moving: np.ndarray  # deformed
+    truth: np.ndarray  # moving before its deformation
+    published_aligned: np.ndarray
+    published_fused: np.ndarray
+    moving_rgb: np.ndarray | None = None
+    published_fused_rgb: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.fixed)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network made of the pairs: `registered` and `fused` uint8 (N, H, W), `field` float32 (N, 2, H, W) in
+    pixels."""
+
+    registered: np.ndarray
+    fused: np.ndarray
+    field: np.ndarray
+
+
+def load_benchmark(folder: Path, modality: str) -> BenchmarkPairs:
+    """The pairs in `<modality>.npz` of a folder; FusionError where there is no such file, or it is another kind."""
+    path = Path(folder) / f"{modality}.npz"
+    if not path.is_file():
+        raise FusionError(f"There are no benchmark pairs at {path}; name the folder that holds {path.name}.")
+    with np.load(path, allow_pickle=False) as arrays:
+        try:
+            return BenchmarkPairs(
+                fixed=arrays["fixed"],
+                moving=arrays["moving"],
+                truth=arrays["aligned_truth"],
+                published_aligned=arrays["published_aligned"],
+                published_fused=arrays["published_fused"],
+                moving_rgb=arrays.get("moving_rgb"),
+                published_fused_rgb=arrays.get("published_fused_rgb"),
+            )
+        except KeyError as error:
+            raise FusionError(f"{path} lacks {error}, so it holds no benchmark pairs; name another folder.") from error
+
+
+def answer(network: BSAFusion, pairs: BenchmarkPairs) -> Answer:
+    """Register and fuse the slices as they are, following the network's whole field."""
+    fused, field = fuse_slices(network, _unit(pairs.fixed), _unit(pairs.moving))
+    moving = torch.from_numpy(_unit(pairs.moving))[:, None]
+    registered = warp(moving, torch.from_numpy(field), network.metadata.convention)[:, 0].numpy()
+    return Answer(_grey_levels(registered), _grey_levels(fused), field)
+
+
+def measure(pairs: BenchmarkPairs, ours: Answer) -> dict[str, dict[str, np.ndarray]]:
+    """A measure's value for each pair, (N,), by measure and then by version.
+
+    `before` is the moving slice as it came, and as fused slice the larger of its and the MRI's pixels, which is what
+    fusing gives without aligning. Fused slices are held against the MRI and the moving slice's truth. `folded_percent`
+    is known of our field only.
+    """
+    registered = dict(zip(versions, (pairs.moving, pairs.published_aligned, ours.registered), strict=True))
+    unaligned = np.maximum(pairs.fixed, pairs.moving)
+    fused = dict(zip(versions, (unaligned, pairs.published_fused, ours.fused), strict=True))
+
+    def each(function: Measure, *stacks: np.ndarray) -> np.ndarray:
+        return np.array([function(*slices) for slices in zip(*stacks, strict=True)])
+
+    values: dict[str, dict[str, np.ndarray]] = {name: {} for name in titles}
+    for version in versions:
+        for name, function in registration_measures.items():
+            values[name][version] = each(function, registered[version], pairs.truth)
+        values["mutual_information"][version] = each(likeness.mutual_information, pairs.fixed, registered[version])
+        for name, function in fusion_measures.items():
+            values[name][version] = each(function, pairs.fixed, pairs.truth, fused[version])
+        values["entropy"][version] = each(fusion_quality.entropy, fused[version])
+    values["folded_percent"]["ours"] = each(folded_percent, ours.field)
+    return values
+
+
+def _unit(slices: np.ndarray) -> np.ndarray:
+    return slices.astype(np.float32) / 255
+
+
+def _grey_levels(slices: np.ndarray) -> np.ndarray:
+    return np.rint(255 * np.clip(slices, 0, 1)).astype(np.uint8)
