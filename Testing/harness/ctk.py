@@ -1,0 +1,518 @@
+"""The widgets of CTK that a Slicer panel uses, as the module `ctk`: each class has the properties, slots and signals of the
+C++ class of its name, as far as panels use them (https://github.com/commontk/CTK, Libs/Widgets). What is neither a slot nor a
+property there (most setters) cannot be called from PythonQt, and so is not here either."""
+
+from pathlib import Path
+from typing import Any
+
+from .pythonqt import qt, stands_for_cpp
+
+Property, Signal = qt.Property, qt.Signal
+
+
+def stored(kind: Any, name: str, default: Any, after: str | None = None) -> Any:
+    """A property kept as it is written; `after` names the method called once it has changed."""
+
+    def write(self: Any, value: Any) -> None:
+        if self.__dict__.get("_" + name, default) != value:
+            self.__dict__["_" + name] = value
+            if after:
+                getattr(self, after)()
+
+    return Property(kind, lambda self: self.__dict__.get("_" + name, default), write)
+
+
+def forwarded(kind: Any, widget: str, name: str) -> Any:
+    """A property that is that of a widget inside."""
+    return Property(
+        kind, lambda self: getattr(getattr(self, widget), name), lambda self, v: setattr(getattr(self, widget), name, v)
+    )
+
+
+@stands_for_cpp
+class ctkCollapsibleButton(qt.QAbstractButton):
+    """A title that shows and hides what lies under it; open when made."""
+
+    contentsCollapsed = Signal(bool)
+
+    def __init__(self, *arguments: Any) -> None:
+        text = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+        super().__init__(next((a for a in arguments if isinstance(a, qt.QWidget)), None))
+        self._collapsed = False
+        self._hidden = []
+        self.text = text
+        self.checkable = True
+        self.checked = True
+        self.setSizePolicy(qt.QSizePolicy(qt.QSizePolicy.Minimum, qt.QSizePolicy.Preferred))
+        self.setContentsMargins(0, self._title_size().height(), 0, 0)
+        self.toggled.connect(lambda checked: self._collapse(not checked))
+
+    def _set_collapsed(self, collapsed: bool) -> None:
+        self.checked = not collapsed
+
+    collapsed = Property(bool, lambda self: self._collapsed, _set_collapsed)
+    collapsedHeight = stored(int, "collapsedHeight", 10, "updateGeometry")
+    contentsFrameShape = stored(int, "contentsFrameShape", 0, "update")
+    contentsFrameShadow = stored(int, "contentsFrameShadow", 16, "update")
+    contentsLineWidth = stored(int, "contentsLineWidth", 1, "update")
+    contentsMidLineWidth = stored(int, "contentsMidLineWidth", 0, "update")
+
+    def _collapse(self, collapsed: bool) -> None:
+        self._collapsed = collapsed
+        if collapsed:
+            self._hidden = [w for w in self.children() if w.isWidgetType() and not w.isHidden()]
+        for widget in self._hidden:
+            widget.setVisible(not collapsed)
+        self.maximumHeight = self.sizeHint().height() if collapsed else 16777215
+        self.updateGeometry()
+        self.contentsCollapsed.emit(collapsed)
+
+    def _title_option(self) -> Any:
+        option = qt.QStyleOptionButton()
+        option.initFrom(self)
+        option.text = self.text
+        option.state |= qt.QStyle.State_Sunken if self.down else qt.QStyle.State_Raised
+        return option
+
+    def _title_size(self) -> Any:
+        text = self.fontMetrics().size(qt.Qt.TextShowMnemonic, self.text or "XXXX")
+        size = qt.QSize(text.width() + 24, max(text.height(), 16))
+        return self.style().sizeFromContents(qt.QStyle.CT_PushButton, self._title_option(), size, self)
+
+    def sizeHint(self) -> Any:
+        size = self._title_size()
+        if not self._collapsed and self.layout():
+            size = size.expandedTo(self.layout().totalSizeHint())
+        return size + qt.QSize(0, self.collapsedHeight) if self._collapsed else size
+
+    def minimumSizeHint(self) -> Any:
+        size = self._title_size()
+        if not self._collapsed and self.layout():
+            size = size.expandedTo(self.layout().totalMinimumSize())
+        return size
+
+    def hitButton(self, position: Any) -> bool:
+        return position.y() < self._title_size().height()
+
+    def paintEvent(self, event: Any) -> None:
+        painter = qt.QStylePainter(self)
+        option = self._title_option()
+        height = self._title_size().height()
+        option.rect = qt.QRect(0, 0, self.width, height)
+        option.text = ""
+        painter.drawControl(qt.QStyle.CE_PushButtonBevel, option)
+        arrow = qt.QStyleOption()
+        arrow.initFrom(self)
+        arrow.rect = qt.QRect(8, (height - 10) // 2, 10, 10)
+        indicator = qt.QStyle.PE_IndicatorArrowRight if self._collapsed else qt.QStyle.PE_IndicatorArrowDown
+        painter.drawPrimitive(indicator, arrow)
+        painter.drawItemText(
+            qt.QRect(26, 0, self.width - 26, height),
+            qt.Qt.AlignVCenter | qt.Qt.AlignLeft | qt.Qt.TextHideMnemonic,
+            self.palette,
+            self.isEnabled(),
+            self.text,
+            qt.QPalette.ButtonText,
+        )
+
+
+@stands_for_cpp
+class ctkCollapsibleGroupBox(qt.QGroupBox):
+    """A group box whose title hides what is in it."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.checkable = True
+        self._hidden = []
+        self.toggled.connect(self._expand)
+
+    def _set_collapsed(self, collapsed: bool) -> None:
+        self.checked = not collapsed
+
+    collapsed = Property(bool, lambda self: not self.checked, _set_collapsed)
+    collapsedHeight = stored(int, "collapsedHeight", 14, "updateGeometry")
+
+    def _expand(self, expanded: bool) -> None:
+        if not expanded:
+            self._hidden = [w for w in self.children() if w.isWidgetType() and not w.isHidden()]
+        for widget in self._hidden:
+            widget.setVisible(expanded)
+
+
+@stands_for_cpp
+class ctkSliderWidget(qt.QWidget):
+    """A slider beside a spin box of the same value, a double; from 0 to 99 by 1 when made."""
+
+    valueChanged = Signal(float)
+    valueIsChanging = Signal(float)
+    signals = {"valueChanged(double)": "valueChanged", "valueIsChanging(double)": "valueIsChanging"}
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._slider, self._box = qt.QSlider(qt.Qt.Horizontal, self), qt.QDoubleSpinBox(self)
+        layout = qt.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._slider)
+        layout.addWidget(self._box)
+        self._box.maximum = 99.0
+        self._slider.maximum = 99
+        self._slider.valueChanged.connect(self._slid)
+        self._box.valueChanged.connect(self._typed)
+        self.setFocusProxy(self._slider)
+
+    def _fit(self) -> None:
+        step = self._box.singleStep or 1.0
+        blocked = self._slider.blockSignals(True)
+        self._slider.maximum = min(round((self._box.maximum - self._box.minimum) / step), 2**31 - 1)
+        self._slider.value = round((self._box.value - self._box.minimum) / step)
+        self._slider.blockSignals(blocked)
+
+    def _slid(self, position: int) -> None:
+        self._box.value = self._box.minimum + position * self._box.singleStep
+
+    def _typed(self, value: float) -> None:
+        self._fit()
+        self.valueChanged.emit(value)
+
+    def _set(name: str) -> Any:
+        def write(self: Any, value: float) -> None:
+            setattr(self._box, name, value)
+            self._fit()
+
+        return Property(float, lambda self: getattr(self._box, name), write)
+
+    minimum, maximum, singleStep = _set("minimum"), _set("maximum"), _set("singleStep")
+    pageStep = stored(float, "pageStep", 10.0)
+    tickInterval = stored(float, "tickInterval", 0.0)
+    tickPosition = stored(int, "tickPosition", 0)
+    tracking = stored(bool, "tracking", True)
+    autoSpinBoxWidth = stored(bool, "autoSpinBoxWidth", True)
+    popupSlider = stored(bool, "popupSlider", False)
+    decimals = forwarded(int, "_box", "decimals")
+    prefix, suffix = forwarded(str, "_box", "prefix"), forwarded(str, "_box", "suffix")
+    spinBoxVisible = Property(bool, lambda self: not self._box.isHidden(), lambda self, v: self._box.setVisible(v))
+    value = Property(float, lambda self: self._box.value, lambda self, v: setattr(self._box, "value", v))
+
+    def setValue(self, value: float) -> None:
+        self._box.value = value
+
+    def setSpinBoxVisible(self, visible: bool) -> None:
+        self._box.setVisible(visible)
+
+    def reset(self) -> None:
+        self._box.value = 0.0
+
+
+@stands_for_cpp
+class ctkRangeWidget(qt.QWidget):
+    """Two values, the smaller and the larger, in spin boxes with a bar between them."""
+
+    valuesChanged = Signal(float, float)
+    minimumValueChanged = Signal(float)
+    maximumValueChanged = Signal(float)
+    rangeChanged = Signal(float, float)
+    signals = {
+        "valuesChanged(double,double)": "valuesChanged",
+        "minimumValueChanged(double)": "minimumValueChanged",
+        "maximumValueChanged(double)": "maximumValueChanged",
+        "rangeChanged(double,double)": "rangeChanged",
+    }
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._low, self._high, self._bar = qt.QDoubleSpinBox(self), qt.QDoubleSpinBox(self), _RangeBar(self)
+        layout = qt.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget, stretch in [(self._low, 0), (self._bar, 1), (self._high, 0)]:
+            layout.addWidget(widget, stretch)
+        for box in self._low, self._high:
+            box.maximum = 99.0
+        self._high.value = 99.0
+        self._low.valueChanged.connect(self._low_typed)
+        self._high.valueChanged.connect(self._high_typed)
+
+    def _low_typed(self, value: float) -> None:
+        if value > self._high.value:
+            self._high.value = value
+        self.minimumValueChanged.emit(value)
+        self.valuesChanged.emit(value, self._high.value)
+        self._bar.update()
+
+    def _high_typed(self, value: float) -> None:
+        if value < self._low.value:
+            self._low.value = value
+        self.maximumValueChanged.emit(value)
+        self.valuesChanged.emit(self._low.value, value)
+        self._bar.update()
+
+    def _set(name: str, kind: Any = float) -> Any:
+        def write(self: Any, value: Any) -> None:
+            for box in self._low, self._high:
+                setattr(box, name, value)
+            if name in ("minimum", "maximum"):
+                self.rangeChanged.emit(self._low.minimum, self._low.maximum)
+            self._bar.update()
+
+        return Property(kind, lambda self: getattr(self._low, name), write)
+
+    minimum, maximum, singleStep = _set("minimum"), _set("maximum"), _set("singleStep")
+    decimals, prefix, suffix = _set("decimals", int), _set("prefix", str), _set("suffix", str)
+    minimumValue, maximumValue = forwarded(float, "_low", "value"), forwarded(float, "_high", "value")
+    tracking = stored(bool, "tracking", True)
+    symmetricMoves = stored(bool, "symmetricMoves", False)
+    autoSpinBoxWidth = stored(bool, "autoSpinBoxWidth", True)
+    tickInterval = stored(float, "tickInterval", 0.0)
+
+    def setMinimumValue(self, value: float) -> None:
+        self._low.value = value
+
+    def setMaximumValue(self, value: float) -> None:
+        self._high.value = value
+
+    def setValues(self, low: float, high: float) -> None:
+        if low > self._high.value:
+            self._high.value = high
+        self._low.value = low
+        self._high.value = high
+
+    def reset(self) -> None:
+        self.setValues(0.0, 0.0)
+
+
+class _RangeBar(qt.QWidget):
+    """The drawing of a range between its two spin boxes."""
+
+    def sizeHint(self) -> Any:
+        return qt.QSize(60, 20)
+
+    def paintEvent(self, event: Any) -> None:
+        owner, painter = self.parent(), qt.QPainter(self)
+        whole = max(owner.maximum - owner.minimum, 1e-9)
+        low, high = [
+            6 + (self.width - 12) * (value - owner.minimum) / whole
+            for value in (owner.minimumValue, owner.maximumValue)
+        ]
+        middle = self.height // 2
+        painter.fillRect(qt.QRectF(4, middle - 2, self.width - 8, 4), self.palette.mid())
+        painter.fillRect(qt.QRectF(low, middle - 2, high - low, 4), self.palette.highlight())
+        painter.setBrush(self.palette.button())
+        painter.setPen(self.palette.buttonText().color())
+        for x in (low, high):
+            painter.drawRect(qt.QRectF(x - 4, middle - 7, 8, 14))
+
+
+@stands_for_cpp
+class ctkDoubleRangeSlider(ctkRangeWidget):
+    """The bar of a ctkRangeWidget alone."""
+
+    positionsChanged = Signal(float, float)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(next((a for a in arguments if isinstance(a, qt.QWidget)), None))
+        self._low.hide()
+        self._high.hide()
+
+
+@stands_for_cpp
+class ctkPathLineEdit(qt.QWidget):
+    """A path to a file or folder, typed or chosen in a dialog."""
+
+    currentPathChanged = Signal(str)
+    validInputChanged = Signal(bool)
+
+    Dirs, Files, Drives, NoSymLinks = 1, 2, 4, 8
+    AllEntries = Dirs | Files | Drives
+    Readable, Writable, Executable, Modified, Hidden, System = 0x10, 0x20, 0x40, 0x80, 0x100, 0x200
+    AllDirs, CaseSensitive, NoDotAndDotDot, NoDot, NoDotDot, NoFilter = 0x400, 0x800, 0x1000, 0x2000, 0x4000, -1
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(next((a for a in arguments if isinstance(a, qt.QWidget)), None))
+        self._box, self._button = qt.QComboBox(self), qt.QToolButton(self)
+        self._box.editable = True
+        self._box.setSizePolicy(qt.QSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed))
+        self._box.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
+        self._button.text = "..."
+        layout = qt.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.spacing = 0
+        layout.addWidget(self._box)
+        layout.addWidget(self._button)
+        self._valid = False
+        self._box.editTextChanged.connect(self._edited)
+        self._button.clicked.connect(self.browse)
+        self.setFocusProxy(self._box)
+
+    def _edited(self, text: str) -> None:
+        valid = bool(text) and Path(text).exists()
+        if valid != self._valid:
+            self._valid = valid
+            self.validInputChanged.emit(valid)
+        self.currentPathChanged.emit(text)
+
+    def setCurrentPath(self, path: str) -> None:
+        if path != self._box.currentText:
+            self._box.setEditText(path)
+
+    currentPath = Property(str, lambda self: self._box.currentText, setCurrentPath)
+    label = stored(str, "label", "")
+    filters = stored(int, "filters", AllEntries | NoDotAndDotDot | Readable)
+    options = stored(int, "options", 0)
+    nameFilters = stored("QStringList", "nameFilters", [])
+    settingKey = stored(str, "settingKey", "", "retrieveHistory")
+    showHistoryButton = stored(bool, "showHistoryButton", True)
+    showBrowseButton = Property(
+        bool, lambda self: not self._button.isHidden(), lambda self, v: self._button.setVisible(v)
+    )
+    sizeAdjustPolicy = stored(int, "sizeAdjustPolicy", 1)
+    minimumContentsLength = stored(int, "minimumContentsLength", 0)
+
+    def browse(self) -> None:
+        if self.filters & self.Files:
+            chosen, _ = qt.QFileDialog.getOpenFileName(self, self.label, self.currentPath, ";;".join(self.nameFilters))
+        else:
+            chosen = qt.QFileDialog.getExistingDirectory(self, self.label, self.currentPath)
+        if chosen:
+            self.setCurrentPath(chosen)
+
+    def retrieveHistory(self) -> None:
+        current = self.currentPath
+        self._box.blockSignals(True)
+        self._box.clear()
+        self._box.addItems(qt.QSettings().value(f"PathLineEdit/{self.settingKey}") or [])
+        self._box.setEditText(current)
+        self._box.blockSignals(False)
+
+    def addCurrentPathToHistory(self) -> None:
+        key = f"PathLineEdit/{self.settingKey}"
+        history = [path for path in qt.QSettings().value(key) or [] if path != self.currentPath]
+        qt.QSettings().setValue(key, [self.currentPath, *history][:10])
+        self.retrieveHistory()
+
+
+@stands_for_cpp
+class ctkDirectoryButton(qt.QWidget):
+    """A button that shows a folder and lets another be chosen."""
+
+    directoryChanged = Signal(str)
+    directorySelected = Signal(str)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(next((a for a in arguments if isinstance(a, qt.QWidget)), None))
+        self._button = qt.QPushButton(self)
+        self._directory = ""
+        layout = qt.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._button)
+        self._button.clicked.connect(self.browse)
+
+    def setDirectory(self, path: str) -> None:
+        self._button.text = path
+        if path != self._directory:
+            self._directory = path
+            self.directoryChanged.emit(path)
+
+    directory = Property(str, lambda self: self._directory, setDirectory)
+    caption = stored(str, "caption", "")
+
+    def browse(self) -> None:
+        chosen = qt.QFileDialog.getExistingDirectory(self, self.caption, self._directory)
+        if chosen:
+            self.setDirectory(chosen)
+            self.directorySelected.emit(chosen)
+
+
+@stands_for_cpp
+class ctkComboBox(qt.QComboBox):
+    """A combo box with a text for when nothing is chosen."""
+
+    NeverScroll, AlwaysScroll, ScrollWithFocus, ScrollWithNoVScrollBar = range(4)
+
+    def _set_default_text(self, text: str) -> None:
+        self.placeholderText = text
+
+    def _set_user_data(self, text: str) -> None:
+        self.currentIndex = self.findData(text)
+
+    defaultText = Property(str, lambda self: self.placeholderText, _set_default_text)
+    currentUserDataAsString = Property(str, lambda self: str(self.currentData or ""), _set_user_data)
+    forceDefault = stored(bool, "forceDefault", False)
+    elideMode = stored(int, "elideMode", 3)
+    scrollWheelEffect = stored(int, "scrollWheelEffect", 1)
+
+
+@stands_for_cpp
+class ctkCheckBox(qt.QCheckBox):
+    pass
+
+
+@stands_for_cpp
+class ctkPushButton(qt.QPushButton):
+    elideMode = stored(int, "elideMode", 3)
+
+
+@stands_for_cpp
+class ctkCheckablePushButton(ctkPushButton):
+    checkBoxControlsButton = stored(bool, "checkBoxControlsButton", True)
+
+
+@stands_for_cpp
+class ctkMenuButton(qt.QPushButton):
+    pass
+
+
+@stands_for_cpp
+class ctkSpinBox(qt.QSpinBox):
+    pass
+
+
+@stands_for_cpp
+class ctkDoubleSpinBox(qt.QDoubleSpinBox):
+    invertedControls = stored(bool, "invertedControls", False)
+
+
+@stands_for_cpp
+class ctkFittedTextBrowser(qt.QTextBrowser):
+    """A text as high as it needs to be."""
+
+    collapsed = stored(bool, "collapsed", False, "updateGeometry")
+    collapsible = stored(bool, "collapsible", False)
+
+    def sizeHint(self) -> Any:
+        document = self.document
+        document.setTextWidth(self.viewport().width)
+        return qt.QSize(200, int(document.size.height()) + 2 * self.frameWidth)
+
+
+@stands_for_cpp
+class ctkColorPickerButton(qt.QPushButton):
+    colorChanged = Signal(qt.QColor)
+
+    def setColor(self, color: Any) -> None:
+        if color != self.color:
+            self.__dict__["_color"] = qt.QColor(color)
+            self.update()
+            self.colorChanged.emit(color)
+
+    color = Property(qt.QColor, lambda self: self.__dict__.get("_color", qt.QColor(0, 0, 0)), setColor)
+    displayColorName = stored(bool, "displayColorName", True)
+
+    def paintEvent(self, event: Any) -> None:
+        super().paintEvent(event)
+        qt.QPainter(self).fillRect(self.rect.adjusted(6, 6, -6, -6), self.color)
+
+
+@stands_for_cpp
+class ctkMessageBox(qt.QMessageBox):
+    dontShowAgainVisible = stored(bool, "dontShowAgainVisible", False)
+    dontShowAgain = stored(bool, "dontShowAgain", False)
+    dontShowAgainSettingsKey = stored(str, "dontShowAgainSettingsKey", "")
+
+
+@stands_for_cpp
+class ctkExpandableWidget(qt.QFrame):
+    pass
+
+
+@stands_for_cpp
+class ctkDynamicSpacer(qt.QWidget):
+    pass

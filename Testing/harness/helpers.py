@@ -1,0 +1,85 @@
+"""What a person does at the screen, for tests: wait, click, look, in a light or a dark theme."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import slicer
+from PySide6 import QtTest
+
+from .pythonqt import qt
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Lets Qt's events run until the condition holds. Raises AssertionError where it does not within the time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"not so after {seconds:g} s: {condition.__qualname__}")
+        slicer.app.processEvents(qt.QEventLoop.AllEvents, 20)
+        time.sleep(0.002)
+
+
+def click(widget: Any) -> None:
+    """Clicks in the middle of a widget (at the left of a check box) with the mouse, as a user can: shown and enabled."""
+    top = widget.window()
+    if not top.visible:
+        top.show()
+    slicer.app.processEvents()
+    if not widget.isVisible():
+        raise AssertionError(f"{widget.objectName} cannot be clicked: it is hidden")
+    if not widget.enabled:
+        raise AssertionError(f"{widget.objectName} cannot be clicked: it is disabled")
+    where = qt.QPoint(10, widget.height // 2) if isinstance(widget, qt.QCheckBox) else widget.rect.center()
+    QtTest.QTest.mouseClick(widget, qt.Qt.LeftButton, qt.Qt.NoModifier, where)
+    slicer.app.processEvents()
+
+
+def grab(widget: Any, path: str | Path, width: int | None = None, height: int | None = None, scale: float = 1.0) -> Any:
+    """Draws a widget into a PNG file, at its own height where none is given, each point as scale x scale pixels."""
+    if not widget.isVisible():
+        widget.show()
+    widget.resize(width or widget.width, height or widget.height)
+    slicer.app.processEvents()
+    if height is None:
+        needed = widget.heightForWidth(widget.width) if widget.hasHeightForWidth() else widget.sizeHint.height()
+        widget.resize(widget.width, max(needed, widget.minimumSizeHint.height()))
+        slicer.app.processEvents()
+    picture = qt.QPixmap(widget.size * scale)
+    picture.setDevicePixelRatio(scale)
+    widget.render(picture)
+    if not picture.save(str(path)):
+        raise OSError(f"cannot write {path}")
+    return picture.toImage()
+
+
+def set_palette(dark: bool) -> None:
+    """The colours of Slicer's dark or light style (qSlicerStyle), for all widgets."""
+    colors = {
+        "Window": ("#323232", "#f0f0f0"),
+        "WindowText": ("#ffffff", "#000000"),
+        "Base": ("#252525", "#ffffff"),
+        "AlternateBase": ("#2c2c2c", "#f5f5f5"),
+        "Text": ("#ffffff", "#000000"),
+        "Button": ("#424242", "#f0f0f0"),
+        "ButtonText": ("#ffffff", "#000000"),
+        "BrightText": ("#ff4040", "#ff0000"),
+        "Light": ("#5a5a5a", "#ffffff"),
+        "Midlight": ("#4a4a4a", "#e3e3e3"),
+        "Mid": ("#2a2a2a", "#a0a0a0"),
+        "Dark": ("#1e1e1e", "#a0a0a0"),
+        "Shadow": ("#101010", "#696969"),
+        "Highlight": ("#2a82da", "#308cc6"),
+        "HighlightedText": ("#ffffff", "#ffffff"),
+        "Link": ("#6ab0f3", "#0000ff"),
+        "ToolTipBase": ("#424242", "#ffffdc"),
+        "ToolTipText": ("#ffffff", "#000000"),
+        "PlaceholderText": ("#a0a0a0", "#808080"),
+    }
+    palette = qt.QPalette()
+    for role, pair in colors.items():
+        palette.setColor(getattr(qt.QPalette, role), qt.QColor(pair[0 if dark else 1]))
+    for role in ("WindowText", "Text", "ButtonText"):
+        palette.setColor(qt.QPalette.Disabled, getattr(qt.QPalette, role), qt.QColor("#808080"))
+    qt.QApplication.setPalette(palette)
