@@ -7,25 +7,27 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import slicer
+from slicer.util import arrayFromVolume
 
+from BSAFusionLib.display import draw_grid, show_volumes
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.intensities import guess_modality
+from BSAFusionLib.packages import require_packages
 from BSAFusionLib.pipeline import register_and_fuse
 from BSAFusionLib.report import Report
 from BSAFusionLib.result import Result
 from BSAFusionLib.scene import (
+    TransformContent,
+    VolumeContent,
     all_or_nothing,
+    content_from_field,
+    content_from_image,
     image_from_volume,
     modality_from_dicom,
     parent_to_world,
     put_grid_transform,
     put_volume,
-    show_fused,
-    show_grid,
-    show_like,
-    transform_from_field,
     transform_from_node,
-    volume_from_image,
 )
 from BSAFusionLib.settings import Settings
 
@@ -43,19 +45,35 @@ class Job:
     fusedVolume: slicer.vtkMRMLScalarVolumeNode | None
     gridTransform: slicer.vtkMRMLGridTransformNode | None
     registeredVolume: slicer.vtkMRMLScalarVolumeNode | None
+    makeRegistered: bool
+
+    def nodes(self) -> list[slicer.vtkMRMLNode]:
+        """The nodes that must be there when the run is done, for its outcome to go anywhere."""
+        nodes = self.fixedVolume, self.movingVolume, self.fusedVolume, self.gridTransform, self.registeredVolume
+        return [node for node in nodes if node is not None]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a run computed, and the same as nodes are to hold it."""
+
+    result: Result
+    fused: VolumeContent
+    registered: VolumeContent
+    transform: TransformContent
 
 
 @dataclass(frozen=True)
 class ProcessResult:
     """The nodes of a finished run, all in world coordinates, and what was measured on it.
 
-    fusedVolume and registeredVolume lie on the fixed volume's grid. gridTransform, set as the moving volume's parent
-    transform in place of the one it had, carries the moving volume onto the fixed one.
+    fusedVolume and registeredVolume (None where it was not asked for) lie on the fixed volume's grid. gridTransform,
+    set as the moving volume's parent transform in place of the one it had, carries that volume onto the fixed one.
     """
 
     fusedVolume: slicer.vtkMRMLScalarVolumeNode
     gridTransform: slicer.vtkMRMLGridTransformNode
-    registeredVolume: slicer.vtkMRMLScalarVolumeNode
+    registeredVolume: slicer.vtkMRMLScalarVolumeNode | None
     report: Report
 
 
@@ -82,6 +100,7 @@ class BSAFusionLogic:
         throughPlaneSmoothing: float = Settings.through_plane_smoothing,
         strength: float = Settings.strength,
         weights: Path | str | None = Settings.weights,
+        makeRegistered: bool = True,
         progress: Callable[[str, float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> ProcessResult:
@@ -89,7 +108,8 @@ class BSAFusionLogic:
 
         fixedVolume: the MRI, scalar. movingVolume: CT (scalar), PET or SPECT (scalar or RGB). Both are taken where
             their linear parent transforms put them.
-        fusedVolume, gridTransform, registeredVolume: nodes to fill; those not given are created.
+        fusedVolume, gridTransform, registeredVolume: nodes to fill; those not given are created, the registered volume
+            only if `makeRegistered`.
         modality: "ct", "pet", "spect", or "auto": from DICOM, else from the intensities.
         prealignment: "rigid", "none", or a linear transform node that would carry the moving volume, from where it
             lies in the world, to the fixed one.
@@ -112,11 +132,12 @@ class BSAFusionLogic:
             throughPlaneSmoothing,
             strength,
             weights,
+            makeRegistered,
         )
-        result = self.compute(job, progress, cancelled)
+        computed = self.compute(job, progress, cancelled)
         if cancelled is not None and cancelled():
             raise Cancelled
-        return self.fill(job, result)
+        return self.fill(job, computed)
 
     def prepare(
         self,
@@ -134,15 +155,67 @@ class BSAFusionLogic:
         throughPlaneSmoothing: float = Settings.through_plane_smoothing,
         strength: float = Settings.strength,
         weights: Path | str | None = Settings.weights,
+        makeRegistered: bool = True,
     ) -> Job:
         """Checks nodes and choices, as `process` explains them, and copies the voxels; the scene is only read."""
+        settings = self.check(
+            fixedVolume,
+            movingVolume,
+            fusedVolume,
+            gridTransform,
+            registeredVolume,
+            modality,
+            prealignment,
+            sliceAxis,
+            ctWindow,
+            device,
+            batchSize,
+            throughPlaneSmoothing,
+            strength,
+            weights,
+        )
+        return Job(
+            image_from_volume(fixedVolume),
+            image_from_volume(movingVolume),
+            parent_to_world(movingVolume),
+            settings,
+            fixedVolume,
+            movingVolume,
+            fusedVolume,
+            gridTransform,
+            registeredVolume,
+            makeRegistered or registeredVolume is not None,
+        )
+
+    def check(
+        self,
+        fixedVolume: slicer.vtkMRMLScalarVolumeNode | None,
+        movingVolume: slicer.vtkMRMLScalarVolumeNode | None,
+        fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
+        gridTransform: slicer.vtkMRMLGridTransformNode | None = None,
+        registeredVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
+        modality: str = "auto",
+        prealignment: str | slicer.vtkMRMLTransformNode = Settings.prealignment,
+        sliceAxis: str = Settings.slice_axis,
+        ctWindow: tuple[float, float] | None = Settings.ct_window,
+        device: str = Settings.device,
+        batchSize: int | None = Settings.batch_size,
+        throughPlaneSmoothing: float = Settings.through_plane_smoothing,
+        strength: float = Settings.strength,
+        weights: Path | str | None = Settings.weights,
+    ) -> Settings:
+        """The settings of such a run, as `process` explains them; FusionError says why it cannot start.
+
+        Quick enough to be asked at every change of a choice: no voxels are copied.
+        """
         _checkInput(fixedVolume, "fixed")
         _checkInput(movingVolume, "moving")
         if fixedVolume is movingVolume:
             raise FusionError(f"'{fixedVolume.GetName()}' is both the fixed and the moving volume: choose two volumes.")
-        moving = image_from_volume(movingVolume)
+        for volume in (fixedVolume, movingVolume):
+            parent_to_world(volume)
         if modality == "auto":
-            modality = modality_from_dicom(movingVolume) or guess_modality(moving)
+            modality, _ = self.foundModality(movingVolume)
         if isinstance(prealignment, slicer.vtkMRMLTransformNode):
             if prealignment is movingVolume.GetParentTransformNode():
                 raise FusionError(f"The moving volume lies under '{prealignment.GetName()}' already: start with none.")
@@ -169,43 +242,55 @@ class BSAFusionLogic:
             },
             inputs=(fixedVolume, fixedVolume.GetParentTransformNode(), movingVolume),
         )
-        return Job(
-            image_from_volume(fixedVolume),
-            moving,
-            parent_to_world(movingVolume),
-            settings,
-            fixedVolume,
-            movingVolume,
-            fusedVolume,
-            gridTransform,
-            registeredVolume,
-        )
+        return settings
+
+    def foundModality(self, movingVolume: slicer.vtkMRMLScalarVolumeNode) -> tuple[str, bool]:
+        """What "auto" takes a volume for: "ct", "pet" or "spect"; and whether DICOM says so, not the intensities."""
+        noted = modality_from_dicom(movingVolume)
+        if noted is not None:
+            return noted, True
+        voxels = arrayFromVolume(movingVolume)
+        step = max(1, round((voxels.size / 1e6) ** (1 / 3)))
+        sample = sitk.GetImageFromArray(voxels[::step, ::step, ::step], isVector=voxels.ndim == 4)
+        return guess_modality(sample), False
+
+    def outputNames(self, fixedVolume: slicer.vtkMRMLNode, movingVolume: slicer.vtkMRMLNode) -> tuple[str, str, str]:
+        """How a fused volume, grid transform and registered volume that a run creates are called."""
+        fixed, moving = fixedVolume.GetName(), movingVolume.GetName()
+        return f"{fixed} + {moving}", f"{moving} to {fixed}", f"{moving} registered"
 
     def compute(
         self,
         job: Job,
         progress: Callable[[str, float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> Result:
+    ) -> Computed:
         """The computing; no node is touched."""
-        return register_and_fuse(job.fixed, job.moving, job.settings, progress, cancelled)
+        require_packages()
+        result = register_and_fuse(job.fixed, job.moving, job.settings, progress, cancelled)
+        return Computed(
+            result,
+            content_from_image(result.fused),
+            content_from_image(result.registered),
+            content_from_field(result.field, job.movingToWorld),
+        )
 
-    def fill(self, job: Job, result: Result) -> ProcessResult:
-        """Puts a result into the scene: everything is made outside of it first, then put in at once."""
-        fused = volume_from_image(result.fused)
-        registered = volume_from_image(result.registered)
-        transform = transform_from_field(result.field, job.movingToWorld)
-
+    def fill(self, job: Job, computed: Computed) -> ProcessResult:
+        """Puts what was computed into the scene, all at once, and shows it."""
         scene = job.fixedVolume.GetScene()
-        fixedName, movingName = job.fixedVolume.GetName(), job.movingVolume.GetName()
+        fusedName, transformName, registeredName = self.outputNames(job.fixedVolume, job.movingVolume)
+        window = (0, 1) if job.settings.modality == "ct" else (0, 255)
+        registeredVolume = None
         with all_or_nothing(scene):
-            fusedVolume = put_volume(scene, fused, f"{fixedName} + {movingName}", job.fusedVolume)
-            registeredVolume = put_volume(scene, registered, f"{movingName} registered", job.registeredVolume)
-            gridTransform = put_grid_transform(scene, transform, f"{movingName} to {fixedName}", job.gridTransform)
-            show_like(registeredVolume, job.movingVolume)
-            show_grid(gridTransform, result.field)
-            show_fused(fusedVolume)
-        return ProcessResult(fusedVolume, gridTransform, registeredVolume, result.report)
+            fusedVolume = put_volume(scene, computed.fused, fusedName, job.fusedVolume, window=window)
+            if job.makeRegistered:
+                registeredVolume = put_volume(
+                    scene, computed.registered, registeredName, job.registeredVolume, like=job.movingVolume
+                )
+            gridTransform = put_grid_transform(scene, computed.transform, transformName, job.gridTransform)
+            draw_grid(gridTransform, computed.transform, job.fixedVolume)
+            show_volumes(fusedVolume)
+        return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.result.report)
 
 
 def _checkInput(volume: slicer.vtkMRMLNode | None, role: str) -> None:

@@ -13,9 +13,10 @@ from trame_slicer.views import NoScheduleRendering, SliceView
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkRenderingCore import vtkRenderWindow, vtkTextActor, vtkWindowToImageFilter
 
+from BSAFusionLib.display import show_volumes
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.intensities import head_mask
-from BSAFusionLib.scene import image_from_volume, quiet, show_fused
+from BSAFusionLib.scene import image_from_volume, quiet
 
 gap_between_tiles = 4
 
@@ -108,7 +109,7 @@ def write_preview(
     grid.SetVisibility(True)
     tiles.append(view.draw(fixed, label="Deformation"))
     grid.SetVisibility(shown)
-    show_fused(fused)
+    show_volumes(fused)
     gap = np.full((tile, gap_between_tiles, 3), 255, np.uint8)
     strip = np.concatenate([part for picture in tiles for part in (picture, gap)][:-1], axis=1)
     sitk.WriteImage(sitk.GetImageFromArray(strip, isVector=True), str(path))

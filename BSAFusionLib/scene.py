@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,13 @@ from slicer.util import (
     arrayFromTransformMatrix,
     arrayFromVolume,
     arrayFromVTKMatrix,
-    updateVolumeFromArray,
     vtkMatrixFromArray,
 )
-from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.util.numpy_support import get_vtk_array_type, numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkObject, vtkOutputWindow
 from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTransform, vtkTransform
-from vtkmodules.vtkRenderingCore import vtkColorTransferFunction
 
 from BSAFusionLib.errors import FusionError
 
@@ -29,6 +28,27 @@ ras_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
 dicom_modalities = {"CT": "ct", "PT": "pet", "NM": "spect"}
 
 grid_lines_across_volume = 16
+
+
+@dataclass(frozen=True)
+class VolumeContent:
+    """What a volume node is to hold: voxels (one component, or three for colour) and IJK to RAS, 4 x 4, mm."""
+
+    voxels: vtkImageData
+    ijk_to_ras: np.ndarray
+
+
+@dataclass(frozen=True)
+class TransformContent:
+    """What a grid transform node is to hold: its transform from parent, mm, RAS, and how its grid is to be drawn.
+
+    lines_mm: distance of the lines, by the volume's size. smallest_mm, largest_mm: lengths of the displacement.
+    """
+
+    from_parent: vtkAbstractTransform
+    lines_mm: float
+    smallest_mm: float
+    largest_mm: float
 
 
 def image_from_volume(volume: slicer.vtkMRMLVolumeNode) -> sitk.Image:
@@ -57,8 +77,9 @@ def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
     if units is not None and units.GetCodeValue() == "[hnsf'U]":
         return "ct"
     attribute = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
-    for hierarchy in _nodes(volume.GetScene(), "vtkMRMLSubjectHierarchyNode"):
-        noted = hierarchy.GetItemAttribute(hierarchy.GetItemByDataNode(volume), attribute)
+    for hierarchy in nodes_of_class(volume.GetScene(), "vtkMRMLSubjectHierarchyNode"):
+        item = hierarchy.GetItemByDataNode(volume)
+        noted = hierarchy.GetItemAttribute(item, attribute) if item else None
         if noted in dicom_modalities:
             return dicom_modalities[noted]
     return None
@@ -88,19 +109,16 @@ def transform_from_node(node: slicer.vtkMRMLTransformNode) -> sitk.AffineTransfo
     return sitk.AffineTransform(from_world[:3, :3].ravel().tolist(), from_world[:3, 3].tolist())
 
 
-def volume_from_image(image: sitk.Image) -> slicer.vtkMRMLScalarVolumeNode:
-    """A volume node, in no scene yet, with an image's voxels and place in the world; three components mean colour."""
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        volume = slicer.vtkMRMLVectorVolumeNode()
-        volume.SetVoxelVectorType(slicer.vtkMRMLVolumeNode.VoxelVectorTypeColorRGB)
-    else:
-        volume = slicer.vtkMRMLScalarVolumeNode()
+def content_from_image(image: sitk.Image) -> VolumeContent:
+    """An image's voxels and place in the world, as a volume node takes them; may run on any thread."""
     voxels = sitk.GetArrayViewFromImage(image)
     if voxels.dtype == np.int64:  # which Slicer cannot draw
         voxels = voxels.astype(np.float64)
-    updateVolumeFromArray(volume, voxels)
-    volume.SetIJKToRASMatrix(vtkMatrixFromArray(ras_lps @ _ijk_to_world(image)))
-    return volume
+    content = vtkImageData()
+    content.SetDimensions(image.GetSize())
+    content.AllocateScalars(get_vtk_array_type(voxels.dtype), image.GetNumberOfComponentsPerPixel())
+    vtk_to_numpy(content.GetPointData().GetScalars()).reshape(voxels.shape)[:] = voxels
+    return VolumeContent(content, ras_lps @ _ijk_to_world(image))
 
 
 def transform_from_field(field: sitk.Image, moving_to_world: np.ndarray) -> vtkAbstractTransform:
@@ -127,19 +145,37 @@ def transform_from_field(field: sitk.Image, moving_to_world: np.ndarray) -> vtkA
     return both
 
 
+def content_from_field(field: sitk.Image, moving_to_world: np.ndarray) -> TransformContent:
+    """The transform of `transform_from_field` and how to draw it; may run on any thread."""
+    extent = max(np.multiply(field.GetSize(), field.GetSpacing()))
+    lengths = [np.linalg.norm(plane, axis=-1) for plane in sitk.GetArrayViewFromImage(field)]
+    return TransformContent(
+        transform_from_field(field, moving_to_world),
+        extent / grid_lines_across_volume,
+        float(min(plane.min() for plane in lengths)),
+        float(max(plane.max() for plane in lengths)),
+    )
+
+
 def _grid_transform(field: sitk.Image, then: np.ndarray) -> slicer.vtkOrientedGridTransform:
     """The transform, RAS, that carries a point x of the field's grid to then(x + field(x)), `then` being 4 x 4, RAS."""
     ijk_to_world = ras_lps @ _ijk_to_world(field)
-    displacement = sitk.GetArrayViewFromImage(field) * np.diag(ras_lps)[:3]
-    indices = np.moveaxis(np.indices(displacement.shape[:3])[::-1], 0, -1)
-    points = indices @ ijk_to_world[:3, :3].T + ijk_to_world[:3, 3]
-    displacement = (points + displacement) @ then[:3, :3].T + then[:3, 3] - points
+    turn, shift = then[:3, :3], then[:3, 3]
+    # then(x + d) - x is turn d, and (turn - 1) x + shift, which is linear in the index.
+    of_index = (turn - np.eye(3)) @ ijk_to_world[:3, :3]
+    at_first = (turn - np.eye(3)) @ ijk_to_world[:3, 3] + shift
+    columns, rows, slices = (np.arange(n)[:, None] * of_index[:, axis] for axis, n in enumerate(field.GetSize()))
+    lps_to_turned = (turn @ ras_lps[:3, :3]).T
+    values = sitk.GetArrayViewFromImage(field)
+    displacement = np.empty(values.shape, np.float32)
+    for out, plane, slice_part in zip(displacement, values, slices, strict=True):
+        out[:] = plane @ lps_to_turned + columns[None] + rows[:, None] + (slice_part + at_first)
 
     grid = vtkImageData()
     grid.SetDimensions(field.GetSize())
     grid.SetOrigin(ijk_to_world[:3, 3])
     grid.SetSpacing(field.GetSpacing())
-    grid.GetPointData().SetScalars(numpy_to_vtk(displacement.reshape(-1, 3).astype(np.float32), deep=True))
+    grid.GetPointData().SetScalars(numpy_to_vtk(displacement.reshape(-1, 3), deep=True))
     directions = np.eye(4)
     directions[:3, :3] = ijk_to_world[:3, :3] / field.GetSpacing()
     transform = slicer.vtkOrientedGridTransform()
@@ -152,12 +188,12 @@ def _grid_transform(field: sitk.Image, then: np.ndarray) -> slicer.vtkOrientedGr
 @contextmanager
 def all_or_nothing(scene: slicer.vtkMRMLScene) -> Iterator[None]:
     """Views and panels see what is added to the scene within all at once; nothing of it stays if there is an error."""
-    before = set(_nodes(scene, "vtkMRMLNode"))
+    before = set(nodes_of_class(scene, "vtkMRMLNode"))
     scene.StartState(scene.BatchProcessState)
     try:
         yield
     except BaseException:
-        for node in set(_nodes(scene, "vtkMRMLNode")) - before:
+        for node in set(nodes_of_class(scene, "vtkMRMLNode")) - before:
             scene.RemoveNode(node)
         raise
     finally:
@@ -165,75 +201,53 @@ def all_or_nothing(scene: slicer.vtkMRMLScene) -> Iterator[None]:
 
 
 def put_volume(
-    scene: slicer.vtkMRMLScene, content: slicer.vtkMRMLVolumeNode, name: str, node: slicer.vtkMRMLVolumeNode | None
+    scene: slicer.vtkMRMLScene,
+    content: VolumeContent,
+    name: str,
+    node: slicer.vtkMRMLVolumeNode | None = None,
+    window: tuple[float, float] | None = None,
+    like: slicer.vtkMRMLVolumeNode | None = None,
 ) -> slicer.vtkMRMLVolumeNode:
-    """Adds a volume to the scene under a free name, or, where a node is given, gives that node its voxels and place."""
+    """Adds a volume to the scene under a free name, or, where a node is given, gives that node its voxels and place.
+
+    It is shown from the lower to the upper value of `window`, or in the colours, window and level of another volume,
+    where that one is shown at all; otherwise Slicer finds a window from the voxels.
+    """
     if node is None:
-        content.SetName(scene.GenerateUniqueName(name))
-        node = scene.AddNode(content)
-    else:
-        node.SetAndObserveTransformNodeID(None)
-        node.CopyOrientation(content)
-        node.SetAndObserveImageData(content.GetImageData())
+        colour = content.voxels.GetNumberOfScalarComponents() > 1
+        node = slicer.vtkMRMLVectorVolumeNode() if colour else slicer.vtkMRMLScalarVolumeNode()
+        if colour:
+            node.SetVoxelVectorType(slicer.vtkMRMLVolumeNode.VoxelVectorTypeColorRGB)
+        node.SetName(scene.GenerateUniqueName(name))
+        scene.AddNode(node)
+    # The window is set before the voxels come: Slicer would spend up to a second on finding one from them.
     node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    if like is not None and like.GetDisplayNode() is not None:
+        display.CopyContent(like.GetDisplayNode())
+        window = like.GetDisplayNode().GetWindowLevelMin(), like.GetDisplayNode().GetWindowLevelMax()
+    if window is not None:
+        display.AutoWindowLevelOff()
+        display.SetWindowLevelMinMax(*window)
+    node.SetAndObserveTransformNodeID(None)
+    node.SetIJKToRASMatrix(vtkMatrixFromArray(content.ijk_to_ras))
+    node.SetAndObserveImageData(content.voxels)
     return node
 
 
 def put_grid_transform(
     scene: slicer.vtkMRMLScene,
-    content: vtkAbstractTransform,
+    content: TransformContent,
     name: str,
-    node: slicer.vtkMRMLGridTransformNode | None,
+    node: slicer.vtkMRMLGridTransformNode | None = None,
 ) -> slicer.vtkMRMLGridTransformNode:
     """Adds a grid transform node to the scene under a free name, or gives a given node this transform from parent."""
     if node is None:
         node = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", scene.GenerateUniqueName(name))
     node.SetAndObserveTransformNodeID(None)
-    node.SetAndObserveTransformFromParent(content)
+    node.SetAndObserveTransformFromParent(content.from_parent)
     node.CreateDefaultDisplayNodes()
     return node
-
-
-def show_fused(volume: slicer.vtkMRMLVolumeNode) -> None:
-    """Puts a fused volume, its whole range of intensities in view, behind every slice view, with nothing before it."""
-    display = volume.GetDisplayNode()
-    display.AutoWindowLevelOff()
-    display.SetWindowLevelMinMax(0, 255 if volume.IsA("vtkMRMLVectorVolumeNode") else 1)
-    scene = volume.GetScene()
-    for selection in _nodes(scene, "vtkMRMLSelectionNode"):
-        selection.SetActiveVolumeID(volume.GetID())
-    for view in _nodes(scene, "vtkMRMLSliceCompositeNode"):
-        view.SetBackgroundVolumeID(volume.GetID())
-        view.SetForegroundVolumeID(None)
-
-
-def show_like(volume: slicer.vtkMRMLVolumeNode, other: slicer.vtkMRMLVolumeNode) -> None:
-    """Shows a volume in the colours, window and level of another, where that one is shown at all."""
-    if other.GetDisplayNode() is not None:
-        volume.GetDisplayNode().CopyContent(other.GetDisplayNode())
-
-
-def show_grid(node: slicer.vtkMRMLGridTransformNode, field: sitk.Image) -> None:
-    """Draws a grid transform, made from this field, over slice views as a deformed grid coloured by displacement.
-
-    The lines' distance suits the size of the volume; green is the smallest displacement in it, red the largest.
-    """
-    extent = max(np.multiply(field.GetSize(), field.GetSpacing()))
-    lengths = np.linalg.norm(sitk.GetArrayViewFromImage(field), axis=-1)
-    smallest, largest = lengths.min(), lengths.max()
-    display = node.GetDisplayNode()
-    display.SetVisualizationMode(display.VIS_MODE_GRID)
-    display.SetGridSpacingMm(extent / grid_lines_across_volume)
-    display.SetGridResolutionMm(extent / grid_lines_across_volume / 5)
-    colours = vtkColorTransferFunction()
-    colours.AddRGBPoint(smallest, 0, 1, 0)
-    colours.AddRGBPoint((smallest + largest) / 2, 1, 1, 0)
-    colours.AddRGBPoint(largest, 1, 0, 0)
-    display.SetColorMap(colours)
-    display.SetSliceIntersectionThickness(2)  # pixels
-    display.SetVisibility(True)
-    display.SetVisibility2D(True)
-    display.SetVisibility3D(False)
 
 
 def save_scene(scene: slicer.vtkMRMLScene, path: Path) -> None:
@@ -273,6 +287,7 @@ def _ijk_to_world(image: sitk.Image) -> np.ndarray:
     return matrix
 
 
-def _nodes(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
+def nodes_of_class(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
+    """All nodes of a class, and of those derived from it, in one scene."""
     # slicer.util.getNodesByClass looks in slicer.mrmlScene only, whichever scene it is given.
     return [scene.GetNthNodeByClass(n, class_name) for n in range(scene.GetNumberOfNodesByClass(class_name))]

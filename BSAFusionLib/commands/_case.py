@@ -63,12 +63,12 @@ def run_case(
     from BSAFusionLib.files import read_volume, write_transform, write_volume
     from BSAFusionLib.logic import BSAFusionLogic
     from BSAFusionLib.rendering import write_preview
-    from BSAFusionLib.scene import put_volume, save_scene, volume_from_image
+    from BSAFusionLib.scene import content_from_image, put_volume, save_scene
 
     fixed_image, moving_image = read_volume(fixed), read_volume(moving)
     application = SlicerApp()
-    fixed_node = put_volume(application.scene, volume_from_image(fixed_image), _name(fixed), None)
-    moving_node = put_volume(application.scene, volume_from_image(moving_image), _name(moving), None)
+    fixed_node = put_volume(application.scene, content_from_image(fixed_image), _name(fixed))
+    moving_node = put_volume(application.scene, content_from_image(moving_image), _name(moving))
     logic = BSAFusionLogic()
     job = logic.prepare(
         fixed_node,
@@ -84,8 +84,9 @@ def run_case(
         weights=arguments.weights,
     )
     with _progress_bar() as progress:
-        result = logic.compute(job, progress)
-    nodes = logic.fill(job, result)
+        computed = logic.compute(job, progress)
+    nodes = logic.fill(job, computed)
+    result = computed.result
 
     write_volume(result.fused, folder / "fused.nrrd")
     write_volume(result.registered, folder / "registered.nrrd")

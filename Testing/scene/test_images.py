@@ -11,11 +11,12 @@ from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.scene import (
+    content_from_image,
     image_from_volume,
     modality_from_dicom,
+    put_volume,
     transform_from_field,
     transform_from_node,
-    volume_from_image,
 )
 from Testing.scene.conftest import lattice, rigid
 
@@ -33,17 +34,18 @@ def test_voxels_lie_where_all_parent_transforms_put_them(add_head, add_transform
 
 
 @pytest.mark.parametrize("contrast", ["pet", "rgb"])
-def test_a_volume_survives_the_way_there_and_back(contrast, add_head):
+def test_a_volume_survives_the_way_there_and_back(contrast, scene, add_head):
     volume = add_head("Volume", contrast, left_handed, (12, 14, 10))
-    back = volume_from_image(image_from_volume(volume))
+    back = put_volume(scene, content_from_image(image_from_volume(volume)), "Back")
     assert back.GetClassName() == volume.GetClassName()
     assert arrayFromVolume(back).dtype == arrayFromVolume(volume).dtype
     np.testing.assert_array_equal(arrayFromVolume(back), arrayFromVolume(volume))
     np.testing.assert_allclose(_ijk_to_ras(back), _ijk_to_ras(volume), atol=1e-12)
 
 
-def test_64_bit_integers_which_slicer_cannot_draw_become_float(add_head):
-    volume = volume_from_image(sitk.GetImageFromArray(np.full((2, 3, 4), -7, np.int64)))
+def test_64_bit_integers_which_slicer_cannot_draw_become_float(scene):
+    image = sitk.GetImageFromArray(np.full((2, 3, 4), -7, np.int64))
+    volume = put_volume(scene, content_from_image(image), "Volume")
     np.testing.assert_array_equal(arrayFromVolume(volume), np.full((2, 3, 4), -7.0))
 
 

@@ -8,7 +8,7 @@ from BSAFusionLib.evaluation.known_motion import KnownMotion, error_mm
 from BSAFusionLib.files import read_volume
 from BSAFusionLib.intensities import head_mask
 from BSAFusionLib.logic import BSAFusionLogic
-from BSAFusionLib.scene import put_volume, volume_from_image
+from BSAFusionLib.scene import content_from_image, put_volume
 
 
 @pytest.mark.parametrize(("modality", "seed"), [("pet", 1), ("ct", 1)])
@@ -16,8 +16,8 @@ def test_the_grid_transform_brings_points_closer_to_the_truth_than_the_start_doe
     fixed = read_volume(shared / "data" / "volumes" / "mri_t1.nii.gz")
     aligned = sitk.Cast(read_volume(shared / "data" / "volumes" / f"{modality}.nii.gz"), sitk.sitkFloat32)
     motion = KnownMotion(seed, degrees=15.0, mm=20.0, elastic_mm=6.0)
-    fixed_node = put_volume(scene, volume_from_image(fixed), "MRI", None)
-    moving_node = put_volume(scene, volume_from_image(motion.move(aligned, fixed)), "moving", None)
+    fixed_node = put_volume(scene, content_from_image(fixed), "MRI")
+    moving_node = put_volume(scene, content_from_image(motion.move(aligned, fixed)), "moving")
 
     logic = BSAFusionLogic()
     job = logic.prepare(fixed_node, moving_node, modality=modality, device="cpu")
@@ -26,7 +26,7 @@ def test_the_grid_transform_brings_points_closer_to_the_truth_than_the_start_doe
 
     head, truth = head_mask(fixed), motion.transform(fixed)
     before = error_mm(sitk.Transform(3, sitk.sitkIdentity), truth, head)
-    prealigned = error_mm(computed.prealignment, truth, head)
+    prealigned = error_mm(computed.result.prealignment, truth, head)
     points = np.argwhere(sitk.GetArrayViewFromImage(head) > 0)[::97, ::-1]
     from_parent = filled.gridTransform.GetTransformFromParent()
     off = []
