@@ -28,7 +28,7 @@ rooms = {
     ),
     "pipeline": Room({"errors", "network"}, {"numpy", "SimpleITK"}),
     "evaluation": Room(
-        {"errors", "network", "training", "pipeline"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia"}
+        {"errors", "network", "training", "pipeline"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL"}
     ),
     "scene": Room({"errors", "pipeline"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}),
     "commands": Room(
@@ -40,7 +40,7 @@ rooms = {
 room_of_module = {
     **dict.fromkeys(["settings", "pipeline", "prealignment", "intensities", "slices"], "pipeline"),
     **dict.fromkeys(["deformation", "report", "result", "files"], "pipeline"),
-    **dict.fromkeys(["scene", "logic", "rendering"], "scene"),
+    **dict.fromkeys(["scene", "display", "packages", "logic", "rendering"], "scene"),
     "__main__": "commands",
 }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files import written_whole
 from BSAFusionLib.pipeline import shipped_models
 from BSAFusionLib.settings import Settings, modalities
 
@@ -38,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="a checkpoint, or a folder with one for each modality (default: the shipped ones)",
+    )
+    parser.add_argument(
+        "--sheets", type=Path, metavar="DIR", help="draw eight benchmark pairs of each modality into this folder"
     )
     parser.add_argument("--device", default=Settings.device, help="auto, cpu, cuda, cuda:0, mps (default: auto)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
@@ -87,10 +91,15 @@ def slice_figures(arguments: argparse.Namespace, modality: str) -> dict:
     """Print one modality's table and return its figures: means by measure and version, spreads under `spread`."""
     from BSAFusionLib.evaluation import benchmark
     from BSAFusionLib.evaluation.benchmark import titles, versions
+    from BSAFusionLib.evaluation.sheet import write_sheet
     from BSAFusionLib.evaluation.tables import figures, markdown_table
 
     pairs = benchmark.load_benchmark(arguments.benchmark, modality)
-    values = benchmark.measure(pairs, benchmark.answer(load(arguments, modality), pairs))
+    ours = benchmark.answer(load(arguments, modality), pairs)
+    if arguments.sheets:
+        with written_whole(arguments.sheets) as folder:
+            write_sheet(folder / f"{modality}.png", pairs, ours)
+    values = benchmark.measure(pairs, ours)
     means = {name: {version: float(each.mean()) for version, each in row.items()} for name, row in values.items()}
     spread = {name: {version: float(each.std()) for version, each in row.items()} for name, row in values.items()}
 

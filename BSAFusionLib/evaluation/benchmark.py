@@ -10,6 +10,7 @@ import torch
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.evaluation import fusion_quality, likeness
 from BSAFusionLib.evaluation.folding import folded_percent
+from BSAFusionLib.intensities import luminance_weights
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.inference import fuse_slices
 from BSAFusionLib.network.warp import warp
@@ -49,7 +50,10 @@ titles = {
 
 @dataclass(frozen=True)
 class BenchmarkPairs:
-    """N pairs of one modality, uint8 (N, H, W), the colour ones (N, H, W, 3) or None where there is no colour."""
+    """N pairs of one modality, uint8 (N, H, W), the colour ones (N, H, W, 3) or None where there is no colour.
+
+    Where there is, the grey ones are Y of YCbCr in the range 16 to 235 (ITU-R BT.601): black is 16.
+    """
 
     fixed: np.ndarray
     moving: np.ndarray  # deformed
@@ -94,11 +98,16 @@ def load_benchmark(folder: Path, modality: str) -> BenchmarkPairs:
 
 
 def answer(network: BSAFusion, pairs: BenchmarkPairs) -> Answer:
-    """Register and fuse the slices as they are, following the network's whole field."""
-    fused, field = fuse_slices(network, _unit(pairs.fixed), _unit(pairs.moving))
-    moving = torch.from_numpy(_unit(pairs.moving))[:, None]
+    """Register and fuse the slices, following the network's whole field.
+
+    The network sees what it does in the pipeline, of coloured slices the luminance from 0 to 255; `registered` is
+    `moving` through its field, in the grey levels of the truth.
+    """
+    seen = pairs.moving / 255 if pairs.moving_rgb is None else pairs.moving_rgb @ luminance_weights / 255
+    fused, field = fuse_slices(network, pairs.fixed.astype(np.float32) / 255, seen.astype(np.float32))
+    moving = torch.from_numpy(pairs.moving.astype(np.float32))[:, None]
     registered = warp(moving, torch.from_numpy(field), network.metadata.convention)[:, 0].numpy()
-    return Answer(_grey_levels(registered), _grey_levels(fused), field)
+    return Answer(np.rint(registered).astype(np.uint8), np.rint(255 * fused).astype(np.uint8), field)
 
 
 def measure(pairs: BenchmarkPairs, ours: Answer) -> dict[str, dict[str, np.ndarray]]:
@@ -125,11 +134,3 @@ def measure(pairs: BenchmarkPairs, ours: Answer) -> dict[str, dict[str, np.ndarr
         values["entropy"][version] = each(fusion_quality.entropy, fused[version])
     values["folded_percent"]["ours"] = each(folded_percent, ours.field)
     return values
-
-
-def _unit(slices: np.ndarray) -> np.ndarray:
-    return slices.astype(np.float32) / 255
-
-
-def _grey_levels(slices: np.ndarray) -> np.ndarray:
-    return np.rint(255 * np.clip(slices, 0, 1)).astype(np.uint8)
