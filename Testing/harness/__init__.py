@@ -17,9 +17,10 @@
         harness.grab(widget.parent, "panel.png", width=350)
 
 Importing this package makes the modules `qt`, `ctk`, `SampleData`, `slicer.ScriptedLoadableModule`,
-`slicer.parameterNodeWrapper` and `slicer.i18n` importable and `slicer.app`, `slicer.modules`, `slicer.qMRMLNodeComboBox`...
-exist. What is real: Qt, the scene, its logics, and slicer.util, but for its message boxes, pip and module selector. What is
-a stand-in, and by which rules: `pythonqt`, `ctk`, `qmrml`, `ui_files`, `application`, `modules`, `SampleData`.
+`slicer.parameterNodeWrapper` and `slicer.i18n` importable, and `slicer.app`, `slicer.modules`,
+`slicer.qMRMLNodeComboBox`... exist. Real are Qt, the scene, its logics, and slicer.util but for its message boxes, pip
+and module selector. What stands in for the rest, and by which rules, say `pythonqt`, `ctk`, `qmrml`, `ui_files`,
+`application`, `modules`, `files` and `SampleData`.
 
 Where the environment variable SLICER_BASE_PYTHON names a folder laid out like Base/Python of Slicer's sources,
 ScriptedLoadableModule, parameterNodeWrapper and i18n are taken from there instead of from `base_python`.
@@ -50,6 +51,10 @@ slicer.__path__.append(str(base_python / "slicer"))
 qmrml.put_into_slicer()
 application.make_application()
 modules.put_into_slicer()
+
+from . import SampleData  # noqa: E402
+
+sys.modules["SampleData"] = SampleData
 
 from .application import Message, Slicer, make_application, running  # noqa: E402
 from .helpers import click, grab, set_palette, wait_until  # noqa: E402

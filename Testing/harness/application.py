@@ -1,4 +1,4 @@
-"""slicer.app and what else of Slicer's application a scripted module asks for, with its scene, settings and messages."""
+"""slicer.app and what else of the application a scripted module asks for: scene, settings, messages, modules, files."""
 
 import importlib.util
 import logging
@@ -15,6 +15,7 @@ import slicer.util
 from trame_slicer.core import SlicerApp
 
 from . import qmrml
+from .files import qSlicerCoreIOManager
 from .pythonqt import QtGui, qt, stands_for_cpp
 
 
@@ -96,6 +97,7 @@ class qSlicerApplication(qt.QApplication):
         self.processEvents()
         slicer.mrmlScene.Clear(True)
         self._settings_folder.cleanup()
+        vars(slicer.modules).pop("sampleDataSources", None)
 
     @property
     def core(self) -> SlicerApp:
@@ -120,6 +122,11 @@ class qSlicerApplication(qt.QApplication):
 
     def moduleManager(self) -> qSlicerModuleManager:
         return self._manager
+
+    def coreIOManager(self) -> qSlicerCoreIOManager:
+        return qSlicerCoreIOManager(self._core)
+
+    ioManager = coreIOManager
 
     def layoutManager(self) -> None:
         """None, as in a Slicer without a main window."""
@@ -146,6 +153,19 @@ class qSlicerApplication(qt.QApplication):
         pass
 
 
+_log_levels = {
+    qt.QtMsgType.QtDebugMsg: logging.DEBUG,
+    qt.QtMsgType.QtInfoMsg: logging.INFO,
+    qt.QtMsgType.QtWarningMsg: logging.WARNING,
+}
+
+
+def _log(kind: Any, context: Any, text: str) -> None:
+    """Qt's messages go to Python's log, but for the offscreen platform's about what it need not do."""
+    if text != "This plugin does not support propagateSizeHints()":
+        logging.getLogger("qt").log(_log_levels.get(kind, logging.ERROR), text)
+
+
 def _add_font() -> None:
     """Text is drawn in DejaVu Sans, which comes with matplotlib, so that pictures are the same everywhere."""
     fonts = Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf"
@@ -160,6 +180,7 @@ def make_application() -> qSlicerApplication:
     """The application of this process, made at the first call."""
     application = qt.QApplication.instance()
     if application is None:
+        qt.qInstallMessageHandler(_log)
         application = qSlicerApplication()
         application.setStyle("Fusion")
         _add_font()
@@ -198,7 +219,8 @@ class Slicer:
         **options: Any,
     ) -> Any:
         logging.log(level, text)
-        self.messages.append(Message(level, text, options.pop("windowTitle", None), options))
+        title = options.pop("windowTitle", None)
+        self.messages.append(Message(level, text, title, options))
         if mainWindowNeeded:  # the info, warning and error displays, which have nothing to answer
             return None
         if not self.answers:

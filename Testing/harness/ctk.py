@@ -1,6 +1,9 @@
-"""The widgets of CTK that a Slicer panel uses, as the module `ctk`: each class has the properties, slots and signals of the
-C++ class of its name, as far as panels use them (https://github.com/commontk/CTK, Libs/Widgets). What is neither a slot nor a
-property there (most setters) cannot be called from PythonQt, and so is not here either."""
+"""The widgets of CTK that a Slicer panel uses, as the module `ctk`.
+
+Each class has the properties, slots and signals of the C++ class of its name, as far as panels use them
+(https://github.com/commontk/CTK, Libs/Widgets). What is neither a slot nor a property there (most setters) cannot be
+called through PythonQt, and so is not here either.
+"""
 
 from pathlib import Path
 from typing import Any

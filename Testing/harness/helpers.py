@@ -22,7 +22,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
 
 
 def click(widget: Any) -> None:
-    """Clicks in the middle of a widget (at the left of a check box) with the mouse, as a user can: shown and enabled."""
+    """Clicks with the mouse in the middle of a widget (at the left of a check box), which must be shown and enabled."""
     top = widget.window()
     if not top.visible:
         top.show()

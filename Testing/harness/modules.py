@@ -16,7 +16,7 @@ from .qmrml import qMRMLWidget
 
 @stands_for_cpp
 class qSlicerScriptedLoadableModule(qt.QObject):
-    """The C++ side of a scripted module: what its file's first class sets, and the widget, made when first asked for."""
+    """The C++ side of a scripted module: what the class of its name sets, and the widget, made when first asked for."""
 
     title = stored(str, "title", "")
     categories = stored("QStringList", "categories", [])
@@ -64,7 +64,7 @@ class qSlicerScriptedLoadableModule(qt.QObject):
 
 @stands_for_cpp
 class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
-    """The C++ side of a scripted module's widget, the `parent` of the class <module>Widget; it has a vertical layout."""
+    """The C++ side of a scripted module's widget, the `parent` of its class <module>Widget; has a vertical layout."""
 
     isEntered = Property(bool, lambda self: self._entered)
 
@@ -104,8 +104,8 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
 def load_module(path: str | Path) -> qSlicerScriptedLoadableModule:
     """Loads a scripted module's file: slicer.modules.<name in lower case> then, and slicer.util.getModule... find it.
 
-    Its widget is made by the first slicer.util.getModuleWidget, getModuleLogic or selectModule, as in Slicer. What the file
-    raises is raised; Slicer would log it and go on without the module.
+    Its widget is made by the first slicer.util.getModuleWidget, getModuleLogic or selectModule, as in Slicer. What the
+    file raises is raised; Slicer would log it and go on without the module.
     """
     path = Path(path).resolve()
     spec = importlib.util.spec_from_file_location(path.stem, path)

@@ -1,16 +1,18 @@
 """PySide6 under PythonQt's rules, as the module `qt`: Qt properties are attributes and nothing unknown can be set.
 
-Slicer's Python reaches Qt through PythonQt (https://github.com/commontk/PythonQt). Its rules, laid over PySide6's own classes,
-so that widgets made by Qt itself (from a .ui file, say) follow them too:
+Slicer's Python reaches Qt through PythonQt (https://github.com/commontk/PythonQt). Its rules, laid over PySide6's own
+classes, so that widgets made by Qt itself (from a .ui file, say) follow them too:
 
-- a Qt property is an attribute, read and written (`lineEdit.text = "a"`), and hides the getter of the same name; its setter,
-  and getters of another name (`isChecked()`), stay methods;
+- a Qt property is an attribute, read and written (`lineEdit.text = "a"`), and hides the getter of the same name; its
+  setter, and getters of another name (`isChecked()`), stay methods;
 - `name` is `objectName`; dynamic properties and children, by their object name, are attributes too;
-- writing what does not exist, or over a method or signal, raises AttributeError, unless the class was derived in Python;
-- `sender.connect("clicked(bool)", function)`, `sender.connect("clicked()", receiver, "show()")`, and `disconnect` likewise;
-- every class of QtCore, QtGui, QtWidgets... and every name of the namespace Qt lies flat in `qt`; enumerations are integers.
+- writing what does not exist, or over a method or signal, raises AttributeError, unless the class was derived in
+  Python;
+- `sender.connect("clicked(bool)", function)`, `sender.connect("clicked()", receiver, "show()")`, and so disconnect;
+- every class of QtCore, QtGui, QtWidgets... and every name of the namespace Qt lies flat in `qt`; enumerations are
+  integers.
 
-Stricter than PythonQt, which quietly answers False: connecting a signal that does not exist raises ValueError.
+Stricter than PythonQt, which logs it and answers False: connecting a signal that does not exist raises ValueError.
 More lenient: isinstance follows C++'s inheritance, and conversions of arguments are PySide6's.
 """
 
@@ -27,7 +29,7 @@ from PySide6 import QtCore, QtGui, QtNetwork, QtSvg, QtUiTools, QtWidgets  # noq
 
 _modules = [QtCore, QtGui, QtNetwork, QtSvg, QtUiTools, QtWidgets]
 
-# Properties that Qt's own code never reads as such, and PySide6 as methods: everything else keeps working beside the rules.
+# As PySide6 has them, before the rules.
 _read_property = QtCore.QObject.property
 _write_property = QtCore.QObject.setProperty
 _plain_connect, _plain_disconnect = QtCore.QObject.connect, QtCore.QObject.disconnect
@@ -46,8 +48,9 @@ class QtProperty:
         capital = self.name[0].upper() + self.name[1:]
         others = [getattr(cls, prefix + capital, None) for prefix in ("is", "has")]
         own = getattr(cls, self.name, None) if self.on_class is not None else None
-        # PySide6's getter knows the type of flags, which its property() does not convert; and is not virtual, which matters
-        # for sizeHint: C++ looks for a Python method of that name, finds this attribute, and would come back for ever.
+        # PySide6's getter knows the type of flags, which its property() does not convert. And it is not virtual, which
+        # matters for sizeHint: C++ looks for a Python method of that name, finds this attribute, and would come back
+        # for ever.
         static = isinstance(inspect.getattr_static(cls, self.name, None), (staticmethod, types.BuiltinFunctionType))
         self.getter = next((getter for getter in [own if not static else None, *others] if callable(getter)), None)
         self.setter = getattr(cls, "set" + capital, None)
@@ -121,7 +124,8 @@ def _set_attribute(self: QtCore.QObject, name: str, value: Any) -> None:
         _write_property(self, name, value)
     else:
         raise AttributeError(
-            f"'{name}' does not exist on {type(self).__name__} and creating new attributes on C++ objects is not allowed"
+            f"'{name}' does not exist on {type(self).__name__}"
+            " and creating new attributes on C++ objects is not allowed"
         )
 
 
@@ -143,7 +147,7 @@ def _missing_attribute(self: QtCore.QObject, name: str) -> Any:
 
 
 def _plug(sender: QtCore.QObject, signature: str) -> tuple[Callable, Callable]:
-    """What connects and disconnects the signal "valueChanged(int)". Raises ValueError where the sender has none such."""
+    """What connects and disconnects the signal "valueChanged(int)". Raises ValueError where there is none such."""
     text = signature.replace("const", "").replace("&", "").replace(" ", "")
     declared = getattr(type(sender), "signals", {}).get(text)  # the stand-ins', whose arguments Qt does not know
     if declared:
@@ -173,8 +177,9 @@ def _connect(self: QtCore.QObject, signature: str, receiver: Any, slot: str | No
     def call(*arguments: Any) -> None:
         function(*arguments[: min(given, taken)])
 
-    _connections[(id(self), signature, _identity(function))] = call
-    self.destroyed.connect(lambda *_, key=(id(self), signature, _identity(function)): _connections.pop(key, None))
+    key = (id(self), signature, _identity(function))
+    _connections[key] = call
+    self.destroyed.connect(lambda *_: _connections.pop(key, None))
     plug_in(call)
     return True
 

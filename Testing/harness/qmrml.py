@@ -77,7 +77,7 @@ class qMRMLRangeWidget(ctkRangeWidget):
 
 @stands_for_cpp
 class qMRMLNodeComboBox(qt.QWidget):
-    """A combo box of the scene's nodes of some classes, with None where allowed and what can be done with nodes below them.
+    """A combo box of the scene's nodes of some classes, with None where allowed, and below, what can be done with them.
 
     Off until it has a scene.
     """
@@ -252,7 +252,7 @@ class qMRMLNodeComboBox(qt.QWidget):
     # the current node
 
     def _select(self, node_id: str, old_row: int) -> None:
-        """Selects a node; where it has gone, the one that came after it, or the last; as QComboBox and C++ together do."""
+        """Selects a node; where it has gone, the one after it, or the last: as QComboBox and the C++ class together."""
         row = self._box.findData(node_id) if node_id else -1
         if row < 0 and node_id and self._nodes:
             row = min(old_row, self._box.count - 1)

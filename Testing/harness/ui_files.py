@@ -63,7 +63,7 @@ def _take_scene_connections(root: ElementTree.Element) -> list[tuple[str, str, s
 
 
 def _take_flags(root: ElementTree.Element) -> list[tuple[str, str, int]]:
-    """Enumerations and flags of the stand-ins, as (widget, property, value), taken out since only they know their names."""
+    """Enumerations and flags of the stand-ins, (widget, property, value), taken out since only they know the names."""
     taken = []
     for widget in root.iter("widget"):
         stand_in = _stand_ins().get(widget.get("class"))

@@ -1,7 +1,7 @@
 """slicer.ScriptedLoadableModule where Slicer's own is not given: what a scripted module derives its classes from.
 
-Written after the behaviour of Base/Python/slicer/ScriptedLoadableModule.py in https://github.com/Slicer/Slicer; without its
-developer section, which shows only in developer mode, and screenshots.
+Written after the behaviour of Base/Python/slicer/ScriptedLoadableModule.py in https://github.com/Slicer/Slicer; without
+its developer section, which shows only in developer mode, and screenshots.
 """
 
 import importlib
