@@ -11,6 +11,8 @@ from BSAFusionLib.pipeline import shipped_models
 from BSAFusionLib.settings import Settings, modalities
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from BSAFusionLib.network.bsafusion import BSAFusion
 
 shared_data = Path(__file__).resolve().parents[3] / "shared" / "data"  # beside the repository, where there is one
@@ -23,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="a folder with ct.npz, pet.npz, spect.npz: deformed slices, their truth and what the published model gave",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="a folder with ct.npz, pet.npz, spect.npz as for training: its held-out patients' slices are deformed",
     )
     parser.add_argument(
         "--volumes",
@@ -53,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise FusionError(f"There must be 1 known motion or more, not {arguments.seeds}.")
     name_folders(arguments)
     figures: dict = {}
-    if arguments.benchmark:
+    if arguments.benchmark or arguments.data:
         for modality in arguments.modality:
             figures[modality] = slice_figures(arguments, modality)
     if arguments.volumes:
@@ -65,13 +73,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def name_folders(arguments: argparse.Namespace) -> None:
     """Where no folder was named, take those beside the repository; FusionError where there are none."""
-    if arguments.benchmark or arguments.volumes:
+    folders = {"benchmark": "benchmark", "data": "aanlib", "volumes": "volumes"}
+    if any(getattr(arguments, option) for option in folders):
         return
-    for name in ("benchmark", "volumes"):
-        if (shared_data / name).is_dir():
-            setattr(arguments, name, shared_data / name)
-    if not (arguments.benchmark or arguments.volumes):
-        raise FusionError("There is nothing to measure on at ../shared/data; name --benchmark DIR or --volumes DIR.")
+    for option, folder in folders.items():
+        if (shared_data / folder).is_dir():
+            setattr(arguments, option, shared_data / folder)
+    if not any(getattr(arguments, option) for option in folders):
+        raise FusionError(
+            "There is nothing to measure on at ../shared/data; name --benchmark DIR, --data DIR or --volumes DIR."
+        )
 
 
 def weights_file(weights: Path | None, modality: str) -> Path:
@@ -88,29 +99,63 @@ def load(arguments: argparse.Namespace, modality: str) -> "BSAFusion":
 
 
 def slice_figures(arguments: argparse.Namespace, modality: str) -> dict:
-    """Print one modality's table and return its figures: means by measure and version, spreads under `spread`."""
+    """Print one modality's tables; return its means by measure and version, and the spreads likewise under `spread`."""
+    network = load(arguments, modality)
+    figures: dict = {"weights": weights_file(arguments.weights, modality).name, "spread": {}}
+    if arguments.benchmark:
+        benchmark_figures(arguments, modality, network, figures)
+    if arguments.data:
+        held_out_figures(arguments, modality, network, figures)
+    return figures
+
+
+def benchmark_figures(arguments: argparse.Namespace, modality: str, network: "BSAFusion", figures: dict) -> None:
+    """Beside the published model, on its own test pairs; and the sheet of pictures, if it was asked for."""
     from BSAFusionLib.evaluation import benchmark
-    from BSAFusionLib.evaluation.benchmark import titles, versions
     from BSAFusionLib.evaluation.sheet import write_sheet
-    from BSAFusionLib.evaluation.tables import figures, markdown_table
 
     pairs = benchmark.load_benchmark(arguments.benchmark, modality)
-    ours = benchmark.answer(load(arguments, modality), pairs)
+    ours = benchmark.answer(network, pairs)
     if arguments.sheets:
         with written_whole(arguments.sheets) as folder:
             write_sheet(folder / f"{modality}.png", pairs, ours)
-    values = benchmark.measure(pairs, ours)
-    means = {name: {version: float(each.mean()) for version, each in row.items()} for name, row in values.items()}
-    spread = {name: {version: float(each.std()) for version, each in row.items()} for name, row in values.items()}
-
     print(f"\n{modality.upper()}, {len(pairs)} benchmark pairs: mean and standard deviation over the pairs\n")
+    figures["benchmark_pairs"] = len(pairs)
+    tell(benchmark.measure(pairs, ours), benchmark.titles, modality, figures)
+
+
+def held_out_figures(arguments: argparse.Namespace, modality: str, network: "BSAFusion", figures: dict) -> None:
+    """On patients kept from training, where the true field is known."""
+    from BSAFusionLib.evaluation import rotation, simulated
+    from BSAFusionLib.training.slice_pairs import load_pairs
+
+    _, pairs = load_pairs(arguments.data, modality)
+    patients = sorted(set(pairs.patient.tolist()))
+    print(
+        f"\n{modality.upper()}, {len(pairs)} slices of {len(patients)} held-out patients, deformed at random: "
+        "mean and standard deviation over the slices\n"
+    )
+    figures.update(held_out_pairs=len(pairs), held_out_patients=patients)
+    tell(simulated.measure(network, pairs), simulated.titles, modality, figures)
+    print(f"\n{modality.upper()}, turned by {rotation.degrees:g} degrees besides, {rotation.most} slices at most\n")
+    tell(rotation.measure(network, pairs), rotation.titles, modality, figures)
+
+
+def tell(values: "dict[str, dict[str, np.ndarray]]", titles: dict[str, str], modality: str, figures: dict) -> None:
+    """Print the values by measure and version as a table, and add their means and spreads to the figures."""
+    from BSAFusionLib.evaluation.tables import markdown_table, mean_and_spread
+
+    means = {name: {version: float(each.mean()) for version, each in row.items()} for name, row in values.items()}
+    spreads = {name: {version: float(each.std()) for version, each in row.items()} for name, row in values.items()}
+    versions = max(means.values(), key=len)
     rows = []
     for name, title in titles.items():
-        cells = zip(*((means[name].get(version), spread[name].get(version)) for version in versions), strict=True)
-        rows.append([title, *figures(*cells)])
-    print(markdown_table([modality.upper(), *versions], rows), flush=True)
-    weights = weights_file(arguments.weights, modality)
-    return {**means, "spread": spread, "pairs": len(pairs), "weights": weights.name}
+        both = zip(*((means[name].get(version), spreads[name].get(version)) for version in versions), strict=True)
+        rows.append([title, *mean_and_spread(*both)])
+    header = [modality.upper(), *(version.replace("_", ", ") for version in versions)]
+    print(markdown_table(header, rows), flush=True)
+    figures.update(means)
+    figures["spread"].update(spreads)
 
 
 def volume_rows(arguments: argparse.Namespace) -> list[dict]:

@@ -43,5 +43,8 @@ def coloured(moving_rgb: np.ndarray, ours: Answer) -> tuple[np.ndarray, np.ndarr
     channels = np.moveaxis(moving_rgb, -1, 1).astype(np.float32)
     registered = np.moveaxis(warp_slices(channels, ours.field), 1, -1)
     fused = registered + (ours.fused - registered @ luminance_weights)[..., None]
-    registered, fused = (np.rint(np.clip(rgb, 0, 255)).astype(np.uint8) for rgb in (registered, fused))
-    return registered, fused
+    return _colours(registered), _colours(fused)
+
+
+def _colours(values: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)

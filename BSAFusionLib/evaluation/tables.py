@@ -17,12 +17,12 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join([line(header), line(rule), *(line(row) for row in rows)])
 
 
-def figures(means: Sequence[float | None], spreads: Sequence[float | None] | None = None) -> list[str]:
-    """The cells of a row: means with as many decimals as the largest needs for three or four digits, each with its
-    spread in brackets if they are given; nothing where there is no mean."""
+def mean_and_spread(means: Sequence[float | None], spreads: Sequence[float | None]) -> list[str]:
+    """The cells of a row: means with as many decimals as the largest needs for three or four digits, their spreads in
+    brackets; nothing where there is no mean."""
     largest = max(abs(mean) for mean in means if mean is not None)
     decimals = 3 if largest < 2 else 2 if largest < 100 else 0
-    cells = [f"{mean:.{decimals}f}" if mean is not None else "" for mean in means]
-    if spreads is None:
-        return cells
-    return [cell and f"{cell} ({spread:.{decimals}f})" for cell, spread in zip(cells, spreads, strict=True)]
+    return [
+        "" if mean is None else f"{mean:.{decimals}f} ({spread:.{decimals}f})"
+        for mean, spread in zip(means, spreads, strict=True)
+    ]

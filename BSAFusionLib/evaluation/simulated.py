@@ -1,0 +1,66 @@
+"""Our network on slices of patients kept from training, deformed at random, so that the true field is known."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from kornia.filters import sobel
+
+from BSAFusionLib.evaluation.folding import folded_percent
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.warp import warp
+from BSAFusionLib.training.slice_pairs import SlicePairs
+from BSAFusionLib.training.unaligned_pairs import Simulator, UnalignedPairs
+
+edge_share = 0.2  # of the head: where a slice's gradient is in its top fifth there is an edge
+
+titles = {
+    "end_point_error": "end-point error in the head, pixels",
+    "end_point_error_edges": "at edges",
+    "end_point_error_flat": "in flat tissue",
+    "simulated_difference": "difference to truth, grey levels",
+    "simulated_folded_percent": "folded, %",
+}
+
+
+def unaligned_pairs(pairs: SlicePairs, device: torch.device, most: int | None = None) -> Iterator[UnalignedPairs]:
+    """Each pair by itself (N = 1), deformed as for training, views and intensities as they are; `most` of them, evenly
+    spread."""
+    simulator = Simulator(vary=False)
+    chosen = torch.linspace(0, len(pairs) - 1, min(most or len(pairs), len(pairs))).round().long()
+    for index in chosen:
+        with torch.random.fork_rng():
+            torch.manual_seed(int(index))  # a slice is always deformed the same
+            made = simulator(*pairs.batch(index[None], device))
+        yield made
+
+
+@torch.inference_mode()
+def measure(network: BSAFusion, pairs: SlicePairs) -> dict[str, dict[str, np.ndarray]]:
+    """A measure's value for each pair, (N,), by measure and then `before` and `ours`.
+
+    The end-point error is the mean distance in pixels between found and true field inside the head. Edges are where the
+    gradient of either aligned slice is in the top fifth of its values in the head, flat tissue is the rest of it.
+    """
+    values: dict[str, dict[str, list[float]]] = {name: {"before": [], "ours": []} for name in titles}
+    del values["simulated_folded_percent"]["before"]
+    for made in unaligned_pairs(pairs, next(network.parameters()).device):
+        field = network(made.fixed, made.moving, False).field
+        head = made.inside[0, 0] > 0
+        edges = edges_of(made.fixed, head) | edges_of(made.aligned, head)
+        fields, moving = {"before": torch.zeros_like(field), "ours": field}, {"before": made.moving}
+        moving["ours"] = warp(made.moving, field, network.metadata.convention)
+        for version in ("before", "ours"):
+            errors = torch.linalg.vector_norm(fields[version] - made.field, dim=1)[0]
+            for name, where in (("", head), ("_edges", edges), ("_flat", head & ~edges)):
+                values[f"end_point_error{name}"][version].append(errors[where].mean().item())
+            difference = (moving[version] - made.aligned).abs().mean().item()
+            values["simulated_difference"][version].append(255 * difference)
+        values["simulated_folded_percent"]["ours"].append(folded_percent(field[0].cpu().numpy()))
+    return {name: {version: np.array(each) for version, each in row.items()} for name, row in values.items()}
+
+
+def edges_of(image: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+    """Where in the head (H, W) the Sobel gradient of a slice (1, 1, H, W) is in the top fifth; bool (H, W)."""
+    gradient = sobel(image)[0, 0]
+    return head & (gradient > torch.quantile(gradient[head], 1 - edge_share))
