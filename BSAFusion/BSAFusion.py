@@ -1,14 +1,21 @@
-"""The module that Slicer loads: what it is called, who made it, the way to its logic, and no computing of its own."""
+"""The module that Slicer loads: what it is called, who made it, its panel, the way to its logic, and no computing."""
 
+import json
 import sys
 from pathlib import Path
 
 import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
+from slicer.util import VTKObservationMixin
+from vtkmodules.vtkCommonCore import vtkCommand
 
 # BSAFusionLib and Resources lie beside this file in an installed extension, and one folder up in the source tree.
 folder = Path(__file__).resolve().parent
@@ -18,40 +25,188 @@ if str(folder) not in sys.path:
     sys.path.append(str(folder))
 
 from BSAFusionLib import logic  # noqa: E402  (found only once the path is set)
+from BSAFusionLib.panel.choices import Choices  # noqa: E402
+from BSAFusionLib.panel.device_choice import DeviceChoice  # noqa: E402
+from BSAFusionLib.panel.parameters import Parameters  # noqa: E402
+from BSAFusionLib.panel.results import Results  # noqa: E402
+from BSAFusionLib.panel.run import Run  # noqa: E402
+from BSAFusionLib.panel.setup_row import SetupRow  # noqa: E402
+from BSAFusionLib.panel.views import Views  # noqa: E402
+
+resources = folder / "Resources"
 
 
 class BSAFusion(ScriptedLoadableModule):
     def __init__(self, parent):
         super().__init__(parent)
-        parent.title = "BSAFusion"
-        parent.categories = ["Registration"]
+        parent.title = _("BSAFusion")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
         parent.contributors = ["The BSAFusion for 3D Slicer developers"]
-        parent.icon = qt.QIcon(str(folder / "Resources" / "Icons" / "BSAFusion.svg"))
-        parent.helpText = (
+        parent.icon = qt.QIcon(str(resources / "Icons" / "BSAFusion.svg"))
+        parent.helpText = _(
             "Aligns a CT, PET or SPECT with an MRI of the same head and fuses the two in one pass of a network; "
             "gives the fused volume, the registered volume and the deformation as a grid transform.<br>"
             "For research use only. Not for clinical use."
         )
-        parent.acknowledgementText = (
+        parent.acknowledgementText = _(
             "The method is that of H. Li, D. Su, Q. Cai and Y. Zhang: BSAFusion, A Bidirectional Stepwise Feature "
             'Alignment Network for Unaligned Medical Image Fusion, AAAI 2025 (<a href="https://arxiv.org/abs/2412.08050">'
             "arXiv 2412.08050</a>). This implementation was written anew."
         )
+        slicer.app.connect("startupCompleted()", registerSampleData)
 
 
-class BSAFusionWidget(ScriptedLoadableModuleWidget):
+def registerSampleData():
+    """Adds the MRI and PET that we ship to Slicer's Sample Data module."""
+    import SampleData
+
+    files = [resources / "SampleData" / name for name in ("mri_t1.nii.gz", "pet_fdg.nii.gz")]
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="BSAFusion",
+        sampleName="BSAFusionMRIPET",
+        thumbnailFileName=str(resources / "Icons" / "BSAFusion.png"),
+        uris=[file.as_uri() for file in files],
+        fileNames=[file.name for file in files],
+        nodeNames=["MRI", "PET"],
+    )
+
+
+class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self._parameters = None
+        self._guiTag = None
+
     def setup(self):
         super().setup()
+        panel = slicer.util.loadUI(str(resources / "UI" / "BSAFusion.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+
         self.logic = BSAFusionLogic()
-        label = qt.QLabel(
-            "This version is used from the Python console:\n\n"
-            'slicer.util.getModuleLogic("BSAFusion").process(fixedVolume, movingVolume)'
-        )
-        label.wordWrap = True
-        label.textInteractionFlags = qt.Qt.TextSelectableByMouse
-        self.layout.addWidget(label)
-        self.layout.addStretch(1)
+        self.choices = Choices(self.ui, self.logic)
+        self.deviceChoice = DeviceChoice(self.ui.deviceComboBox)
+        self.run = Run(self.ui, self.logic, self.onDone)
+        self.views = Views(self.ui)
+        self.results = Results(self.ui)
+        self.setupRow = SetupRow(self.ui, onInstalled=self.run.update)
+        self.ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
+
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
+        self.initializeParameters()
+
+    def cleanup(self):
+        """Slicer closes, or this module is reloaded."""
+        self.run.abandon()
+        self.deviceChoice.stop()
+        self.setParameters(None)
+        self.removeObservers()
+
+    def enter(self):
+        self.setupRow.update()
+        self.initializeParameters()
+
+    def exit(self):
+        self.views.stop()
+
+    def onSceneStartClose(self, caller=None, event=None):
+        self.run.cancel()
+        self.setParameters(None)
+
+    def onSceneEndClose(self, caller=None, event=None):
+        self.initializeParameters()
+
+    def onNodeRemoved(self, caller=None, event=None):
+        self.run.nodesRemoved()
+
+    def onAdvancedCollapsed(self, collapsed):
+        if not collapsed:
+            self.deviceChoice.look()
+
+    def initializeParameters(self):
+        self.setParameters(self.logic.getParameterNode())
+
+    def setParameters(self, parameters):
+        """Lets the panel follow a parameter node of the scene, or none."""
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
+        self._parameters = parameters
+        if parameters is not None:
+            self._guiTag = parameters.connectGui(self.ui)
+            self.addObserver(parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
+        for part in (self.choices, self.deviceChoice, self.run, self.views, self.results):
+            part.follow(parameters)
+
+    def onParametersModified(self, caller=None, event=None):
+        self.choices.update()
+        self.deviceChoice.follow(self._parameters)
+        self.run.update()
+        self.views.update()
+
+    def onDone(self, job, result):
+        """Keeps what a run has made in the parameter node, so that the next one fills the same nodes, and shows it."""
+        parameters = self._parameters
+        isFirst = parameters.gridTransform is not result.gridTransform
+        with slicer.util.NodeModify(parameters.parameterNode):
+            parameters.fusedVolume = result.fusedVolume
+            parameters.gridTransform = result.gridTransform
+            if result.registeredVolume is not None:
+                parameters.registeredVolume = result.registeredVolume
+            parameters.reportFixedVolume, parameters.reportMovingVolume = job.fixedVolume, job.movingVolume
+            parameters.report = json.dumps(result.report.as_dict())
+            if isFirst:
+                parameters.gridSpacing = result.gridTransform.GetDisplayNode().GetGridSpacingMm()
+        self.results.show()
+        self.views.show()
 
 
 class BSAFusionLogic(ScriptedLoadableModuleLogic, logic.BSAFusionLogic):
     """Reached by slicer.util.getModuleLogic("BSAFusion"); its `process` is that of BSAFusionLib.logic."""
+
+    def getParameterNode(self):
+        return Parameters(super().getParameterNode())
+
+
+class BSAFusionTest(ScriptedLoadableModuleTest):
+    """What Slicer's Reload and Test runs: the sample MRI and PET through the logic."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_sample()
+        self.setUp()
+        self.test_badInput()
+
+    def load(self, name, nodeName):
+        node = slicer.util.loadVolume(str(resources / "SampleData" / name), {"name": nodeName})
+        self.assertIsNotNone(node)
+        return node
+
+    def test_sample(self):
+        """The PET is found to be one, is brought closer to the MRI, and lies on its grid."""
+        self.delayDisplay(_("Aligning and fusing the sample MRI and PET"))
+        fixed, moving = self.load("mri_t1.nii.gz", "MRI"), self.load("pet_fdg.nii.gz", "PET")
+        result = BSAFusionLogic().process(fixed, moving)
+        self.assertEqual(result.report.modality, "pet")
+        self.assertGreater(result.report.mutual_information_after, result.report.mutual_information_before)
+        self.assertEqual(result.report.percent_folded, 0)
+        for volume in (result.fusedVolume, result.registeredVolume):
+            self.assertEqual(volume.GetImageData().GetDimensions(), fixed.GetImageData().GetDimensions())
+        self.delayDisplay(_("Test passed"))
+
+    def test_badInput(self):
+        """One volume twice is refused in a sentence, and the scene stays as it was."""
+        volume = self.load("mri_t1.nii.gz", "MRI")
+        nodes = slicer.mrmlScene.GetNumberOfNodes()
+        with self.assertRaisesRegex(logic.FusionError, "both the fixed and the moving volume"):
+            BSAFusionLogic().process(volume, volume)
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)

@@ -281,7 +281,7 @@ class BSAFusionLogic:
         fusedName, transformName, registeredName = self.outputNames(job.fixedVolume, job.movingVolume)
         window = (0, 1) if job.settings.modality == "ct" else (0, 255)
         registeredVolume = None
-        with all_or_nothing(scene):
+        with all_or_nothing(scene, job.fusedVolume, job.gridTransform, job.registeredVolume):
             fusedVolume = put_volume(scene, computed.fused, fusedName, job.fusedVolume, window=window)
             if job.makeRegistered:
                 registeredVolume = put_volume(

@@ -29,6 +29,9 @@ dicom_modalities = {"CT": "ct", "PT": "pet", "NM": "spect"}
 
 grid_lines_across_volume = 16
 
+# Node references of a volume that lies under its result: to that, and to the parent that it had before.
+placed_under, placed_before = "BSAFusion.placedUnder", "BSAFusion.placedBefore"
+
 
 @dataclass(frozen=True)
 class VolumeContent:
@@ -86,8 +89,11 @@ def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
 
 
 def parent_to_world(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
-    """The 4 x 4 matrix, mm, RAS, that a volume's parent transforms amount to; FusionError where they are not linear."""
-    parent = volume.GetParentTransformNode()
+    """The 4 x 4 matrix, mm, RAS, that a volume's parent transforms amount to; FusionError where they are not linear.
+
+    A volume that `place_under` put under its result counts as lying where it lay before.
+    """
+    parent = _parent_before(volume)
     if parent is None:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
@@ -95,6 +101,31 @@ def parent_to_world(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
             f"'{volume.GetName()}' lies under a non-linear transform: harden that, or take the volume out of it, first."
         )
     return arrayFromTransformMatrix(parent, toWorld=True)
+
+
+def place_under(volume: slicer.vtkMRMLVolumeNode, transform: slicer.vtkMRMLTransformNode) -> None:
+    """Lets a transform take the place of a volume's parents; the volume remembers its own, also in a saved scene."""
+    if volume.GetParentTransformNode() is transform:
+        return
+    parent = _parent_before(volume)
+    volume.SetNodeReferenceID(placed_before, parent.GetID() if parent is not None else None)
+    volume.SetNodeReferenceID(placed_under, transform.GetID())
+    volume.SetAndObserveTransformNodeID(transform.GetID())
+
+
+def place_back(volume: slicer.vtkMRMLVolumeNode) -> None:
+    """Puts a volume that `place_under` moved back under its own parent."""
+    parent = _parent_before(volume)
+    volume.SetAndObserveTransformNodeID(parent.GetID() if parent is not None else None)
+    volume.RemoveNodeReferenceIDs(placed_under)
+    volume.RemoveNodeReferenceIDs(placed_before)
+
+
+def _parent_before(volume: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLTransformNode | None:
+    parent = volume.GetParentTransformNode()
+    if parent is not None and parent is volume.GetNodeReference(placed_under):
+        return volume.GetNodeReference(placed_before)
+    return parent
 
 
 def transform_from_node(node: slicer.vtkMRMLTransformNode) -> sitk.AffineTransform:
@@ -186,15 +217,28 @@ def _grid_transform(field: sitk.Image, then: np.ndarray) -> slicer.vtkOrientedGr
 
 
 @contextmanager
-def all_or_nothing(scene: slicer.vtkMRMLScene) -> Iterator[None]:
-    """Views and panels see what is added to the scene within all at once; nothing of it stays if there is an error."""
+def all_or_nothing(scene: slicer.vtkMRMLScene, *filled: slicer.vtkMRMLDisplayableNode | None) -> Iterator[None]:
+    """Views and panels see what is added to the scene within all at once; nothing of it stays if there is an error.
+
+    filled: nodes that are there already and get other contents within; after an error they have their own again.
+    """
     before = set(nodes_of_class(scene, "vtkMRMLNode"))
+    kept = []
+    for node in [node for node in filled if node is not None]:
+        for changed in (node, node.GetDisplayNode()):
+            if changed is not None:
+                copy = changed.CreateNodeInstance()
+                copy.CopyContent(changed, False)
+                kept.append((changed, copy, changed.GetNodeReferenceID("transform")))
     scene.StartState(scene.BatchProcessState)
     try:
         yield
     except BaseException:
         for node in set(nodes_of_class(scene, "vtkMRMLNode")) - before:
             scene.RemoveNode(node)
+        for node, copy, parent in kept:
+            node.CopyContent(copy, False)
+            node.SetNodeReferenceID("transform", parent)
         raise
     finally:
         scene.EndState(scene.BatchProcessState)

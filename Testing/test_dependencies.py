@@ -35,7 +35,7 @@ rooms = {
         {"errors", "network", "training", "pipeline", "evaluation", "scene"},
         {"numpy", "SimpleITK", "trame_slicer", "torch", "lightning_fabric", "tqdm"},
     ),
-    "panel": Room({"errors", "scene"}, {"slicer", "vtk", "qt", "ctk"}),
+    "panel": Room({"errors", "network", "pipeline", "scene"}, {"slicer", "vtkmodules", "qt", "SampleData"}),
 }
 room_of_module = {
     **dict.fromkeys(["settings", "pipeline", "prealignment", "intensities", "slices"], "pipeline"),

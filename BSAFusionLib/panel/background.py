@@ -1,0 +1,77 @@
+"""A function on a thread of its own, whose progress and answer arrive on the main thread."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import qt
+
+from BSAFusionLib.errors import Cancelled
+
+poll_ms = 50
+
+Progress = Callable[[str, float], None]
+Work = Callable[[Progress, Callable[[], bool]], Any]
+
+
+class BackgroundTask:
+    """Runs work(progress, cancelled) once, off the main thread; the work touches neither MRML nor Qt.
+
+    On the main thread, by Qt's timer, are called: onProgress(stage, fraction), and at the end onDone(answer),
+    onFailed(exception) or onCancelled(). Exactly one of the last three, unless the task is abandoned.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        onDone: Callable[[Any], None],
+        onFailed: Callable[[Exception], None],
+        onCancelled: Callable[[], None] = lambda: None,
+        onProgress: Progress = lambda stage, fraction: None,
+    ) -> None:
+        self._work = work
+        self._onDone, self._onFailed, self._onCancelled, self._onProgress = onDone, onFailed, onCancelled, onProgress
+        self._told: tuple[str, float] | None = None
+        self._answer: Any = None
+        self._error: Exception | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="BSAFusion", daemon=True)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(poll_ms)
+        self._timer.connect("timeout()", self._poll)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Asks the work to stop; it ends at its next question, and nothing of its answer is used."""
+        self._stop.set()
+
+    def abandon(self) -> None:
+        """Stops listening for good, and asks the work to stop."""
+        self._timer.stop()
+        self._stop.set()
+
+    def _run(self) -> None:
+        try:
+            self._answer = self._work(self._tell, self._stop.is_set)
+        except Exception as error:  # carried over to the main thread, which deals with it
+            self._error = error
+
+    def _tell(self, stage: str, fraction: float) -> None:
+        self._told = stage, fraction
+
+    def _poll(self) -> None:
+        ended = not self._thread.is_alive()  # asked first, so that nothing it told before its end is missed
+        if self._told is not None and not self._stop.is_set():
+            self._onProgress(*self._told)
+        if not ended:
+            return
+        self._timer.stop()
+        if self._stop.is_set() or isinstance(self._error, Cancelled):
+            self._onCancelled()
+        elif self._error is not None:
+            self._onFailed(self._error)
+        else:
+            self._onDone(self._answer)

@@ -1,0 +1,65 @@
+"""The input, output and advanced parts of the panel: what was found, what would be made, and which choices apply."""
+
+from types import SimpleNamespace
+
+from slicer.i18n import tr as _
+
+from BSAFusionLib.logic import BSAFusionLogic
+from BSAFusionLib.panel.parameters import Modality, Parameters, Start
+
+
+class Choices:
+    """Keeps these parts in step with the parameter node, beyond what its own connection to the widgets does."""
+
+    def __init__(self, ui: SimpleNamespace, logic: BSAFusionLogic) -> None:
+        self._ui, self._logic = ui, logic
+        self._parameters: Parameters | None = None
+        self._found: tuple = ()
+        ui.weightsPathLineEdit.connect("currentPathChanged(QString)", self._weightsChosen)
+
+    def follow(self, parameters: Parameters | None) -> None:
+        """Shows these choices from now on."""
+        self._parameters = parameters
+        self.update()
+
+    def update(self) -> None:
+        ui, parameters = self._ui, self._parameters
+        if parameters is None:
+            return
+        ui.modalityFoundLabel.text = self._modalityFound()
+        ui.modalityFoundLabel.visible = bool(ui.modalityFoundLabel.text)
+        by_transform = parameters.start is Start.TRANSFORM
+        ui.startTransformSelector.visible = ui.startTransformSelectorLabel.visible = by_transform
+        ui.registeredVolumeSelector.enabled = parameters.makeRegistered
+        for widget in (ui.ctWindowCentreSpinBox, ui.ctWindowWidthSpinBox):
+            widget.enabled = not parameters.ctWindowAutomatic
+        self._nameOutputs()
+        if ui.weightsPathLineEdit.currentPath != parameters.weights:
+            ui.weightsPathLineEdit.currentPath = parameters.weights
+
+    def _modalityFound(self) -> str:
+        volume = self._parameters.movingVolume
+        if self._parameters.modality is not Modality.AUTO or volume is None or volume.GetImageData() is None:
+            return ""
+        # Asked at every change of a choice, found once for these voxels.
+        key = volume.GetID(), volume.GetImageData().GetMTime(), volume.GetVoxelValueUnits()
+        if self._found[:1] != (key,):
+            self._found = key, *self._logic.foundModality(volume)
+        _key, modality, by_dicom = self._found
+        told = _("{modality}, by DICOM") if by_dicom else _("{modality}, by the intensities")
+        return told.format(modality=modality.upper())
+
+    def _nameOutputs(self) -> None:
+        ui, parameters = self._ui, self._parameters
+        selectors = ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector
+        names = [""] * 3
+        if parameters.fixedVolume is not None and parameters.movingVolume is not None:
+            names = self._logic.outputNames(parameters.fixedVolume, parameters.movingVolume)
+        for selector, name in zip(selectors, names, strict=True):
+            wanted = _("Create '{name}'").format(name=name) if name else _("Create new")
+            if selector.noneDisplay != wanted:
+                selector.noneDisplay = wanted
+
+    def _weightsChosen(self, path: str) -> None:
+        if self._parameters is not None and path != self._parameters.weights:
+            self._parameters.weights = path

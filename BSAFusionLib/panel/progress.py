@@ -1,0 +1,46 @@
+"""How far a run is, in words."""
+
+import time
+
+from slicer.i18n import tr as _
+
+from BSAFusionLib.pipeline import stage_shares
+
+seconds_until_known = 2.0
+
+
+class Progress:
+    """Puts the stage, how far it is and the time left into a sentence."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._stages = list(stage_shares)
+
+    def text(self, stage: str, fraction: float) -> str:
+        """What to show for a stage of the pipeline and the fraction of the whole job, 0 to 1."""
+        names = {
+            "intensities": _("Reading intensities"),
+            "pre-alignment": _("Rigid pre-alignment"),
+            "slices": _("Cutting slices"),
+            "network": _("Aligning and fusing slices"),
+            "deformation": _("Making one deformation of all slices"),
+            "volumes": _("Making the volumes"),
+            "report": _("Measuring the result"),
+        }
+        text = names.get(stage, stage)
+        done_before = sum(stage_shares[name] for name in self._stages[: self._stages.index(stage)])
+        of_stage = min(1.0, max(0.0, (fraction - done_before) / stage_shares[stage]))
+        if stage in ("pre-alignment", "network") and of_stage > 0:
+            text = _("{stage}, {percent} %").format(stage=text, percent=round(100 * of_stage))
+        left = self._seconds_left(fraction)
+        if left is None:
+            return text
+        if left >= 90:
+            return _("{text}; about {minutes} min left").format(text=text, minutes=round(left / 60))
+        return _("{text}; about {seconds} s left").format(text=text, seconds=max(1, round(left)))
+
+    def _seconds_left(self, fraction: float) -> float | None:
+        elapsed = time.monotonic() - self._begun
+        if elapsed < seconds_until_known or fraction < 0.05:
+            return None
+        return elapsed * (1 - fraction) / fraction

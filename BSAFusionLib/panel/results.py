@@ -1,0 +1,99 @@
+"""A report as the rows of a table, its warnings in words, and both as text."""
+
+import json
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from BSAFusionLib.panel.parameters import Parameters
+
+
+def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The figures of Report.as_dict(), each with its name and unit."""
+    total, network = report["displacement"], report["network_displacement"]
+    return [
+        (_("Mutual information, before"), f"{report['mutual_information_before']:.3f}"),
+        (_("Mutual information, start"), f"{report['mutual_information_prealigned']:.3f}"),
+        (_("Mutual information, after"), f"{report['mutual_information_after']:.3f}"),
+        (_("Displacement, mean"), f"{total['mean']:.1f} mm"),
+        (_("Displacement, 95 %"), f"{total['percentile_95']:.1f} mm"),
+        (_("Displacement, largest"), f"{total['maximum']:.1f} mm"),
+        (_("By the network, mean"), f"{network['mean']:.1f} mm"),
+        (_("By the network, largest"), f"{network['maximum']:.1f} mm"),
+        (_("Smallest Jacobian"), f"{report['smallest_jacobian']:.2f}"),
+        (_("Folded voxels"), f"{report['percent_folded']:.2f} %"),
+        (_("Slices"), f"{report['slices']}"),
+        (_("Time"), f"{sum(report['seconds'].values()):.1f} s"),
+        (_("Modality"), report["modality"].upper()),
+        (_("Device"), report["device"]),
+        (_("Weights"), report["weights"]),
+    ]
+
+
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What the user should look at before using this result, a sentence each."""
+    found = list(report["warnings"])
+    if report["percent_folded"] > 0:
+        found.append(
+            _("The deformation folds in {percent} % of the voxels; raise the smoothing or lower the strength.").format(
+                percent=f"{report['percent_folded']:.2g}"
+            )
+        )
+    if report["mutual_information_after"] < report["mutual_information_before"]:
+        found.append(_("The volumes are less alike than they were as placed; choose another start."))
+    return found
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """The table and the warnings, a line each, names and figures set apart by a tabulator for spreadsheets."""
+    lines = [f"{name}\t{figure}" for name, figure in rows(report)]
+    return "\n".join(lines + [f"{_('Warning')}\t{warning}" for warning in warnings(report)])
+
+
+class Results:
+    """The part of the panel with the last run's figures; hidden while there are none."""
+
+    def __init__(self, ui: SimpleNamespace) -> None:
+        self._ui = ui
+        self._parameters: Parameters | None = None
+        table = ui.resultsTable
+        table.horizontalHeader().hide()
+        table.verticalHeader().hide()
+        table.horizontalHeader().setStretchLastSection(True)
+        ui.copyButton.connect("clicked(bool)", self._copy)
+
+    def follow(self, parameters: Parameters | None) -> None:
+        """Shows this node's report from now on."""
+        self._parameters = parameters
+        self.show()
+
+    def show(self) -> None:
+        """Fills the table with the report that the parameter node keeps."""
+        ui, report = self._ui, self._report()
+        ui.resultsCollapsibleButton.visible = report is not None
+        if report is None:
+            return
+        ui.warningsLabel.text = "\n".join(_("Warning: {text}").format(text=warning) for warning in warnings(report))
+        ui.warningsLabel.visible = bool(ui.warningsLabel.text)
+        table, figures = ui.resultsTable, rows(report)
+        table.setRowCount(len(figures))
+        for row, texts in enumerate(figures):
+            for column, content in enumerate(texts):
+                item = qt.QTableWidgetItem(content)
+                item.setToolTip(content)
+                table.setItem(row, column, item)
+        table.resizeColumnToContents(0)
+        table.resizeRowsToContents()
+        height = sum(table.rowHeight(row) for row in range(len(figures)))
+        table.setFixedHeight(height + 2 * table.frameWidth)
+
+    def _report(self) -> dict[str, Any] | None:
+        if self._parameters is None or not self._parameters.report:
+            return None
+        return json.loads(self._parameters.report)
+
+    def _copy(self, checked: bool = False) -> None:
+        qt.QApplication.clipboard().setText(text(self._report()))

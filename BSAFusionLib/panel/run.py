@@ -1,0 +1,160 @@
+"""One run by the button: prepared and filled in on the main thread, computed on another, cancelled without a trace."""
+
+import logging
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.logic import BSAFusionLogic, Computed, Job, ProcessResult
+from BSAFusionLib.packages import missing_packages
+from BSAFusionLib.panel.background import BackgroundTask
+from BSAFusionLib.panel.parameters import Parameters, asked
+from BSAFusionLib.panel.progress import Progress
+
+
+class Run:
+    """The button, Cancel, progress and message of the panel; one run at a time.
+
+    onDone(job, result) is called when the scene has been filled.
+    """
+
+    def __init__(
+        self, ui: SimpleNamespace, logic: BSAFusionLogic, onDone: Callable[[Job, ProcessResult], None]
+    ) -> None:
+        self._ui, self._logic, self._onDone = ui, logic, onDone
+        self._parameters: Parameters | None = None
+        self._task: BackgroundTask | None = None
+        self._job: Job | None = None
+        self._why = ""
+        ui.applyButton.connect("clicked(bool)", self.start)
+        ui.cancelButton.connect("clicked(bool)", self.cancel)
+        self.say("")
+        self._showRunning(False)
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None
+
+    def follow(self, parameters: Parameters | None) -> None:
+        """Runs by these choices from now on."""
+        self._parameters = parameters
+        self.update()
+
+    def update(self) -> None:
+        """Enables the button where a run can start; its tooltip says what it does, or why it cannot."""
+        problem = self._problem()
+        self._ui.applyButton.enabled = not problem
+        self._ui.applyButton.toolTip = problem or _("Align the moving volume to the fixed one and fuse the two.")
+
+    def start(self, checked: bool = False) -> None:
+        if self.running or self._parameters is None:
+            return
+        try:
+            arguments = asked(self._parameters)
+            self._job = job = self._logic.prepare(**arguments, makeRegistered=self._parameters.makeRegistered)
+        except FusionError as error:
+            self.say(str(error), warn=True)
+            return
+        self.say("")
+        self._why = _("Stopped; nothing was changed.")
+        self._progress = Progress()
+        self._task = BackgroundTask(
+            lambda progress, cancelled: self._logic.compute(job, progress, cancelled),
+            onDone=self._computed,
+            onFailed=self._failed,
+            onCancelled=lambda: self._end(self._why),
+            onProgress=self._showProgress,
+        )
+        self._showRunning(True)
+        self._showProgress("intensities", 0.0)
+        self._task.start()
+
+    def cancel(self, checked: bool = False, why: str = "") -> None:
+        """Stops the run, where there is one; the scene stays as it was."""
+        if self._task is None:
+            return
+        self._why = why or self._why
+        self._task.cancel()
+        self._ui.cancelButton.enabled = False
+        self._ui.stageLabel.text = _("Stopping")
+
+    def nodesRemoved(self) -> None:
+        """To be called when nodes have left the scene: a run that lost one of its own stops."""
+        if self._job is None:
+            return
+        for node in self._job.nodes():
+            if not slicer.mrmlScene.IsNodePresent(node):
+                name = node.GetName()
+                self.cancel(
+                    why=_("'{name}' was removed while it was in use, so the run was stopped.").format(name=name)
+                )
+                return
+
+    def abandon(self) -> None:
+        """Stops the run and never looks back: the panel goes."""
+        if self._task is not None:
+            self._task.abandon()
+            self._task = self._job = None
+
+    def say(self, message: str, warn: bool = False) -> None:
+        """Shows one sentence under the button, none if it is empty."""
+        icon = qt.QStyle.SP_MessageBoxWarning if warn else qt.QStyle.SP_MessageBoxInformation
+        self._ui.messageIcon.setPixmap(self._ui.messageFrame.style().standardIcon(icon).pixmap(24, 24))
+        self._ui.messageLabel.text = message
+        self._ui.messageFrame.visible = bool(message)
+
+    def _problem(self) -> str:
+        if self._parameters is None:
+            return _("The scene is being closed.")
+        missing = missing_packages()
+        if missing:
+            return _("Install the missing Python packages first: {packages}.").format(packages=", ".join(missing))
+        try:
+            self._logic.check(**asked(self._parameters))
+        except FusionError as error:
+            return str(error)
+        return ""
+
+    def _showRunning(self, running: bool) -> None:
+        ui = self._ui
+        ui.applyButton.visible = not running
+        ui.cancelButton.visible = ui.progressBar.visible = ui.stageLabel.visible = running
+        ui.cancelButton.enabled = running
+        for section in (ui.inputsCollapsibleButton, ui.outputsCollapsibleButton, ui.advancedCollapsibleButton):
+            section.enabled = not running
+
+    def _showProgress(self, stage: str, fraction: float) -> None:
+        self._ui.progressBar.value = round(100 * fraction)
+        self._ui.stageLabel.text = self._progress.text(stage, fraction)
+
+    def _computed(self, computed: Computed) -> None:
+        job = self._job
+        try:
+            result = self._logic.fill(job, computed)
+        except Exception as error:  # all_or_nothing has put the scene back
+            self._failed(error)
+            return
+        self._end(_("Done."))
+        self._onDone(job, result)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, FusionError):
+            self._end(str(error), warn=True)
+            return
+        logging.error("BSAFusion failed", exc_info=error)
+        self._end(
+            _("Something went wrong inside BSAFusion ({error}); the error log says where. Nothing was changed.").format(
+                error=f"{type(error).__name__}: {error}"
+            ),
+            warn=True,
+        )
+
+    def _end(self, message: str, warn: bool = False) -> None:
+        self._task = self._job = None
+        self._showRunning(False)
+        self.say(message, warn)
+        self.update()

@@ -1,0 +1,137 @@
+"""The part of the panel that shows a result: slice views, before and after, grid and legend."""
+
+from types import SimpleNamespace
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from BSAFusionLib.display import checkerboard, link_and_fit, show_grid, show_legend, show_volumes
+from BSAFusionLib.panel.parameters import Parameters, View
+from BSAFusionLib.scene import place_back, place_under, put_volume
+
+
+class Views:
+    """Shows the result in the way that the parameter node says, and lets the moving volume go to and fro."""
+
+    def __init__(self, ui: SimpleNamespace) -> None:
+        self._ui = ui
+        self._parameters: Parameters | None = None
+        self._shown: tuple = ()
+        self._flicker = qt.QTimer()
+        self._flicker.connect("timeout()", self._swap)
+        ui.beforeButton.connect("clicked(bool)", lambda checked: self._place(after=False))
+        ui.afterButton.connect("clicked(bool)", lambda checked: self._place(after=True))
+        ui.flickerCheckBox.connect("toggled(bool)", self._setFlicker)
+        ui.fitButton.connect("clicked(bool)", self._fit)
+
+    def follow(self, parameters: Parameters | None) -> None:
+        """Shows by these choices from now on, without touching what the views show already."""
+        self.stop()
+        self._parameters = parameters
+        self._shown = self._choices()
+        self._enable()
+
+    def update(self) -> None:
+        """Shows what has been chosen since the last time."""
+        self._enable()
+        if self._choices() != self._shown:
+            self.show()
+
+    def show(self) -> None:
+        """Shows the result, if there is one, as chosen."""
+        self._shown = self._choices()
+        self._enable()
+        if not self._complete():
+            return
+        parameters = self._parameters
+        if parameters.view is View.CHECKERBOARD and parameters.registeredVolume is not None:
+            self._showCheckerboard()
+        elif parameters.view is View.BLEND:
+            show_volumes(parameters.reportFixedVolume, parameters.reportMovingVolume, parameters.blend)
+        else:
+            show_volumes(parameters.fusedVolume)
+        in_slices, in_3d = parameters.gridInSlices, parameters.gridIn3D
+        by_displacement = parameters.gridByDisplacement
+        show_grid(parameters.gridTransform, parameters.gridSpacing, in_slices, in_3d, by_displacement)
+        show_legend(parameters.gridTransform, _("Displacement (mm)"), by_displacement and (in_slices or in_3d))
+
+    def stop(self) -> None:
+        """Ends the flicker."""
+        self._ui.flickerCheckBox.checked = False
+
+    def _complete(self) -> bool:
+        """Whether all that a result consists of is in the scene."""
+        parameters = self._parameters
+        return parameters is not None and None not in (
+            parameters.reportFixedVolume,
+            parameters.reportMovingVolume,
+            parameters.fusedVolume,
+            parameters.gridTransform,
+        )
+
+    def _choices(self) -> tuple:
+        parameters = self._parameters
+        if parameters is None:
+            return ()
+        return (
+            parameters.view,
+            parameters.blend,
+            parameters.checkerFields,
+            parameters.gridInSlices,
+            parameters.gridIn3D,
+            parameters.gridByDisplacement,
+            parameters.gridSpacing,
+        )
+
+    def _enable(self) -> None:
+        """Only what has something to show can be used."""
+        ui, complete = self._ui, self._complete()
+        ui.viewsCollapsibleButton.enabled = complete
+        view = self._parameters.view if complete else View.FUSED
+        blend, board = view is View.BLEND, view is View.CHECKERBOARD
+        for widget in (ui.blendSlider, ui.beforeButton, ui.afterButton, ui.flickerCheckBox, ui.flickerRateSpinBox):
+            widget.enabled = complete and blend
+        ui.checkerFieldsSpinBox.enabled = complete and board
+        if complete:
+            after = self._isAfter()
+            (ui.afterButton if after else ui.beforeButton).checked = True
+            self._flicker.setInterval(round(500 / self._parameters.flickerRate))
+
+    def _isAfter(self) -> bool:
+        parameters = self._parameters
+        return parameters.reportMovingVolume.GetParentTransformNode() is parameters.gridTransform
+
+    def _place(self, after: bool) -> None:
+        if not self._complete():
+            return
+        if after:
+            place_under(self._parameters.reportMovingVolume, self._parameters.gridTransform)
+        else:
+            place_back(self._parameters.reportMovingVolume)
+        self._enable()
+
+    def _swap(self) -> None:
+        if self._complete():
+            self._place(after=not self._isAfter())
+        else:
+            self.stop()
+
+    def _setFlicker(self, on: bool) -> None:
+        if on:
+            self._flicker.start()
+        else:
+            self._flicker.stop()
+
+    def _fit(self, checked: bool = False) -> None:
+        link_and_fit(slicer.app.applicationLogic(), self._parameters.reportFixedVolume)
+
+    def _showCheckerboard(self) -> None:
+        parameters = self._parameters
+        fixed, registered = parameters.reportFixedVolume, parameters.registeredVolume
+        with slicer.util.WaitCursor():
+            board = checkerboard(fixed, registered, parameters.checkerFields)
+            name = f"{fixed.GetName()} / {registered.GetName()}"
+            node = put_volume(fixed.GetScene(), board, name, parameters.checkerboardVolume, window=(0, 255))
+        parameters.checkerboardVolume = node
+        show_volumes(node)
