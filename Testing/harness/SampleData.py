@@ -1,7 +1,8 @@
 """Slicer's module SampleData as far as others register their data with it and get them.
 
-After Modules/Scripted/SampleData in https://github.com/Slicer/Slicer: sources are kept in slicer.modules.sampleDataSources
-by category; a source is fetched from its URIs (file: as a rule, here) into the scene's cache folder and loaded from there.
+After Modules/Scripted/SampleData in https://github.com/Slicer/Slicer: sources are kept in
+slicer.modules.sampleDataSources by category; a source is fetched from its URIs (file: as a rule, here) into the scene's
+cache folder and loaded from there.
 """
 
 import logging

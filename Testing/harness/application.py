@@ -79,6 +79,7 @@ class qSlicerApplication(qt.QApplication):
 
     def begin(self) -> None:
         self._core = SlicerApp()
+        self._core.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # as Slicer's Colors module does
         self._manager = qSlicerModuleManager()
         self._settings_folder = tempfile.TemporaryDirectory()
         qt.QSettings.setDefaultFormat(qt.QSettings.IniFormat)

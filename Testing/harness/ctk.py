@@ -41,8 +41,7 @@ class ctkCollapsibleButton(qt.QAbstractButton):
     def __init__(self, *arguments: Any) -> None:
         text = arguments[0] if arguments and isinstance(arguments[0], str) else ""
         super().__init__(next((a for a in arguments if isinstance(a, qt.QWidget)), None))
-        self._collapsed = False
-        self._hidden = []
+        self._collapsed = self._forcing = False
         self.text = text
         self.checkable = True
         self.checked = True
@@ -62,13 +61,34 @@ class ctkCollapsibleButton(qt.QAbstractButton):
 
     def _collapse(self, collapsed: bool) -> None:
         self._collapsed = collapsed
-        if collapsed:
-            self._hidden = [w for w in self.children() if w.isWidgetType() and not w.isHidden()]
-        for widget in self._hidden:
-            widget.setVisible(not collapsed)
+        self._force_children()
         self.maximumHeight = self.sizeHint().height() if collapsed else 16777215
         self.updateGeometry()
         self.contentsCollapsed.emit(collapsed)
+
+    def _force_children(self) -> None:
+        """Hides the children, or gives them back the visibility that they were meant to have."""
+        self._forcing = True
+        for child in filter(qt.QObject.isWidgetType, self.children()):
+            if child.property("visibilityToParent") is None:
+                hidden = child.isHidden() and child.testAttribute(qt.Qt.WA_WState_ExplicitShowHide)
+                child.setProperty("visibilityToParent", not hidden)
+                child.installEventFilter(self)
+            if child.property("visibilityToParent"):
+                child.setVisible(not self._collapsed)
+                child.setAttribute(qt.Qt.WA_WState_ExplicitShowHide, False)  # else Qt tells nobody of the next hide()
+        self._forcing = False
+
+    def eventFilter(self, child: Any, event: Any) -> bool:
+        if event.type() in (qt.QEvent.ShowToParent, qt.QEvent.HideToParent) and not self._forcing:
+            child.setProperty("visibilityToParent", event.type() == qt.QEvent.ShowToParent)
+            if self._collapsed:
+                self._force_children()
+        return False
+
+    def showEvent(self, event: Any) -> None:
+        if self._collapsed:  # children may have come since, and Qt has just shown them all
+            self._force_children()
 
     def _title_option(self) -> Any:
         option = qt.QStyleOptionButton()

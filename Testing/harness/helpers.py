@@ -21,8 +21,8 @@ def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
         time.sleep(0.002)
 
 
-def click(widget: Any) -> None:
-    """Clicks with the mouse in the middle of a widget (at the left of a check box), which must be shown and enabled."""
+def click(widget: Any, where: Any = None) -> None:
+    """Clicks with the mouse on a widget, which must be shown and enabled: at a QPoint, in its middle, or on its box."""
     top = widget.window()
     if not top.visible:
         top.show()
@@ -31,25 +31,31 @@ def click(widget: Any) -> None:
         raise AssertionError(f"{widget.objectName} cannot be clicked: it is hidden")
     if not widget.enabled:
         raise AssertionError(f"{widget.objectName} cannot be clicked: it is disabled")
-    where = qt.QPoint(10, widget.height // 2) if isinstance(widget, qt.QCheckBox) else widget.rect.center()
-    QtTest.QTest.mouseClick(widget, qt.Qt.LeftButton, qt.Qt.NoModifier, where)
+    middle = qt.QPoint(10, widget.height // 2) if isinstance(widget, qt.QCheckBox) else widget.rect.center()
+    QtTest.QTest.mouseClick(widget, qt.Qt.LeftButton, qt.Qt.NoModifier, where or middle)
     slicer.app.processEvents()
 
 
-def grab(widget: Any, path: str | Path, width: int | None = None, height: int | None = None, scale: float = 1.0) -> Any:
-    """Draws a widget into a PNG file, at its own height where none is given, each point as scale x scale pixels."""
+def grab(
+    widget: Any, path: str | Path | None = None, width: int | None = None, height: int | None = None, scale: float = 1.0
+) -> Any:
+    """The picture of a widget as a QImage, and in a PNG file; as high as it needs to be where no height is given.
+
+    Each of its points is drawn as scale x scale pixels.
+    """
     if not widget.isVisible():
         widget.show()
     widget.resize(width or widget.width, height or widget.height)
     slicer.app.processEvents()
     if height is None:
-        needed = widget.heightForWidth(widget.width) if widget.hasHeightForWidth() else widget.sizeHint.height()
-        widget.resize(widget.width, max(needed, widget.minimumSizeHint.height()))
+        wanted, least = widget.property("sizeHint").height(), widget.property("minimumSizeHint").height()
+        needed = widget.heightForWidth(widget.width) if widget.hasHeightForWidth() else wanted
+        widget.resize(widget.width, max(needed, least))
         slicer.app.processEvents()
     picture = qt.QPixmap(widget.size * scale)
     picture.setDevicePixelRatio(scale)
     widget.render(picture)
-    if not picture.save(str(path)):
+    if path is not None and not picture.save(str(path)):
         raise OSError(f"cannot write {path}")
     return picture.toImage()
 

@@ -13,7 +13,8 @@ classes, so that widgets made by Qt itself (from a .ui file, say) follow them to
   integers.
 
 Stricter than PythonQt, which logs it and answers False: connecting a signal that does not exist raises ValueError.
-More lenient: isinstance follows C++'s inheritance, and conversions of arguments are PySide6's.
+More lenient: isinstance follows C++'s inheritance, conversions of arguments are PySide6's, and what a stand-in
+overrides (sizeHint) is a method of it.
 """
 
 import inspect
@@ -116,12 +117,16 @@ def _set_attribute(self: QtCore.QObject, name: str, value: Any) -> None:
         existing.__set__(self, value)
     elif is_derived(type(self)) or name.startswith("_"):  # underscore: what a stand-in keeps for itself
         self.__dict__[name] = value
+    elif isinstance(existing, QtCore.Signal) and isinstance(value, QtCore.SignalInstance):
+        self.__dict__[name] = value  # by PySide6 itself, which keeps a signal that was asked for
     elif isinstance(existing, QtCore.Signal):
         raise AttributeError(f"Signal '{name}' can not be overwritten on {type(self).__name__} object")
     elif existing is not None:
         raise AttributeError(f"Slot '{name}' can not be overwritten on {type(self).__name__} object")
     elif _read_property(self, name) is not None:
         _write_property(self, name, value)
+    elif isinstance(value, QtCore.QObject) and value.objectName == name and self.isAncestorOf(value):
+        self.__dict__[name] = value  # by PySide6's own loader of .ui files, which keeps alive what Python made
     else:
         raise AttributeError(
             f"'{name}' does not exist on {type(self).__name__}"
@@ -167,8 +172,12 @@ def _number_of_arguments(signature: str) -> int:
 _connections: dict[tuple, Callable] = {}
 
 
-def _connect(self: QtCore.QObject, signature: str, receiver: Any, slot: str | None = None) -> bool:
+def _connect(self: QtCore.QObject, signature: Any, receiver: Any, slot: Any = None) -> bool:
     """PythonQt's connect: the receiver gets as many of the signature's arguments as it takes."""
+    if isinstance(
+        signature, QtCore.QObject
+    ):  # connect(sender, signal, function), which PySide6 itself calls for timers
+        return bool(_plain_connect(signature, receiver, slot))
     plug_in, _ = _plug(self, signature)
     function = getattr(receiver, slot.partition("(")[0]) if slot else receiver
     given = min(_number_of_arguments(signature), _number_of_arguments(slot) if slot else 99)
@@ -208,7 +217,7 @@ def _accepted(function: Callable) -> int:
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return 0 if isinstance(function, types.BuiltinMethodType) else 99
+        return 99
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 99
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)

@@ -15,14 +15,17 @@ def _stand_ins() -> dict[str, type]:
 
 
 class _Builder(QtUiTools.QUiLoader):
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[Any] = []
+
     def createWidget(self, class_name: str, parent: Any = None, name: str = "") -> Any:
         stand_in = _stand_ins().get(class_name)
         if stand_in is None:
-            if class_name not in self.availableWidgets():
-                raise RuntimeError(f"the harness has no widget {class_name}, which the .ui file names as {name}")
             return super().createWidget(class_name, parent, name)
         widget = stand_in(parent)
         widget.objectName = name
+        self.made.append(widget)
         return widget
 
 
@@ -31,14 +34,19 @@ class QUiLoader:
 
     def load(self, file: Any, parent: Any = None) -> Any:
         root = ElementTree.fromstring(bytes(file.readAll()))
+        _check_classes(root)
         connections = _take_scene_connections(root)
         flags = _take_flags(root)
         buffer = QtCore.QBuffer()
         buffer.setData(ElementTree.tostring(root))
         buffer.open(QtCore.QIODevice.ReadOnly)
-        widget = _Builder().load(buffer, parent)
+        builder = _Builder()
+        widget = builder.load(buffer, parent)
         if widget is None:
             return None
+        # Python's garbage collector does not see that a parent keeps its children, and would empty those of Python.
+        widget.__dict__["_made"] = builder.made
+        _check_properties(root, widget)
         for name, prop, value in flags:
             setattr(_find(widget, name), prop, value)
         for sender, signal, receiver, slot in connections:
@@ -48,6 +56,24 @@ class QUiLoader:
 
 def _find(widget: Any, name: str) -> Any:
     return widget if widget.objectName == name else widget.findChild(qt.QObject, name)
+
+
+def _check_classes(root: ElementTree.Element) -> None:
+    known = {*_stand_ins(), *_Builder().availableWidgets(), "Line"}
+    for element in root.iter("widget"):
+        if element.get("class") not in known:
+            name = element.get("name")
+            raise RuntimeError(f"the harness has no widget {element.get('class')}, which the .ui file names as {name}")
+
+
+def _check_properties(root: ElementTree.Element, top: Any) -> None:
+    """Qt would quietly keep a property that a widget does not have as a dynamic one."""
+    for element in root.iter("widget"):
+        widget = _find(top, element.get("name"))
+        for prop in element.findall("property"):
+            missing = widget.metaObject().indexOfProperty(prop.get("name")) < 0
+            if prop.get("stdset") != "0" and missing and widget.isWidgetType():
+                raise RuntimeError(f"{widget.name} ({element.get('class')}) has no property {prop.get('name')}")
 
 
 def _take_scene_connections(root: ElementTree.Element) -> list[tuple[str, str, str, str]]:
