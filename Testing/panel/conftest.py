@@ -1,8 +1,12 @@
-"""The module in a running Slicer: its panel of real Qt widgets, a real scene, phantom heads and a network of random weights."""
+"""The module in a running Slicer: a panel of real Qt widgets, a real scene, phantom heads, a network of random weights."""
+
+import threading
+from types import SimpleNamespace
 
 import pytest
 import slicer
 
+from BSAFusionLib.errors import Cancelled
 from Testing import harness
 from Testing.conftest import repository
 from Testing.scene.conftest import add_head, add_transform, lattice, rigid, weights  # noqa: F401  (fixtures)
@@ -60,3 +64,48 @@ def finish(ready):
         harness.wait_until(lambda: not ready.run.running, seconds=60)
 
     return finish
+
+
+@pytest.fixture
+def held(ready, monkeypatch):
+    """A run whose computing, once it has begun, waits: for Cancel, or for held.go(), which lets it compute after all.
+
+    held.raises: what it raises then instead, where a test sets it.
+    """
+    held = SimpleNamespace(go=threading.Event(), begun=threading.Event(), raises=None)
+    compute = ready.logic.compute
+
+    def wait(job, progress, cancelled):
+        progress("network", 0.5)
+        held.begun.set()
+        while not held.go.wait(0.01):
+            if cancelled():
+                raise Cancelled
+        if held.raises is not None:
+            raise held.raises
+        return compute(job, progress, cancelled)
+
+    monkeypatch.setattr(ready.logic, "compute", wait)
+    yield held
+    held.go.set()
+
+
+@pytest.fixture
+def begin(ready, held):
+    """begin() clicks the button and waits until the computing, then held, has begun."""
+
+    def begin():
+        harness.click(ready.ui.applyButton)
+        harness.wait_until(held.begun.is_set)
+
+    return begin
+
+
+def state(scene):
+    """Every node of the scene, but for the panel's own parameters, with its place and the time when it last changed."""
+    nodes = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
+    return [
+        (node.GetID(), node.GetName(), node.GetMTime())
+        for node in nodes
+        if node.GetClassName() != "vtkMRMLScriptedModuleNode"
+    ]

@@ -1,9 +1,26 @@
 """A run by the button, from the choice of two volumes to the result in the scene, and every way in which it may end."""
 
+import json
+import logging
+
+import numpy as np
+import pytest
+import slicer
+from slicer.util import arrayFromVolume
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.panel import progress as progress_module
+from BSAFusionLib.panel.progress import Progress
 from Testing import harness
+from Testing.panel.conftest import rigid, state
 
 
-def test_the_button_waits_for_two_volumes_and_says_so(widget, heads):
+def outputs(ui):
+    selectors = ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector
+    return [selector.currentNode() for selector in selectors]
+
+
+def test_the_button_waits_for_two_volumes_and_says_why(widget, heads):
     ui = widget.ui
     assert not ui.applyButton.enabled
     assert "no fixed volume" in ui.applyButton.toolTip
@@ -15,17 +32,186 @@ def test_the_button_waits_for_two_volumes_and_says_so(widget, heads):
     assert ui.applyButton.enabled
 
 
-def test_a_click_aligns_and_fuses(ready, finish, scene, heads):
+def test_a_click_puts_the_result_into_the_scene_and_shows_it(ready, finish, scene, heads):
+    view = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    finish()
+    ui = ready.ui
+    fused, transform, registered = outputs(ui)
+    assert [node.GetName() for node in (fused, transform, registered)] == ["MRI + PET", "PET to MRI", "PET registered"]
+    assert fused.IsA("vtkMRMLVectorVolumeNode")
+    assert view.GetBackgroundVolumeID() == fused.GetID()
+    assert transform.GetDisplayNode().GetVisibility2D()
+    assert ui.messageLabel.text == "Done."
+    assert ui.applyButton.visible
+    assert not ui.cancelButton.visible
+    parameters = ready.logic.getParameterNode()
+    assert json.loads(parameters.report)["modality"] == "pet"
+    assert parameters.fusedVolume is fused
+    figures = {ui.resultsTable.item(row, 0).text(): ui.resultsTable.item(row, 1).text() for row in range(15)}
+    assert figures["Device"] == "cpu"
+    assert float(figures["Displacement, largest"].split()[0]) > 1
+
+
+def test_another_run_fills_the_same_nodes_also_while_the_moving_volume_lies_under_its_result(ready, finish, heads):
+    finish()
+    first = outputs(ready.ui)
+    voxels = arrayFromVolume(first[2]).copy()
+    heads[1].SetAndObserveTransformNodeID(None)
+    ready.ui.viewComboBox.currentIndex = 1
+    harness.click(ready.ui.afterButton)
+    assert heads[1].GetParentTransformNode() is first[1]
     finish()
     assert ready.ui.messageLabel.text == "Done."
-    names = [
-        node.GetName()
-        for node in (
-            ready.ui.fusedVolumeSelector.currentNode(),
-            ready.ui.gridTransformSelector.currentNode(),
-            ready.ui.registeredVolumeSelector.currentNode(),
-        )
-    ]
-    assert names == ["MRI + PET", "PET to MRI", "PET registered"]
-    print(ready.ui.resultsTable.rowCount)
-    harness.grab(ready.parent, "/tmp/u_panel.png", width=350)
+    assert outputs(ready.ui) == first
+    np.testing.assert_array_equal(arrayFromVolume(first[2]), voxels)  # it was taken from where it lay before
+
+
+def test_the_registered_volume_is_made_only_if_asked_for(ready, finish):
+    harness.click(ready.ui.makeRegisteredCheckBox)
+    finish()
+    assert outputs(ready.ui)[2] is None
+    assert outputs(ready.ui)[0] is not None
+
+
+def test_while_it_runs_the_panel_shows_how_far_it_is_and_offers_only_to_cancel(ready, begin):
+    begin()
+    ui = ready.ui
+    harness.wait_until(lambda: ui.progressBar.value == 50)
+    assert "Aligning and fusing slices" in ui.stageLabel.text
+    assert ui.cancelButton.visible
+    assert not ui.applyButton.visible
+    assert not ui.inputsCollapsibleButton.enabled
+
+
+def test_cancel_leaves_the_scene_as_it_was(ready, scene, begin):
+    before = state(scene)
+    begin()
+    harness.click(ready.ui.cancelButton)
+    harness.wait_until(lambda: not ready.run.running)
+    assert state(scene) == before
+    assert ready.ui.messageLabel.text == "Stopped; nothing was changed."
+    assert ready.ui.applyButton.enabled
+
+
+def test_cancel_stops_the_computing_itself(ready, scene):
+    before = state(scene)
+    harness.click(ready.ui.applyButton)
+    harness.click(ready.ui.cancelButton)
+    harness.wait_until(lambda: not ready.run.running)
+    assert state(scene) == before
+
+
+@pytest.mark.parametrize("which", ["fixed", "moving", "fused"])
+def test_a_node_deleted_while_it_is_in_use_ends_the_run(which, ready, scene, heads, finish, held, begin):
+    if which == "fused":
+        held.go.set()
+        finish()
+        held.go.clear()
+        held.begun.clear()
+    node = {"fixed": heads[0], "moving": heads[1], "fused": ready.ui.fusedVolumeSelector.currentNode()}[which]
+    begin()
+    names = {entry[1] for entry in state(scene)}
+    scene.RemoveNode(node)
+    harness.wait_until(lambda: not ready.run.running)
+    assert f"'{node.GetName()}' was removed while it was in use" in ready.ui.messageLabel.text
+    assert {entry[1] for entry in state(scene)} <= names
+    assert ready.ui.applyButton.visible
+
+
+def test_closing_the_scene_ends_the_run(ready, scene, begin):
+    begin()
+    scene.Clear()
+    harness.wait_until(lambda: not ready.run.running)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeNode") == 0
+    assert not ready.ui.applyButton.enabled
+    assert ready.logic.getParameterNode().parameterNode.GetScene() is scene
+
+
+def test_reloading_the_module_ends_the_run_and_leaves_a_panel_that_works(ready, scene, begin, held):
+    begin()
+    before = state(scene)
+    slicer.util.reloadScriptedModule("BSAFusion")
+    held.go.set()
+    again = slicer.util.getModuleWidget("BSAFusion")
+    assert again is not ready
+    assert not again.run.running
+    assert again.ui.applyButton.enabled
+    harness.click(again.ui.applyButton)
+    harness.wait_until(lambda: not again.run.running, seconds=60)
+    assert len([entry for entry in state(scene) if entry[1] == "MRI + PET"]) == 1
+    assert len(state(scene)) > len(before)
+
+
+def test_a_second_start_while_one_runs_does_nothing(ready, begin, held):
+    begin()
+    job = ready.run._job
+    ready.run.start()
+    assert ready.run._job is job
+    held.go.set()
+    harness.wait_until(lambda: not ready.run.running, seconds=60)
+    assert ready.ui.messageLabel.text == "Done."
+
+
+def test_what_the_user_can_mend_is_said_in_one_sentence(ready, scene, finish):
+    ready.logic.getParameterNode().weights = "/nowhere/weights.safetensors"
+    before = state(scene)
+    finish()
+    text = ready.ui.messageLabel.text
+    assert text.startswith("There is no weights file")
+    assert "Traceback" not in text
+    assert state(scene) == before
+    assert ready.ui.applyButton.enabled
+
+
+@pytest.mark.parametrize("error", [RuntimeError("planted"), MemoryError()])
+def test_a_bug_in_the_middle_is_told_and_logged_and_changes_nothing(error, ready, scene, begin, held, caplog):
+    before = state(scene)
+    begin()
+    held.raises = error
+    with caplog.at_level(logging.ERROR):
+        held.go.set()
+        harness.wait_until(lambda: not ready.run.running)
+    assert type(error).__name__ in ready.ui.messageLabel.text
+    assert "Traceback" not in ready.ui.messageLabel.text
+    assert type(error).__name__ in caplog.text
+    assert state(scene) == before
+    assert ready.ui.applyButton.enabled
+
+
+def test_an_error_while_the_scene_is_filled_gives_the_last_result_back(ready, scene, finish, monkeypatch):
+    finish()
+    fused, transform, registered = outputs(ready.ui)
+    kept = fused.GetImageData(), registered.GetImageData(), transform.GetTransformFromParent()
+    ids = [entry[0] for entry in state(scene)]
+
+    def fail(*_):
+        raise FusionError("Planted.")
+
+    monkeypatch.setattr("BSAFusionLib.logic.draw_grid", fail)
+    finish()
+    assert ready.ui.messageLabel.text == "Planted."
+    assert [entry[0] for entry in state(scene)] == ids
+    assert outputs(ready.ui) == [fused, transform, registered]
+    now = fused.GetImageData(), registered.GetImageData(), transform.GetTransformFromParent()
+    assert now == kept
+
+
+def test_a_start_by_a_transform_must_name_it(ready, add_transform):
+    ui = ready.ui
+    assert not ui.startTransformSelector.visible
+    ui.startComboBox.currentIndex = 2
+    assert ui.startTransformSelector.visible
+    assert "Choose the transform" in ui.applyButton.toolTip
+    ui.startTransformSelector.setCurrentNode(add_transform(rigid(shift=(1, 2, 3))))
+    assert ui.applyButton.enabled
+
+
+def test_the_time_left_is_told_once_it_is_known(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: clock[0])
+    progress = Progress()
+    assert progress.text("pre-alignment", 0.02) == "Rigid pre-alignment"
+    clock[0] += 10
+    assert progress.text("network", 0.28 + 0.3) == "Aligning and fusing slices, 50 %; about 7 s left"
+    clock[0] += 990
+    assert progress.text("network", 0.5).endswith("about 17 min left")
