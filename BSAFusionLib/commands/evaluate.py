@@ -132,8 +132,8 @@ def held_out_figures(arguments: argparse.Namespace, modality: str, network: "BSA
     _, pairs = load_pairs(arguments.data, modality)
     patients = sorted(set(pairs.patient.tolist()))
     print(
-        f"\n{modality.upper()}, {len(pairs)} slices of {len(patients)} held-out patients, deformed at random: "
-        "mean and standard deviation over the slices\n"
+        f"\n{modality.upper()}, {len(pairs)} slices of held-out patients ({', '.join(map(str, patients))}), deformed at "
+        "random: mean and standard deviation over the slices\n"
     )
     figures.update(held_out_pairs=len(pairs), held_out_patients=patients)
     tell(simulated.measure(network, pairs), simulated.titles, modality, figures)

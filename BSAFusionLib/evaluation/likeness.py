@@ -44,5 +44,5 @@ def mutual_information(image: np.ndarray, other: np.ndarray) -> float:
 
 
 def batch_of_one(image: np.ndarray) -> torch.Tensor:
-    """A slice (H, W) as float32 (1, 1, H, W), its grey levels as they are."""
-    return torch.from_numpy(image.astype(np.float32))[None, None]
+    """A slice (H, W) as float64 (1, 1, H, W), its grey levels as they are."""
+    return torch.from_numpy(image.astype(np.float64))[None, None]

@@ -1,0 +1,110 @@
+"""The command that measures on slices prints tables, writes every figure, and draws the pairs."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from BSAFusionLib.__main__ import main
+from BSAFusionLib.commands import evaluate
+from BSAFusionLib.evaluation import benchmark, rotation, simulated
+from BSAFusionLib.evaluation.sheet import coloured
+from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+from BSAFusionLib.network.checkpoints import load_network, save_network
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A folder with random weights for CT and PET."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    torch.manual_seed(0)
+    for modality in ("ct", "pet"):
+        save_network(folder / f"{modality}.safetensors", BSAFusion(Metadata(modality=modality, size=64)))
+    return folder
+
+
+def test_before_published_and_ours_by_modality_and_measure(benchmark_folder, weights, tmp_path, capsys):
+    figures, sheets = tmp_path / "figures.json", tmp_path / "sheets"
+    options = ["--modality", "ct", "pet", "--weights", str(weights), "--device", "cpu"]
+    options += ["--sheets", str(sheets), "--json", str(figures)]
+    assert main(["evaluate", "--benchmark", str(benchmark_folder), *options]) == 0
+
+    written = json.loads(figures.read_text(encoding="utf-8"))
+    assert set(written) == {"ct", "pet"}
+    with np.load(benchmark_folder / "ct.npz") as arrays:
+        off = np.abs(arrays["moving"].astype(float) - arrays["aligned_truth"]).mean(axis=(1, 2))
+    for modality in ("ct", "pet"):
+        row = written[modality]
+        assert set(benchmark.titles) < set(row)
+        assert row["benchmark_pairs"] == 3
+        for name in set(benchmark.titles) - {"folded_percent"}:
+            assert list(row[name]) == list(row["spread"][name]) == ["before", "published", "ours"]
+        assert row["difference"]["before"] == pytest.approx(off.mean())
+        assert row["spread"]["difference"]["before"] == pytest.approx(off.std())
+        # What was published is the truth here, and as fused slice the MRI.
+        assert row["difference"]["published"] == 0
+        assert row["ssim"]["published"] == pytest.approx(1)
+        assert row["correlation"]["published"] == pytest.approx(1)
+        assert 0 < row["difference"]["ours"] < 60
+        with Image.open(sheets / f"{modality}.png") as sheet:
+            assert sheet.size == (7 * 68, 16 + 3 * 68)
+    shown = capsys.readouterr().out
+    assert f"{off.mean():.2f} ({off.std():.2f})" in shown or f"{off.mean():.3f} ({off.std():.3f})" in shown
+
+
+def test_held_out_slices_and_turned_ones(data_folder, weights, tmp_path, capsys):
+    figures = tmp_path / "figures.json"
+    options = ["--modality", "ct", "--weights", str(weights / "ct.safetensors"), "--json", str(figures)]
+    assert main(["evaluate", "--data", str(data_folder), "--device", "cpu", *options]) == 0
+
+    row = json.loads(figures.read_text(encoding="utf-8"))["ct"]
+    assert (row["held_out_pairs"], row["held_out_patients"]) == (2, [1])
+    for name in simulated.titles:
+        assert set(row[name]) == {"before", "ours"} or name == "simulated_folded_percent"
+    assert set(row["rotated_end_point_error"]) == set(rotation.versions)
+    assert "prealigned, ours" in capsys.readouterr().out
+
+
+def test_the_colours_of_what_is_fused_are_those_of_the_registered_slice():
+    rgb = np.zeros((1, 16, 16, 3), np.uint8)
+    rgb[..., 0], rgb[..., 1] = 100, 50
+    luminance = 0.299 * 100 + 0.587 * 50
+    fused = np.full((1, 16, 16), round(luminance) + 40, np.uint8)
+    registered, shown = coloured(rgb, benchmark.Answer(fused, fused, np.zeros((1, 2, 16, 16), np.float32)))
+    assert (registered == rgb).all()
+    np.testing.assert_array_equal(shown[0, 0, 0], (140, 90, 40))
+
+
+def test_the_network_sees_coloured_slices_at_full_range(benchmark_folder, weights):
+    """Their luminance, whatever the grey slices beside them are."""
+    pairs = benchmark.load_benchmark(benchmark_folder, "pet")
+    network = load_network(weights / "pet.safetensors")
+    paler = benchmark.BenchmarkPairs(**{**vars(pairs), "moving": pairs.moving // 2 + 16})
+    first, second = benchmark.answer(network, pairs), benchmark.answer(network, paler)
+    np.testing.assert_array_equal(first.fused, second.fused)
+    assert not np.array_equal(first.registered, second.registered)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "There are no benchmark pairs at"), ({"fixed": np.zeros(1)}, "lacks 'moving")]
+)
+def test_a_folder_that_holds_no_benchmark_is_said(content, said, tmp_path, capsys):
+    if content is not None:
+        np.savez(tmp_path / "ct.npz", **content)
+    assert main(["evaluate", "--benchmark", str(tmp_path), "--modality", "ct", "--device", "cpu"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_with_nothing_named_and_nothing_beside_it_says_what_to_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "shared_data", tmp_path)
+    assert main(["evaluate"]) == 2
+    assert "name --benchmark DIR, --data DIR or --volumes DIR" in capsys.readouterr().err
+
+
+def test_with_nothing_named_it_measures_on_what_lies_beside(benchmark_folder, weights, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "shared_data", benchmark_folder.parent)
+    assert main(["evaluate", "--modality", "ct", "--weights", str(weights), "--device", "cpu"]) == 0
+    assert "CT, 3 benchmark pairs" in capsys.readouterr().out
