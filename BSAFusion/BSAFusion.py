@@ -84,6 +84,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
         panel.setMRMLScene(slicer.mrmlScene)
+        named = {widget.property("SlicerParameterName"): widget for widget in panel.findChildren(qt.QWidget)}
+        self._widgetsByParameter = {name: widget for name, widget in named.items() if name}
 
         self.logic = BSAFusionLogic()
         self.choices = Choices(self.ui, self.logic)
@@ -139,7 +141,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
         self._parameters = parameters
         if parameters is not None:
-            self._guiTag = parameters.connectGui(self.ui)
+            # Not connectGui, which in Slicer up to 5.8 gives no tag to disconnect by.
+            self._guiTag = parameters.connectParametersToGui(self._widgetsByParameter)
             self.addObserver(parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
         for part in (self.choices, self.deviceChoice, self.run, self.views, self.results):
             part.follow(parameters)

@@ -1,4 +1,4 @@
-"""The module in a running Slicer: a panel of real Qt widgets, a real scene, phantom heads, a network of random weights."""
+"""The module in a running Slicer: real Qt widgets, a real scene, phantom heads, a network of random weights."""
 
 import threading
 from types import SimpleNamespace

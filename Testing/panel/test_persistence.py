@@ -1,0 +1,101 @@
+"""Every choice is saved with the scene and is there again when it is loaded."""
+
+import pytest
+import slicer
+
+from BSAFusionLib.panel.parameters import Modality, SliceAxis, Start, View
+from BSAFusionLib.scene import load_scene, save_scene
+from Testing import harness
+from Testing.panel.conftest import rigid
+
+choices = {
+    "modality": Modality.SPECT,
+    "start": Start.TRANSFORM,
+    "makeRegistered": False,
+    "device": "cuda:7",
+    "sliceAxis": SliceAxis.J,
+    "ctWindowAutomatic": False,
+    "ctWindowCentre": 300.0,
+    "ctWindowWidth": 1500.0,
+    "batchSize": 3,
+    "throughPlaneSmoothing": 2.5,
+    "strength": 0.25,
+    "weights": "C:/some folder/a 'name', 100 %.safetensors",
+    "view": View.BLEND,
+    "blend": 0.75,
+    "checkerFields": 5,
+    "flickerRate": 2.4,
+    "gridInSlices": False,
+    "gridIn3D": True,
+    "gridByDisplacement": False,
+    "gridSpacing": 21.0,
+}
+
+
+def test_all_choices_come_back_with_the_scene_and_the_widgets_show_them(ready, scene, add_transform, tmp_path):
+    parameters = ready.logic.getParameterNode()
+    parameters.startTransform = add_transform(rigid(shift=(1, 2, 3)))
+    for name, value in choices.items():
+        parameters.setValue(name, value)
+    save_scene(scene, tmp_path / "scene.mrb")
+    scene.Clear()
+    assert ready.logic.getParameterNode().strength == 0.5
+    assert ready.ui.deviceComboBox.currentText == "Automatic"
+    load_scene(scene, tmp_path / "scene.mrb")
+
+    parameters = ready.logic.getParameterNode()
+    assert {name: parameters.getValue(name) for name in choices} == choices
+    ui = ready.ui
+    assert ui.fixedVolumeSelector.currentNode().GetName() == "MRI"
+    assert ui.startTransformSelector.currentNode() is not None
+    assert ui.modalityComboBox.currentText == "SPECT"
+    assert ui.deviceComboBox.currentText == "cuda:7"
+    assert ui.strengthSlider.value == 0.25
+    assert ui.weightsPathLineEdit.currentPath == choices["weights"]
+    assert ui.ctWindowWidthSpinBox.enabled
+
+
+def test_a_result_can_be_looked_at_in_a_loaded_scene(ready, scene, finish, tmp_path):
+    finish()
+    ready.ui.viewComboBox.currentIndex = list(View).index(View.BLEND)
+    harness.click(ready.ui.afterButton)
+    figures = ready.ui.resultsTable.item(0, 1).text()
+    save_scene(scene, tmp_path / "scene.mrb")
+    scene.Clear()
+    assert not ready.ui.resultsCollapsibleButton.visible
+    load_scene(scene, tmp_path / "scene.mrb")
+    assert ready.ui.resultsTable.item(0, 1).text() == figures
+    assert ready.ui.viewsCollapsibleButton.enabled
+    assert ready.ui.afterButton.checked
+    moving = slicer.util.getNode("PET")
+    harness.click(ready.ui.beforeButton)
+    assert moving.GetParentTransformNode() is None
+
+
+def test_the_report_is_copied_as_text(ready, finish):
+    finish()
+    harness.click(ready.ui.copyButton)
+    lines = slicer.app.clipboard().text().splitlines()
+    assert "Device\tcpu" in lines
+    assert any(line.startswith("Mutual information, before\t") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("contrast", "modality", "told"),
+    [
+        ("ct", None, "CT, by the intensities"),
+        ("pet", None, "PET, by the intensities"),
+        ("pet", "NM", "SPECT, by DICOM"),
+    ],
+)
+def test_the_modality_found_is_shown(contrast, modality, told, widget, scene, add_head):
+    volume = add_head("Moving", contrast)
+    if modality:
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+        item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), volume)
+        name = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
+        hierarchy.SetItemAttribute(item, name, modality)
+    widget.ui.movingVolumeSelector.setCurrentNode(volume)
+    assert widget.ui.modalityFoundLabel.text == told
+    widget.ui.modalityComboBox.currentIndex = list(Modality).index(Modality.CT)
+    assert not widget.ui.modalityFoundLabel.visible

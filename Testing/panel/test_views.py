@@ -1,0 +1,159 @@
+"""The result is shown as chosen: fused, blended, as a checkerboard, before and after, under its grid."""
+
+import numpy as np
+import pytest
+import slicer
+from slicer.util import arrayFromVolume
+
+from BSAFusionLib.panel.parameters import View
+from Testing import harness
+from Testing.panel.conftest import rigid
+
+views = list(View)
+
+
+@pytest.fixture
+def done(ready, scene, finish):
+    """The panel after a run, with three slice views."""
+    for name in ("Red", "Green", "Yellow"):
+        scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", name)
+    finish()
+    return ready
+
+
+@pytest.fixture
+def parameters(done):
+    return done.logic.getParameterNode()
+
+
+def choose(widget, view):
+    widget.ui.viewComboBox.currentIndex = views.index(view)
+
+
+def layers(scene):
+    """What each slice view shows: background, foreground, opacity."""
+    composites = [scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode") for n in range(3)]
+    return {
+        (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID(), round(view.GetForegroundOpacity(), 6))
+        for view in composites
+    }
+
+
+def test_nothing_can_be_looked_at_before_there_is_a_result(ready):
+    assert not ready.ui.viewsCollapsibleButton.enabled
+    assert not ready.ui.resultsCollapsibleButton.visible
+
+
+def test_the_blend_goes_from_the_fixed_to_the_moving_volume(done, scene, heads):
+    choose(done, View.BLEND)
+    assert layers(scene) == {(heads[0].GetID(), heads[1].GetID(), 0.5)}
+    done.ui.blendSlider.value = 0.8
+    assert layers(scene) == {(heads[0].GetID(), heads[1].GetID(), 0.8)}
+    choose(done, View.FUSED)
+    assert {layer[:2] for layer in layers(scene)} == {(done.ui.fusedVolumeSelector.currentNodeID, None)}
+
+
+def test_before_and_after_take_the_moving_volume_out_of_and_under_the_transform(done, heads, add_transform):
+    parent = add_transform(rigid(shift=(1, 2, 3)))
+    heads[1].SetAndObserveTransformNodeID(parent.GetID())
+    choose(done, View.BLEND)
+    harness.click(done.ui.afterButton)
+    assert heads[1].GetParentTransformNode() is done.ui.gridTransformSelector.currentNode()
+    assert done.ui.afterButton.checked
+    harness.click(done.ui.beforeButton)
+    assert heads[1].GetParentTransformNode() is parent
+    assert done.ui.beforeButton.checked
+
+
+def test_the_flicker_goes_to_and_fro_until_it_is_switched_off(done, heads):
+    choose(done, View.BLEND)
+    done.ui.flickerRateSpinBox.value = 10
+    harness.click(done.ui.flickerCheckBox)
+    harness.wait_until(lambda: heads[1].GetParentTransformNode() is not None)
+    harness.wait_until(lambda: heads[1].GetParentTransformNode() is None)
+    harness.wait_until(lambda: heads[1].GetParentTransformNode() is not None)
+    done.exit()
+    assert not done.ui.flickerCheckBox.checked
+
+
+def test_the_checkerboard_takes_its_fields_from_both_volumes_in_turn(done, scene, parameters, heads):
+    registered = parameters.registeredVolume
+    for volume, value in ((heads[0], 50), (registered, 2)):  # each in one even grey, unlike the other's
+        arrayFromVolume(volume)[:] = value
+        volume.GetDisplayNode().AutoWindowLevelOff()
+        volume.GetDisplayNode().SetWindowLevelMinMax(0, 100 if volume is heads[0] else 10)
+        slicer.util.arrayFromVolumeModified(volume)
+    done.ui.checkerFieldsSpinBox.value = 4
+    choose(done, View.CHECKERBOARD)
+    board = parameters.checkerboardVolume
+    assert {layer[:2] for layer in layers(scene)} == {(board.GetID(), None)}
+    grey = arrayFromVolume(board)[..., 0].astype(int)
+    assert arrayFromVolume(board).shape[:3] == arrayFromVolume(heads[0]).shape
+    first, second = grey[0, 0, 0], grey[0, 0, 9]
+    assert sorted((first, second)) == pytest.approx([51, 127], abs=1)
+    assert grey[0, 11, 0] == second
+    assert grey[8, 0, 0] == second
+    assert grey[8, 11, 0] == first
+    nodes = scene.GetNumberOfNodes()
+    done.ui.checkerFieldsSpinBox.value = 2
+    assert scene.GetNumberOfNodes() == nodes
+    assert arrayFromVolume(board)[0, 0, 9, 0] == first
+
+
+def test_the_grid_follows_its_choices(done, parameters):
+    display = parameters.gridTransform.GetDisplayNode()
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
+    assert display.GetVisibility2D()
+    assert not display.GetVisibility3D()
+    assert legend.GetVisibility()
+    assert done.ui.gridSpacingSlider.value == pytest.approx(display.GetGridSpacingMm())
+    low, high = display.GetScalarRange()
+    assert 0 <= low < high
+    assert display.GetColorMap().GetColor(high) == (1, 0, 0)
+
+    harness.click(done.ui.gridIn3DCheckBox)
+    assert display.GetVisibility3D()
+    assert display.GetRegionNode() is parameters.fixedVolume
+    done.ui.gridSpacingSlider.value = 25
+    assert display.GetGridSpacingMm() == 25
+    harness.click(done.ui.gridByDisplacementCheckBox)
+    assert not legend.GetVisibility()
+    assert display.GetColorMap().GetColor(high) == display.GetColorMap().GetColor(low)
+    harness.click(done.ui.gridIn3DCheckBox)
+    harness.click(done.ui.gridInSlicesCheckBox)
+    assert not display.GetVisibility()
+
+
+def test_link_and_fit_shows_the_whole_fixed_volume_in_views_that_move_together(done, running, scene, heads):
+    application = running.app
+    logics = [slicer.vtkMRMLSliceLogic() for _ in range(2)]
+    for logic, name in zip(logics, ("Red2", "Green2"), strict=True):
+        logic.SetMRMLApplicationLogic(application.applicationLogic())
+        logic.SetMRMLScene(scene)
+        logic.AddSliceNode(name)
+        application.applicationLogic().GetSliceLogics().AddItem(logic)
+        logic.GetSliceNode().SetDimensions(200, 200, 1)
+        logic.GetSliceCompositeNode().SetBackgroundVolumeID(heads[0].GetID())
+        logic.GetSliceNode().SetFieldOfView(10, 10, 1)
+    harness.click(done.ui.fitButton)
+    for logic in logics:
+        assert min(logic.GetSliceNode().GetFieldOfView()[:2]) > 6 * 28
+        assert logic.GetSliceCompositeNode().GetLinkedControl()
+
+
+def test_without_its_nodes_there_is_nothing_to_look_at(done, scene):
+    choose(done, View.BLEND)
+    harness.click(done.ui.flickerCheckBox)
+    scene.RemoveNode(done.ui.gridTransformSelector.currentNode())
+    assert not done.ui.viewsCollapsibleButton.enabled
+    slicer.app.processEvents()
+
+
+def test_displayed_values_are_never_changed_by_looking(done, parameters, heads):
+    voxels = [
+        arrayFromVolume(volume).copy() for volume in (*heads, parameters.fusedVolume, parameters.registeredVolume)
+    ]
+    for view in views:
+        choose(done, view)
+    for volume, kept in zip((*heads, parameters.fusedVolume, parameters.registeredVolume), voxels, strict=True):
+        np.testing.assert_array_equal(arrayFromVolume(volume), kept)
