@@ -286,6 +286,9 @@ class ctkRangeWidget(qt.QWidget):
     autoSpinBoxWidth = stored(bool, "autoSpinBoxWidth", True)
     tickInterval = stored(float, "tickInterval", 0.0)
 
+    def setRange(self, minimum: float, maximum: float) -> None:
+        self.minimum, self.maximum = minimum, maximum
+
     def setMinimumValue(self, value: float) -> None:
         self._low.value = value
 

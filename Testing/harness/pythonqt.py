@@ -26,9 +26,9 @@ from typing import Any
 
 os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "3")  # enumerations as IntEnum and IntFlag; read when PySide6 loads
 
-from PySide6 import QtCore, QtGui, QtNetwork, QtSvg, QtUiTools, QtWidgets  # noqa: E402
+from PySide6 import QtCore, QtGui, QtSvg, QtUiTools, QtWidgets  # noqa: E402
 
-_modules = [QtCore, QtGui, QtNetwork, QtSvg, QtUiTools, QtWidgets]
+_modules = [QtCore, QtGui, QtSvg, QtUiTools, QtWidgets]
 
 # As PySide6 has them, before the rules.
 _read_property = QtCore.QObject.property
