@@ -131,9 +131,10 @@ def held_out_figures(arguments: argparse.Namespace, modality: str, network: "BSA
 
     _, pairs = load_pairs(arguments.data, modality)
     patients = sorted(set(pairs.patient.tolist()))
+    named = ", ".join(map(str, patients))
     print(
-        f"\n{modality.upper()}, {len(pairs)} slices of held-out patients ({', '.join(map(str, patients))}), deformed at "
-        "random: mean and standard deviation over the slices\n"
+        f"\n{modality.upper()}, {len(pairs)} slices of held-out patients ({named}), deformed at random: "
+        "mean and standard deviation over the slices\n"
     )
     figures.update(held_out_pairs=len(pairs), held_out_patients=patients)
     tell(simulated.measure(network, pairs), simulated.titles, modality, figures)
