@@ -1,0 +1,104 @@
+"""The module as Slicer knows it: its name and icon, its sample data, its self-test, and the examples of the README."""
+
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import slicer
+from slicer.util import arrayFromVolume
+
+from Testing import harness
+from Testing.conftest import repository
+from Testing.panel.conftest import lattice, rigid
+
+file = repository / "BSAFusion" / "BSAFusion.py"
+
+
+@pytest.fixture
+def small_weights(weights, tmp_path, monkeypatch):
+    """Small random weights in place of the shipped ones."""
+    for modality in ("ct", "pet", "spect"):
+        shutil.copy(weights, tmp_path / f"{modality}.safetensors")
+    monkeypatch.setattr("BSAFusionLib.pipeline.shipped_models", tmp_path)
+
+
+@pytest.fixture
+def quick(small_weights, monkeypatch):
+    """And no search for a rigid start, so that a run takes a second."""
+    monkeypatch.setattr("BSAFusionLib.pipeline.prealign_rigidly", lambda *_: sitk.Euler3DTransform())
+
+
+def test_the_module_is_found_under_registration_with_its_icon(running):
+    module = harness.load_module(file)
+    assert module.title == "BSAFusion"
+    assert module.categories == ["Registration"]
+    assert not module.icon.isNull()
+    assert "research use only" in module.helpText
+    assert "AAAI 2025" in module.acknowledgementText
+
+
+def test_the_sample_mri_and_pet_are_loaded_by_the_sample_data_module(running):
+    import SampleData
+
+    harness.load_module(file)
+    slicer.app.startupCompleted.emit()
+    mri, pet = SampleData.SampleDataLogic().downloadSamples("BSAFusionMRIPET")
+    assert (mri.GetName(), pet.GetName()) == ("MRI", "PET")
+    assert mri.GetImageData().GetDimensions() == (165, 201, 60)
+    assert arrayFromVolume(pet).max() > 1000
+
+
+def test_the_self_test_runs_in_reload_and_test(running, small_weights, monkeypatch):
+    harness.load_module(file)
+    load = slicer.util.loadVolume
+
+    def loadCoarsely(path, properties):
+        """Every third voxel, so that it takes seconds."""
+        volume = load(path, properties)
+        slicer.util.updateVolumeFromArray(volume, arrayFromVolume(volume)[::2, ::3, ::3].copy())
+        volume.SetSpacing(*np.multiply(volume.GetSpacing(), (3, 3, 2)))
+        return volume
+
+    monkeypatch.setattr(slicer.util, "loadVolume", loadCoarsely)
+    slicer.selfTests["BSAFusion"](msec=1)
+
+
+def example(heading):
+    """The indented lines of the README under a heading."""
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    assert f"{heading}\n" in text, f"the README has no part {heading}"
+    part = text.split(f"{heading}\n", 1)[1].split("\n#", 1)[0]
+    return "\n".join(line[4:] for line in part.splitlines() if line.startswith("    "))
+
+
+def test_the_readmes_simplest_call_runs(running, quick, add_head):
+    harness.load_module(file)
+    add_head("MRI"), add_head("PET", "pet", lattice(rigid((3, 0, 2))))
+    names = {"slicer": slicer}  # as in the Python console
+    exec(example("#### The simplest call"), names)
+    assert names["result"].fusedVolume.GetName() == "MRI + PET"
+
+
+def test_the_readmes_call_with_all_outputs_and_settings_runs(running, quick, add_head):
+    harness.load_module(file)
+    add_head("MRI"), add_head("CT", "ct", lattice(rigid((3, 0, 2))))
+    names = {"slicer": slicer}  # as in the Python console
+    exec(example("#### All outputs and settings"), names)
+    assert names["result"].registeredVolume.GetName() == "CT on MRI"
+    assert names["result"].report.modality == "ct"
+    assert slicer.util.getNode("CT").GetParentTransformNode() is names["result"].gridTransform
+
+
+def test_the_readmes_loop_over_a_folder_runs(running, quick, add_head, tmp_path):
+    harness.load_module(file)
+    folder = tmp_path / "patients"
+    for patient in ("anna", "ben"):
+        for name, contrast in (("mri", "mri"), ("pet", "pet")):
+            path = folder / patient / f"{name}.nrrd"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            slicer.util.saveNode(add_head(name, contrast), str(path))
+    exec(example("#### A loop over a folder").replace("/data/patients", folder.as_posix()), {"slicer": slicer})
+    for patient in ("anna", "ben"):
+        assert (folder / patient / "fused.nrrd").is_file()
+        assert (folder / patient / "deformation.h5").is_file()
