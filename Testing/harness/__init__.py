@@ -25,6 +25,10 @@ and module selector. What stands in for the rest, and by which rules, say `pytho
 Where the environment variable SLICER_BASE_PYTHON names a folder laid out like Base/Python of Slicer's sources,
 ScriptedLoadableModule, parameterNodeWrapper and i18n are taken from there instead of from `base_python`.
 
+A process that ends with a segmentation fault when a node is modified: VTK calls an observer that Python's garbage
+collector has emptied, because only the observer itself still held the node. It would happen in Slicer, too. Whoever
+observes a node, and a parameterNodeWrapper bound to widgets does, must be outlived by another reference to it.
+
 Qt draws without a display (QT_QPA_PLATFORM=offscreen, unless it is set) and needs of Debian what .ci/run installs.
 """
 

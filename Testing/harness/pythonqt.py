@@ -12,7 +12,8 @@ classes, so that widgets made by Qt itself (from a .ui file, say) follow them to
 - every class of QtCore, QtGui, QtWidgets... and every name of the namespace Qt lies flat in `qt`; enumerations are
   integers.
 
-Stricter than PythonQt, which logs it and answers False: connecting a signal that does not exist raises ValueError.
+Stricter than PythonQt, which logs it and answers False: connecting a signal that does not exist raises ValueError. And
+a signal is sent by its emit(), not by calling it.
 More lenient: isinstance follows C++'s inheritance, conversions of arguments are PySide6's, and what a stand-in
 overrides (sizeHint) is a method of it.
 """
@@ -27,6 +28,7 @@ from typing import Any
 os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "3")  # enumerations as IntEnum and IntFlag; read when PySide6 loads
 
 from PySide6 import QtCore, QtGui, QtSvg, QtUiTools, QtWidgets  # noqa: E402
+from shiboken6 import getCppPointer  # noqa: E402
 
 _modules = [QtCore, QtGui, QtSvg, QtUiTools, QtWidgets]
 
@@ -186,7 +188,7 @@ def _connect(self: QtCore.QObject, signature: Any, receiver: Any, slot: Any = No
     def call(*arguments: Any) -> None:
         function(*arguments[: min(given, taken)])
 
-    key = (id(self), signature, _identity(function))
+    key = (_address(self), signature, _identity(function))
     _connections[key] = call
     self.destroyed.connect(lambda *_: _connections.pop(key, None))
     plug_in(call)
@@ -200,7 +202,7 @@ def _disconnect(self: QtCore.QObject, signature: str, receiver: Any = None, slot
     keys = [
         key
         for key in _connections
-        if key[:2] == (id(self), signature) and (function is None or key[2] == _identity(function))
+        if key[:2] == (_address(self), signature) and (function is None or key[2] == _identity(function))
     ]
     for key in keys:
         pull_out(_connections.pop(key))
@@ -209,7 +211,12 @@ def _disconnect(self: QtCore.QObject, signature: str, receiver: Any = None, slot
 
 def _identity(function: Callable) -> Any:
     bound_to = getattr(function, "__self__", None)
-    return (id(bound_to), function.__name__) if bound_to is not None else id(function)
+    return (_address(bound_to), function.__name__) if bound_to is not None else id(function)
+
+
+def _address(obj: Any) -> int:
+    """What tells an object from others; of one of Qt's, also when Python has let go of it and found it again."""
+    return getCppPointer(obj)[0] if isinstance(obj, QtCore.QObject) else id(obj)
 
 
 def _accepted(function: Callable) -> int:

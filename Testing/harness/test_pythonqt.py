@@ -1,5 +1,7 @@
 """Each rule of PythonQt that the harness lays over PySide6 (https://github.com/commontk/PythonQt, src/)."""
 
+import gc
+
 import pytest
 import qt
 
@@ -139,6 +141,16 @@ def test_disconnect_of_one_function_leaves_the_others():
     box.disconnect("valueChanged(int)", listener.first)
     box.value = 2
     assert heard == [("second", 2)]
+
+
+def test_what_python_has_let_go_of_is_still_disconnected():
+    outer, heard = qt.QWidget(), []
+    qt.QVBoxLayout(outer).addWidget(qt.QSpinBox())
+    outer.findChild(qt.QSpinBox).connect("valueChanged(int)", heard.append)
+    gc.collect()
+    outer.findChild(qt.QSpinBox).disconnect("valueChanged(int)", heard.append)
+    outer.findChild(qt.QSpinBox).value = 3
+    assert heard == []
 
 
 def test_a_signal_connects_and_disconnects_itself():
