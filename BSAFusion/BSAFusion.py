@@ -64,7 +64,7 @@ def registerSampleData():
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="BSAFusion",
         sampleName="BSAFusionMRIPET",
-        thumbnailFileName=str(resources / "Icons" / "BSAFusion.png"),
+        thumbnailFileName=str(resources / "Icons" / "BSAFusionMRIPET.png"),
         uris=[file.as_uri() for file in files],
         fileNames=[file.name for file in files],
         nodeNames=["MRI", "PET"],

@@ -1,7 +1,7 @@
 """Nodes in, nodes out: registers and fuses two volumes of a scene, all or nothing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -189,8 +189,8 @@ class BSAFusionLogic:
 
     def check(
         self,
-        fixedVolume: slicer.vtkMRMLScalarVolumeNode | None,
-        movingVolume: slicer.vtkMRMLScalarVolumeNode | None,
+        fixedVolume: slicer.vtkMRMLScalarVolumeNode,
+        movingVolume: slicer.vtkMRMLScalarVolumeNode,
         fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
         gridTransform: slicer.vtkMRMLGridTransformNode | None = None,
         registeredVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
@@ -268,6 +268,8 @@ class BSAFusionLogic:
         """The computing; no node is touched."""
         require_packages()
         result = register_and_fuse(job.fixed, job.moving, job.settings, progress, cancelled)
+        if job.settings.device == "auto" and result.report.device == "cpu":
+            result = _withUnusedGPUs(result)
         return Computed(
             result,
             content_from_image(result.fused),
@@ -291,6 +293,18 @@ class BSAFusionLogic:
             draw_grid(gridTransform, computed.transform, job.fixedVolume)
             show_volumes(fusedVolume)
         return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.result.report)
+
+
+def _withUnusedGPUs(result: Result) -> Result:
+    """The result with a warning of every GPU that is here but beyond this PyTorch."""
+    from BSAFusionLib.network.devices import list_devices  # here, since it imports torch
+
+    warnings = [
+        f"{device.label} cannot be used by this PyTorch, so the CPU was taken; install a PyTorch made for it."
+        for device in list_devices()
+        if not device.works
+    ]
+    return replace(result, report=replace(result.report, warnings=(*result.report.warnings, *warnings)))
 
 
 def _checkInput(volume: slicer.vtkMRMLNode | None, role: str) -> None:

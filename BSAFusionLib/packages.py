@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import slicer
 
@@ -102,8 +103,8 @@ def _pinned(versions: dict[str, str]) -> Iterator[None]:
                 os.environ["PIP_CONSTRAINT"] = kept
 
 
-def _pytorch_extension() -> object | None:
-    """The logic of the PyTorch extension's module, where it is installed."""
+def _pytorch_extension() -> Any:
+    """The logic of the PyTorch extension's module, or None where that is not installed."""
     if not hasattr(slicer.modules, "pytorchutils"):
         return None
     return slicer.util.getModuleLogic("PyTorchUtils")

@@ -70,15 +70,24 @@ class OffscreenSliceView:
         self._view.set_background_volume_id(background.GetID())
         self._view.set_foreground_volume_id(foreground.GetID() if foreground is not None else None)
         self._view.set_foreground_opacity(opacity)
+        return self.picture(label)
+
+    def picture(self, label: str = "") -> np.ndarray:
+        """The view as the scene's nodes make it: uint8, (rows, columns, 3), RGB."""
         self._label.SetInput(label)
         self._view.render()
-        grab = vtkWindowToImageFilter()
-        grab.SetInput(self._view.render_window())
-        grab.ReadFrontBufferOff()
-        grab.Update()
-        picture = grab.GetOutput()
-        columns, rows, _ = picture.GetDimensions()
-        return vtk_to_numpy(picture.GetPointData().GetScalars()).reshape(rows, columns, 3)[::-1].copy()
+        return drawn(self._view.render_window())
+
+
+def drawn(window: vtkRenderWindow) -> np.ndarray:
+    """What a render window shows: uint8, (rows, columns, 3), RGB."""
+    grab = vtkWindowToImageFilter()
+    grab.SetInput(window)
+    grab.ReadFrontBufferOff()
+    grab.Update()
+    picture = grab.GetOutput()
+    columns, rows, _ = picture.GetDimensions()
+    return vtk_to_numpy(picture.GetPointData().GetScalars()).reshape(rows, columns, 3)[::-1].copy()
 
 
 def write_preview(

@@ -30,7 +30,7 @@ rooms = {
     "evaluation": Room(
         {"errors", "network", "training", "pipeline"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL"}
     ),
-    "scene": Room({"errors", "pipeline"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}),
+    "scene": Room({"errors", "network", "pipeline"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}),
     "commands": Room(
         {"errors", "network", "training", "pipeline", "evaluation", "scene"},
         {"numpy", "SimpleITK", "trame_slicer", "torch", "lightning_fabric", "tqdm"},

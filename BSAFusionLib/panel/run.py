@@ -14,6 +14,7 @@ from BSAFusionLib.packages import missing_packages
 from BSAFusionLib.panel.background import BackgroundTask
 from BSAFusionLib.panel.parameters import Parameters, asked
 from BSAFusionLib.panel.progress import Progress
+from BSAFusionLib.panel.results import warnings
 
 
 class Run:
@@ -138,7 +139,10 @@ class Run:
         except Exception as error:  # all_or_nothing has put the scene back
             self._failed(error)
             return
-        self._end(_("Done."))
+        if warnings(result.report.as_dict()):
+            self._end(_("Done, with warnings: see the results."), warn=True)
+        else:
+            self._end(_("Done."))
         self._onDone(job, result)
 
     def _failed(self, error: Exception) -> None:

@@ -87,7 +87,7 @@ class Views:
     def _enable(self) -> None:
         """Only what has something to show can be used."""
         ui, complete = self._ui, self._complete()
-        ui.viewsCollapsibleButton.enabled = complete
+        ui.viewsCollapsibleButton.visible = complete
         view = self._parameters.view if complete else View.FUSED
         blend, board = view is View.BLEND, view is View.CHECKERBOARD
         for widget in (ui.blendSlider, ui.beforeButton, ui.afterButton, ui.flickerCheckBox, ui.flickerRateSpinBox):

@@ -168,3 +168,29 @@ with harness.running() as running:
         assert "torch is installed but cannot be loaded (libcudart.so.12" in message
         assert "install it anew" in message
         assert button == "button True"
+
+
+@pytest.fixture
+def unknown_gpu(monkeypatch):
+    """A GPU that PyTorch lists and cannot compute on, as one whose architecture the build does not know."""
+    import torch
+
+    properties = SimpleNamespace(name="Some GPU", total_memory=24 * 2**30)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+
+
+def test_devices_are_listed_by_name_and_memory_once_they_are_looked_for(unknown_gpu, ready):
+    box = ready.ui.deviceComboBox
+    assert [box.itemText(n) for n in range(box.count)] == ["Automatic", "CPU"]
+    ready.ui.advancedCollapsibleButton.collapsed = False
+    harness.wait_until(lambda: box.count == 3)
+    assert box.itemText(1) == "Some GPU, 24 GB (not usable by this PyTorch)"
+    box.currentIndex = 1
+    assert ready.logic.getParameterNode().device == "cuda:0"
+
+
+def test_a_gpu_that_cannot_be_used_is_left_for_the_cpu_and_named(unknown_gpu, ready, finish):
+    ready.logic.getParameterNode().device = "auto"
+    finish()
+    assert "Some GPU, 24 GB cannot be used by this PyTorch, so the CPU was taken" in ready.ui.warningsLabel.text

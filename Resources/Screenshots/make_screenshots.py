@@ -1,0 +1,163 @@
+"""Makes pictures of the panel and its views of the sample data: `python Resources/Screenshots/make_screenshots.py`.
+
+panel.png and panel_dark.png: the real panel, as it is after the first start, with volumes chosen, running, done, and
+where something is wrong; views.png: what Slicer's slice and 3D views show of the result; and the sample data's icon.
+Takes a minute or two on a CPU.
+"""
+
+import sys
+from pathlib import Path
+
+folder = Path(__file__).resolve().parent
+repository = folder.parents[1]
+sys.path.insert(0, str(repository))
+
+import numpy as np  # noqa: E402
+import SimpleITK as sitk  # noqa: E402
+
+from Testing import harness  # noqa: E402  (makes the modules qt and slicer)
+
+import qt  # noqa: E402  isort: skip
+import slicer  # noqa: E402  isort: skip
+from trame_slicer.views import NoScheduleRendering, ThreeDView  # noqa: E402
+
+from BSAFusionLib import packages  # noqa: E402
+from BSAFusionLib.panel.parameters import View  # noqa: E402
+from BSAFusionLib.rendering import OffscreenSliceView, drawn  # noqa: E402
+
+width = 350  # of the panel
+tile = 320  # of a view
+gap = 6
+
+
+def main() -> None:
+    with harness.running() as running:
+        view = OffscreenSliceView(running.app.core, (tile, tile))
+        harness.load_module(repository / "BSAFusion" / "BSAFusion.py")
+        slicer.util.selectModule("BSAFusion")
+        widget = slicer.util.getModuleWidget("BSAFusion")
+        panels = [_at_first(widget), _chosen(widget), _while_running(widget), _done(widget)]
+        _write_views(widget, view, running.app.core)
+        panels.append(_failed(widget))
+        for name, theme in (("panel.png", 0), ("panel_dark.png", 1)):
+            _write_side_by_side([states[theme] for states in panels], folder / name)
+
+
+def _at_first(widget) -> tuple:
+    """A Slicer that lacks the packages."""
+    found = packages.required
+    packages.required = {"package_that_is_not_there": "", **found}
+    widget.setupRow.update()
+    widget.run.update()
+    widget.ui.setupLabel.text = widget.ui.setupLabel.text.replace("package_that_is_not_there", ", ".join(found))
+    pictures = _both_themes(widget)
+    packages.required = found
+    widget.setupRow.update()
+    return pictures
+
+
+def _chosen(widget) -> tuple:
+    for name, file in (("MRI", "mri_t1.nii.gz"), ("PET", "pet_fdg.nii.gz")):
+        volume = slicer.util.loadVolume(str(repository / "Resources" / "SampleData" / file), {"name": name})
+        selector = widget.ui.fixedVolumeSelector if name == "MRI" else widget.ui.movingVolumeSelector
+        selector.setCurrentNode(volume)
+    colours = slicer.vtkMRMLPETProceduralColorNode()
+    colours.SetTypeToHeat()
+    slicer.mrmlScene.AddNode(colours)
+    display = volume.GetDisplayNode()  # the PET's
+    display.SetAndObserveColorNodeID(colours.GetID())
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(0, float(slicer.util.arrayFromVolume(volume).max()))
+    widget.ui.advancedCollapsibleButton.collapsed = False
+    pictures = _both_themes(widget)
+    widget.ui.advancedCollapsibleButton.collapsed = True
+    return pictures
+
+
+def _while_running(widget) -> tuple:
+    harness.click(widget.ui.applyButton)
+    harness.wait_until(lambda: widget.ui.progressBar.value >= 50, seconds=600)
+    return _both_themes(widget)
+
+
+def _done(widget) -> tuple:
+    harness.wait_until(lambda: not widget.run.running, seconds=600)
+    widget.ui.viewComboBox.currentIndex = list(View).index(View.BLEND)
+    return _both_themes(widget)
+
+
+def _failed(widget) -> tuple:
+    widget.ui.viewsCollapsibleButton.collapsed = widget.ui.resultsCollapsibleButton.collapsed = True
+    widget.ui.advancedCollapsibleButton.collapsed = False
+    widget.logic.getParameterNode().weights = "weights/tuesday.safetensors"
+    harness.click(widget.ui.applyButton)
+    harness.wait_until(lambda: not widget.run.running, seconds=60)
+    return _both_themes(widget)
+
+
+def _both_themes(widget) -> tuple:
+    """The panel now, in Slicer's light and dark style, as arrays."""
+    pictures = []
+    for dark in (True, False):  # so that light is left
+        harness.set_palette(dark)
+        harness.grab(widget.parent, width=width)  # lets the layout settle
+        picture = harness.grab(widget.parent, width=width).convertToFormat(qt.QImage.Format_RGB888)
+        rows = np.frombuffer(picture.constBits(), np.uint8).reshape(picture.height(), picture.bytesPerLine())
+        pictures.insert(0, rows[:, : 3 * picture.width()].reshape(picture.height(), picture.width(), 3).copy())
+    return tuple(pictures)
+
+
+def _write_views(widget, view: OffscreenSliceView, core) -> None:
+    """One slice through the head in every way that the panel offers, and the grid in 3D."""
+    ui, parameters = widget.ui, widget.logic.getParameterNode()
+    view.look_at(parameters.fixedVolume)
+
+    def slices(label: str, shown: View, grid: bool) -> np.ndarray:
+        ui.viewComboBox.currentIndex = list(View).index(shown)
+        ui.gridInSlicesCheckBox.checked = grid
+        return view.picture(label)
+
+    tiles = [slices("Fused", View.FUSED, False), slices("Fixed and moving: before", View.BLEND, False)]
+    harness.click(ui.afterButton)
+    tiles.append(slices("Fixed and moving: after", View.BLEND, False))
+    tiles.append(slices("Checkerboard", View.CHECKERBOARD, False))
+    tiles.append(slices("Deformation", View.FUSED, True))
+    ui.gridIn3DCheckBox.checked = True
+    ui.gridSpacingSlider.value = 25
+    tiles.append(_in_3d(core))
+    row = [_beside(tiles[n : n + 3]) for n in (0, 3)]
+    picture = np.concatenate([row[0], np.full((gap, row[0].shape[1], 3), 255, np.uint8), row[1]])
+    _write(picture, folder / "views.png")
+    _write(tiles[0][::2, ::2], repository / "Resources" / "Icons" / "BSAFusionMRIPET.png")
+
+
+def _in_3d(core) -> np.ndarray:
+    view = ThreeDView(core.scene, core.app_logic, "1", scheduled_render_strategy=NoScheduleRendering())
+    view.render_window().SetSize(tile, tile)
+    view.set_background_gradient_color([0, 0, 0], [0, 0, 0])
+    view.reset_focal_point()
+    camera = view.first_renderer().GetActiveCamera()
+    camera.Azimuth(35)
+    camera.Elevation(25)
+    view.fit_view_to_content()
+    view.render()
+    return drawn(view.render_window())
+
+
+def _write_side_by_side(pictures: list[np.ndarray], path: Path) -> None:
+    tallest = max(len(picture) for picture in pictures)
+    padded = [np.pad(picture, ((0, tallest - len(picture)), (0, 0), (0, 0)), mode="edge") for picture in pictures]
+    _write(_beside(padded), path)
+
+
+def _write(picture: np.ndarray, path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(picture, isVector=True), str(path), useCompression=True)
+
+
+def _beside(pictures: list[np.ndarray]) -> np.ndarray:
+    between = np.full((len(pictures[0]), gap, 3), 255, np.uint8)
+    return np.concatenate([part for picture in pictures for part in (picture, between)][:-1], axis=1)
+
+
+if __name__ == "__main__":
+    main()
