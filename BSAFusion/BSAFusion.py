@@ -26,6 +26,7 @@ if str(folder) not in sys.path:
 
 from BSAFusionLib import logic  # noqa: E402  (found only once the path is set)
 from BSAFusionLib.panel.choices import Choices  # noqa: E402
+from BSAFusionLib.panel.connection import Connection  # noqa: E402
 from BSAFusionLib.panel.device_choice import DeviceChoice  # noqa: E402
 from BSAFusionLib.panel.parameters import Parameters  # noqa: E402
 from BSAFusionLib.panel.results import Results  # noqa: E402
@@ -76,7 +77,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self._parameters = None
-        self._guiTag = None
+        self._connection = None
 
     def setup(self):
         super().setup()
@@ -98,8 +99,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
         self.initializeParameters()
 
@@ -121,11 +122,14 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.run.cancel()
         self.setParameters(None)
 
-    def onSceneEndClose(self, caller=None, event=None):
-        self.initializeParameters()
+    def onSceneChanged(self, caller=None, event=None):
+        """Takes up the new scene's parameters, unless another module is shown: then `enter` does."""
+        if self.parent.isEntered:
+            self.initializeParameters()
 
     def onNodeRemoved(self, caller=None, event=None):
         self.run.nodesRemoved()
+        self.views.update()
 
     def onAdvancedCollapsed(self, collapsed):
         if not collapsed:
@@ -137,12 +141,11 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setParameters(self, parameters):
         """Lets the panel follow a parameter node of the scene, or none."""
         if self._parameters is not None:
-            self._parameters.disconnectGui(self._guiTag)
+            self._connection.close()
             self.removeObserver(self._parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
         self._parameters = parameters
         if parameters is not None:
-            # Not connectGui, which in Slicer up to 5.8 gives no tag to disconnect by.
-            self._guiTag = parameters.connectParametersToGui(self._widgetsByParameter)
+            self._connection = Connection(parameters, self._widgetsByParameter)
             self.addObserver(parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
         for part in (self.choices, self.deviceChoice, self.run, self.views, self.results):
             part.follow(parameters)

@@ -84,6 +84,8 @@ class BSAFusionLogic:
     the main thread, `compute` does not and may run on any.
     """
 
+    _guessed = (-1, "")  # when the voxels last looked at were modified, and their modality
+
     def process(
         self,
         fixedVolume: slicer.vtkMRMLScalarVolumeNode,
@@ -249,10 +251,13 @@ class BSAFusionLogic:
         noted = modality_from_dicom(movingVolume)
         if noted is not None:
             return noted, True
-        voxels = arrayFromVolume(movingVolume)
-        step = max(1, round((voxels.size / 1e6) ** (1 / 3)))
-        sample = sitk.GetImageFromArray(voxels[::step, ::step, ::step], isVector=voxels.ndim == 4)
-        return guess_modality(sample), False
+        modified = movingVolume.GetImageData().GetMTime()  # no two objects of VTK, and no two states of one, share it
+        if self._guessed[0] != modified:
+            voxels = arrayFromVolume(movingVolume)
+            step = max(1, round((voxels.size / 1e6) ** (1 / 3)))
+            sample = sitk.GetImageFromArray(voxels[::step, ::step, ::step], isVector=voxels.ndim == 4)
+            self._guessed = modified, guess_modality(sample)
+        return self._guessed[1], False
 
     def outputNames(self, fixedVolume: slicer.vtkMRMLNode, movingVolume: slicer.vtkMRMLNode) -> tuple[str, str, str]:
         """How a fused volume, grid transform and registered volume that a run creates are called."""

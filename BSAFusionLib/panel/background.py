@@ -9,6 +9,7 @@ import qt
 from BSAFusionLib.errors import Cancelled
 
 poll_ms = 50
+seconds_to_stop = 5.0
 
 Progress = Callable[[str, float], None]
 Work = Callable[[Progress, Callable[[], bool]], Any]
@@ -49,9 +50,10 @@ class BackgroundTask:
         self._stop.set()
 
     def abandon(self) -> None:
-        """Stops listening for good, and asks the work to stop."""
+        """Stops listening, and the work: waits for that some seconds, since no thread should outlive Python."""
         self._timer.stop()
         self._stop.set()
+        self._thread.join(seconds_to_stop)
 
     def _run(self) -> None:
         try:

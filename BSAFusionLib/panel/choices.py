@@ -14,7 +14,6 @@ class Choices:
     def __init__(self, ui: SimpleNamespace, logic: BSAFusionLogic) -> None:
         self._ui, self._logic = ui, logic
         self._parameters: Parameters | None = None
-        self._found: tuple = ()
         ui.weightsPathLineEdit.connect("currentPathChanged(QString)", self._weightsChosen)
 
     def follow(self, parameters: Parameters | None) -> None:
@@ -41,11 +40,7 @@ class Choices:
         volume = self._parameters.movingVolume
         if self._parameters.modality is not Modality.AUTO or volume is None or volume.GetImageData() is None:
             return ""
-        # Asked at every change of a choice, found once for these voxels.
-        key = volume.GetID(), volume.GetImageData().GetMTime(), volume.GetVoxelValueUnits()
-        if self._found[:1] != (key,):
-            self._found = key, *self._logic.foundModality(volume)
-        _key, modality, by_dicom = self._found
+        modality, by_dicom = self._logic.foundModality(volume)
         told = _("{modality}, by DICOM") if by_dicom else _("{modality}, by the intensities")
         return told.format(modality=modality.upper())
 

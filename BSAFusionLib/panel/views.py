@@ -124,7 +124,8 @@ class Views:
             self._flicker.stop()
 
     def _fit(self, checked: bool = False) -> None:
-        link_and_fit(slicer.app.applicationLogic(), self._parameters.reportFixedVolume)
+        if self._complete():
+            link_and_fit(slicer.app.applicationLogic(), self._parameters.reportFixedVolume)
 
     def _showCheckerboard(self) -> None:
         parameters = self._parameters

@@ -61,8 +61,8 @@ def _chosen(widget) -> tuple:
         volume = slicer.util.loadVolume(str(repository / "Resources" / "SampleData" / file), {"name": name})
         selector = widget.ui.fixedVolumeSelector if name == "MRI" else widget.ui.movingVolumeSelector
         selector.setCurrentNode(volume)
-    colours = slicer.vtkMRMLPETProceduralColorNode()
-    colours.SetTypeToHeat()
+    colours = slicer.vtkMRMLColorTableNode()
+    colours.SetTypeToIron()
     slicer.mrmlScene.AddNode(colours)
     display = volume.GetDisplayNode()  # the PET's
     display.SetAndObserveColorNodeID(colours.GetID())
@@ -124,22 +124,27 @@ def _write_views(widget, view: OffscreenSliceView, core) -> None:
     tiles.append(slices("Deformation", View.FUSED, True))
     ui.gridIn3DCheckBox.checked = True
     ui.gridSpacingSlider.value = 25
-    tiles.append(_in_3d(core))
+    tiles.append(_in_3d(core, parameters.fixedVolume))
     row = [_beside(tiles[n : n + 3]) for n in (0, 3)]
     picture = np.concatenate([row[0], np.full((gap, row[0].shape[1], 3), 255, np.uint8), row[1]])
     _write(picture, folder / "views.png")
     _write(tiles[0][::2, ::2], repository / "Resources" / "Icons" / "BSAFusionMRIPET.png")
 
 
-def _in_3d(core) -> np.ndarray:
+def _in_3d(core, volume) -> np.ndarray:
+    """What a 3D view shows, from a corner."""
     view = ThreeDView(core.scene, core.app_logic, "1", scheduled_render_strategy=NoScheduleRendering())
     view.render_window().SetSize(tile, tile)
     view.set_background_gradient_color([0, 0, 0], [0, 0, 0])
-    view.reset_focal_point()
+    view.set_box_visible(False)
     camera = view.first_renderer().GetActiveCamera()
-    camera.Azimuth(35)
-    camera.Elevation(25)
-    view.fit_view_to_content()
+    camera.SetFocalPoint(0, 0, 0)
+    camera.SetPosition(300, 400, 250)
+    camera.SetViewUp(0, 0, 1)
+    bounds = np.zeros(6)
+    volume.GetRASBounds(bounds)
+    view.first_renderer().ResetCamera(bounds)
+    camera.Zoom(1.3)
     view.render()
     return drawn(view.render_window())
 

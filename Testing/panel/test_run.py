@@ -118,6 +118,13 @@ def test_a_node_deleted_while_it_is_in_use_ends_the_run(which, ready, scene, hea
     assert ready.ui.applyButton.visible
 
 
+def test_a_node_deleted_while_it_is_chosen_leaves_a_panel_that_asks_for_another(ready, scene, heads):
+    scene.RemoveNode(heads[1])
+    assert ready.logic.getParameterNode().movingVolume is not heads[1]
+    assert not ready.ui.applyButton.enabled
+    assert "choose" in ready.ui.applyButton.toolTip
+
+
 def test_closing_the_scene_ends_the_run(ready, scene, begin):
     begin()
     scene.Clear()

@@ -1,0 +1,50 @@
+"""Widgets and a parameter node in step with each other, until they are let go."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import qt
+import slicer
+from slicer.parameterNodeWrapper import createGuiConnector
+from vtkmodules.vtkCommonCore import vtkCommand
+
+from BSAFusionLib.panel.parameters import Parameters
+
+
+class Connection:
+    """What the wrapper's own connectGui does, by the same connectors, but with an end.
+
+    connectGui leaves its observer on the node for good. Python's garbage collector then takes the observer's function
+    from under the node, which still calls it: Slicer crashes, at some later time after a module's reload.
+    """
+
+    def __init__(self, parameters: Parameters, widgets: Mapping[str, qt.QWidget]) -> None:
+        self._parameters, self._writing = parameters, False
+        self._connectors = {
+            name: createGuiConnector(widget, parameters.dataType(name)) for name, widget in widgets.items()
+        }
+        self._toWidgets()
+        for name, connector in self._connectors.items():
+            connector.onChanged(partial(self._toParameter, name))
+        self._tag = parameters.AddObserver(vtkCommand.ModifiedEvent, self._toWidgets)
+
+    def close(self) -> None:
+        """Ends it; both sides keep what they have."""
+        for connector in self._connectors.values():
+            connector.onChanged(None)
+        self._parameters.RemoveObserver(self._tag)
+
+    def _toParameter(self, name: str) -> None:
+        if not self._writing:
+            self._parameters.setValue(name, self._connectors[name].read())
+
+    def _toWidgets(self, caller: object = None, event: object = None) -> None:
+        if self._writing:
+            return
+        self._writing = True
+        try:
+            with slicer.util.NodeModify(self._parameters.parameterNode):
+                for name, connector in self._connectors.items():
+                    connector.write(self._parameters.getValue(name))
+        finally:
+            self._writing = False
