@@ -57,8 +57,8 @@ class Run:
         try:
             arguments = asked(self._parameters)
             self._job = job = self._logic.prepare(**arguments, makeRegistered=self._parameters.makeRegistered)
-        except FusionError as error:
-            self.say(str(error), warn=True)
+        except Exception as error:  # so that a bug, too, is told in the panel
+            self._failed(error)
             return
         self.say("")
         self._why = _("Stopped; nothing was changed.")

@@ -96,7 +96,7 @@ def begin(ready, held):
 
     def begin():
         harness.click(ready.ui.applyButton)
-        harness.wait_until(held.begun.is_set)
+        harness.wait_until(held.begun.is_set, seconds=60)
 
     return begin
 

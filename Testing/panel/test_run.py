@@ -87,7 +87,7 @@ def test_cancel_leaves_the_scene_as_it_was(ready, scene, begin):
     before = state(scene)
     begin()
     harness.click(ready.ui.cancelButton)
-    harness.wait_until(lambda: not ready.run.running)
+    harness.wait_until(lambda: not ready.run.running, seconds=60)
     assert state(scene) == before
     assert ready.ui.messageLabel.text == "Stopped; nothing was changed."
     assert ready.ui.applyButton.enabled
@@ -97,7 +97,7 @@ def test_cancel_stops_the_computing_itself(ready, scene):
     before = state(scene)
     harness.click(ready.ui.applyButton)
     harness.click(ready.ui.cancelButton)
-    harness.wait_until(lambda: not ready.run.running)
+    harness.wait_until(lambda: not ready.run.running, seconds=60)
     assert state(scene) == before
 
 
@@ -112,7 +112,7 @@ def test_a_node_deleted_while_it_is_in_use_ends_the_run(which, ready, scene, hea
     begin()
     names = {entry[1] for entry in state(scene)}
     scene.RemoveNode(node)
-    harness.wait_until(lambda: not ready.run.running)
+    harness.wait_until(lambda: not ready.run.running, seconds=60)
     assert f"'{node.GetName()}' was removed while it was in use" in ready.ui.messageLabel.text
     assert {entry[1] for entry in state(scene)} <= names
     assert ready.ui.applyButton.visible
@@ -128,7 +128,7 @@ def test_a_node_deleted_while_it_is_chosen_leaves_a_panel_that_asks_for_another(
 def test_closing_the_scene_ends_the_run(ready, scene, begin):
     begin()
     scene.Clear()
-    harness.wait_until(lambda: not ready.run.running)
+    harness.wait_until(lambda: not ready.run.running, seconds=60)
     assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeNode") == 0
     assert not ready.ui.applyButton.enabled
     assert ready.logic.getParameterNode().parameterNode.GetScene() is scene
@@ -177,11 +177,18 @@ def test_a_bug_in_the_middle_is_told_and_logged_and_changes_nothing(error, ready
     held.raises = error
     with caplog.at_level(logging.ERROR):
         held.go.set()
-        harness.wait_until(lambda: not ready.run.running)
+        harness.wait_until(lambda: not ready.run.running, seconds=60)
     assert type(error).__name__ in ready.ui.messageLabel.text
     assert "Traceback" not in ready.ui.messageLabel.text
     assert type(error).__name__ in caplog.text
     assert state(scene) == before
+    assert ready.ui.applyButton.enabled
+
+
+def test_a_bug_at_the_very_start_is_told_as_well(ready, monkeypatch):
+    monkeypatch.setattr(ready.logic, "prepare", lambda **_: 1 / 0)
+    harness.click(ready.ui.applyButton)
+    assert "ZeroDivisionError" in ready.ui.messageLabel.text
     assert ready.ui.applyButton.enabled
 
 

@@ -152,7 +152,7 @@ with harness.running() as running:
     print("row", widget.ui.setupFrame.visible, widget.ui.setupLabel.text)
     if widget.ui.applyButton.enabled:
         harness.click(widget.ui.applyButton)
-        harness.wait_until(lambda: not widget.run.running)
+        harness.wait_until(lambda: not widget.run.running, seconds=60)
     print("message", widget.ui.messageLabel.text)
     print("button", widget.ui.applyButton.enabled)
 """
@@ -184,7 +184,7 @@ def test_devices_are_listed_by_name_and_memory_once_they_are_looked_for(unknown_
     box = ready.ui.deviceComboBox
     assert [box.itemText(n) for n in range(box.count)] == ["Automatic", "CPU"]
     ready.ui.advancedCollapsibleButton.collapsed = False
-    harness.wait_until(lambda: box.count == 3)
+    harness.wait_until(lambda: box.count == 3, seconds=60)
     assert box.itemText(1) == "Some GPU, 24 GB (not usable by this PyTorch)"
     box.currentIndex = 1
     assert ready.logic.getParameterNode().device == "cuda:0"
