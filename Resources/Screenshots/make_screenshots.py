@@ -61,13 +61,13 @@ def _chosen(widget) -> tuple:
         volume = slicer.util.loadVolume(str(repository / "Resources" / "SampleData" / file), {"name": name})
         selector = widget.ui.fixedVolumeSelector if name == "MRI" else widget.ui.movingVolumeSelector
         selector.setCurrentNode(volume)
-    colours = slicer.vtkMRMLColorTableNode()
-    colours.SetTypeToIron()
+    colours = slicer.vtkMRMLPETProceduralColorNode()
+    colours.SetTypeToHeat()
     slicer.mrmlScene.AddNode(colours)
     display = volume.GetDisplayNode()  # the PET's
     display.SetAndObserveColorNodeID(colours.GetID())
     display.AutoWindowLevelOff()
-    display.SetWindowLevelMinMax(0, float(slicer.util.arrayFromVolume(volume).max()))
+    display.SetWindowLevelMinMax(0, 1.6 * slicer.util.arrayFromVolume(volume).max())  # no white, which the MRI has
     widget.ui.advancedCollapsibleButton.collapsed = False
     pictures = _both_themes(widget)
     widget.ui.advancedCollapsibleButton.collapsed = True
