@@ -94,7 +94,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.run = Run(self.ui, self.logic, self.onDone)
         self.views = Views(self.ui)
         self.results = Results(self.ui)
-        self.setupRow = SetupRow(self.ui, onInstalled=self.run.update)
+        self.setupRow = SetupRow(self.ui, onMissing=self.run.setMissing)
         self.ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
 
         scene = slicer.mrmlScene

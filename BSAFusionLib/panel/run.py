@@ -10,7 +10,6 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.logic import BSAFusionLogic, Computed, Job, ProcessResult
-from BSAFusionLib.packages import missing_packages
 from BSAFusionLib.panel.background import BackgroundTask
 from BSAFusionLib.panel.parameters import Parameters, asked
 from BSAFusionLib.panel.progress import Progress
@@ -30,6 +29,7 @@ class Run:
         self._parameters: Parameters | None = None
         self._task: BackgroundTask | None = None
         self._job: Job | None = None
+        self._missing: list[str] = []
         self._why = ""
         ui.applyButton.connect("clicked(bool)", self.start)
         ui.cancelButton.connect("clicked(bool)", self.cancel)
@@ -43,6 +43,11 @@ class Run:
     def follow(self, parameters: Parameters | None) -> None:
         """Runs by these choices from now on."""
         self._parameters = parameters
+        self.update()
+
+    def setMissing(self, packages: list[str]) -> None:
+        """Runs only once these packages are there."""
+        self._missing = packages
         self.update()
 
     def update(self) -> None:
@@ -111,9 +116,8 @@ class Run:
     def _problem(self) -> str:
         if self._parameters is None:
             return _("The scene is being closed.")
-        missing = missing_packages()
-        if missing:
-            return _("Install the missing Python packages first: {packages}.").format(packages=", ".join(missing))
+        if self._missing:
+            return _("Install the missing Python packages first: {packages}.").format(packages=", ".join(self._missing))
         try:
             self._logic.check(**asked(self._parameters))
         except FusionError as error:

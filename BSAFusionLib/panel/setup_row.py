@@ -11,17 +11,18 @@ from BSAFusionLib.packages import install_packages, missing_packages
 
 
 class SetupRow:
-    """Hidden where nothing is missing; `onInstalled` is called after every attempt to install."""
+    """Hidden where nothing is missing. onMissing(names) is told what is, at first and whenever it may have changed."""
 
-    def __init__(self, ui: SimpleNamespace, onInstalled: Callable[[], None]) -> None:
-        self._ui, self._onInstalled = ui, onInstalled
+    def __init__(self, ui: SimpleNamespace, onMissing: Callable[[list[str]], None]) -> None:
+        self._ui, self._onMissing = ui, onMissing
         ui.installButton.connect("clicked(bool)", self._install)
         ui.setupProgressBar.visible = False
         self.update()
 
     def update(self) -> None:
-        """Says what is missing now."""
+        """Looks for what is missing now, and says so."""
         missing = missing_packages()
+        self._onMissing(missing)
         self._ui.setupFrame.visible = bool(missing)
         self._ui.setupLabel.text = _(
             "Not installed yet: {packages}. Installing them needs the network and up to 5 GB of disk."
@@ -44,7 +45,6 @@ class SetupRow:
         if problem:
             ui.setupFrame.visible = True
             ui.setupLabel.text = problem
-        self._onInstalled()
 
     def _say(self, line: str) -> None:
         self._ui.setupLabel.text = line

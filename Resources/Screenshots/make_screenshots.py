@@ -48,7 +48,6 @@ def _at_first(widget) -> tuple:
     found = packages.required
     packages.required = {"package_that_is_not_there": "", **found}
     widget.setupRow.update()
-    widget.run.update()
     widget.ui.setupLabel.text = widget.ui.setupLabel.text.replace("package_that_is_not_there", ", ".join(found))
     pictures = _both_themes(widget)
     packages.required = found
