@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import io
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,7 +63,7 @@ def install_packages(say: Callable[[str], None]) -> None:
             others = [required[name] for name in missing_packages()]
             if others:
                 _installer().pip_install(others)
-    except (subprocess.CalledProcessError, RuntimeError, ImportError, OSError) as error:
+    except Exception as error:  # each installer has exceptions of its own
         raise FusionError(
             f"The packages could not be installed ({error}); see the Python console for pip's own words."
         ) from error
