@@ -1,6 +1,6 @@
 """Nodes in, nodes out: registers and fuses two volumes of a scene, all or nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,11 +25,14 @@ from BSAFusionLib.scene import (
     image_from_volume,
     modality_from_dicom,
     parent_to_world,
+    place_under,
     put_grid_transform,
     put_volume,
     transform_from_node,
 )
 from BSAFusionLib.settings import Settings
+
+same_place = 1e-4  # how far the matrices of two places may be apart, mm
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,12 @@ class Job:
     gridTransform: slicer.vtkMRMLGridTransformNode | None
     registeredVolume: slicer.vtkMRMLScalarVolumeNode | None
     makeRegistered: bool
+    carry: tuple[slicer.vtkMRMLTransformableNode, ...]
 
     def nodes(self) -> list[slicer.vtkMRMLNode]:
         """The nodes that must be there when the run is done, for its outcome to go anywhere."""
         nodes = self.fixedVolume, self.movingVolume, self.fusedVolume, self.gridTransform, self.registeredVolume
-        return [node for node in nodes if node is not None]
+        return [node for node in (*nodes, *self.carry) if node is not None]
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class BSAFusionLogic:
         throughPlaneSmoothing: float = Settings.through_plane_smoothing,
         strength: float = Settings.strength,
         weights: Path | str | None = Settings.weights,
+        carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
         makeRegistered: bool = True,
         progress: Callable[[str, float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -115,6 +120,8 @@ class BSAFusionLogic:
         modality: "ct", "pet", "spect", or "auto": from DICOM, else from the intensities.
         prealignment: "rigid", "none", or a linear transform node that would carry the moving volume, from where it
             lies in the world, to the fixed one.
+        carry: nodes that go along, under the grid transform in place of their own parents: the moving volume itself,
+            and segmentations, markups, models, volumes or transforms that lie as it lies.
         The other choices are those of Settings. progress(stage, fraction) is told how far the whole job is;
         cancelled() is asked often.
         Raises FusionError for what the user can mend, Cancelled when asked to stop.
@@ -134,6 +141,7 @@ class BSAFusionLogic:
             throughPlaneSmoothing,
             strength,
             weights,
+            carry,
             makeRegistered,
         )
         computed = self.compute(job, progress, cancelled)
@@ -157,6 +165,7 @@ class BSAFusionLogic:
         throughPlaneSmoothing: float = Settings.through_plane_smoothing,
         strength: float = Settings.strength,
         weights: Path | str | None = Settings.weights,
+        carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
         makeRegistered: bool = True,
     ) -> Job:
         """Checks nodes and choices, as `process` explains them, and copies the voxels; the scene is only read."""
@@ -175,6 +184,7 @@ class BSAFusionLogic:
             throughPlaneSmoothing,
             strength,
             weights,
+            carry,
         )
         return Job(
             image_from_volume(fixedVolume),
@@ -187,6 +197,7 @@ class BSAFusionLogic:
             gridTransform,
             registeredVolume,
             makeRegistered or registeredVolume is not None,
+            tuple(carry),
         )
 
     def check(
@@ -205,6 +216,7 @@ class BSAFusionLogic:
         throughPlaneSmoothing: float = Settings.through_plane_smoothing,
         strength: float = Settings.strength,
         weights: Path | str | None = Settings.weights,
+        carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
     ) -> Settings:
         """The settings of such a run, as `process` explains them; FusionError says why it cannot start.
 
@@ -244,6 +256,7 @@ class BSAFusionLogic:
             },
             inputs=(fixedVolume, fixedVolume.GetParentTransformNode(), movingVolume),
         )
+        _checkCarried(carry, movingVolume, (fixedVolume, fusedVolume, gridTransform, registeredVolume))
         return settings
 
     def foundModality(self, movingVolume: slicer.vtkMRMLScalarVolumeNode) -> tuple[str, bool]:
@@ -288,7 +301,7 @@ class BSAFusionLogic:
         fusedName, transformName, registeredName = self.outputNames(job.fixedVolume, job.movingVolume)
         window = (0, 1) if job.settings.modality == "ct" else (0, 255)
         registeredVolume = None
-        with all_or_nothing(scene, job.fusedVolume, job.gridTransform, job.registeredVolume):
+        with all_or_nothing(scene, job.fusedVolume, job.gridTransform, job.registeredVolume, moved=job.carry):
             fusedVolume = put_volume(scene, computed.fused, fusedName, job.fusedVolume, window=window)
             if job.makeRegistered:
                 registeredVolume = put_volume(
@@ -296,6 +309,8 @@ class BSAFusionLogic:
                 )
             gridTransform = put_grid_transform(scene, computed.transform, transformName, job.gridTransform)
             draw_grid(gridTransform, computed.transform, job.fixedVolume)
+            for node in job.carry:
+                place_under(node, gridTransform)
             show_volumes(fusedVolume)
         return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.result.report)
 
@@ -346,6 +361,31 @@ def _checkOutputs(outputs: dict[str, tuple[slicer.vtkMRMLNode | None, str]], inp
                 f"The {role} must be a {className}, but '{node.GetName()}' is a {node.GetClassName()}: choose another."
             )
         taken.append(node)
+
+
+def _checkCarried(
+    carry: Sequence[slicer.vtkMRMLNode], movingVolume: slicer.vtkMRMLScalarVolumeNode, staying: tuple
+) -> None:
+    """FusionError where one of these nodes cannot come under the result, which takes the moving volume's place."""
+    place = parent_to_world(movingVolume)
+    for node in carry:
+        name = node.GetName()
+        if node in staying:
+            raise FusionError(f"'{name}' cannot move along, being the fixed volume or an output: choose another.")
+        if not node.IsA("vtkMRMLTransformableNode") or not node.CanApplyNonLinearTransforms():
+            raise FusionError(f"'{name}', a {node.GetClassName()}, cannot follow a deformation: choose another.")
+        if any(_liesUnder(other, node) for other in (*staying, movingVolume) if other is not None):
+            raise FusionError(f"A volume lies under '{name}', which therefore cannot move along: choose another.")
+        if not np.allclose(parent_to_world(node), place, atol=same_place):
+            raise FusionError(
+                f"'{name}' does not lie under the same transform as the moving volume, so it cannot move along: put "
+                "it there, or harden both."
+            )
+
+
+def _liesUnder(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLNode) -> bool:
+    parent = node.GetParentTransformNode()
+    return parent is not None and (parent is transform or _liesUnder(parent, transform))
 
 
 def _components(volume: slicer.vtkMRMLScalarVolumeNode) -> int:

@@ -1,6 +1,6 @@
 """MRML nodes to SimpleITK images and back: volumes, world transforms, the grid transform and how all of it is shown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ dicom_modalities = {"CT": "ct", "PT": "pet", "NM": "spect"}
 
 grid_lines_across_volume = 16
 
-# Node references of a volume that lies under its result: to that, and to the parent that it had before.
+# Node references of what lies under a result: to that, and to the parent that it had before.
 placed_under, placed_before = "BSAFusion.placedUnder", "BSAFusion.placedBefore"
 
 
@@ -88,43 +88,43 @@ def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
     return None
 
 
-def parent_to_world(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
-    """The 4 x 4 matrix, mm, RAS, that a volume's parent transforms amount to; FusionError where they are not linear.
+def parent_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
+    """The 4 x 4 matrix, mm, RAS, that a node's parent transforms amount to; FusionError where they are not linear.
 
-    A volume that `place_under` put under its result counts as lying where it lay before.
+    A node that `place_under` put under a result counts as lying where it lay before.
     """
-    parent = _parent_before(volume)
+    parent = _parent_before(node)
     if parent is None:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
         raise FusionError(
-            f"'{volume.GetName()}' lies under a non-linear transform: harden that, or take the volume out of it, first."
+            f"'{node.GetName()}' lies under a non-linear transform: harden that, or take it out of there, first."
         )
     return arrayFromTransformMatrix(parent, toWorld=True)
 
 
-def place_under(volume: slicer.vtkMRMLVolumeNode, transform: slicer.vtkMRMLTransformNode) -> None:
-    """Lets a transform take the place of a volume's parents; the volume remembers its own, also in a saved scene."""
-    if volume.GetParentTransformNode() is transform:
+def place_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:
+    """Lets a transform take the place of a node's parents; the node remembers its own, also in a saved scene."""
+    if node.GetParentTransformNode() is transform:
         return
-    parent = _parent_before(volume)
-    volume.SetNodeReferenceID(placed_before, parent.GetID() if parent is not None else None)
-    volume.SetNodeReferenceID(placed_under, transform.GetID())
-    volume.SetAndObserveTransformNodeID(transform.GetID())
+    parent = _parent_before(node)
+    node.SetNodeReferenceID(placed_before, parent.GetID() if parent is not None else None)
+    node.SetNodeReferenceID(placed_under, transform.GetID())
+    node.SetAndObserveTransformNodeID(transform.GetID())
 
 
-def place_back(volume: slicer.vtkMRMLVolumeNode) -> None:
-    """Puts a volume that `place_under` moved back under its own parent."""
-    parent = _parent_before(volume)
-    volume.SetAndObserveTransformNodeID(parent.GetID() if parent is not None else None)
-    volume.RemoveNodeReferenceIDs(placed_under)
-    volume.RemoveNodeReferenceIDs(placed_before)
+def place_back(node: slicer.vtkMRMLTransformableNode) -> None:
+    """Puts a node that `place_under` moved back under its own parent."""
+    parent = _parent_before(node)
+    node.SetAndObserveTransformNodeID(parent.GetID() if parent is not None else None)
+    node.RemoveNodeReferenceIDs(placed_under)
+    node.RemoveNodeReferenceIDs(placed_before)
 
 
-def _parent_before(volume: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLTransformNode | None:
-    parent = volume.GetParentTransformNode()
-    if parent is not None and parent is volume.GetNodeReference(placed_under):
-        return volume.GetNodeReference(placed_before)
+def _parent_before(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransformNode | None:
+    parent = node.GetParentTransformNode()
+    if parent is not None and parent is node.GetNodeReference(placed_under):
+        return node.GetNodeReference(placed_before)
     return parent
 
 
@@ -217,10 +217,15 @@ def _grid_transform(field: sitk.Image, then: np.ndarray) -> slicer.vtkOrientedGr
 
 
 @contextmanager
-def all_or_nothing(scene: slicer.vtkMRMLScene, *filled: slicer.vtkMRMLDisplayableNode | None) -> Iterator[None]:
+def all_or_nothing(
+    scene: slicer.vtkMRMLScene,
+    *filled: slicer.vtkMRMLDisplayableNode | None,
+    moved: Sequence[slicer.vtkMRMLTransformableNode] = (),
+) -> Iterator[None]:
     """Views and panels see what is added to the scene within all at once; nothing of it stays if there is an error.
 
     filled: nodes that are there already and get other contents within; after an error they have their own again.
+    moved: nodes that get another parent transform within; after an error they have their own again.
     """
     before = set(nodes_of_class(scene, "vtkMRMLNode"))
     kept = []
@@ -230,6 +235,8 @@ def all_or_nothing(scene: slicer.vtkMRMLScene, *filled: slicer.vtkMRMLDisplayabl
                 copy = changed.CreateNodeInstance()
                 copy.CopyContent(changed, False)
                 kept.append((changed, copy, changed.GetNodeReferenceID("transform")))
+    roles = "transform", placed_under, placed_before
+    places = [(node, {role: node.GetNodeReferenceID(role) for role in roles}) for node in moved]
     scene.StartState(scene.BatchProcessState)
     try:
         yield
@@ -239,6 +246,9 @@ def all_or_nothing(scene: slicer.vtkMRMLScene, *filled: slicer.vtkMRMLDisplayabl
         for node, copy, parent in kept:
             node.CopyContent(copy, False)
             node.SetNodeReferenceID("transform", parent)
+        for node, place in places:
+            for role, parent in place.items():
+                node.SetNodeReferenceID(role, parent)
         raise
     finally:
         scene.EndState(scene.BatchProcessState)

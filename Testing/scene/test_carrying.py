@@ -1,0 +1,99 @@
+"""What lay where the moving volume lay goes along with it: under the result, in its place, all or nothing."""
+
+import numpy as np
+import pytest
+from slicer.util import arrayFromMarkupsControlPoints, updateMarkupsControlPointsFromArray
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.logic import BSAFusionLogic
+from BSAFusionLib.scene import place_back
+from Testing.scene.conftest import lattice, rigid
+
+points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])
+kinds = ["MarkupsFiducial", "Model", "Segmentation", "ScalarVolume", "LinearTransform"]
+
+
+@pytest.fixture
+def tilted(add_transform):
+    return add_transform(rigid((0, 0, 10), (5, 6, 7)))
+
+
+@pytest.fixture
+def heads(add_head, tilted):
+    """The moving volume lies under a transform."""
+    return add_head("MRI"), add_head("PET", "pet", lattice(rigid((3, 0, 2))), parent=tilted)
+
+
+@pytest.fixture
+def companions(scene, tilted):
+    """A node of each kind under the transform that the moving volume lies under."""
+    nodes = [scene.AddNewNodeByClass(f"vtkMRML{kind}Node", kind) for kind in kinds]
+    for node in nodes:
+        node.SetAndObserveTransformNodeID(tilted.GetID())
+    updateMarkupsControlPointsFromArray(nodes[0], points)
+    return nodes
+
+
+def parents(nodes):
+    return [node.GetParentTransformNode() for node in nodes]
+
+
+def test_every_kind_of_node_goes_along_with_the_moving_volume_and_finds_its_way_back(
+    heads, companions, process, tilted
+):
+    nodes = [heads[1], *companions]
+    grid = process(*heads, carry=nodes).gridTransform
+    assert parents(nodes) == [grid] * 6
+    assert heads[0].GetParentTransformNode() is None
+    process(*heads, None, grid, carry=nodes)  # once more, from where they lay before
+    assert parents(nodes) == [grid] * 6
+    for node in nodes:
+        place_back(node)
+    assert parents(nodes) == [tilted] * 6
+
+
+def test_without_being_asked_for_nothing_moves(heads, companions, process, tilted):
+    process(*heads)
+    assert parents([heads[1], *companions]) == [tilted] * 6
+
+
+def test_points_drawn_on_the_moving_volume_land_where_the_deformation_carries_them(
+    heads, companions, process, add_transform
+):
+    shift = add_transform(rigid(shift=(0, 4, 0)))  # RAS: what would carry the moving volume to the fixed one
+    before = arrayFromMarkupsControlPoints(companions[0], world=True)
+    process(*heads, prealignment=shift, strength=0.0, carry=companions[:1])
+    after = arrayFromMarkupsControlPoints(companions[0], world=True)
+    np.testing.assert_allclose(after - before, np.tile((0, 4, 0), (3, 1)), atol=1e-3)
+
+
+cannot_move = {
+    "the fixed volume": (lambda heads, scene: heads[0], "fixed volume or an output"),
+    "what lies elsewhere": (lambda heads, scene: scene.AddNewNodeByClass("vtkMRMLModelNode"), "the same transform"),
+    "what lies nowhere": (lambda heads, scene: scene.AddNewNodeByClass("vtkMRMLTextNode"), "follow a deformation"),
+    "the transform above it": (lambda heads, scene: heads[1].GetParentTransformNode(), "A volume lies under"),
+}
+
+
+@pytest.mark.parametrize(("choose", "message"), cannot_move.values(), ids=cannot_move)
+def test_what_cannot_go_along_is_named_before_anything_happens(choose, message, heads, scene, companions, process):
+    with pytest.raises(FusionError, match=message):
+        process(*heads, carry=[companions[0], choose(heads, scene)])
+    assert companions[0].GetParentTransformNode() is heads[1].GetParentTransformNode()
+    assert scene.GetNumberOfNodesByClass("vtkMRMLGridTransformNode") == 0
+
+
+def test_an_error_at_the_very_end_puts_everything_back(heads, companions, process, tilted, scene, monkeypatch):
+    def fail(volume):
+        raise MemoryError
+
+    monkeypatch.setattr("BSAFusionLib.logic.show_volumes", fail)
+    with pytest.raises(MemoryError):
+        process(*heads, carry=[heads[1], *companions])
+    assert parents([heads[1], *companions]) == [tilted] * 6
+    assert scene.GetNumberOfNodesByClass("vtkMRMLGridTransformNode") == 0
+
+
+def test_a_node_that_goes_along_is_one_that_the_run_needs(heads, companions):
+    job = BSAFusionLogic().prepare(*heads, modality="pet", carry=companions)
+    assert set(companions) < set(job.nodes())
