@@ -78,6 +78,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._parameters = None
         self._connection = None
+        self._landmarks = []
 
     def setup(self):
         super().setup()
@@ -149,12 +150,30 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
         for part in (self.choices, self.deviceChoice, self.run, self.views, self.results):
             part.follow(parameters)
+        self.followLandmarks()
 
     def onParametersModified(self, caller=None, event=None):
         self.choices.update()
         self.deviceChoice.follow(self._parameters)
         self.run.update()
         self.views.update()
+        self.followLandmarks()
+
+    def followLandmarks(self):
+        """Lets the results be measured anew when other lists of points are chosen, or a point of them moves."""
+        parameters = self._parameters
+        chosen = [] if parameters is None else [parameters.fixedLandmarks, parameters.movingLandmarks]
+        if chosen == self._landmarks:
+            return
+        self._landmarks = chosen
+        self.removeObservers(self.onLandmarksChanged)
+        for markups in set(chosen) - {None}:
+            for event in (markups.PointModifiedEvent, markups.PointAddedEvent, markups.PointRemovedEvent):
+                self.addObserver(markups, event, self.onLandmarksChanged)
+        self.results.show()
+
+    def onLandmarksChanged(self, caller=None, event=None):
+        self.results.show()
 
     def onDone(self, job, result):
         """Keeps what a run has made in the parameter node, so that the next one fills the same nodes, and shows it."""

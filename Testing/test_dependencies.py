@@ -30,7 +30,9 @@ rooms = {
     "evaluation": Room(
         {"errors", "network", "training", "pipeline"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL"}
     ),
-    "scene": Room({"errors", "network", "pipeline"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}),
+    "scene": Room(
+        {"errors", "network", "pipeline"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}
+    ),
     "commands": Room(
         {"errors", "network", "training", "pipeline", "evaluation", "scene"},
         {"numpy", "SimpleITK", "trame_slicer", "torch", "lightning_fabric", "tqdm"},
@@ -39,8 +41,8 @@ rooms = {
 }
 room_of_module = {
     **dict.fromkeys(["settings", "pipeline", "prealignment", "intensities", "slices"], "pipeline"),
-    **dict.fromkeys(["deformation", "report", "result", "files"], "pipeline"),
-    **dict.fromkeys(["scene", "display", "packages", "logic", "rendering"], "scene"),
+    **dict.fromkeys(["border", "deformation", "files", "report", "result", "topology"], "pipeline"),
+    **dict.fromkeys(["scene", "display", "packages", "landmarks", "logic", "rendering"], "scene"),
     "__main__": "commands",
 }
 

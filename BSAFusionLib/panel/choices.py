@@ -2,10 +2,11 @@
 
 from types import SimpleNamespace
 
+import qt
 from slicer.i18n import tr as _
 
 from BSAFusionLib.logic import BSAFusionLogic
-from BSAFusionLib.panel.parameters import Modality, Parameters, Start
+from BSAFusionLib.panel.parameters import Modality, Parameters, Start, carried
 
 
 class Choices:
@@ -15,6 +16,7 @@ class Choices:
         self._ui, self._logic = ui, logic
         self._parameters: Parameters | None = None
         ui.weightsPathLineEdit.connect("currentPathChanged(QString)", self._weightsChosen)
+        ui.carrySelector.connect("checkedNodesChanged()", self._carryChosen)
 
     def follow(self, parameters: Parameters | None) -> None:
         """Shows these choices from now on."""
@@ -35,6 +37,7 @@ class Choices:
         self._nameOutputs()
         if ui.weightsPathLineEdit.currentPath != parameters.weights:
             ui.weightsPathLineEdit.currentPath = parameters.weights
+        self._showCarried()
 
     def _modalityFound(self) -> str:
         volume = self._parameters.movingVolume
@@ -54,6 +57,17 @@ class Choices:
             wanted = _("Create '{name}'").format(name=name) if name else _("Create new")
             if selector.noneDisplay != wanted:
                 selector.noneDisplay = wanted
+
+    def _showCarried(self) -> None:
+        selector, chosen = self._ui.carrySelector, carried(self._parameters)
+        selector.blockSignals(True)  # else each tick would be taken for the user's
+        for node in (*selector.checkedNodes(), *selector.uncheckedNodes()):
+            selector.setCheckState(node, qt.Qt.Checked if node in chosen else qt.Qt.Unchecked)
+        selector.blockSignals(False)
+
+    def _carryChosen(self) -> None:
+        if self._parameters is not None:
+            self._parameters.carry = list(self._ui.carrySelector.checkedNodes())
 
     def _weightsChosen(self, path: str) -> None:
         if self._parameters is not None and path != self._parameters.weights:

@@ -84,6 +84,7 @@ class Parameters:
     gridTransform: slicer.vtkMRMLGridTransformNode
     registeredVolume: AnyVolume
     makeRegistered: bool = True
+    carry: list[slicer.vtkMRMLDisplayableNode]
 
     device: str = Settings.device
     sliceAxis: SliceAxis = SliceAxis.AUTO
@@ -109,6 +110,13 @@ class Parameters:
     reportFixedVolume: slicer.vtkMRMLScalarVolumeNode
     reportMovingVolume: AnyVolume
     checkerboardVolume: slicer.vtkMRMLVectorVolumeNode
+    fixedLandmarks: slicer.vtkMRMLMarkupsFiducialNode
+    movingLandmarks: slicer.vtkMRMLMarkupsFiducialNode
+
+
+def carried(parameters: Parameters) -> list[slicer.vtkMRMLDisplayableNode]:
+    """The nodes chosen to go along that are still in the scene."""
+    return [node for node in parameters.carry if node is not None]
 
 
 def asked(parameters: Parameters) -> dict[str, Any]:
@@ -134,4 +142,5 @@ def asked(parameters: Parameters) -> dict[str, Any]:
         "throughPlaneSmoothing": parameters.throughPlaneSmoothing,
         "strength": parameters.strength,
         "weights": parameters.weights or None,
+        "carry": carried(parameters),
     }

@@ -8,6 +8,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.landmarks import LandmarkError, landmark_error
 from BSAFusionLib.panel.parameters import Parameters
 
 
@@ -33,6 +35,18 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def landmark_rows(error: LandmarkError | None) -> list[tuple[str, str]]:
+    """The distances of landmarks, where there are any, each with its name and unit."""
+    if error is None:
+        return []
+    return [
+        (_("Landmarks before, mean"), f"{error.mean_before:.1f} mm"),
+        (_("Landmarks before, largest"), f"{error.largest_before:.1f} mm"),
+        (_("Landmarks after, mean"), f"{error.mean_after:.1f} mm"),
+        (_("Landmarks after, largest"), f"{error.largest_after:.1f} mm"),
+    ]
+
+
 def warnings(report: Mapping[str, Any]) -> list[str]:
     """What the user should look at before using this result, a sentence each."""
     found = list(report["warnings"])
@@ -47,9 +61,9 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def text(report: Mapping[str, Any]) -> str:
+def text(report: Mapping[str, Any], landmarks: LandmarkError | None = None) -> str:
     """The table and the warnings, a line each, names and figures set apart by a tabulator for spreadsheets."""
-    lines = [f"{name}\t{figure}" for name, figure in rows(report)]
+    lines = [f"{name}\t{figure}" for name, figure in rows(report) + landmark_rows(landmarks)]
     return "\n".join(lines + [f"{_('Warning')}\t{warning}" for warning in warnings(report)])
 
 
@@ -59,6 +73,7 @@ class Results:
     def __init__(self, ui: SimpleNamespace) -> None:
         self._ui = ui
         self._parameters: Parameters | None = None
+        self._landmarks: LandmarkError | None = None
         table = ui.resultsTable
         table.horizontalHeader().hide()
         table.verticalHeader().hide()
@@ -78,7 +93,8 @@ class Results:
             return
         ui.warningsLabel.text = "\n".join(_("Warning: {text}").format(text=warning) for warning in warnings(report))
         ui.warningsLabel.visible = bool(ui.warningsLabel.text)
-        table, figures = ui.resultsTable, rows(report)
+        self._measureLandmarks()
+        table, figures = ui.resultsTable, rows(report) + landmark_rows(self._landmarks)
         table.setRowCount(len(figures))
         for row, texts in enumerate(figures):
             for column, content in enumerate(texts):
@@ -90,10 +106,27 @@ class Results:
         height = sum(table.rowHeight(row) for row in range(len(figures)))
         table.setFixedHeight(height + 2 * table.frameWidth)
 
+    def _measureLandmarks(self) -> None:
+        """Takes the distances anew, from the points and the deformation as they are now."""
+        parameters, label = self._parameters, self._ui.landmarksProblemLabel
+        nodes = (
+            parameters.fixedLandmarks,
+            parameters.movingLandmarks,
+            parameters.reportMovingVolume,
+            parameters.gridTransform,
+        )
+        self._landmarks, label.text = None, ""
+        if None not in nodes:
+            try:
+                self._landmarks = landmark_error(*nodes)
+            except FusionError as error:
+                label.text = str(error)
+        label.visible = bool(label.text)
+
     def _report(self) -> dict[str, Any] | None:
         if self._parameters is None or not self._parameters.report:
             return None
         return json.loads(self._parameters.report)
 
     def _copy(self, checked: bool = False) -> None:
-        qt.QApplication.clipboard().setText(text(self._report()))
+        qt.QApplication.clipboard().setText(text(self._report(), self._landmarks))

@@ -467,6 +467,47 @@ class ctkComboBox(qt.QComboBox):
 
 
 @stands_for_cpp
+class ctkCheckableComboBox(ctkComboBox):
+    """A combo box whose items can be ticked; it shows the names of those that are, None or All."""
+
+    checkedIndexesChanged = Signal()
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self.view().viewport().installEventFilter(self)
+
+    def checkedRows(self) -> list[int]:
+        ticked = int(qt.Qt.Checked.value)
+        return [row for row in range(self.count) if self.itemData(row, qt.Qt.CheckStateRole) == ticked]
+
+    def setRowChecked(self, row: int, checked: bool) -> None:
+        if (row in self.checkedRows()) != checked:
+            self.setItemData(row, int((qt.Qt.Checked if checked else qt.Qt.Unchecked).value), qt.Qt.CheckStateRole)
+            self.checkedIndexesChanged.emit()
+            self.update()
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """A click into the opened list ticks an item, and leaves the list open."""
+        if watched is self.view().viewport() and event.type() == qt.QEvent.MouseButtonRelease:
+            row = self.view().indexAt(event.position().toPoint()).row()
+            if row >= 0:
+                self.setRowChecked(row, row not in self.checkedRows())
+                return True
+        return super().eventFilter(watched, event)
+
+    def paintEvent(self, event: Any) -> None:
+        rows = self.checkedRows()
+        option, painter = qt.QStyleOptionComboBox(), qt.QStylePainter(self)
+        self.initStyleOption(option)
+        option.currentText = ", ".join(self.itemText(row) for row in rows)
+        if len(rows) in (0, self.count):
+            option.currentText = "All" if rows else "None"
+        painter.drawComplexControl(qt.QStyle.CC_ComboBox, option)
+        painter.drawControl(qt.QStyle.CE_ComboBoxLabel, option)
+        painter.end()
+
+
+@stands_for_cpp
 class ctkCheckBox(qt.QCheckBox):
     pass
 

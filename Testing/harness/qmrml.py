@@ -8,7 +8,16 @@ from vtkmodules.util.misc import calldata_type
 from vtkmodules.util.vtkConstants import VTK_OBJECT
 from vtkmodules.vtkCommonCore import vtkCommand
 
-from .ctk import Property, Signal, ctkCollapsibleButton, ctkComboBox, ctkRangeWidget, ctkSliderWidget, stored
+from .ctk import (
+    Property,
+    Signal,
+    ctkCheckableComboBox,
+    ctkCollapsibleButton,
+    ctkComboBox,
+    ctkRangeWidget,
+    ctkSliderWidget,
+    stored,
+)
 from .pythonqt import qt, stands_for_cpp
 
 _command_role = qt.Qt.UserRole + 1
@@ -117,7 +126,7 @@ class qMRMLNodeComboBox(qt.QWidget):
         self._actions: list[Any] = []
         self._tags: list[tuple[Any, int]] = []
         self._node_tags: dict[str, tuple[Any, int]] = {}
-        self._box = ctkComboBox(self)
+        self._box = self._make_box()
         self._box.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
         self._box.setSizePolicy(qt.QSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Expanding))
         layout = qt.QHBoxLayout(self)
@@ -128,6 +137,9 @@ class qMRMLNodeComboBox(qt.QWidget):
         self._box.activated.connect(self._chosen)
         self.destroyed.connect(lambda *_, tags=self._tags, more=self._node_tags: _forget(tags, more))
         self.enabled = False
+
+    def _make_box(self) -> Any:
+        return ctkComboBox(self)
 
     nodeTypes = Property(
         "QStringList",
@@ -399,6 +411,66 @@ class qMRMLNodeComboBox(qt.QWidget):
             if accepted and name:
                 node.SetName(name)
                 self.currentNodeRenamed.emit(name)
+
+
+@stands_for_cpp
+class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
+    """A node combo box in which any number of nodes can be ticked; which are, only the widget knows."""
+
+    checkedNodesChanged = Signal()
+    signals = {"checkedNodesChanged()": "checkedNodesChanged"}
+
+    def __init__(self, parent: Any = None) -> None:
+        self.__dict__["_checked"] = set()
+        super().__init__(parent)
+        self.addEnabled = self.removeEnabled = self.editEnabled = self.renameEnabled = False
+        self._box.checkedIndexesChanged.connect(self._ticked)
+
+    def _make_box(self) -> Any:
+        return ctkCheckableComboBox(self)
+
+    def _rebuild(self, wanted: str | None = None, without: Any = None) -> None:
+        """The ticks belong to the nodes, not to the rows of the box."""
+        super()._rebuild(wanted, without)
+        box = self.__dict__.get("_box")
+        if not box:
+            return
+        blocked = box.blockSignals(True)
+        self._checked &= {node.GetID() for node in self._nodes}
+        for row in range(box.count):
+            state = qt.Qt.Checked if box.itemData(row) in self._checked else qt.Qt.Unchecked
+            box.setItemData(row, int(state.value), qt.Qt.CheckStateRole)
+        box.blockSignals(blocked)
+
+    def _ticked(self) -> None:
+        self.__dict__["_checked"] = {self._box.itemData(row) for row in self._box.checkedRows()}
+        self.checkedNodesChanged.emit()
+
+    def checkedNodes(self) -> tuple:
+        return tuple(node for node in self._nodes if node.GetID() in self._checked)
+
+    def uncheckedNodes(self) -> tuple:
+        return tuple(node for node in self._nodes if node.GetID() not in self._checked)
+
+    def allChecked(self) -> bool:
+        return not self.uncheckedNodes()
+
+    def noneChecked(self) -> bool:
+        return not self.checkedNodes()
+
+    def checkState(self, node: Any) -> Any:
+        return qt.Qt.Checked if node in self.checkedNodes() else qt.Qt.Unchecked
+
+    def setCheckState(self, node: Any, check: Any) -> None:
+        row = self._box.findData(node.GetID()) if node else -1
+        if row >= 0:
+            self._box.setRowChecked(row, check == qt.Qt.Checked)
+
+    def check(self, node: Any) -> None:
+        self.setCheckState(node, qt.Qt.Checked)
+
+    def uncheck(self, node: Any) -> None:
+        self.setCheckState(node, qt.Qt.Unchecked)
 
 
 def _on_node(function: Any) -> Any:

@@ -1,0 +1,48 @@
+"""qMRMLCheckableNodeComboBox keeps which nodes are ticked as the C++ class does (Slicer, Libs/MRML/Widgets)."""
+
+import pytest
+import qt
+import slicer
+
+
+@pytest.fixture
+def selector(scene):
+    widget = slicer.qMRMLCheckableNodeComboBox()
+    widget.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    widget.setMRMLScene(scene)
+    return widget
+
+
+@pytest.fixture
+def heard(selector):
+    names = []
+    selector.connect("checkedNodesChanged()", lambda: names.append([n.GetName() for n in selector.checkedNodes()]))
+    return names
+
+
+def test_nothing_is_ticked_at_first(selector, add_volume):
+    volume = add_volume("MRI")
+    assert selector.noneChecked()
+    assert not selector.allChecked()
+    assert selector.uncheckedNodes() == (volume,)
+
+
+def test_a_tick_is_told_once_and_stays_with_its_node(selector, heard, add_volume, scene):
+    first, second = add_volume("MRI"), add_volume("PET")
+    selector.setCheckState(second, qt.Qt.Checked)
+    selector.check(second)
+    assert heard == [["PET"]]
+    scene.RemoveNode(first)
+    add_volume("CT")
+    assert selector.checkedNodes() == (second,)
+    assert selector.checkState(second) == qt.Qt.Checked
+    selector.uncheck(second)
+    assert heard == [["PET"], []]
+
+
+def test_a_node_that_left_the_scene_is_not_ticked(selector, add_volume, scene):
+    volume = add_volume("MRI")
+    selector.check(volume)
+    scene.RemoveNode(volume)
+    assert selector.checkedNodes() == ()
+    assert selector.checkState(None) == qt.Qt.Unchecked

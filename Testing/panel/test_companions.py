@@ -1,0 +1,96 @@
+"""What goes along with the moving volume, and landmarks that measure the result, as the panel's user chooses them."""
+
+import pytest
+import slicer
+
+from BSAFusionLib.scene import place_back
+from Testing import harness
+
+
+@pytest.fixture
+def add_points(scene):
+    def add_points(name, *places):
+        node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+        for place in places:
+            node.AddControlPoint(place)
+        return node
+
+    return add_points
+
+
+def figures(ui):
+    table = ui.resultsTable
+    return {table.item(row, 0).text(): table.item(row, 1).text() for row in range(table.rowCount)}
+
+
+def test_what_is_ticked_goes_along_with_the_moving_volume(ready, finish, heads, add_points, scene):
+    points, model = add_points("Points", (0, 0, 0)), scene.AddNewNodeByClass("vtkMRMLModelNode", "Model")
+    selector = ready.ui.carrySelector
+    assert {heads[1], points, model} < set(selector.uncheckedNodes())
+    selector.check(heads[1])
+    selector.check(points)
+    finish()
+    grid = ready.ui.gridTransformSelector.currentNode()
+    assert [node.GetParentTransformNode() for node in (heads[1], points, model)] == [grid, grid, None]
+    assert ready.ui.afterButton.checked
+    finish()  # again, from where they lay before
+    assert ready.ui.messageLabel.text.startswith("Done")
+    place_back(points)
+    assert points.GetParentTransformNode() is None
+
+
+def test_what_cannot_go_along_is_said_before_the_run(ready, heads):
+    ready.ui.carrySelector.check(heads[0])
+    assert not ready.ui.applyButton.enabled
+    assert "'MRI' cannot move along" in ready.ui.applyButton.toolTip
+    ready.ui.carrySelector.uncheck(heads[0])
+    assert ready.ui.applyButton.enabled
+
+
+def test_ticks_are_kept_with_the_scene_and_forgotten_with_their_nodes(ready, add_points, scene):
+    points, others = add_points("Points", (0, 0, 0)), add_points("Others", (0, 0, 0))
+    ready.ui.carrySelector.check(points)
+    ready.ui.carrySelector.check(others)
+    scene.RemoveNode(points)
+    assert ready.ui.carrySelector.checkedNodes() == (others,)
+    assert ready.ui.applyButton.enabled
+    path = f"{slicer.app.temporaryPath}/ticks.mrb"
+    assert slicer.util.saveScene(path)
+    scene.Clear()
+    slicer.util.loadScene(path)
+    assert [node.GetName() for node in ready.ui.carrySelector.checkedNodes()] == ["Others"]
+
+
+def test_removing_what_goes_along_stops_the_run(ready, begin, held, add_points, scene):
+    points = add_points("Points", (0, 0, 0))
+    ready.ui.carrySelector.check(points)
+    begin()
+    scene.RemoveNode(points)
+    harness.wait_until(lambda: not ready.run.running, seconds=60)
+    assert "'Points' was removed" in ready.ui.messageLabel.text
+
+
+def test_the_results_tell_the_distances_of_landmarks_and_follow_them(ready, finish, add_points):
+    finish()
+    fixed, moving = add_points("F", (0, 0, 0), (5, 5, 5)), add_points("M", (0, 3, 4), (5, 5, 6))
+    ready.ui.fixedLandmarksSelector.setCurrentNode(fixed)
+    assert "Landmarks before, mean" not in figures(ready.ui)
+    ready.ui.movingLandmarksSelector.setCurrentNode(moving)
+    assert figures(ready.ui)["Landmarks before, mean"] == "3.0 mm"
+    assert figures(ready.ui)["Landmarks before, largest"] == "5.0 mm"
+    assert float(figures(ready.ui)["Landmarks after, mean"].split()[0]) > 0
+    moving.SetNthControlPointPosition(0, (0, 6, 8))
+    assert figures(ready.ui)["Landmarks before, largest"] == "10.0 mm"
+    harness.click(ready.ui.copyButton)
+    assert "Landmarks before, largest\t10.0 mm" in slicer.app.clipboard().text()
+
+
+def test_lists_that_do_not_go_together_are_told_beside_the_results(ready, finish, add_points):
+    finish()
+    moving = add_points("M", (0, 3, 4))
+    ready.ui.fixedLandmarksSelector.setCurrentNode(add_points("F", (0, 0, 0), (5, 5, 5)))
+    ready.ui.movingLandmarksSelector.setCurrentNode(moving)
+    assert ready.ui.landmarksProblemLabel.visible
+    assert "'F' has 2 points and 'M' 1" in ready.ui.landmarksProblemLabel.text
+    moving.AddControlPoint((5, 5, 5))
+    assert not ready.ui.landmarksProblemLabel.visible

@@ -1,0 +1,67 @@
+"""The landmark error is the distance in the world, before and after, of points that belong together."""
+
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+from slicer.util import updateMarkupsControlPointsFromArray
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.landmarks import landmark_error
+from Testing.scene.conftest import rigid
+
+points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])
+
+
+@pytest.fixture
+def add_points(scene):
+    def add_points(name, places, parent=None):
+        node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+        updateMarkupsControlPointsFromArray(node, np.array(places))
+        node.SetAndObserveTransformNodeID(parent.GetID() if parent else None)
+        return node
+
+    return add_points
+
+
+@pytest.fixture
+def moved(add_head, add_transform, process):
+    """A PET under a turned parent, and a result that carries it by 4 mm along y in the world, and nothing else."""
+    parent = add_transform(rigid((0, 0, 20), (3, 0, 0)))
+    heads = add_head("MRI"), add_head("PET", "pet", parent=parent)
+    start = add_transform(rigid(shift=(0, 4, 0)))
+    return heads[1], lambda **choices: process(*heads, prealignment=start, strength=0.0, **choices).gridTransform
+
+
+def world(parent, local):
+    matrix = rigid((0, 0, 20), (3, 0, 0))
+    return local @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def test_it_is_the_mean_and_the_largest_distance_before_and_after(moved, add_points):
+    pet, run = moved
+    grid, parent = run(), pet.GetParentTransformNode()
+    fixed = add_points("On MRI", world(parent, points) + [(0, 4, 0), (0, 4, 0), (0, 10, 0)])
+    moving = add_points("On PET", points, parent)
+    found = landmark_error(fixed, moving, pet, grid)
+    np.testing.assert_allclose(astuple(found), (6, 10, 2, 6), atol=2e-3)
+
+
+def test_it_is_the_same_when_the_moving_list_and_volume_went_along_under_the_result(moved, add_points):
+    pet, run = moved
+    parent = pet.GetParentTransformNode()
+    fixed = add_points("On MRI", world(parent, points) + (0, 4, 0))
+    moving = add_points("On PET", points, parent)
+    grid = run(carry=[pet, moving])
+    assert moving.GetParentTransformNode() is grid
+    np.testing.assert_allclose(astuple(landmark_error(fixed, moving, pet, grid)), (4, 4, 0, 0), atol=2e-3)
+
+
+def test_lists_that_do_not_go_together_are_refused_in_a_sentence(add_head, add_points, add_transform):
+    pet, grid = add_head("PET", "pet"), add_transform(np.eye(4))
+    three, two = add_points("Three", points), add_points("Two", points[:2])
+    with pytest.raises(FusionError, match="'Three' has 3 points and 'Two' 2"):
+        landmark_error(three, two, pet, grid)
+    two.UnsetNthControlPointPosition(1)
+    with pytest.raises(FusionError, match="'Two' has no points, or one that is not placed yet"):
+        landmark_error(two, two, pet, grid)
