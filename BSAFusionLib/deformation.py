@@ -20,10 +20,15 @@ def smooth_through_slices(field: np.ndarray, slice_distance: float, sigma: float
 
 def compose(field: sitk.Image, prealignment: sitk.Transform) -> sitk.Image:
     """The one field d(x) = T(x + u(x)) - x of a field u and the transform T that follows it (mm, LPS, on u's grid)."""
-    both = sitk.CompositeTransform([prealignment, displacement_transform(field)])  # the last one acts first
+    both = joined(field, prealignment)
     return sitk.TransformToDisplacementField(
         both, sitk.sitkVectorFloat64, field.GetSize(), field.GetOrigin(), field.GetSpacing(), field.GetDirection()
     )
+
+
+def joined(field: sitk.Image, prealignment: sitk.Transform) -> sitk.CompositeTransform:
+    """x -> T(x + u(x)) of a field u and the transform T that follows it (mm, LPS)."""
+    return sitk.CompositeTransform([prealignment, displacement_transform(field)])  # the last one acts first
 
 
 def displacement_transform(field: sitk.Image) -> sitk.DisplacementFieldTransform:

@@ -46,10 +46,10 @@ def write_volume(image: sitk.Image, path: Path | str) -> None:
         raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
 
 
-def write_transform(field: sitk.Image, path: Path | str) -> None:
-    """Write a displacement field (mm, LPS) as an ITK transform; as .h5, Slicer opens it as a grid transform."""
+def write_transform(transform: sitk.Transform, path: Path | str) -> None:
+    """Write a transform; FusionError where that fails. As .h5, Slicer opens it."""
     try:
-        sitk.WriteTransform(sitk.DisplacementFieldTransform(sitk.Image(field)), str(path))
+        sitk.WriteTransform(transform, str(path))
     except RuntimeError as error:
         raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
 

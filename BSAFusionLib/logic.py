@@ -20,8 +20,8 @@ from BSAFusionLib.scene import (
     TransformContent,
     VolumeContent,
     all_or_nothing,
-    content_from_field,
     content_from_image,
+    content_from_result,
     image_from_volume,
     modality_from_dicom,
     parent_to_world,
@@ -105,6 +105,7 @@ class BSAFusionLogic:
         batchSize: int | None = Settings.batch_size,
         throughPlaneSmoothing: float = Settings.through_plane_smoothing,
         strength: float = Settings.strength,
+        foldFree: bool = Settings.fold_free,
         weights: Path | str | None = Settings.weights,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
         makeRegistered: bool = True,
@@ -140,6 +141,7 @@ class BSAFusionLogic:
             batchSize,
             throughPlaneSmoothing,
             strength,
+            foldFree,
             weights,
             carry,
             makeRegistered,
@@ -164,6 +166,7 @@ class BSAFusionLogic:
         batchSize: int | None = Settings.batch_size,
         throughPlaneSmoothing: float = Settings.through_plane_smoothing,
         strength: float = Settings.strength,
+        foldFree: bool = Settings.fold_free,
         weights: Path | str | None = Settings.weights,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
         makeRegistered: bool = True,
@@ -183,6 +186,7 @@ class BSAFusionLogic:
             batchSize,
             throughPlaneSmoothing,
             strength,
+            foldFree,
             weights,
             carry,
         )
@@ -215,6 +219,7 @@ class BSAFusionLogic:
         batchSize: int | None = Settings.batch_size,
         throughPlaneSmoothing: float = Settings.through_plane_smoothing,
         strength: float = Settings.strength,
+        foldFree: bool = Settings.fold_free,
         weights: Path | str | None = Settings.weights,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
     ) -> Settings:
@@ -243,6 +248,7 @@ class BSAFusionLogic:
             batch_size=batchSize,
             through_plane_smoothing=throughPlaneSmoothing,
             strength=strength,
+            fold_free=foldFree,
             weights=weights,
         )
         _checkScalar(fixedVolume, "a fixed volume (MRI)")
@@ -292,7 +298,7 @@ class BSAFusionLogic:
             result,
             content_from_image(result.fused),
             content_from_image(result.registered),
-            content_from_field(result.field, job.movingToWorld),
+            content_from_result(result, job.movingToWorld),
         )
 
     def fill(self, job: Job, computed: Computed) -> ProcessResult:

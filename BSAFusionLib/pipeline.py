@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.border import fade_out, within
 from BSAFusionLib.deformation import (
     compose,
     displacement_transform,
@@ -22,6 +23,7 @@ from BSAFusionLib.report import Report, displacement_lengths, mutual_information
 from BSAFusionLib.result import Result
 from BSAFusionLib.settings import Settings
 from BSAFusionLib.slices import cut, field_in_space, slice_grid, stacked
+from BSAFusionLib.topology import without_folds
 
 shipped_models = Path(__file__).resolve().parents[1] / "Resources" / "Models"
 empty_share = 0.005  # a slice in which less of either volume is brighter than `empty_level` is not worth the network
@@ -112,8 +114,15 @@ def register_and_fuse(
 
     with stages.run("deformation"):
         field_slices = smooth_through_slices(field_slices, grid.GetSpacing()[2], settings.through_plane_smoothing)
-        network_field = field_in_space(field_slices, grid, fixed)
-        field = compose(network_field, start)
+        network_field = fade_out(field_in_space(field_slices, grid, fixed))
+        if settings.fold_free:
+            network_field, damped = without_folds(network_field)
+            if damped > 0:
+                warnings.append(
+                    f"The deformation folded space in places; it was damped there, by {damped:.1f} mm at most."
+                )
+        total_field = compose(network_field, start)
+        field = within(total_field, fixed)
 
     with stages.run("volumes"):
         registered = resample_through(moving, field, _lowest(moving))
@@ -122,7 +131,7 @@ def register_and_fuse(
             fused = _coloured(fused, registered, moving_intensities)
 
     with stages.run("report"):
-        determinants = sitk.GetArrayFromImage(jacobian_determinant(field))
+        determinants = sitk.GetArrayFromImage(within(jacobian_determinant(total_field), fixed))
         head = head_mask(fixed_seen)
         inside = sitk.GetArrayViewFromImage(head) > 0
         shown = {
@@ -143,7 +152,7 @@ def register_and_fuse(
             slices=len(filled),
             **{f"mutual_information_{when}": value for when, value in information.items()},
             displacement=displacement_lengths(sitk.GetArrayViewFromImage(field)[inside]),
-            network_displacement=displacement_lengths(sitk.GetArrayViewFromImage(network_field)[inside]),
+            network_displacement=displacement_lengths(sitk.GetArrayFromImage(within(network_field, fixed))[inside]),
             smallest_jacobian=float(determinants.min()),
             percent_folded=float(100 * np.mean(determinants <= 0)),
             device=str(device),
@@ -152,7 +161,7 @@ def register_and_fuse(
             seconds=stages.seconds,  # this stage's own go in when it ends
             warnings=tuple(warnings),
         )
-    return Result(fused, registered, field, start, report)
+    return Result(fused, registered, field, network_field, start, report)
 
 
 class _Stages:

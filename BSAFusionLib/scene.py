@@ -21,6 +21,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTransform, vtkTransform
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.result import Result
 
 # Slicer's world is RAS, ITK's LPS: x and y change sign, either way.
 ras_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -152,55 +153,56 @@ def content_from_image(image: sitk.Image) -> VolumeContent:
     return VolumeContent(content, ras_lps @ _ijk_to_world(image))
 
 
-def transform_from_field(field: sitk.Image, moving_to_world: np.ndarray) -> vtkAbstractTransform:
-    """A field (mm, LPS, fixed point -> moving point, both in the world) as a node's transform from parent, mm, RAS.
+def transform_from_field(
+    field: sitk.Image, prealignment: sitk.Transform, moving_to_world: np.ndarray
+) -> vtkGeneralTransform:
+    """A field and the linear transform that follows it (mm, LPS) as a node's transform from parent, mm, RAS.
 
     That node takes the place of what the moving volume's parent transforms amount to, `moving_to_world` (4 x 4, RAS):
-    the volume's own points are then asked for, so a fixed point x goes to inverse(moving_to_world)(x + field(x)). It is
-    a vtkOrientedGridTransform, interpolated by cubics, as Slicer does with grids that it reads from files; where the
-    parents turn by 60 degrees or more, one followed by a linear transform.
+    the volume's own points are then asked for, so a fixed point x goes to
+    inverse(moving_to_world)(prealignment(x + field(x))). It is a vtkOrientedGridTransform, interpolated by cubics, as
+    Slicer does with grids that it reads from files, and then a linear one, which also acts beyond the grid.
     """
-    world_to_moving = np.linalg.inv(moving_to_world)
-    # To harden, Slicer inverts a grid transform step by step. The steps lead there as long as displacements change by
-    # less than the points do, which a turn of 60 degrees ends: from there on, the parents' part stands by itself.
-    invertible_in_one = np.linalg.norm(world_to_moving[:3, :3] - np.eye(3), 2) < 1
-    grid = _grid_transform(field, world_to_moving if invertible_in_one else np.eye(4))
-    if invertible_in_one:
-        return grid
-    back_from_parents = vtkTransform()
-    back_from_parents.SetMatrix(vtkMatrixFromArray(world_to_moving))
+    # The linear part stands by itself for Slicer's inverse, too. To harden, it inverts a grid step by step, which
+    # leads there as long as displacements change by less than the points do; a turn of 60 degrees in them ends that.
+    turn_and_shift = np.linalg.inv(moving_to_world) @ ras_lps @ _matrix(prealignment) @ ras_lps
+    linear = vtkTransform()
+    linear.SetMatrix(vtkMatrixFromArray(turn_and_shift))
     both = vtkGeneralTransform()
     both.PostMultiply()
-    both.Concatenate(grid)
-    both.Concatenate(back_from_parents)
+    both.Concatenate(_grid_transform(field))
+    both.Concatenate(linear)
     return both
 
 
-def content_from_field(field: sitk.Image, moving_to_world: np.ndarray) -> TransformContent:
+def content_from_result(result: Result, moving_to_world: np.ndarray) -> TransformContent:
     """The transform of `transform_from_field` and how to draw it; may run on any thread."""
+    field = result.field
     extent = max(np.multiply(field.GetSize(), field.GetSpacing()))
     lengths = [np.linalg.norm(plane, axis=-1) for plane in sitk.GetArrayViewFromImage(field)]
     return TransformContent(
-        transform_from_field(field, moving_to_world),
+        transform_from_field(result.network_field, result.prealignment, moving_to_world),
         extent / grid_lines_across_volume,
         float(min(plane.min() for plane in lengths)),
         float(max(plane.max() for plane in lengths)),
     )
 
 
-def _grid_transform(field: sitk.Image, then: np.ndarray) -> slicer.vtkOrientedGridTransform:
-    """The transform, RAS, that carries a point x of the field's grid to then(x + field(x)), `then` being 4 x 4, RAS."""
+def _matrix(transform: sitk.Transform) -> np.ndarray:
+    """The 4 x 4 matrix of a linear transform."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
+    matrix[:3, :3] = np.transpose([transform.TransformPoint(unit) - matrix[:3, 3] for unit in np.eye(3).tolist()])
+    return matrix
+
+
+def _grid_transform(field: sitk.Image) -> slicer.vtkOrientedGridTransform:
+    """The transform, RAS, that carries a point x to x + field(x)."""
     ijk_to_world = ras_lps @ _ijk_to_world(field)
-    turn, shift = then[:3, :3], then[:3, 3]
-    # then(x + d) - x is turn d, and (turn - 1) x + shift, which is linear in the index.
-    of_index = (turn - np.eye(3)) @ ijk_to_world[:3, :3]
-    at_first = (turn - np.eye(3)) @ ijk_to_world[:3, 3] + shift
-    columns, rows, slices = (np.arange(n)[:, None] * of_index[:, axis] for axis, n in enumerate(field.GetSize()))
-    lps_to_turned = (turn @ ras_lps[:3, :3]).T
     values = sitk.GetArrayViewFromImage(field)
     displacement = np.empty(values.shape, np.float32)
-    for out, plane, slice_part in zip(displacement, values, slices, strict=True):
-        out[:] = plane @ lps_to_turned + columns[None] + rows[:, None] + (slice_part + at_first)
+    for out, plane in zip(displacement, values, strict=True):
+        out[:] = plane * (-1, -1, 1)
 
     grid = vtkImageData()
     grid.SetDimensions(field.GetSize())

@@ -28,6 +28,7 @@ class Settings:
     through_plane_smoothing: sigma in mm of the Gaussian that smooths the network's field through the slices.
     strength: share of the network's field that is followed, 0 to 1. With the first weights half of it lands closer to
         the truth in three dimensions than all of it, whose noise from slice to slice outweighs what it mends.
+    fold_free: whether the network's field is damped wherever it would fold space.
     weights: a checkpoint; None is the shipped one for the modality.
     """
 
@@ -39,6 +40,7 @@ class Settings:
     batch_size: int | None = None
     through_plane_smoothing: float = 8.0
     strength: float = 0.5
+    fold_free: bool = True
     weights: Path | str | None = None
 
     def __post_init__(self) -> None:

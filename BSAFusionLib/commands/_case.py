@@ -90,7 +90,7 @@ def run_case(
 
     write_volume(result.fused, folder / "fused.nrrd")
     write_volume(result.registered, folder / "registered.nrrd")
-    write_transform(result.field, folder / "deformation.h5")
+    write_transform(result.transform(), folder / "deformation.h5")
     write_json(result.report.as_dict(), folder / "report.json")
     if with_scene:
         save_scene(application.scene, folder / "scene.mrb")

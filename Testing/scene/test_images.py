@@ -72,15 +72,14 @@ def test_a_transform_node_that_carries_moving_to_fixed_asks_fixed_points_where_t
     np.testing.assert_allclose(transform.TransformPoint(fixed_ras[:3] * lps), moving_ras[:3] * lps, atol=1e-9)
 
 
-@pytest.mark.parametrize(("degrees", "kind"), [(55, "vtkOrientedGridTransform"), (65, "vtkGeneralTransform")])
-def test_a_field_followed_by_the_way_back_from_the_parents_is_one_grid_up_to_60_degrees(degrees, kind):
+def test_a_field_is_followed_by_the_start_and_the_way_back_from_the_parents():
     field = sitk.GetImageFromArray(np.tile((1.0, 2.0, 3.0), (9, 9, 9, 1)), isVector=True)  # LPS
-    parents = rigid((0, 0, degrees), (7, 8, 9))
-    transform = transform_from_field(field, parents)
-    assert transform.GetClassName() == kind
-    x = np.array((-4, -3, 5))  # RAS, on the grid
-    expected = np.linalg.inv(parents) @ (*(x + (-1, -2, 3)), 1)
-    np.testing.assert_allclose(transform.TransformPoint(x), expected[:3], atol=1e-5)
+    start = sitk.Euler3DTransform((3.0, 2.0, 1.0), 0.2, -0.3, 0.5, (4.0, 5.0, 6.0))
+    parents = rigid((0, 0, 65), (7, 8, 9))
+    transform = transform_from_field(field, start, parents)
+    started = np.array(start.TransformPoint((4 + 1, 3 + 2, 5 + 3))) * (-1, -1, 1)
+    expected = np.linalg.inv(parents) @ (*started, 1)
+    np.testing.assert_allclose(transform.TransformPoint(-4, -3, 5), expected[:3], atol=1e-5)
 
 
 def test_the_modality_is_what_dicom_import_noted(scene, add_head):
