@@ -7,7 +7,7 @@ import SimpleITK as sitk
 
 floor = 0.1  # no point's Jacobian determinant falls below it
 _share_taken = 0.3  # of the displacement at a fold, each round
-_around = 2  # voxels; how far about a fold a round reaches, before it is smoothed by as much
+_around = 2  # voxels; how far about a fold the first round reaches, smoothed by as much; each round goes farther
 _rounds = 25  # after which the whole field is damped, which always ends
 
 
@@ -25,9 +25,10 @@ def without_folds(field: sitk.Image) -> tuple[sitk.Image, float]:
             break
         share = np.full(field.GetSize()[::-1], _share_taken)
         if done < _rounds:
+            reach = _around + done
             cells = sitk.GetImageFromArray(np.pad(folded, [(0, 1)] * 3).astype(np.uint8))
-            near = sitk.Cast(sitk.BinaryDilate(cells, [_around] * 3), sitk.sitkFloat32)
-            share *= sitk.GetArrayViewFromImage(sitk.DiscreteGaussian(near, _around**2, useImageSpacing=False))
+            near = sitk.Cast(sitk.BinaryDilate(cells, [reach] * 3, sitk.sitkBox), sitk.sitkFloat32)
+            share *= sitk.GetArrayViewFromImage(sitk.DiscreteGaussian(near, reach**2, 100, useImageSpacing=False))
         vectors = sitk.GetArrayFromImage(damped)
         vectors *= 1 - share[..., None]
         damped = sitk.GetImageFromArray(vectors, isVector=True)
