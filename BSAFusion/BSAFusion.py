@@ -188,7 +188,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             parameters.report = json.dumps(result.report.as_dict())
             if isFirst:
                 parameters.gridSpacing = result.gridTransform.GetDisplayNode().GetGridSpacingMm()
-        self.results.show()
+        self.results.done(result)
         self.views.show()
 
 

@@ -15,6 +15,7 @@ from BSAFusionLib.intensities import guess_modality
 from BSAFusionLib.packages import require_packages
 from BSAFusionLib.pipeline import register_and_fuse
 from BSAFusionLib.report import Report
+from BSAFusionLib.report_page import Pictures, look, page
 from BSAFusionLib.result import Result
 from BSAFusionLib.scene import (
     TransformContent,
@@ -65,11 +66,12 @@ class Computed:
     fused: VolumeContent
     registered: VolumeContent
     transform: TransformContent
+    pictures: Pictures
 
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """The nodes of a finished run, all in world coordinates, and what was measured on it.
+    """The nodes of a finished run, all in world coordinates, and what was measured and is to be seen on it.
 
     fusedVolume and registeredVolume (None where it was not asked for) lie on the fixed volume's grid. gridTransform,
     set as the moving volume's parent transform in place of the one it had, carries that volume onto the fixed one.
@@ -79,6 +81,11 @@ class ProcessResult:
     gridTransform: slicer.vtkMRMLGridTransformNode
     registeredVolume: slicer.vtkMRMLScalarVolumeNode | None
     report: Report
+    pictures: Pictures
+
+    def page(self) -> str:
+        """The report as one HTML page with its pictures; takes some seconds."""
+        return page(self.pictures, self.report, self.gridTransform.GetName())
 
 
 class BSAFusionLogic:
@@ -299,6 +306,7 @@ class BSAFusionLogic:
             content_from_image(result.fused),
             content_from_image(result.registered),
             content_from_result(result, job.movingToWorld),
+            look(job.fixed, job.moving, result),
         )
 
     def fill(self, job: Job, computed: Computed) -> ProcessResult:
@@ -318,7 +326,7 @@ class BSAFusionLogic:
             for node in job.carry:
                 place_under(node, gridTransform)
             show_volumes(fusedVolume)
-        return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.result.report)
+        return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.result.report, computed.pictures)
 
 
 def _withUnusedGPUs(result: Result) -> Result:

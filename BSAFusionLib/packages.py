@@ -17,7 +17,12 @@ import slicer
 from BSAFusionLib.errors import FusionError
 
 # How a package is imported, and what pip is asked for.
-required = {"torch": "torch>=2.1", "einops": "einops>=0.7", "safetensors": "safetensors>=0.4"}
+required = {
+    "torch": "torch>=2.1",  # which brings jinja2
+    "einops": "einops>=0.7",
+    "safetensors": "safetensors>=0.4",
+    "matplotlib": "matplotlib>=3.7",
+}
 
 # Slicer's own code is compiled against these: another version under its feet breaks it.
 shipped_with_slicer = ("numpy", "SimpleITK", "vtk", "scipy", "requests")

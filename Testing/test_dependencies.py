@@ -27,11 +27,13 @@ rooms = {
         {"errors", "network"}, {"torch", "einops", "numpy", "safetensors", "kornia", "lightning_fabric", "tqdm"}
     ),
     "pipeline": Room({"errors", "network"}, {"numpy", "SimpleITK"}),
+    "report_page": Room({"errors", "network", "pipeline"}, {"numpy", "SimpleITK", "matplotlib", "jinja2"}),
     "evaluation": Room(
         {"errors", "network", "training", "pipeline"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL"}
     ),
     "scene": Room(
-        {"errors", "network", "pipeline"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}
+        {"errors", "network", "pipeline", "report_page"},
+        {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"},
     ),
     "commands": Room(
         {"errors", "network", "training", "pipeline", "evaluation", "scene"},

@@ -53,9 +53,9 @@ def run_case(
 ) -> tuple["sitk.Image", "Result"]:
     """Align and fuse two files in a scene of their own; write the results to an existing folder.
 
-    Written are fused.nrrd, registered.nrrd, deformation.h5, report.json, preview.png (where the machine can draw) and,
-    if asked for, the scene as scene.mrb. Returns the fixed volume and the result. FusionError for what the user can
-    mend.
+    Written are fused.nrrd, registered.nrrd, deformation.h5, report.json, report.html, preview.png (where the machine
+    can draw) and, if asked for, the scene as scene.mrb. Returns the fixed volume and the result. FusionError for what
+    the user can mend.
     """
     # Imported here so that --help is quick.
     from trame_slicer.core import SlicerApp
@@ -92,6 +92,7 @@ def run_case(
     write_volume(result.registered, folder / "registered.nrrd")
     write_transform(result.transform(), folder / "deformation.h5")
     write_json(result.report.as_dict(), folder / "report.json")
+    (folder / "report.html").write_text(nodes.page(), encoding="utf-8")
     if with_scene:
         save_scene(application.scene, folder / "scene.mrb")
     try:

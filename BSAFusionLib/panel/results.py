@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files import written_whole
 from BSAFusionLib.landmarks import LandmarkError, landmark_error
+from BSAFusionLib.logic import ProcessResult
 from BSAFusionLib.panel.parameters import Parameters
 
 
@@ -74,15 +78,29 @@ class Results:
         self._ui = ui
         self._parameters: Parameters | None = None
         self._landmarks: LandmarkError | None = None
+        self._result: ProcessResult | None = None
         table = ui.resultsTable
         table.horizontalHeader().hide()
         table.verticalHeader().hide()
         table.horizontalHeader().setStretchLastSection(True)
         ui.copyButton.connect("clicked(bool)", self._copy)
+        ui.savePageButton.connect("clicked(bool)", self._savePage)
 
     def follow(self, parameters: Parameters | None) -> None:
         """Shows this node's report from now on."""
         self._parameters = parameters
+        self.done(None)
+
+    def done(self, result: ProcessResult | None) -> None:
+        """Shows the report that the parameter node has got from a run; none where the run was not of this session."""
+        self._result = result
+        ui = self._ui
+        ui.savePageButton.enabled = result is not None
+        ui.savePageButton.toolTip = (
+            _("Save figures, warnings and pictures of the last run as one HTML page.")
+            if result is not None
+            else _("The pictures are not kept with the scene: run again to save them.")
+        )
         self.show()
 
     def show(self) -> None:
@@ -127,6 +145,19 @@ class Results:
         if self._parameters is None or not self._parameters.report:
             return None
         return json.loads(self._parameters.report)
+
+    def _savePage(self, checked: bool = False) -> None:
+        chosen = qt.QFileDialog.getSaveFileName(
+            slicer.util.mainWindow(), _("Save report"), "report.html", _("Web pages (*.html)")
+        )
+        if not chosen:
+            return
+        path = Path(chosen)
+        try:
+            with slicer.util.WaitCursor(), written_whole(path.parent) as folder:
+                (folder / path.name).write_text(self._result.page(), encoding="utf-8")
+        except FusionError as error:
+            slicer.util.errorDisplay(str(error))
 
     def _copy(self, checked: bool = False) -> None:
         qt.QApplication.clipboard().setText(text(self._report(), self._landmarks))

@@ -16,6 +16,7 @@ from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
 
 repository = Path(__file__).resolve().parents[2]
+results = {"fused.nrrd", "registered.nrrd", "deformation.h5", "report.json", "report.html", "preview.png"}
 
 
 def start(*arguments: str | Path) -> subprocess.CompletedProcess:
@@ -55,7 +56,15 @@ def fused(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_fuse_writes_every_result(fused: Path) -> None:
-    names = {"fused.nrrd", "registered.nrrd", "deformation.h5", "report.json", "preview.png", "also.json"}
+    names = {
+        "fused.nrrd",
+        "registered.nrrd",
+        "deformation.h5",
+        "report.json",
+        "report.html",
+        "preview.png",
+        "also.json",
+    }
     assert {path.name for path in fused.iterdir()} == names
     assert json.loads((fused / "report.json").read_text())["modality"] == "ct"
 
@@ -114,7 +123,15 @@ def test_the_demo_comes_closer_to_the_truth_and_writes_what_it_promises(tmp_path
     error = json.loads((tmp_path / "demo.json").read_text())["true_error_mm"]
     assert error["before"] > 10
     assert error["after"] <= error["prealigned"] < 3.5
-    names = {"fused.nrrd", "registered.nrrd", "deformation.h5", "report.json", "preview.png", "scene.mrb"}
+    names = {
+        "fused.nrrd",
+        "registered.nrrd",
+        "deformation.h5",
+        "report.json",
+        "report.html",
+        "preview.png",
+        "scene.mrb",
+    }
     assert {path.name for path in (tmp_path / "demo").iterdir()} == names
 
 

@@ -1,6 +1,7 @@
 """What goes along with the moving volume, and landmarks that measure the result, as the panel's user chooses them."""
 
 import pytest
+import qt
 import slicer
 
 from BSAFusionLib.scene import place_back
@@ -94,3 +95,34 @@ def test_lists_that_do_not_go_together_are_told_beside_the_results(ready, finish
     assert "'F' has 2 points and 'M' 1" in ready.ui.landmarksProblemLabel.text
     moving.AddControlPoint((5, 5, 5))
     assert not ready.ui.landmarksProblemLabel.visible
+
+
+def test_the_report_with_its_pictures_is_saved_where_the_user_says(ready, finish, tmp_path, monkeypatch, heads):
+    assert not ready.ui.savePageButton.visible
+    finish()
+    target = tmp_path / "Bericht ü.html"
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked: str(target))  # a text, as PythonQt gives it
+    harness.click(ready.ui.savePageButton)
+    assert "<h1>PET to MRI</h1>" in target.read_text(encoding="utf-8")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_report_that_cannot_be_written_is_told_and_none_is_kept(ready, finish, tmp_path, monkeypatch):
+    finish()
+    (tmp_path / "file").touch()
+    told = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", told.append)
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked: str(tmp_path / "file" / "report.html"))
+    harness.click(ready.ui.savePageButton)
+    assert "cannot be written" in told[0]
+
+
+def test_pictures_of_another_session_are_offered_only_after_another_run(ready, finish, tmp_path, scene):
+    finish()
+    assert ready.ui.savePageButton.enabled
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    scene.Clear()
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    assert ready.ui.resultsCollapsibleButton.visible
+    assert not ready.ui.savePageButton.enabled
+    assert "run again" in ready.ui.savePageButton.toolTip

@@ -34,7 +34,7 @@ def pinned_by_pip():
 def test_the_panel_says_what_is_missing_and_the_button_waits_for_it(absent, ready):
     ui = ready.ui
     assert ui.setupFrame.visible
-    assert "torch, einops, safetensors" in ui.setupLabel.text
+    assert "torch, einops, safetensors, matplotlib" in ui.setupLabel.text
     assert not ui.applyButton.enabled
     assert "Install the missing Python packages" in ui.applyButton.toolTip
 
@@ -82,7 +82,7 @@ def test_torch_comes_by_the_pytorch_extension_where_there_is_one(absent, running
     finally:
         del slicer.modules.pytorchutils
     assert asked == [{"torchVersionRequirement": ">=2.1"}]
-    assert running.installed == [[packages.required["einops"], packages.required["safetensors"]]]
+    assert running.installed == [[packages.required[name] for name in ("einops", "safetensors", "matplotlib")]]
     assert ready.ui.applyButton.enabled
 
 
@@ -123,7 +123,7 @@ def test_a_changed_numpy_is_noticed(absent, running, ready, monkeypatch):
 
 
 def test_a_script_without_the_packages_is_told_what_to_do(absent):
-    with pytest.raises(FusionError, match=r'pip_install\("torch einops safetensors"\)'):
+    with pytest.raises(FusionError, match=r'pip_install\("torch einops safetensors matplotlib"\)'):
         packages.require_packages()
 
 

@@ -1,0 +1,121 @@
+"""The page shows what is so: planes and figures of a motion that is known, and everything within the one file."""
+
+import base64
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.deformation import joined
+from BSAFusionLib.report import Displacement, Report
+from BSAFusionLib.report_page import look, page
+from BSAFusionLib.result import Result
+
+shift = (0.0, 12.0, 0.0)  # mm, LPS: the start
+stretch = 0.05  # by the network: x is sought at 1.05 x, seen from the middle of the head
+
+
+@pytest.fixture(scope="module")
+def report():
+    return Report(
+        modality="pet",
+        prealignment="rigid",
+        slices=40,
+        mutual_information_before=0.1,
+        mutual_information_prealigned=0.4,
+        mutual_information_after=0.5,
+        displacement=Displacement(12, 14, 16),
+        network_displacement=Displacement(1, 2, 3),
+        smallest_jacobian=0.9,
+        percent_folded=0.0,
+        device="cpu",
+        weights="pet.safetensors",
+        weights_sha256="0123456789abcdef",
+        seconds={"network": 1.5},
+        warnings=("Something is < it should be.",),
+    )
+
+
+@pytest.fixture(scope="module")
+def case(mri, report):
+    """An MRI of a head, the same head elsewhere and stretched, and the result that finds it exactly."""
+    points = sitk.PhysicalPointSource(
+        sitk.sitkVectorFloat64, mri.GetSize(), mri.GetOrigin(), mri.GetSpacing(), mri.GetDirection()
+    )
+    network = sitk.GetImageFromArray(stretch * (sitk.GetArrayFromImage(points) - (12.0, -20.0, 30.0)), isVector=True)
+    network.CopyInformation(mri)
+    start = sitk.TranslationTransform(3, shift)
+    away = sitk.AffineTransform(3)  # where the points of the moving volume come from: the motion's inverse
+    away.SetCenter((12.0, -20.0, 30.0))
+    away.Scale(1 / (1 + stretch))
+    back = sitk.CompositeTransform([away, sitk.TranslationTransform(3, [-by for by in shift])])
+    moving = sitk.Resample(mri, mri, back, sitk.sitkLinear, 0.0)
+    total = sitk.TransformToDisplacementField(
+        joined(network, start),
+        sitk.sitkVectorFloat64,
+        mri.GetSize(),
+        mri.GetOrigin(),
+        mri.GetSpacing(),
+        mri.GetDirection(),
+    )
+    return mri, moving, Result(mri, mri, total, network, start, report)
+
+
+@pytest.fixture(scope="module")
+def pictures(case):
+    return look(*case)
+
+
+def test_after_the_motion_the_moving_volume_lies_on_the_fixed_one(pictures):
+    for plane in pictures.planes:
+        seen = np.isfinite(plane.before) & np.isfinite(plane.after) & np.isfinite(plane.fixed)
+        before, after = (np.abs(values - plane.fixed)[seen].mean() for values in (plane.before, plane.after))
+        assert after < before / 3
+
+
+def test_the_network_part_and_the_determinant_are_those_of_the_motion(pictures):
+    for plane in pictures.planes:
+        rows, columns = plane.fixed.shape
+        middle = slice(rows // 3, 2 * rows // 3), slice(columns // 3, 2 * columns // 3)
+        np.testing.assert_allclose(plane.determinant[middle], (1 + stretch) ** 3, rtol=1e-3)
+        across = np.diff(plane.coordinates[0][middle], axis=1)
+        np.testing.assert_allclose(across, across[0, 0], rtol=1e-3)
+        assert plane.network_mm[middle].min() < 0.5
+
+
+def test_lengths_are_counted_inside_the_head(pictures):
+    assert len(pictures.total_mm) == len(pictures.network_mm)
+    assert pictures.network_mm.max() < stretch * 110  # the head reaches less far than the grid
+    assert abs(pictures.total_mm.mean() - 12) < 1
+
+
+def test_planes_stand_upright_whichever_way_the_volume_is_stored(head, grid, case):
+    """Columns and rows run along the axes of LPS, about the middle of the head."""
+    fixed = head(grid, "mri")
+    still = sitk.Image(grid.GetSize(), sitk.sitkVectorFloat64, 3)
+    still.CopyInformation(grid)
+    axial, coronal, sagittal = look(fixed, fixed, Result(fixed, fixed, still, still, sitk.Transform(), None)).planes
+    assert [plane.name for plane in (axial, coronal, sagittal)] == ["Axial", "Coronal", "Sagittal"]
+    for plane, (across, down) in ((axial, (0, 1)), (coronal, (0, 2)), (sagittal, (1, 2))):
+        columns, rows = plane.coordinates
+        assert np.all(np.diff(columns, axis=1) > 0)
+        assert np.all(np.diff(rows, axis=0) > 0)
+        assert abs(columns.mean() - (12.0, -20.0, 30.0)[across]) < 12
+        assert abs(rows.mean() - (12.0, -20.0, 30.0)[down]) < 12
+
+
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere(pictures, report):
+    html = page(pictures, report, "PET & MRI")
+    assert html.startswith("<!DOCTYPE html>")
+    assert "Not for clinical use" in html
+    assert "PET &amp; MRI" in html
+    assert "Something is &lt; it should be." in html
+    assert "0.100 before, 0.400 at the start, 0.500 after" in html
+    sources = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert len(sources) == 7
+    for source in sources:
+        assert base64.b64decode(source.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+    void = re.sub(r"<(meta|img)([^>]*)>", r"<\1\2/>", html.split("\n", 1)[1])
+    assert ElementTree.fromstring(void).tag == "html"  # every tag is closed
