@@ -4,7 +4,7 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -169,7 +169,7 @@ def _checkerboard(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def _smooth(values: np.ndarray) -> np.ndarray:
     lowest = float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
     image = sitk.GetImageFromArray(np.nan_to_num(values, nan=lowest))
-    return sitk.GetArrayFromImage(sitk.DiscreteGaussian(image, 1.0))
+    return sitk.GetArrayFromImage(sitk.DiscreteGaussian(image, [1.0, 1.0]))
 
 
 def _edges(planes: tuple[Plane, ...]) -> list[float]:
@@ -181,7 +181,7 @@ def _edges(planes: tuple[Plane, ...]) -> list[float]:
     return sorted(otsu.GetThresholds())
 
 
-def _draw(axes: "Axes", plane: Plane, values: np.ndarray, **how: object) -> object:
+def _draw(axes: "Axes", plane: Plane, values: np.ndarray, **how: Any) -> Any:
     """An array of a plane the usual way up: the head, or in an axial plane the face, upwards; right at the left."""
     drawn = axes.imshow(values, **{"cmap": "gray", "vmin": 0, "vmax": 1, "origin": "lower", **how})
     if plane.name == "Axial":
@@ -190,7 +190,7 @@ def _draw(axes: "Axes", plane: Plane, values: np.ndarray, **how: object) -> obje
     return drawn
 
 
-def _three(planes: tuple[Plane, ...], draw: Callable[["Axes", Plane], object], bar: bool = False) -> str:
+def _three(planes: tuple[Plane, ...], draw: Callable[["Axes", Plane], Any], bar: bool = False) -> str:
     """The three planes beside each other, each drawn by draw(axes, plane), with a bar of colours if asked for."""
     from matplotlib.figure import Figure
 
@@ -208,7 +208,7 @@ def _three(planes: tuple[Plane, ...], draw: Callable[["Axes", Plane], object], b
 def _grid(planes: tuple[Plane, ...]) -> str:
     longest = max(1.0, *(float(plane.network_mm.max()) for plane in planes))
 
-    def draw(axes: "Axes", plane: Plane) -> object:
+    def draw(axes: "Axes", plane: Plane) -> Any:
         drawn = _draw(axes, plane, plane.network_mm, cmap="viridis", vmax=longest)
         for places in plane.coordinates:
             first, last = np.floor(places.min() / lines_mm), np.ceil(places.max() / lines_mm)
@@ -223,7 +223,7 @@ def _jacobian(planes: tuple[Plane, ...]) -> str:
     furthest = max(float(np.abs(plane.determinant - 1).max()) for plane in planes)
     reach = min(1.0, max(0.1, furthest))
 
-    def draw(axes: "Axes", plane: Plane) -> object:
+    def draw(axes: "Axes", plane: Plane) -> Any:
         drawn = _draw(axes, plane, plane.determinant, cmap="RdBu_r", vmin=1 - reach, vmax=1 + reach)
         if plane.determinant.min() <= 0:
             axes.contour(plane.determinant, levels=[0.0], colors="black", linewidths=1)
