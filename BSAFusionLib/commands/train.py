@@ -13,13 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with ct.npz, pet.npz, spect.npz")
     parser.add_argument("--modality", choices=("ct", "pet", "spect", "all"), required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, logs, weights and their card")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=6000, help="steps of the registration part")
+    parser.add_argument("--fusion-steps", type=int, default=400, help="steps of the fusion part, after them")
     parser.add_argument("--batch", type=int, default=8, help="slice pairs a step")
-    parser.add_argument("--learning-rate", type=float, default=8e-4)
-    parser.add_argument("--registration-steps", type=int, default=0, help="steps at the start without the fusion part")
-    parser.add_argument("--same-modality-steps", type=int, default=0, help="steps at the start on fixed slices alone")
-    parser.add_argument("--size", type=int, default=256, help="side of the crops in pixels, a multiple of 32")
-    parser.add_argument("--smallest-scale", type=float, default=0.75, help="how far views zoom out, at most 1.15")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--same-modality-steps", type=int, default=300, help="steps over which real pairs come in")
+    parser.add_argument("--smallest-scale", type=float, default=0.8, help="how far views zoom out, at most 1.15")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="weights to begin from, safetensors")
     parser.add_argument("--resume", type=Path, help="checkpoint.pt of an earlier run to go on from")
@@ -39,16 +38,13 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.training.trainer import Trainer, TrainingSettings, validate
     from BSAFusionLib.training.unaligned_pairs import Simulator
 
-    if arguments.steps < 1 or arguments.batch < 1:
-        raise FusionError("Steps and batch must be at least 1.")
+    if arguments.steps < 0 or arguments.fusion_steps < 0 or arguments.batch < 1:
+        raise FusionError("Steps must not be negative, and the batch at least 1.")
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_flush_denormal(True)
     fabric = Fabric(accelerator=arguments.device, devices=1)
     fabric.launch()
     training, validation = load_pairs(arguments.data, arguments.modality)
-    side = min(training.fixed.shape[-2:])
-    if arguments.size % 32 or not 32 <= arguments.size <= side:
-        raise FusionError(f"The size {arguments.size} must be a multiple of 32 and no more than the slices' {side}.")
     fabric.seed_everything(arguments.seed, verbose=False)
     network = BSAFusion(Metadata(modality=arguments.modality))
     if arguments.start is not None:
@@ -58,10 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
         batch=arguments.batch,
         learning_rate=arguments.learning_rate,
         same_modality_steps=arguments.same_modality_steps,
-        registration_steps=arguments.registration_steps,
+        fusion_steps=arguments.fusion_steps,
         seed=arguments.seed,
         mixed_precision=not arguments.full_precision,
-        simulator=Simulator(size=arguments.size, scale=(arguments.smallest_scale, 1.15)),
+        simulator=Simulator(scale=(arguments.smallest_scale, 1.15)),
     )
     trainer = Trainer(network, settings, fabric)
     if arguments.resume is not None:

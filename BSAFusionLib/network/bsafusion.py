@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from BSAFusionLib.network.bsfa import BSFA, CorrelationBSFA, Fields, compose, double
+from BSAFusionLib.network.bsfa import BSFA, CorrelationBSFA, Fields, Match, double, sum_of_steps, sum_so_far
 from BSAFusionLib.network.mdf_fr import MDFFR, Features
 from BSAFusionLib.network.mmff import MMFF, PyramidMMFF
 from BSAFusionLib.network.warp import CONVENTIONS, EXACT, PUBLISHED
@@ -31,23 +31,31 @@ class Metadata:
             raise ValueError(f"convention must be one of {', '.join(CONVENTIONS)}, not {self.convention!r}")
 
 
+class Registration(NamedTuple):
+    """What registering N slice pairs found, all of it at the size of the slices that were registered."""
+
+    forward_fields: Fields  # phi_A, a field a step, pixels of its level, coarsest first
+    reverse_fields: Fields  # phi_B, likewise
+    field: torch.Tensor  # (N, 2, H, W) in pixels: phi of (7): B sampled at x + phi(x) lies on A
+    fixed: Features
+    moving: Features
+    matches: list[tuple[Match, Match]]  # of the reverse and the forward step each; exact convention only
+
+
 class BSAFusionOutput(NamedTuple):
     """One pass over N slice pairs of H x W pixels."""
 
     fused: torch.Tensor | None  # (N, 1, H, W) in [0, 1]; None where only the registration was asked for
-    forward_fields: Fields  # phi_A, a field a step, pixels of its level, coarsest first
-    reverse_fields: Fields  # phi_B, likewise
     field: torch.Tensor  # (N, 2, H, W) in pixels: phi of (7) times the strength: B sampled at x + phi(x) lies on A
-    fixed: Features  # those that were registered: of the halved slices under the exact convention
-    moving: Features
+    registration: Registration  # of the halved slices under the exact convention
 
     @property
     def fixed_logits(self) -> torch.Tensor:
-        return self.fixed.logits
+        return self.registration.fixed.logits
 
     @property
     def moving_logits(self) -> torch.Tensor:
-        return self.moving.logits
+        return self.registration.moving.logits
 
 
 class BSAFusion(nn.Module):
@@ -64,7 +72,7 @@ class BSAFusion(nn.Module):
         if metadata.convention == PUBLISHED:
             self.bsfa, self.mmff = BSFA(), MMFF()
         else:
-            widths = (self.mdf_fr.width, *reversed(self.mdf_fr.encoder.widths))
+            widths = self.mdf_fr.encoder.widths
             self.bsfa, self.mmff = CorrelationBSFA(widths), PyramidMMFF(widths)
 
     def forward(
@@ -83,18 +91,22 @@ class BSAFusion(nn.Module):
         if size[0] % 16 or size[1] % 16:
             raise ValueError(f"the sides of a slice must be multiples of 16, not {size[0]} x {size[1]}")
         if self.metadata.convention == PUBLISHED:
-            features = self.mdf_fr(fixed, moving)
-            forward_fields, reverse_fields = self.bsfa(*features)
-            field = strength * compose(forward_fields, reverse_fields, size, align_corners=True)
-            fused = self.mmff(*features, field, (fixed, moving)) if fuse else None
+            registration = self.register(fixed, moving)
+            field = strength * registration.field
         else:
-            features = self.mdf_fr(halved(fixed), halved(moving))
-            forward_fields, reverse_fields = self.bsfa(*features)
-            half_size = features[0].shallow.shape[-2:]
-            half = compose(forward_fields, reverse_fields, half_size, align_corners=False)
-            field = (2 * strength * double(half, align_corners=False))[..., : size[0], : size[1]]
-            fused = self.mmff(*self.mdf_fr(fixed, moving), field, (fixed, moving)) if fuse else None
-        return BSAFusionOutput(fused, forward_fields, reverse_fields, field, *features)
+            registration = self.register(halved(fixed), halved(moving))
+            field = (2 * strength * double(registration.field, align_corners=False))[..., : size[0], : size[1]]
+        fused = self.mmff(registration.fixed, registration.moving, field, (fixed, moving)) if fuse else None
+        return BSAFusionOutput(fused, field, registration)
+
+    def register(self, fixed: torch.Tensor, moving: torch.Tensor) -> Registration:
+        """MDF-FR and BSFA on slices of the size that they work at: (N, 1, H, W), H and W multiples of 16."""
+        features = self.mdf_fr(fixed, moving)
+        forward_fields, reverse_fields, matches = self.bsfa(*features)
+        size = fixed.shape[-2:]
+        summed = sum_of_steps if self.metadata.convention == PUBLISHED else sum_so_far
+        field = summed(reverse_fields, size) - summed(forward_fields, size)
+        return Registration(forward_fields, reverse_fields, field, *features, matches)
 
 
 def halved(slices: torch.Tensor) -> torch.Tensor:

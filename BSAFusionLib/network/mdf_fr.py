@@ -14,7 +14,7 @@ from BSAFusionLib.network.warp import PUBLISHED, resize
 class Features(NamedTuple):
     """What MDF-FR makes of one slice; maps are (N, C, H, W), finest first."""
 
-    maps: list[torch.Tensor]  # published: shallow, deep; exact: shallow, then 1/2, 1/4 and 1/8 resolution
+    maps: list[torch.Tensor]  # published: shallow, deep; exact: 1/2, 1/4, 1/8 and 1/16 resolution
     token_map: torch.Tensor  # (N, width, H/16, W/16), before the transfer
     head: torch.Tensor  # (N, width): the modality feature representation head, MFRH
     logits: torch.Tensor  # (N, 2): which modality, equation (1)
@@ -50,37 +50,76 @@ def edges(slices: torch.Tensor) -> torch.Tensor:
     return (rows.square() + columns.square() + 1e-8).pow(0.25)
 
 
-class PyramidEncoder(nn.Module):
-    """A Restormer layer, then a map at 1/2, 1/4 and 1/8 resolution, so that fine detail need not pass through tokens.
+def with_edges(slices: torch.Tensor) -> torch.Tensor:
+    """Slices (N, 1, H, W) and their `edges` as two channels."""
+    return torch.cat([slices, edges(slices)], dim=1)
 
-    It sees each slice and its `edges`. Halving averages 2 x 2 pixels: pixel centres stay where they are in space, which
-    a strided convolution would move.
+
+def convolution_block(channels_in: int, channels_out: int) -> nn.Sequential:
+    """3x3 convolution, normalised over the image in groups of eight channels, rectified."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, padding=1), nn.GroupNorm(channels_out // 8, channels_out), nn.ReLU()
+    )
+
+
+class PyramidEncoder(nn.Module):
+    """Maps of each slice and its `edges` at 1/2, 1/4, 1/8 and 1/16 resolution, finest first.
+
+    The first halving moves each 2 x 2 pixels into channels, so nothing is lost. The later ones average: pixel centres
+    stay where they are in space, which a strided convolution would move.
     """
 
-    widths = (8, 16, 32, 64)
+    widths = (48, 64, 96, 128)
     channels_out = widths[-1]
 
     def __init__(self):
         super().__init__()
-        self.shallow = Restormer(2, self.widths[0], expansion=2, normalised=True)
+        finest = self.widths[0]
+        self.finest = nn.Sequential(
+            nn.PixelUnshuffle(2), convolution_block(8, finest), convolution_block(finest, finest)
+        )
         self.halvings = nn.ModuleList(
-            nn.Sequential(
-                nn.AvgPool2d(2),
-                nn.Conv2d(finer, coarser, 3, padding=1),
-                nn.InstanceNorm2d(coarser),
-                nn.LeakyReLU(),
-                nn.Conv2d(coarser, coarser, 3, padding=1),
-                nn.InstanceNorm2d(coarser),
-                nn.LeakyReLU(),
-            )
+            nn.Sequential(nn.AvgPool2d(2), convolution_block(finer, coarser), convolution_block(coarser, coarser))
             for finer, coarser in zip(self.widths[:-1], self.widths[1:], strict=True)
         )
 
     def forward(self, slices: torch.Tensor) -> list[torch.Tensor]:
-        maps = [self.shallow(torch.cat([slices, edges(slices)], dim=1))]
+        maps = [self.finest(with_edges(slices))]
         for halving in self.halvings:
             maps.append(halving(maps[-1]))
         return maps
+
+
+class TopDown(nn.Module):
+    """What the tokens became by the transfer, brought down to every level: the maps that are matched, coarsest first.
+
+    Each level joins the encoder's own map to the coarser level's (a feature pyramid, Lin et al., CVPR 2017), so that
+    the finest map too knows both modalities' heads and a wide surrounding.
+    """
+
+    widths = (128, 64, 48, 32)
+
+    def __init__(self, encoder_widths: tuple[int, ...]):
+        super().__init__()
+        finer_widths = self.widths[1:]
+        self.own = nn.ModuleList(
+            nn.Conv2d(before, after, 1)
+            for before, after in zip(reversed(encoder_widths[:-1]), finer_widths, strict=True)
+        )
+        self.coarser = nn.ModuleList(
+            nn.Conv2d(before, after, 1) for before, after in zip(self.widths[:-1], finer_widths, strict=True)
+        )
+        self.joined = nn.ModuleList(convolution_block(width, width) for width in finer_widths)
+        self.outputs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in self.widths)
+
+    def forward(self, features: Features) -> list[torch.Tensor]:
+        """The transferred tokens and the encoder's maps of one slice to (N, 128, h/16, w/16) ... (N, 32, h/2, w/2)."""
+        finer_maps = features.maps[-2::-1]
+        levels = [features.transferred + features.maps[-1]]
+        for own, coarser, joined, own_map in zip(self.own, self.coarser, self.joined, finer_maps, strict=True):
+            raised = resize(levels[-1], own_map.shape[-2:])
+            levels.append(joined(own(own_map) + coarser(raised)))
+        return [output(level) for output, level in zip(self.outputs, levels, strict=True)]
 
 
 class PatchEmbedding(nn.Module):
@@ -144,7 +183,7 @@ class MDFFR(nn.Module):
         published = convention == PUBLISHED
         self.width = 256 if published else 128
         self.encoder = Encoder() if published else PyramidEncoder()
-        patch, position_side = (16, 256) if published else (2, 32)
+        patch, position_side = (16, 256) if published else (1, 8)
         shape = (self.encoder.channels_out, self.width, patch, position_side, published)
         self.classifier = ModalityClassifier(*shape)
         self.discriminator = ModalityClassifier(*shape)

@@ -55,21 +55,23 @@ def computed_values(network: BSAFusion, fixed: np.ndarray, moving: np.ndarray) -
     output = network(fixed_slice, moving_slice)
     size = fixed_slice.shape[-2:]
     values = {
-        "encoder_shallow_fixed": output.fixed.shallow,
-        "encoder_deep_fixed": output.fixed.maps[-1],
+        "encoder_shallow_fixed": output.registration.fixed.shallow,
+        "encoder_deep_fixed": output.registration.fixed.maps[-1],
         "class_logits_fixed": output.fixed_logits,
         "class_logits_moving": output.moving_logits,
-        "transfer_logits_fixed": network.mdf_fr.discriminate(output.fixed),
-        "transfer_logits_moving": network.mdf_fr.discriminate(output.moving),
-        "transfer_tokens_fixed": rearrange(output.fixed.transferred, "n c h w -> n (h w) c"),
-        "transfer_tokens_moving": rearrange(output.moving.transferred, "n c h w -> n (h w) c"),
+        "transfer_logits_fixed": network.mdf_fr.discriminate(output.registration.fixed),
+        "transfer_logits_moving": network.mdf_fr.discriminate(output.registration.moving),
+        "transfer_tokens_fixed": rearrange(output.registration.fixed.transferred, "n c h w -> n (h w) c"),
+        "transfer_tokens_moving": rearrange(output.registration.moving.transferred, "n c h w -> n (h w) c"),
         "flow_composed": output.field,
-        "flow_neg": sum_of_steps(output.forward_fields, size, align_corners=True),
-        "flow_pos": sum_of_steps(output.reverse_fields, size, align_corners=True),
+        "flow_neg": sum_of_steps(output.registration.forward_fields, size),
+        "flow_pos": sum_of_steps(output.registration.reverse_fields, size),
         "fused": output.fused[:, 0],
         "warped_moving": warp(moving_slice, output.field, PUBLISHED)[:, 0],
     }
-    for level, (ahead, back) in enumerate(zip(output.forward_fields, output.reverse_fields, strict=True)):
+    for level, (ahead, back) in enumerate(
+        zip(output.registration.forward_fields, output.registration.reverse_fields, strict=True)
+    ):
         values[f"stage_flow_{2 * level + 1}"] = ahead
         values[f"stage_flow_{2 * level + 2}"] = back
     return {name: value[0].numpy() for name, value in values.items()}

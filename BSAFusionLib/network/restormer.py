@@ -11,6 +11,11 @@ def convolution_pair(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1), nn.Conv2d(channels_out, channels_out, 3, padding=1))
 
 
+def each_channel_normalised(x: torch.Tensor) -> torch.Tensor:
+    """Every channel to mean 0 and variance 1 over the image, be it of one pixel, which `instance_norm` refuses."""
+    return F.layer_norm(x, x.shape[-2:])
+
+
 class MDTA(nn.Module):
     """Multi-Dconv head transposed attention: channels attend to channels (Zamir et al., Restormer, CVPR 2022).
 
@@ -27,7 +32,7 @@ class MDTA(nn.Module):
         self.temperature = nn.Parameter(torch.ones(1)) if normalised else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        normed = F.instance_norm(x)
+        normed = each_channel_normalised(x)
         query, key, value = (
             rearrange(branch(normed), "n c h w -> n c (h w)") for branch in (self.query, self.key, self.value)
         )
@@ -51,7 +56,7 @@ class GDFN(nn.Module):
         self.projection = nn.Conv2d(expansion * channels, channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        normed = F.instance_norm(x)
+        normed = each_channel_normalised(x)
         return x + self.projection(F.gelu(self.gate(normed)) * self.content(normed))
 
 

@@ -1,28 +1,33 @@
 """The terms that the network is trained by."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from kornia.filters import sobel
 from kornia.losses import ssim_loss
 
-from BSAFusionLib.network.bsafusion import BSAFusion, BSAFusionOutput
-from BSAFusionLib.network.warp import resize, warp
+from BSAFusionLib.network.bsafusion import BSAFusion, Registration
+from BSAFusionLib.network.bsfa import sum_so_far
+from BSAFusionLib.network.warp import warp
 from BSAFusionLib.training.unaligned_pairs import UnalignedPairs
 
 
-def classification_loss(output: BSAFusionOutput) -> torch.Tensor:
+def classification_loss(registration: Registration) -> torch.Tensor:
     """L_cls, equation (1): the heads name the modality, fixed [0, 1] and moving [1, 0]."""
-    ones = torch.ones(len(output.fixed_logits), dtype=torch.long, device=output.fixed_logits.device)
-    return F.cross_entropy(output.fixed_logits, ones) + F.cross_entropy(output.moving_logits, 1 - ones)
+    fixed, moving = registration.fixed.logits.float(), registration.moving.logits.float()
+    ones = torch.ones(len(fixed), dtype=torch.long, device=fixed.device)
+    return F.cross_entropy(fixed, ones) + F.cross_entropy(moving, 1 - ones)
 
 
-def transfer_loss(network: BSAFusion, output: BSAFusionOutput) -> torch.Tensor:
+def transfer_loss(network: BSAFusion, registration: Registration) -> torch.Tensor:
     """L_trans, equation (3): after the transfer the discriminator cannot tell the modality."""
-    undecided = torch.full_like(output.fixed_logits, 0.5)
+
+    def undecided(logits: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(logits.float(), torch.full_like(logits, 0.5, dtype=torch.float32))
+
     discriminate = network.mdf_fr.discriminate
-    return F.cross_entropy(discriminate(output.fixed), undecided) + F.cross_entropy(
-        discriminate(output.moving), undecided
-    )
+    return undecided(discriminate(registration.fixed)) + undecided(discriminate(registration.moving))
 
 
 def end_point_errors(field: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -30,42 +35,90 @@ def end_point_errors(field: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return ((field - truth).square().sum(dim=1, keepdim=True) + 1e-4).sqrt()
 
 
-def supervision_loss(output: BSAFusionOutput, pairs: UnalignedPairs) -> torch.Tensor:
+def supervision_loss(registration: Registration, pairs: UnalignedPairs) -> torch.Tensor:
     """The composed field, and what it is after each pair of steps, against the true one, in pixels inside the head.
 
-    Each level is judged on its own grid; a tenth of the weight lies outside the head, where only smoothness is known.
+    Each step is judged on its own grid; a tenth of the weight lies outside the head, where only smoothness is known.
     """
     total = torch.zeros((), device=pairs.field.device)
-    composed = torch.zeros_like(output.forward_fields[0])
-    for ahead, back in zip(output.forward_fields, output.reverse_fields, strict=True):
-        pixels = pairs.field.shape[-1] // ahead.shape[-1]  # of the whole slice in one of this level
-        composed = resize(composed, ahead.shape[-2:]) + (back - ahead) * pixels
-        truth = F.avg_pool2d(pairs.field, pixels)
-        weights = 0.1 + 0.9 * F.avg_pool2d(pairs.inside, pixels)
-        level = (end_point_errors(composed, truth) * weights).sum() / weights.sum()
-        last = ahead is output.forward_fields[-1]
-        total = total + level * (1.0 if last else 0.25)
+    ahead, back = registration.forward_fields, registration.reverse_fields
+    for steps in range(1, len(ahead) + 1):
+        size = ahead[steps - 1].shape[-2:]
+        pixels = pairs.field.shape[-1] // size[-1]  # of the whole slice in one of this level
+        composed = sum_so_far(back[:steps], size) - sum_so_far(ahead[:steps], size)
+        truth, inside = at_level(pairs.field, size), F.avg_pool2d(pairs.inside, pixels)
+        weights = 0.1 + 0.9 * inside
+        errors = pixels * end_point_errors(composed, truth)
+        total = total + (errors * weights).sum() / weights.sum() * (1.0 if steps == len(ahead) else 0.25)
     return total
 
 
-def smoothness_loss(output: BSAFusionOutput) -> torch.Tensor:
+def match_loss(registration: Registration, pairs: UnalignedPairs) -> torch.Tensor:
+    """Cross entropy of every match, where the true partner is within reach and inside the head; mean over the steps.
+
+    This is what teaches the features: it tells each pixel which of its candidates was right, long before a field made
+    of their average could. The probability is due to the four offsets around the true one, as bilinear weights have it.
+    """
+    total = torch.zeros((), device=pairs.field.device)
+    ahead, back = registration.forward_fields, registration.reverse_fields
+    for step, matches in enumerate(registration.matches):
+        size = matches[0].pixels.shape[-2:]
+        truth = at_level(pairs.field, size)
+        inside = F.avg_pool2d(pairs.inside, pairs.inside.shape[-1] // size[-1])
+        left = truth
+        if step > 0:
+            # Both maps were moved: at x one shows the fixed slice's x + sum_A, the other the moving one's x + sum_B.
+            forward_sum = sum_so_far(ahead[:step], size).detach()
+            left = forward_sum + warp(truth, forward_sum) - sum_so_far(back[:step], size).detach()
+        for match, target in zip(matches, (left, -left), strict=True):
+            for log_probability in match:
+                coarser = target.shape[-1] // log_probability.shape[-1]
+                total = total + offset_cross_entropy(
+                    log_probability, F.avg_pool2d(target, coarser), F.avg_pool2d(inside, coarser)
+                )
+    return total / (2 * len(registration.matches))
+
+
+def offset_cross_entropy(log_probability: torch.Tensor, target: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of (N, (2 r + 1)^2, h, w) at the true displacement (N, 2, h, w), weighted by `inside`."""
+    side = math.isqrt(log_probability.shape[1])
+    radius = side // 2
+    weights = inside[:, 0] * (target.abs().amax(dim=1) < radius)
+    corner = target.floor()
+    part = target - corner
+    due = torch.zeros_like(log_probability)
+    for along, share_along in ((0, 1 - part[:, 0]), (1, part[:, 0])):
+        for down, share_down in ((0, 1 - part[:, 1]), (1, part[:, 1])):
+            column, row = ((corner[:, axis] + far + radius).clamp(0, side - 1) for axis, far in ((0, along), (1, down)))
+            due.scatter_add_(1, (row * side + column).long()[:, None], (share_along * share_down)[:, None])
+    entropy = -(due * log_probability).sum(dim=1)
+    return (entropy * weights).sum() / weights.sum().clamp(min=1)
+
+
+def at_level(field: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """A field averaged onto a coarser grid, in pixels of that grid."""
+    pixels = field.shape[-1] // size[-1]
+    return F.avg_pool2d(field, pixels) / pixels
+
+
+def smoothness_loss(registration: Registration) -> torch.Tensor:
     """L_flow: squared finite differences of the composed field."""
-    rows = output.field.diff(dim=-2).square().mean()
-    return rows + output.field.diff(dim=-1).square().mean()
+    rows = registration.field.diff(dim=-2).square().mean()
+    return rows + registration.field.diff(dim=-1).square().mean()
 
 
-def registration_loss(output: BSAFusionOutput, pairs: UnalignedPairs) -> torch.Tensor:
+def registration_loss(registration: Registration, pairs: UnalignedPairs) -> torch.Tensor:
     """L_reg: (1 - SSIM) + L1 between the undeformed moving slice and the warped one."""
-    warped = warp(pairs.moving, output.field)
+    warped = warp(pairs.moving, registration.field)
     return dissimilarity(warped, pairs.aligned) + F.l1_loss(warped, pairs.aligned)
 
 
-def fusion_loss(output: BSAFusionOutput, pairs: UnalignedPairs) -> torch.Tensor:
+def fusion_loss(fused: torch.Tensor, pairs: UnalignedPairs) -> torch.Tensor:
     """L_fusion, with the truly aligned moving slice as B': structure of both, the larger intensity, the larger edge.
 
     Equal weight for both SSIM terms; the published code balances them by last epoch's ratio.
     """
-    fused, fixed, aligned = output.fused, pairs.fixed, pairs.aligned
+    fixed, aligned = pairs.fixed, pairs.aligned
     structure = dissimilarity(fused, fixed) + dissimilarity(fused, aligned)
     intensity = F.l1_loss(fused, torch.maximum(fixed, aligned))
     edges = F.l1_loss(sobel(fused), torch.maximum(sobel(fixed), sobel(aligned)))

@@ -14,11 +14,15 @@ MODALITIES = ("ct", "pet", "spect")
 
 @dataclass(frozen=True)
 class SlicePairs:
-    """Aligned pairs: `fixed` and `moving` (N, 1, H, W) uint8 (luminance where the image has colour), `patient` (N,)."""
+    """Aligned pairs: `fixed` and `moving` (N, 1, H, W) uint8 (luminance where the image has colour).
+
+    `patient` and `modality` (N,) say whose and which they are.
+    """
 
     fixed: torch.Tensor
     moving: torch.Tensor
     patient: np.ndarray
+    modality: np.ndarray
 
     def __len__(self) -> int:
         return len(self.fixed)
@@ -26,7 +30,12 @@ class SlicePairs:
     def where(self, chosen: np.ndarray) -> "SlicePairs":
         """Those pairs for which the boolean array (N,) is true."""
         rows = torch.from_numpy(chosen)
-        return SlicePairs(self.fixed[rows], self.moving[rows], self.patient[chosen])
+        return SlicePairs(self.fixed[rows], self.moving[rows], self.patient[chosen], self.modality[chosen])
+
+    def draw(self, count: int) -> torch.Tensor:
+        """Indices of pairs at random, every modality as likely as the others, however many pairs it has."""
+        _, index, sizes = np.unique(self.modality, return_inverse=True, return_counts=True)
+        return torch.multinomial(torch.from_numpy(1 / sizes[index]), count, replacement=True)
 
     def batch(self, indices: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """The chosen pairs as float32 (n, 1, H, W) in [0, 1] on `device`."""
@@ -47,7 +56,7 @@ def load_pairs(folder: Path, modality: str) -> tuple[SlicePairs, SlicePairs]:
     Raises:
         FusionError: a file `<modality>.npz` is missing from the folder.
     """
-    fixed, moving, patients, published, held_out = [], [], [], [], []
+    fixed, moving, patients, modalities, published, held_out = [], [], [], [], [], []
     for name in MODALITIES if modality == "all" else (modality,):
         path = Path(folder) / f"{name}.npz"
         if not path.is_file():
@@ -57,9 +66,10 @@ def load_pairs(folder: Path, modality: str) -> tuple[SlicePairs, SlicePairs]:
             slices = torch.from_numpy(arrays["moving"])
             patients.append(arrays["id"].astype(int) // 1000)
             published.append(arrays["split"] == "train")
+            modalities.append(np.full(len(slices), name))
         moving.append(slices[:, None] if slices.ndim == 3 else luminance(slices))
         held_out += held_out_patients(patients[-1])
-    pairs = SlicePairs(torch.cat(fixed), torch.cat(moving), np.concatenate(patients))
+    pairs = SlicePairs(torch.cat(fixed), torch.cat(moving), np.concatenate(patients), np.concatenate(modalities))
     validation = np.isin(pairs.patient, held_out)
     return pairs.where(~validation & np.concatenate(published)), pairs.where(validation)
 

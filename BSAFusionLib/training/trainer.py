@@ -1,5 +1,6 @@
 """Trains the network on simulated unaligned pairs; can be stopped and taken up again."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.network.bsafusion import BSAFusion, BSAFusionOutput
+from BSAFusionLib.network.bsafusion import BSAFusion, halved
+from BSAFusionLib.network.bsfa import CorrelationStep
 from BSAFusionLib.network.checkpoints import load_state, load_torch_file
 from BSAFusionLib.network.warp import warp
 from BSAFusionLib.training import losses
@@ -24,15 +26,15 @@ CHECKPOINT = "checkpoint.pt"
 class TrainingSettings:
     """What a run is defined by, beside its data."""
 
-    steps: int = 4000
+    steps: int = 6000  # in which MDF-FR and BSFA learn to register halved slices
+    fusion_steps: int = 400  # after them, in which MMFF learns to fuse whole slices and nothing else moves
     batch: int = 8
-    learning_rate: float = 8e-4
-    warm_up: int = 100  # steps of rising learning rate; a cosine falls to 1 % after them
-    same_modality_steps: int = 0  # steps at the very start in which every moving slice is the fixed one, remapped
-    registration_steps: int = 0  # steps at the start in which fusion rests, being the dearer half
-    averaging: float = 0.99  # decay of the running average of the weights, which is what is kept
+    learning_rate: float = 1e-3
+    warm_up: int = 50  # steps of rising learning rate at the start of either part; a cosine falls to 1 % after them
+    same_modality_steps: int = 300  # over which the share of pairs of one modality, the easier ones, falls from 1
+    averaging: float = 0.995  # decay of the running average of the weights, which is what is kept
     renew_every: int = 50  # steps after which the discriminator becomes the classifier's copy
-    save_every: int = 200
+    save_every: int = 500
     seed: int = 0
     mixed_precision: bool = True  # layers in bfloat16; fields, sums and losses in float32
     simulator: Simulator = Simulator()
@@ -43,38 +45,54 @@ class Trainer:
 
     def __init__(self, network: BSAFusion, settings: TrainingSettings, fabric: Fabric):
         self.settings, self.fabric = settings, fabric
-        network = network.to(memory_format=torch.channels_last)  # measured on a CPU: 9 % less time a step
         fabric.seed_everything(settings.seed, verbose=False)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
         self.average.to(fabric.device)
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=1e-4)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
+        optimiser = torch.optim.AdamW(self._parameter_groups(network), lr=settings.learning_rate, weight_decay=1e-4)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, [self._rate, lambda step: 10 * self._rate(step)])
         self.network, self.optimiser = fabric.setup(network, optimiser)
+        self.network.mark_forward_method("register")
         self.step = 0
+
+    @staticmethod
+    def _parameter_groups(network: BSAFusion) -> list[dict]:
+        """The steps' own few numbers learn ten times as fast: they are logarithms that have a way to go."""
+        steps = [module for module in network.modules() if isinstance(module, CorrelationStep)]
+        numbers = dict.fromkeys(parameter for step in steps for parameter in step.parameters(recurse=False))
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        return [
+            {"params": [parameter for parameter in trained if parameter not in numbers]},
+            {"params": list(numbers), "weight_decay": 0.0},
+        ]
+
+    @property
+    def last_step(self) -> int:
+        return self.settings.steps + self.settings.fusion_steps
 
     def _rate(self, step: int) -> float:
         warm_up, steps = self.settings.warm_up, self.settings.steps
+        if step >= steps:
+            step, steps = step - steps, self.settings.fusion_steps
         if step < warm_up:
             return (step + 1) / warm_up
         progress = min(1.0, (step - warm_up) / max(1, steps - warm_up))
-        return 0.01 + 0.99 * 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(progress * math.pi))
 
     def train(self, training: SlicePairs, validation: SlicePairs, folder: Path) -> None:
-        """Train to `settings.steps`, from wherever this trainer stands; writes checkpoints and logs into `folder`."""
+        """Train to the last step, from wherever this trainer stands; writes checkpoints and logs into `folder`."""
         writer = SummaryWriter(folder / "logs", purge_step=self.step)
         renewed = self.network.mdf_fr.renew_discriminator
         if self.step == 0:
             renewed()
-        for step in tqdm(range(self.step + 1, self.settings.steps + 1), unit="step"):
+        for step in tqdm(range(self.step + 1, self.last_step + 1), unit="step"):
             self.step = step
-            indices = torch.randint(len(training), (self.settings.batch,))
-            terms = self._learn(*training.batch(indices, self.fabric.device))
+            slices = training.batch(training.draw(self.settings.batch), self.fabric.device)
+            terms = self.learn(*slices)
             if self.step % 10 == 0:
                 writer.add_scalars("loss", {name: term.item() for name, term in terms.items()}, self.step)
             if self.step % self.settings.renew_every == 0:
                 renewed()
-            if self.step % self.settings.save_every == 0 or self.step == self.settings.steps:
+            if self.step % self.settings.save_every == 0 or self.step == self.last_step:
                 self.save(folder / CHECKPOINT)
                 figures = validate(self.averaged, validation, self.settings, most=48)
                 for name, figure in figures.items():
@@ -82,26 +100,11 @@ class Trainer:
                 tqdm.write(f"step {self.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
         writer.close()
 
-    def _learn(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
-        simulator = self.settings.simulator
-        if self.step <= self.settings.same_modality_steps:
-            simulator = replace(simulator, same_modality=1.0)
-        pairs = simulator(fixed, moving)
-        fuse = self.step > self.settings.registration_steps
+    def learn(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
+        """One step on aligned slices (N, 1, H, W) in [0, 1]; the terms of its loss."""
         self.network.train()
-        # Fabric's own mixed precision would round the slices themselves to bfloat16, coarser than their grey levels.
-        with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.settings.mixed_precision):
-            output: BSAFusionOutput = self.network(pairs.fixed, pairs.moving, fuse)
-        output = in_float32(output)
-        terms = {
-            "classification": 0.05 * losses.classification_loss(output),
-            "transfer": 0.05 * losses.transfer_loss(self.network.module, output),
-            "supervision": losses.supervision_loss(output, pairs),
-            "smoothness": 0.1 * losses.smoothness_loss(output),
-            "registration": losses.registration_loss(output, pairs),
-        }
-        if fuse:
-            terms["fusion"] = losses.fusion_loss(output, pairs)
+        terms = self._registration_terms(fixed, moving) if self.step <= self.settings.steps else None
+        terms = terms or self._fusion_terms(fixed, moving)
         self.optimiser.zero_grad()
         self.fabric.backward(sum(terms.values()))
         self.fabric.clip_gradients(self.network, self.optimiser, max_norm=1.0)
@@ -109,6 +112,36 @@ class Trainer:
         self.schedule.step()
         self.average.update_parameters(self.network.module)
         return terms
+
+    def _autocast(self) -> torch.autocast:
+        # Fabric's own mixed precision would round the slices themselves to bfloat16, coarser than their grey levels.
+        return torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.settings.mixed_precision)
+
+    def _registration_terms(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
+        same = max(self.settings.simulator.same_modality, 1 - self.step / max(1, self.settings.same_modality_steps))
+        simulator = replace(self.settings.simulator, pixel=2, same_modality=same)
+        pairs = simulator(halved(fixed), halved(moving))
+        with self._autocast():
+            registration = self.network.register(pairs.fixed, pairs.moving)
+        if not registration.field.isfinite().all():
+            # Noticed here, for PyTorch crashes in the gradient of grid_sample where a position is not a number.
+            raise FusionError(f"The field is not finite at step {self.step}; lower the learning rate.")
+        return {
+            "classification": 0.02 * losses.classification_loss(registration),
+            "transfer": 0.02 * losses.transfer_loss(self.network.module, registration),
+            "match": losses.match_loss(registration, pairs),
+            "supervision": 2.0 * losses.supervision_loss(registration, pairs),  # in pixels of the whole slice
+            "smoothness": 0.1 * losses.smoothness_loss(registration),
+            "registration": losses.registration_loss(registration, pairs),
+        }
+
+    def _fusion_terms(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
+        for name, parameter in self.network.module.named_parameters():
+            parameter.requires_grad_(name.startswith("mmff."))
+        pairs = replace(self.settings.simulator, same_modality=0.0)(fixed, moving)
+        with self._autocast():
+            fused = self.network(pairs.fixed, pairs.moving).fused
+        return {"fusion": losses.fusion_loss(fused.float(), pairs)}
 
     @property
     def averaged(self) -> BSAFusion:
@@ -146,13 +179,6 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
         self.step = state["step"]
-
-
-def in_float32(output: BSAFusionOutput) -> BSAFusionOutput:
-    """The parts of an output that losses read, in float32."""
-    fixed, moving = (features._replace(logits=features.logits.float()) for features in (output.fixed, output.moving))
-    fused = None if output.fused is None else output.fused.float()
-    return output._replace(fused=fused, fixed=fixed, moving=moving)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ def network() -> BSAFusion:
     network = BSAFusion().eval()
     for steps in (network.bsfa.forward_steps, network.bsfa.reverse_steps):
         for step in steps:
-            torch.nn.init.normal_(step.field.weight, std=0.05)
+            torch.nn.init.normal_(step.answer.weight, std=0.05)
     return network
 
 

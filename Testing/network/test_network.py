@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.bsfa import compose, local_correlation
+from BSAFusionLib.network.bsfa import CorrelationStep, local_correlation, reversed_correlation, sum_of_steps, sum_so_far
 from BSAFusionLib.network.warp import EXACT, PUBLISHED, warp
 
 
@@ -22,14 +22,18 @@ def test_sides_may_differ_and_be_any_multiple_of_16(network):
     assert output.field.shape == (2, 2, 48, 80)
     # The exact layout registers the halved slices, bordered to multiples of 16: 24 x 40 become 32 x 48.
     published = network.metadata.convention == PUBLISHED
-    finest = (48, 80) if published else (32, 48)
-    sizes = [(finest[0] // scale, finest[1] // scale) for scale in (16, 8, 4, 2, 1)]
-    for fields in (output.forward_fields, output.reverse_fields):
+    finest, scales = ((48, 80), (16, 8, 4, 2, 1)) if published else ((32, 48), (16, 8, 4, 2, 2))
+    sizes = [(finest[0] // scale, finest[1] // scale) for scale in scales]
+    for fields in (output.registration.forward_fields, output.registration.reverse_fields):
         assert [field.shape for field in fields] == [(2, 2, *size) for size in sizes]
-        assert all(field.abs().max() < 1 for field in fields)
     assert output.fixed_logits.shape == output.moving_logits.shape == (2, 2)
     assert output.fused.min() >= 0
     assert output.fused.max() <= 1
+
+
+@torch.no_grad()
+def test_the_smallest_slice_is_of_16_pixels(network):
+    assert network(torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)).fused.shape == (1, 1, 16, 16)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 40, 48), (1, 3, 48, 48), (1, 48, 48)])
@@ -47,11 +51,21 @@ def test_a_pair_is_registered_the_same_alone_and_in_a_batch(network):
     torch.testing.assert_close(together.fused[1:2], alone.fused, atol=1e-3, rtol=1e-3)
 
 
-def test_the_composed_field_is_reverse_minus_forward_in_full_size_pixels():
-    forward_fields = [torch.full((1, 2, n, n), 0.5) for n in (1, 2, 4, 8, 16)]
-    reverse_fields = [torch.full((1, 2, n, n), 0.25 * (n == 1)) for n in (1, 2, 4, 8, 16)]
-    composed = compose(forward_fields, reverse_fields, (16, 16), align_corners=False)
-    torch.testing.assert_close(composed, torch.full((1, 2, 16, 16), 16 * 0.25 - 0.5 * (16 + 8 + 4 + 2 + 1)))
+@torch.no_grad()
+def test_the_composed_field_is_reverse_minus_forward_in_full_size_pixels(network):
+    torch.manual_seed(6)
+    registration = network.register(torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32))
+    summed = sum_of_steps if network.metadata.convention == PUBLISHED else sum_so_far
+    reverse, ahead = (summed(f, (32, 32)) for f in (registration.reverse_fields, registration.forward_fields))
+    assert torch.equal(registration.field, reverse - ahead)
+
+
+def test_a_step_counts_in_the_pixels_of_its_level():
+    fields = [torch.full((1, 2, n, n), 0.5) for n in (1, 2, 4, 8, 16)]
+    expected = torch.full((1, 2, 16, 16), 0.5 * (16 + 8 + 4 + 2 + 1))
+    torch.testing.assert_close(sum_of_steps(fields, (16, 16)), expected)
+    torch.testing.assert_close(sum_so_far(fields, (16, 16)), expected)
+    torch.testing.assert_close(sum_so_far(fields[:2], (4, 4)), torch.full((1, 2, 4, 4), 0.5 * (4 + 2)))
 
 
 def test_exact_sampling_moves_a_ramp_by_the_field_and_leaves_it_without_one():
@@ -85,6 +99,42 @@ def test_the_local_correlation_is_highest_where_the_other_map_has_gone():
     moving = torch.roll(fixed, shifts=(1, -2), dims=(2, 3))
     best = local_correlation(fixed, moving, radius=3).argmax(dim=1)[0, 4:12, 4:12]
     assert torch.equal(best, torch.full_like(best, (3 + 1) * 7 + (3 - 2)))
+
+
+def correlation_one_by_one(fixed: torch.Tensor, moving: torch.Tensor, radius: int) -> torch.Tensor:
+    def unit(x: torch.Tensor) -> torch.Tensor:
+        x = x - x.mean(dim=(2, 3), keepdim=True)
+        return x / x.norm(dim=1, keepdim=True)
+
+    fixed, padded = unit(fixed), torch.nn.functional.pad(unit(moving), [radius] * 4)
+    (height, width), side = fixed.shape[-2:], 2 * radius + 1
+    windows = [padded[..., r : r + height, c : c + width] for r in range(side) for c in range(side)]
+    return torch.stack([(fixed * window).sum(dim=1) for window in windows], dim=1)
+
+
+def test_the_local_correlation_and_its_gradient_are_those_of_the_products_one_by_one():
+    torch.manual_seed(5)
+    maps = [torch.randn(2, 5, 6, 8, requires_grad=True) for _ in range(2)]
+    own, plain = local_correlation(*maps, radius=2), correlation_one_by_one(*maps, radius=2)
+    torch.testing.assert_close(own, plain, atol=1e-5, rtol=0)
+    weights = torch.randn_like(own)
+    gradients, expected = (torch.autograd.grad((x * weights).sum(), maps) for x in (own, plain))
+    torch.testing.assert_close(gradients, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(reversed_correlation(own, 2), local_correlation(*reversed(maps), radius=2))
+
+
+@torch.no_grad()
+def test_a_step_without_evidence_stays_put_and_one_with_it_goes_half_the_way():
+    torch.manual_seed(7)
+    step = CorrelationStep(8, radius=3, sigma=1.5, halves=False, with_stream=False).eval()
+    blank = torch.zeros(1, 8, 16, 16)
+    nothing = torch.zeros(1, 49, 16, 16)
+    assert step(nothing, blank, blank, [])[0].abs().max() < 0.01
+    to_the_right = nothing.clone()
+    to_the_right[:, 3 * 7 + 3 + 2] = 1
+    field = step(to_the_right, blank, blank, [])[0]
+    assert field[0, 0, 4:-4, 4:-4].mean() == pytest.approx(1.0, abs=0.1)
+    assert field[0, 1].abs().max() < 0.05
 
 
 def test_the_discriminator_learns_only_by_becoming_the_classifier(network):

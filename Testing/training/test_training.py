@@ -10,18 +10,19 @@ from lightning_fabric import Fabric
 
 from BSAFusionLib import __main__ as command_line
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.bsafusion import BSAFusion, Registration
+from BSAFusionLib.network.bsfa import sum_so_far
 from BSAFusionLib.network.checkpoints import load_network
 from BSAFusionLib.network.warp import warp
 from BSAFusionLib.training import losses
 from BSAFusionLib.training.slice_pairs import SlicePairs, held_out_patients, load_pairs
 from BSAFusionLib.training.trainer import CHECKPOINT, Trainer, TrainingSettings
-from BSAFusionLib.training.unaligned_pairs import Simulator, inverse
+from BSAFusionLib.training.unaligned_pairs import Simulator, UnalignedPairs, inverse
 
-small = Simulator(size=64)
+small = Simulator()
 
 
-def ellipses(count: int, side: int = 96) -> SlicePairs:
+def ellipses(count: int, side: int = 64) -> SlicePairs:
     """Heads of a sort: an ellipse with two smaller ones inside, which the moving slice shows in other greys."""
     y, x = np.mgrid[:side, :side] / side - 0.5
     generator = np.random.default_rng(0)
@@ -33,7 +34,7 @@ def ellipses(count: int, side: int = 96) -> SlicePairs:
             inside = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 < 1
             fixed[index][inside], moving[index][inside] = greys
     tensors = [torch.from_numpy((255 * images).astype(np.uint8))[:, None] for images in (fixed, moving)]
-    return SlicePairs(*tensors, np.arange(count))
+    return SlicePairs(*tensors, np.arange(count), np.full(count, "ct"))
 
 
 @pytest.fixture
@@ -87,38 +88,92 @@ def test_a_folder_without_slices_is_refused(tmp_path):
         load_pairs(tmp_path, "pet")
 
 
+def perfect_registration(network: BSAFusion, pairs: UnalignedPairs) -> Registration:
+    """What the network would answer if every reverse step told the truth of its level and no forward step moved."""
+    registration = network.register(pairs.fixed, pairs.moving)
+    fields: list[torch.Tensor] = []
+    for field in registration.reverse_fields:
+        size = field.shape[-2:]
+        truth = losses.at_level(pairs.field, size)
+        fields.append(truth - sum_so_far(fields, size) if fields else truth)
+    still = [torch.zeros_like(field) for field in fields]
+    return registration._replace(reverse_fields=fields, forward_fields=still)
+
+
 def test_the_supervision_vanishes_only_for_the_true_field(batch):
     torch.manual_seed(3)
     network = BSAFusion().eval()
     pairs = small(*batch)
-    output = network(pairs.fixed, pairs.moving)
-    truth = pairs.field
-    scales = (32, 16, 8, 4, 2)
-    levels = [torch.nn.functional.avg_pool2d(truth, scale) for scale in scales]
-    ups = [torch.zeros_like(levels[0])] + [losses.resize(a, b.shape[-2:]) for a, b in zip(levels, levels[1:])]  # noqa: B905
-    steps = [(level - up) / scale for level, up, scale in zip(levels, ups, scales, strict=True)]
-    perfect = output._replace(reverse_fields=steps, forward_fields=[torch.zeros_like(step) for step in steps])
-    assert losses.supervision_loss(perfect, pairs) < 0.05
-    assert losses.supervision_loss(output, pairs) > 1
+    assert losses.supervision_loss(perfect_registration(network, pairs), pairs) < 0.1
+    assert losses.supervision_loss(network.register(pairs.fixed, pairs.moving), pairs) > 1
+
+
+def test_the_cross_entropy_of_offsets_is_least_where_the_true_one_is():
+    target = torch.tensor([1.0, -2.0])[None, :, None, None].expand(1, 2, 4, 4)  # one column on, two rows back
+    inside = torch.ones(1, 1, 4, 4)
+    scores = torch.zeros(1, 49, 4, 4)
+    scores[:, (3 - 2) * 7 + 3 + 1] = 10
+    right = losses.offset_cross_entropy(scores.log_softmax(dim=1), target, inside)
+    wrong = losses.offset_cross_entropy(scores.flip(1).log_softmax(dim=1), target, inside)
+    assert right < 0.01
+    assert wrong > 9
+    between = losses.offset_cross_entropy(scores.log_softmax(dim=1), target + 0.5, inside)
+    assert right < between < wrong
+    assert losses.offset_cross_entropy(scores.log_softmax(dim=1), 4 * target, inside) == 0  # out of reach: not judged
+
+
+def test_every_modality_is_drawn_as_often_however_many_pairs_it_has():
+    pairs = ellipses(40)
+    pairs = replace(pairs, modality=np.array(["ct"] * 4 + ["pet"] * 36))
+    torch.manual_seed(0)
+    drawn = pairs.modality[pairs.draw(2000).numpy()]
+    assert 0.45 < np.mean(drawn == "ct") < 0.55
 
 
 def test_training_on_one_deformation_learns_it():
     shifts = Simulator(elastic=0.0, translation=6.0, rotation=0.0, stretch=0.0, vary=False)
-    settings = TrainingSettings(steps=40, registration_steps=40, warm_up=5, learning_rate=3e-3, simulator=shifts)
+    settings = TrainingSettings(steps=30, same_modality_steps=0, warm_up=5, learning_rate=2e-3, simulator=shifts)
     torch.manual_seed(0)
     trainer = Trainer(BSAFusion(), settings, Fabric(accelerator="cpu", devices=1))
-    slices = ellipses(4, side=64).batch(torch.arange(4), torch.device("cpu"))
+    slices = ellipses(4).batch(torch.arange(4), torch.device("cpu"))
     told = []
     for step in range(1, settings.steps + 1):
         trainer.step = step
         torch.manual_seed(7)  # the same deformation each time
-        told.append(trainer._learn(*slices)["supervision"].item())
+        told.append(trainer.learn(*slices)["supervision"].item())
     assert told[-1] < 0.5 * told[0]
+
+
+def test_the_fusion_part_learns_alone():
+    torch.manual_seed(0)
+    network = BSAFusion()
+    before = {name: parameter.clone() for name, parameter in network.named_parameters()}
+    settings = TrainingSettings(steps=0, fusion_steps=6, warm_up=1, batch=2, simulator=small)
+    trainer = Trainer(network, settings, Fabric(accelerator="cpu", devices=1))
+    trainer.step = 1
+    slices = ellipses(2).batch(torch.arange(2), torch.device("cpu"))
+    told = []
+    for _ in range(6):
+        torch.manual_seed(7)  # the same deformation each time
+        told.append(trainer.learn(*slices)["fusion"].item())
+    assert told[-1] < told[0]
+    for name, parameter in trainer.network.module.named_parameters():
+        assert torch.equal(parameter, before[name]) or name.startswith("mmff."), name
+
+
+def test_a_field_that_is_not_finite_stops_the_run_in_a_sentence(batch):
+    network = BSAFusion()
+    torch.nn.init.constant_(network.bsfa.top_down.outputs[0].bias, torch.nan)
+    trainer = Trainer(network, TrainingSettings(), Fabric(accelerator="cpu", devices=1))
+    with pytest.raises(FusionError, match="not finite"):
+        trainer.learn(*batch)
 
 
 def test_a_run_taken_up_again_goes_on_as_if_it_had_not_stopped(tmp_path):
     pairs = ellipses(6)
-    settings = TrainingSettings(steps=4, batch=2, warm_up=2, save_every=2, mixed_precision=False, simulator=small)
+    settings = TrainingSettings(
+        steps=2, fusion_steps=2, batch=2, warm_up=2, save_every=2, mixed_precision=False, simulator=small
+    )
 
     def trainer() -> Trainer:
         torch.manual_seed(5)
@@ -127,7 +182,7 @@ def test_a_run_taken_up_again_goes_on_as_if_it_had_not_stopped(tmp_path):
     straight = trainer()
     straight.train(pairs, pairs, tmp_path)
     stopped = trainer()
-    stopped.settings = replace(settings, steps=2)
+    stopped.settings = replace(settings, fusion_steps=0)
     stopped.train(pairs, pairs, tmp_path)
     again = trainer()
     again.resume(tmp_path / CHECKPOINT)
@@ -147,14 +202,15 @@ def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp
         split=np.array(["train"] * 6),
     )
     out = tmp_path / "run"
-    words = ["train", "--data", tmp_path, "--modality", "ct", "--out", out, "--size", 64, "--steps", 1, "--batch", 1]
+    words = ["train", "--data", tmp_path, "--modality", "ct", "--out", out, "--steps", 1, "--batch", 1]
+    words += ["--fusion-steps", 1]
     assert command_line.main([str(word) for word in words]) == 0
     assert load_network(out / "ct.safetensors").metadata.modality == "ct"
     card = json.loads((out / "ct.json").read_text())
     assert card["validation"]["patients"] == [1, 6]
     assert card["training"]["patients"] == [2, 3, 4, 5]
     assert card["validation"]["simulated_deformations"]["error_before"] > 0
-    for mistake in (["--steps", "0"], ["--size", "60"], ["--size", "128"]):
+    for mistake in (["--steps", "-1"], ["--batch", "0"]):
         assert command_line.main([str(word) for word in words] + mistake) == 2
 
 
