@@ -39,7 +39,7 @@ class Registration(NamedTuple):
     field: torch.Tensor  # (N, 2, H, W) in pixels: phi of (7): B sampled at x + phi(x) lies on A
     fixed: Features
     moving: Features
-    matches: list[tuple[Match, Match]]  # of the reverse and the forward step each; exact convention only
+    matches: list[Match]  # one a pair of steps; exact convention only
 
 
 class BSAFusionOutput(NamedTuple):

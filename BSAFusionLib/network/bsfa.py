@@ -100,83 +100,112 @@ class BSFA(nn.Module):
 
 
 class LocalCorrelation(torch.autograd.Function):
-    """Scalar products of each pixel's vector in `fixed` with those around it in `moving`.
+    """Scalar products of each pixel's vector with those of the candidates around it, which lie twice as densely.
 
-    (N, C, h, w) twice and a radius to (N, (2 radius + 1)^2, h, w), offsets row by row; beyond the border are zeros.
-    One offset at a time is multiplied and summed, forwards and backwards, so that no stack of products is kept for the
-    gradient: on a CPU that takes a tenth of the time.
+    Positions (N, C, h, w), candidates (N, 2, 2, C, h, w), the four that share a pixel by row and column, and a radius
+    to (N, (2 radius)^2, h, w), offsets row by row; beyond the border are zeros. One offset at a time is multiplied and
+    summed, forwards and backwards, so that no stack of products is kept for the gradient: on a CPU that takes a tenth
+    of the time.
     """
 
     @staticmethod
-    def forward(context, fixed: torch.Tensor, moving: torch.Tensor, radius: int) -> torch.Tensor:
-        fixed = fixed.contiguous()
-        padded = F.pad(moving, [radius] * 4).contiguous()
-        context.save_for_backward(fixed, padded)
+    def forward(context, positions: torch.Tensor, candidates: torch.Tensor, radius: int) -> torch.Tensor:
+        positions = positions.contiguous()
+        padded = F.pad(candidates, [radius] * 4).contiguous()
+        context.save_for_backward(positions, padded)
         context.radius = radius
-        count, channels, height, width = fixed.shape
-        correlation = fixed.new_empty(count, (2 * radius + 1) ** 2, height, width)
-        products = torch.empty_like(fixed[0])
-        for fixed_map, moving_map, one in zip(fixed, padded, correlation, strict=True):
+        count, _, height, width = positions.shape
+        correlation = positions.new_empty(count, (2 * radius) ** 2, height, width)
+        products = torch.empty_like(positions[0])
+        for own, around, one in zip(positions, padded, correlation, strict=True):
             for offset, part in enumerate(one):
-                torch.mul(fixed_map, shifted(moving_map, offset, radius), out=products)
+                torch.mul(own, at_offset(around, offset, radius), out=products)
                 torch.sum(products, dim=0, out=part)
         return correlation
 
     @staticmethod
     def backward(context, gradient: torch.Tensor) -> tuple:
-        fixed, padded = context.saved_tensors
+        positions, padded = context.saved_tensors
         radius = context.radius
-        fixed_gradient, padded_gradient = torch.zeros_like(fixed), torch.zeros_like(padded)
+        positions_gradient, padded_gradient = torch.zeros_like(positions), torch.zeros_like(padded)
         for index, one in enumerate(gradient.contiguous()):
             for offset, part in enumerate(one):
-                fixed_gradient[index].addcmul_(shifted(padded[index], offset, radius), part)
-                shifted(padded_gradient[index], offset, radius).addcmul_(fixed[index], part)
+                positions_gradient[index].addcmul_(at_offset(padded[index], offset, radius), part)
+                at_offset(padded_gradient[index], offset, radius).addcmul_(positions[index], part)
         inner = slice(radius, -radius)
-        return fixed_gradient, padded_gradient[..., inner, inner], None
+        return positions_gradient, padded_gradient[..., inner, inner], None
 
 
-def shifted(padded: torch.Tensor, offset: int, radius: int) -> torch.Tensor:
-    """The view (..., h, w) of a map padded by `radius`, as it lies at the offset of that number."""
-    row, column = divmod(offset, 2 * radius + 1)
+def at_offset(padded: torch.Tensor, offset: int, radius: int) -> torch.Tensor:
+    """The view (C, h, w) of candidates (2, 2, C, h + 2 radius, w + 2 radius) that lie at the offset of that number."""
+    row, column = (index - radius + 1 for index in divmod(offset, 2 * radius))
     height, width = (side - 2 * radius for side in padded.shape[-2:])
-    return padded[..., row : row + height, column : column + width]
+    top, left = row // 2 + radius, column // 2 + radius
+    return padded[row % 2, column % 2, :, top : top + height, left : left + width]
 
 
-def local_correlation(fixed: torch.Tensor, moving: torch.Tensor, radius: int) -> torch.Tensor:
-    """Correlation coefficient over the channels of each pixel of `fixed` with those around it in `moving`.
-
-    Each channel's mean over the image is taken off first: what all pixels share says nothing about which are the same.
-    """
-
-    def unit(x: torch.Tensor) -> torch.Tensor:
-        x = x.float()
-        x = x - x.mean(dim=(2, 3), keepdim=True)
-        return x * torch.rsqrt(x.square().sum(dim=1, keepdim=True) + 1e-6)
-
-    return LocalCorrelation.apply(unit(fixed), unit(moving), radius)
-
-
-def reversed_correlation(correlation: torch.Tensor, radius: int) -> torch.Tensor:
-    """The correlation of `moving` with what lies around it in `fixed`: the same products, found at other places."""
-    planes = F.pad(correlation, [radius] * 4).unbind(dim=1)  # unbound once: indexing each would cost a gradient each
-    return torch.stack([shifted(plane, offset, radius) for offset, plane in enumerate(reversed(planes))], dim=1)
+def offsets(radius: int) -> torch.Tensor:
+    """The offsets (2, (2 radius)^2) in half pixels, channel 0 along columns: -radius + 0.5 ... radius - 0.5."""
+    steps = torch.arange(2 * radius) - radius + 0.5
+    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
+    return torch.stack([columns.flatten(), rows.flatten()])
 
 
 class Match(NamedTuple):
-    """Where a step takes each pixel's partner to be: log-probabilities over the offsets, row by row."""
+    """Where each pixel's partner is taken to be: log-probabilities over the `offsets`."""
 
-    pixels: torch.Tensor  # (N, (2 radius + 1)^2, h, w), of the pixel alone
+    pixels: torch.Tensor  # (N, (2 radius)^2, h, w), of the pixel alone
     neighbourhoods: torch.Tensor  # likewise, of all pixels around it together; at the finest level every other one
 
 
-class CorrelationStep(nn.Module):
-    """One forward or reverse step of the exact layout: match, gather the evidence, smooth it by how sure it is.
+class Matcher(nn.Module):
+    """Compares each pixel of A's map with candidates of B's around it, and gathers what a neighbourhood agrees on.
 
-    Each pixel's correlation is read as a distribution over offsets; those of a neighbourhood are multiplied, since
-    they vote on nearly the same displacement, and an edge knows only the one across it; a learnt prior of the offsets
-    joins in. Mean and variance of the product go, with the features, through two convolutions that mend the mean and
-    weigh it. A normalised convolution with a near and a far Gaussian, and a pull towards no displacement, then fills in
-    what no edge tells: the displacements are known to be smooth.
+    The displacements are small beside the levels' pixels, so candidates lie at every half pixel. A pixel's correlation
+    with them is read as a distribution over offsets. Those of a neighbourhood are multiplied, since its pixels vote on
+    nearly the same displacement, and an edge knows only the one across it; a learnt prior of the offsets joins in.
+    """
+
+    width = 24
+
+    def __init__(self, channels: int, radius: int, halves: bool):
+        super().__init__()
+        self.radius = radius
+        self.halves = halves
+        self.positions = nn.Conv2d(channels, self.width, 3, padding=1)
+        self.candidates = nn.Conv2d(channels, 4 * self.width, 3, padding=1)
+        # Logarithms, so that what they stand for stays above zero.
+        self.sharpness = nn.Parameter(torch.tensor(2.3))
+        self.agreement = nn.Parameter(torch.tensor(1.5))
+        self.prior = nn.Parameter(-offsets(radius).square().sum(dim=0) / 8)
+
+    def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Match:
+        """Maps (N, C, h, w) of A and B, in float32 whatever the layers run in."""
+        positions = unit_length(self.positions(fixed)[:, None, None].float())[:, 0, 0]
+        candidates = self.candidates(moving).float().unflatten(1, (2, 2, self.width))
+        correlation = LocalCorrelation.apply(positions, unit_length(candidates), self.radius)
+        pixels = (correlation * self.sharpness.exp()).log_softmax(dim=1)
+        gathered = F.avg_pool2d(pixels, 2) if self.halves else pixels
+        gathered = F.avg_pool2d(gathered, 3, stride=1, padding=1)
+        prior = self.prior[:, None, None]
+        return Match(pixels, (gathered * self.agreement.exp() + prior).log_softmax(dim=1))
+
+
+def unit_length(vectors: torch.Tensor) -> torch.Tensor:
+    """Vectors (N, 2, 2, C, h, w) or (N, 1, 1, C, h, w) less each channel's mean over the image, scaled to length 1.
+
+    What all pixels share says nothing about which are the same.
+    """
+    vectors = vectors - vectors.mean(dim=(1, 2, 4, 5), keepdim=True)
+    return vectors * torch.rsqrt(vectors.square().sum(dim=3, keepdim=True) + 1e-6)
+
+
+class CorrelationStep(nn.Module):
+    """One forward or reverse step of the exact layout: from a match to a field, smoothed by how sure it is.
+
+    Mean and variance of the match go, with the features, through two convolutions that mend the mean and weigh it. A
+    normalised convolution with a near and a far Gaussian, and a pull towards no displacement, then fills in what no
+    edge tells: the displacements are known to be smooth.
     """
 
     width = 64
@@ -185,16 +214,10 @@ class CorrelationStep(nn.Module):
         super().__init__()
         self.halves = halves  # answer on every other pixel: the field is smooth, and the layers cost a quarter
         self.sigma = sigma  # of the near Gaussian, in pixels of the answer; the far one's is four times that
-        offset = torch.arange(-radius, radius + 1, dtype=torch.float32)
-        rows, columns = torch.meshgrid(offset, offset, indexing="ij")
-        self.register_buffer("offsets", torch.stack([columns.flatten(), rows.flatten()]), persistent=False)
-        # Logarithms, so that what they stand for stays above zero.
-        self.sharpness = nn.Parameter(torch.tensor(2.3))
-        self.agreement = nn.Parameter(torch.tensor(1.5))
-        self.offset_prior = nn.Parameter(-self.offsets.square().sum(dim=0) / 2)
-        self.far = nn.Parameter(torch.tensor(-2.0))
+        self.far = nn.Parameter(torch.tensor(-2.0))  # logarithms, as in the matcher
         self.pull = nn.Parameter(torch.tensor(-3.0))
-        channels_in = (2 * radius + 1) ** 2 + 2 * channels + 3 + (self.width if with_stream else 0)
+        self.register_buffer("offsets", offsets(radius) / 2, persistent=False)  # in pixels of the level
+        channels_in = (2 * radius) ** 2 + 2 * channels + 3 + (self.width if with_stream else 0)
         self.joining = nn.Sequential(
             nn.Conv2d(channels_in, self.width, 1),
             nn.ReLU(),
@@ -208,13 +231,12 @@ class CorrelationStep(nn.Module):
         nn.init.zeros_(self.answer.bias)
 
     def forward(
-        self, correlation: torch.Tensor, own: torch.Tensor, other: torch.Tensor, stream: list[torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor, Match]:
-        """The step's field (N, 2, h, w) in pixels of its level, its stream for the next step, and its match."""
+        self, match: Match, own: torch.Tensor, other: torch.Tensor, stream: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Half of what is left from A's map to B's, (N, 2, h, w) in pixels of the level, and the next step's stream."""
         own, other = (F.avg_pool2d(x, 2) if self.halves else x for x in (own, other))
         # Distributions, and fields that are summed over five steps, are float32 even where layers are not.
-        with torch.autocast(correlation.device.type, enabled=False):
-            match = self.match(correlation.float())
+        with torch.autocast(own.device.type, enabled=False):
             probability = match.neighbourhoods.exp()
             mean = torch.einsum("nkhw,ck->nchw", probability, self.offsets)
             square = torch.einsum("nkhw,k->nhw", probability, self.offsets.square().sum(dim=0))[:, None]
@@ -224,18 +246,9 @@ class CorrelationStep(nn.Module):
         x = self.joining(torch.cat(joined, dim=1))
         x = x + self.features(x)
         mended, weight = self.answer(x).float().split([2, 1], dim=1)
-        with torch.autocast(correlation.device.type, enabled=False):
-            # Half of the way each: the other direction's step goes the other half.
-            field = self.smooth(0.5 * (mean + mended), weight.clamp(-6, 6).exp() / (variance + 0.1))
-        return (double(field, align_corners=False) if self.halves else field), x, match
-
-    def match(self, correlation: torch.Tensor) -> Match:
-        """What the correlation (N, (2 radius + 1)^2, h, w) says of each pixel, and of its surroundings."""
-        pixels = (correlation * self.sharpness.exp()).log_softmax(dim=1)
-        gathered = F.avg_pool2d(pixels, 2) if self.halves else pixels
-        gathered = F.avg_pool2d(gathered, 3, stride=1, padding=1)
-        prior = self.offset_prior[:, None, None]
-        return Match(pixels, (gathered * self.agreement.exp() + prior).log_softmax(dim=1))
+        with torch.autocast(own.device.type, enabled=False):
+            field = self.smooth(0.5 * (mean + mended), weight.clamp(-6, 6).exp() / (variance + 0.02))
+        return (double(field, align_corners=False) if self.halves else field), x
 
     def smooth(self, field: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Normalised convolution (Knutsson and Westin, CVPR 1993) of a field (N, 2, h, w), weights (N, 1, h, w)."""
@@ -261,51 +274,45 @@ class CorrelationBSFA(nn.Module):
     neighbourhood agrees on is sharper once it has been brought together.
     """
 
-    levels = (0, 1, 2, 3, 3)  # of the matched maps, coarsest first
-    radii = (1, 2, 3, 3, 2)
+    levels = (0, 1, 2, 3, 3)  # of the top-down maps, coarsest first
+    radii = (2, 2, 4, 4, 3)
     sigmas = (0.7, 0.8, 1.5, 1.5, 1.5)
     halves = (False, False, False, True, True)
 
     def __init__(self, encoder_widths: tuple[int, ...]):
         super().__init__()
         self.top_down = TopDown(encoder_widths)
+        widths = [TopDown.widths[level] for level in self.levels]
+        self.matchers = nn.ModuleList(map(Matcher, widths, self.radii, self.halves))
 
         def steps() -> nn.ModuleList:
-            return nn.ModuleList(
-                CorrelationStep(TopDown.widths[level], radius, sigma, halves, with_stream=index > 0)
-                for index, (level, radius, sigma, halves) in enumerate(
-                    zip(self.levels, self.radii, self.sigmas, self.halves, strict=True)
-                )
-            )
+            with_stream = [index > 0 for index in range(len(widths))]
+            return nn.ModuleList(map(CorrelationStep, widths, self.radii, self.sigmas, self.halves, with_stream))
 
         self.forward_steps = steps()
         self.reverse_steps = steps()
 
-    def forward(self, fixed: Features, moving: Features) -> tuple[Fields, Fields, list[tuple[Match, Match]]]:
-        """Fields of the forward and of the reverse steps, and the matches of both (reverse, forward) a step."""
+    def forward(self, fixed: Features, moving: Features) -> tuple[Fields, Fields, list[Match]]:
+        """Fields of the forward and of the reverse steps, and the match that both of a step go by."""
         fixed_maps, moving_maps = self.top_down(fixed), self.top_down(moving)
         fixed_stream: list[torch.Tensor] = []
         moving_stream: list[torch.Tensor] = []
         forward_fields: Fields = []
         reverse_fields: Fields = []
         matches = []
-        for step, (level, radius) in enumerate(zip(self.levels, self.radii, strict=True)):
+        for step, level in enumerate(self.levels):
             fixed_map, moving_map = fixed_maps[level], moving_maps[level]
             if step > 0:
                 size = fixed_map.shape[-2:]
                 fixed_map = warp(fixed_map, sum_so_far(forward_fields, size), EXACT)
                 moving_map = warp(moving_map, sum_so_far(reverse_fields, size), EXACT)
-            correlation = local_correlation(fixed_map, moving_map, radius)
-            reverse_field, moving_next, reverse_match = self.reverse_steps[step](
-                correlation, moving_map, fixed_map, moving_stream
-            )
-            forward_field, fixed_next, forward_match = self.forward_steps[step](
-                reversed_correlation(correlation, radius), fixed_map, moving_map, fixed_stream
-            )
+            match = self.matchers[step](fixed_map, moving_map)
+            ahead, fixed_next = self.forward_steps[step](match, fixed_map, moving_map, fixed_stream)
+            back, moving_next = self.reverse_steps[step](match, moving_map, fixed_map, moving_stream)
             fixed_stream, moving_stream = [fixed_next], [moving_next]
-            forward_fields.append(forward_field)
-            reverse_fields.append(reverse_field)
-            matches.append((reverse_match, forward_match))
+            forward_fields.append(-ahead)  # A's features come half the way from the other end
+            reverse_fields.append(back)
+            matches.append(match)
         return forward_fields, reverse_fields, matches
 
 

@@ -110,7 +110,6 @@ class TopDown(nn.Module):
             nn.Conv2d(before, after, 1) for before, after in zip(self.widths[:-1], finer_widths, strict=True)
         )
         self.joined = nn.ModuleList(convolution_block(width, width) for width in finer_widths)
-        self.outputs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in self.widths)
 
     def forward(self, features: Features) -> list[torch.Tensor]:
         """The transferred tokens and the encoder's maps of one slice to (N, 128, h/16, w/16) ... (N, 32, h/2, w/2)."""
@@ -119,7 +118,7 @@ class TopDown(nn.Module):
         for own, coarser, joined, own_map in zip(self.own, self.coarser, self.joined, finer_maps, strict=True):
             raised = resize(levels[-1], own_map.shape[-2:])
             levels.append(joined(own(own_map) + coarser(raised)))
-        return [output(level) for output, level in zip(self.outputs, levels, strict=True)]
+        return levels
 
 
 class PatchEmbedding(nn.Module):

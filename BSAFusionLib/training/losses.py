@@ -61,8 +61,8 @@ def match_loss(registration: Registration, pairs: UnalignedPairs) -> torch.Tenso
     """
     total = torch.zeros((), device=pairs.field.device)
     ahead, back = registration.forward_fields, registration.reverse_fields
-    for step, matches in enumerate(registration.matches):
-        size = matches[0].pixels.shape[-2:]
+    for step, match in enumerate(registration.matches):
+        size = match.pixels.shape[-2:]
         truth = at_level(pairs.field, size)
         inside = F.avg_pool2d(pairs.inside, pairs.inside.shape[-1] // size[-1])
         left = truth
@@ -70,26 +70,25 @@ def match_loss(registration: Registration, pairs: UnalignedPairs) -> torch.Tenso
             # Both maps were moved: at x one shows the fixed slice's x + sum_A, the other the moving one's x + sum_B.
             forward_sum = sum_so_far(ahead[:step], size).detach()
             left = forward_sum + warp(truth, forward_sum) - sum_so_far(back[:step], size).detach()
-        for match, target in zip(matches, (left, -left), strict=True):
-            for log_probability in match:
-                coarser = target.shape[-1] // log_probability.shape[-1]
-                total = total + offset_cross_entropy(
-                    log_probability, F.avg_pool2d(target, coarser), F.avg_pool2d(inside, coarser)
-                )
-    return total / (2 * len(registration.matches))
+        for log_probability in match:
+            coarser = left.shape[-1] // log_probability.shape[-1]
+            target, weights = (F.avg_pool2d(x, coarser) for x in (2 * left, inside))  # offsets are in half pixels
+            total = total + offset_cross_entropy(log_probability, target, weights)
+    return total / len(registration.matches)
 
 
 def offset_cross_entropy(log_probability: torch.Tensor, target: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of (N, (2 r + 1)^2, h, w) at the true displacement (N, 2, h, w), weighted by `inside`."""
+    """Cross entropy of (N, (2 r)^2, h, w) at the true displacement (N, 2, h, w), in half pixels, where `inside` is."""
     side = math.isqrt(log_probability.shape[1])
     radius = side // 2
-    weights = inside[:, 0] * (target.abs().amax(dim=1) < radius)
-    corner = target.floor()
-    part = target - corner
+    weights = inside[:, 0] * (target.abs().amax(dim=1) < radius - 0.5)
+    place = target + radius - 0.5  # among the offsets, see `offsets`
+    corner = place.floor()
+    part = place - corner
     due = torch.zeros_like(log_probability)
     for along, share_along in ((0, 1 - part[:, 0]), (1, part[:, 0])):
         for down, share_down in ((0, 1 - part[:, 1]), (1, part[:, 1])):
-            column, row = ((corner[:, axis] + far + radius).clamp(0, side - 1) for axis, far in ((0, along), (1, down)))
+            column, row = ((corner[:, axis] + far).clamp(0, side - 1) for axis, far in ((0, along), (1, down)))
             due.scatter_add_(1, (row * side + column).long()[:, None], (share_along * share_down)[:, None])
     entropy = -(due * log_probability).sum(dim=1)
     return (entropy * weights).sum() / weights.sum().clamp(min=1)

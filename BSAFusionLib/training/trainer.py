@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion, halved
-from BSAFusionLib.network.bsfa import CorrelationStep
+from BSAFusionLib.network.bsfa import CorrelationStep, Matcher
 from BSAFusionLib.network.checkpoints import load_state, load_torch_file
 from BSAFusionLib.network.warp import warp
 from BSAFusionLib.training import losses
@@ -56,8 +56,8 @@ class Trainer:
 
     @staticmethod
     def _parameter_groups(network: BSAFusion) -> list[dict]:
-        """The steps' own few numbers learn ten times as fast: they are logarithms that have a way to go."""
-        steps = [module for module in network.modules() if isinstance(module, CorrelationStep)]
+        """The few numbers of matchers and steps learn ten times as fast: logarithms that have a way to go."""
+        steps = [module for module in network.modules() if isinstance(module, CorrelationStep | Matcher)]
         numbers = dict.fromkeys(parameter for step in steps for parameter in step.parameters(recurse=False))
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         return [

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.bsfa import CorrelationStep, local_correlation, reversed_correlation, sum_of_steps, sum_so_far
+from BSAFusionLib.network.bsfa import (
+    CorrelationStep,
+    LocalCorrelation,
+    Match,
+    offsets,
+    sum_of_steps,
+    sum_so_far,
+    unit_length,
+)
 from BSAFusionLib.network.warp import EXACT, PUBLISHED, warp
 
 
@@ -93,47 +101,53 @@ def test_sampling_positions_stay_exact_in_half_precision():
     torch.testing.assert_close(sampled[..., :-1], (columns + 0.25 / 256)[..., :-1], atol=1e-6, rtol=0)
 
 
-def test_the_local_correlation_is_highest_where_the_other_map_has_gone():
-    torch.manual_seed(3)
-    fixed = torch.randn(1, 8, 16, 16)
-    moving = torch.roll(fixed, shifts=(1, -2), dims=(2, 3))
-    best = local_correlation(fixed, moving, radius=3).argmax(dim=1)[0, 4:12, 4:12]
-    assert torch.equal(best, torch.full_like(best, (3 + 1) * 7 + (3 - 2)))
+def correlation_one_by_one(positions: torch.Tensor, candidates: torch.Tensor, radius: int) -> torch.Tensor:
+    dense = torch.nn.functional.pixel_shuffle(candidates.permute(0, 3, 1, 2, 4, 5).flatten(1, 3), 2)
+    padded = torch.nn.functional.pad(dense, [2 * radius] * 4)
+    height, width = positions.shape[-2:]
+    planes = []
+    for row in range(1 - radius, radius + 1):
+        for column in range(1 - radius, radius + 1):
+            top, left = row + 2 * radius, column + 2 * radius
+            window = padded[..., top : top + 2 * height : 2, left : left + 2 * width : 2]
+            planes.append((positions * window).sum(dim=1))
+    return torch.stack(planes, dim=1)
 
 
-def correlation_one_by_one(fixed: torch.Tensor, moving: torch.Tensor, radius: int) -> torch.Tensor:
-    def unit(x: torch.Tensor) -> torch.Tensor:
-        x = x - x.mean(dim=(2, 3), keepdim=True)
-        return x / x.norm(dim=1, keepdim=True)
-
-    fixed, padded = unit(fixed), torch.nn.functional.pad(unit(moving), [radius] * 4)
-    (height, width), side = fixed.shape[-2:], 2 * radius + 1
-    windows = [padded[..., r : r + height, c : c + width] for r in range(side) for c in range(side)]
-    return torch.stack([(fixed * window).sum(dim=1) for window in windows], dim=1)
-
-
-def test_the_local_correlation_and_its_gradient_are_those_of_the_products_one_by_one():
+@pytest.mark.parametrize("radius", [2, 3])
+def test_the_local_correlation_and_its_gradient_are_those_of_the_products_one_by_one(radius):
     torch.manual_seed(5)
-    maps = [torch.randn(2, 5, 6, 8, requires_grad=True) for _ in range(2)]
-    own, plain = local_correlation(*maps, radius=2), correlation_one_by_one(*maps, radius=2)
+    maps = [torch.randn(2, 5, 6, 8, requires_grad=True), torch.randn(2, 2, 2, 5, 6, 8, requires_grad=True)]
+    own, plain = LocalCorrelation.apply(*maps, radius), correlation_one_by_one(*maps, radius)
     torch.testing.assert_close(own, plain, atol=1e-5, rtol=0)
     weights = torch.randn_like(own)
     gradients, expected = (torch.autograd.grad((x * weights).sum(), maps) for x in (own, plain))
     torch.testing.assert_close(gradients, expected, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(reversed_correlation(own, 2), local_correlation(*reversed(maps), radius=2))
+
+
+def test_the_best_offset_is_where_the_other_map_has_gone():
+    torch.manual_seed(3)
+    dense = torch.randn(1, 8, 32, 32)  # candidates: every half pixel
+    moving = torch.roll(dense, shifts=(1, -2), dims=(2, 3)).unflatten(2, (16, 2)).unflatten(4, (16, 2))
+    candidates = unit_length(moving.permute(0, 3, 5, 1, 2, 4))
+    positions = unit_length(dense[..., ::2, ::2][:, None, None])[:, 0, 0]  # the upper left of each pixel's four
+    best = LocalCorrelation.apply(positions, candidates, 3).argmax(dim=1)[0, 4:12, 4:12]
+    expected = offsets(3) - torch.tensor([[-2 - 0.5], [1 - 0.5]])  # that one lies half a step from the centre
+    assert torch.equal(best, torch.full_like(best, expected.abs().sum(dim=0).argmin().item()))
 
 
 @torch.no_grad()
 def test_a_step_without_evidence_stays_put_and_one_with_it_goes_half_the_way():
     torch.manual_seed(7)
-    step = CorrelationStep(8, radius=3, sigma=1.5, halves=False, with_stream=False).eval()
+    step = CorrelationStep(8, radius=4, sigma=1.5, halves=False, with_stream=False).eval()
     blank = torch.zeros(1, 8, 16, 16)
-    nothing = torch.zeros(1, 49, 16, 16)
-    assert step(nothing, blank, blank, [])[0].abs().max() < 0.01
-    to_the_right = nothing.clone()
-    to_the_right[:, 3 * 7 + 3 + 2] = 1
-    field = step(to_the_right, blank, blank, [])[0]
-    assert field[0, 0, 4:-4, 4:-4].mean() == pytest.approx(1.0, abs=0.1)
+    nothing = torch.zeros(1, 64, 16, 16).log_softmax(dim=1)
+    assert step(Match(nothing, nothing), blank, blank, [])[0].abs().max() < 0.01
+    to_the_right = torch.zeros(1, 64, 16, 16)
+    to_the_right[:, [3 * 8 + 7, 4 * 8 + 7]] = 20  # 3.5 half pixels on, half of one up and half of one down
+    certain = to_the_right.log_softmax(dim=1)
+    field = step(Match(certain, certain), blank, blank, [])[0]
+    assert field[0, 0, 4:-4, 4:-4].mean() == pytest.approx(3.5 / 2 / 2, abs=0.1)
     assert field[0, 1].abs().max() < 0.05
 
 

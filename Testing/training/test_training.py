@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from BSAFusionLib import __main__ as command_line
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion, Registration
-from BSAFusionLib.network.bsfa import sum_so_far
+from BSAFusionLib.network.bsfa import offsets, sum_so_far
 from BSAFusionLib.network.checkpoints import load_network
 from BSAFusionLib.network.warp import warp
 from BSAFusionLib.training import losses
@@ -109,10 +109,10 @@ def test_the_supervision_vanishes_only_for_the_true_field(batch):
 
 
 def test_the_cross_entropy_of_offsets_is_least_where_the_true_one_is():
-    target = torch.tensor([1.0, -2.0])[None, :, None, None].expand(1, 2, 4, 4)  # one column on, two rows back
+    target = torch.tensor([1.5, -2.5])[None, :, None, None].expand(1, 2, 4, 4)  # in half pixels, columns first
     inside = torch.ones(1, 1, 4, 4)
-    scores = torch.zeros(1, 49, 4, 4)
-    scores[:, (3 - 2) * 7 + 3 + 1] = 10
+    scores = torch.zeros(1, 64, 4, 4)
+    scores[:, (offsets(4) - target[0, :, :1, 0]).abs().sum(dim=0).argmin()] = 10
     right = losses.offset_cross_entropy(scores.log_softmax(dim=1), target, inside)
     wrong = losses.offset_cross_entropy(scores.flip(1).log_softmax(dim=1), target, inside)
     assert right < 0.01
@@ -163,7 +163,7 @@ def test_the_fusion_part_learns_alone():
 
 def test_a_field_that_is_not_finite_stops_the_run_in_a_sentence(batch):
     network = BSAFusion()
-    torch.nn.init.constant_(network.bsfa.top_down.outputs[0].bias, torch.nan)
+    torch.nn.init.constant_(network.bsfa.top_down.joined[0][0].bias, torch.nan)
     trainer = Trainer(network, TrainingSettings(), Fabric(accelerator="cpu", devices=1))
     with pytest.raises(FusionError, match="not finite"):
         trainer.learn(*batch)
