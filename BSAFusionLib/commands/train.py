@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, logs, weights and their card")
     parser.add_argument("--steps", type=int, default=6000, help="steps of the registration part")
     parser.add_argument("--fusion-steps", type=int, default=400, help="steps of the fusion part, after them")
+    parser.add_argument("--brightness", type=float, help="weight of the brighter pixel in fusion; default by modality")
     parser.add_argument("--batch", type=int, default=8, help="slice pairs a step")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--same-modality-steps", type=int, default=300, help="steps over which real pairs come in")
@@ -55,6 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         learning_rate=arguments.learning_rate,
         same_modality_steps=arguments.same_modality_steps,
         fusion_steps=arguments.fusion_steps,
+        brightness=(1.0 if arguments.modality == "ct" else 0.1)
+        if arguments.brightness is None
+        else arguments.brightness,
         seed=arguments.seed,
         mixed_precision=not arguments.full_precision,
         simulator=Simulator(scale=(arguments.smallest_scale, 1.15)),

@@ -4,7 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from kornia.filters import sobel
+from kornia.filters import spatial_gradient
 from kornia.losses import ssim_loss
 
 from BSAFusionLib.network.bsafusion import BSAFusion, Registration
@@ -112,16 +112,23 @@ def registration_loss(registration: Registration, pairs: UnalignedPairs) -> torc
     return dissimilarity(warped, pairs.aligned) + F.l1_loss(warped, pairs.aligned)
 
 
-def fusion_loss(fused: torch.Tensor, pairs: UnalignedPairs) -> torch.Tensor:
-    """L_fusion, with the truly aligned moving slice as B': structure of both, the larger intensity, the larger edge.
+def fusion_loss(fused: torch.Tensor, fixed: torch.Tensor, warped: torch.Tensor, intensity: float) -> torch.Tensor:
+    """L_fusion: structure of both slices, the larger intensity, the steeper edge; all (N, 1, H, W) in [0, 1].
 
-    Equal weight for both SSIM terms; the published code balances them by last epoch's ratio.
+    `warped` is B', the moving slice as the network registered it, so that no error of the registration is asked to be
+    mended here. Beside the published terms: edges are compared as gradients, with their direction, which strengths
+    alone do not keep; B' counts half in structure, its own being smooth; and `intensity` weighs the larger intensity.
+    Where B' is bright all over (PET, SPECT) that hides the anatomy of A, so it must be small; for CT it shows the bone.
     """
-    fixed, aligned = pairs.fixed, pairs.aligned
-    structure = dissimilarity(fused, fixed) + dissimilarity(fused, aligned)
-    intensity = F.l1_loss(fused, torch.maximum(fixed, aligned))
-    edges = F.l1_loss(sobel(fused), torch.maximum(sobel(fixed), sobel(aligned)))
-    return structure + 0.5 * intensity + edges
+    fixed_gradient, warped_gradient, fused_gradient = map(spatial_gradient, (fixed, warped, fused))  # (N, 1, 2, H, W)
+
+    def steepness(gradient: torch.Tensor) -> torch.Tensor:
+        return gradient.square().sum(dim=2, keepdim=True)
+
+    steeper = torch.where(steepness(fixed_gradient) > steepness(warped_gradient), fixed_gradient, warped_gradient)
+    structure = dissimilarity(fused, fixed) + 0.5 * dissimilarity(fused, warped)
+    brightness = F.l1_loss(fused, torch.maximum(fixed, warped))
+    return structure + intensity * brightness + 16 * F.l1_loss(fused_gradient, steeper)
 
 
 def dissimilarity(image: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -28,6 +28,7 @@ class TrainingSettings:
 
     steps: int = 6000  # in which MDF-FR and BSFA learn to register halved slices
     fusion_steps: int = 400  # after them, in which MMFF learns to fuse whole slices and nothing else moves
+    brightness: float = 0.1  # weight of the larger intensity in what is fused
     batch: int = 8
     learning_rate: float = 1e-3
     warm_up: int = 50  # steps of rising learning rate at the start of either part; a cosine falls to 1 % after them
@@ -140,8 +141,9 @@ class Trainer:
             parameter.requires_grad_(name.startswith("mmff."))
         pairs = replace(self.settings.simulator, same_modality=0.0)(fixed, moving)
         with self._autocast():
-            fused = self.network(pairs.fixed, pairs.moving).fused
-        return {"fusion": losses.fusion_loss(fused.float(), pairs)}
+            output = self.network(pairs.fixed, pairs.moving)
+        registered = warp(pairs.moving, output.field)
+        return {"fusion": losses.fusion_loss(output.fused.float(), pairs.fixed, registered, self.settings.brightness)}
 
     @property
     def averaged(self) -> BSAFusion:

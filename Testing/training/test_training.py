@@ -161,6 +161,15 @@ def test_the_fusion_part_learns_alone():
         assert torch.equal(parameter, before[name]) or name.startswith("mmff."), name
 
 
+def test_the_fusion_loss_asks_for_the_anatomy_under_a_bright_slice():
+    stripes = (torch.arange(64) // 4 % 2).float().expand(1, 1, 64, 64)
+    fixed, bright = 0.2 + 0.4 * stripes, torch.full((1, 1, 64, 64), 0.9)
+    covered = losses.fusion_loss(torch.maximum(fixed, bright), fixed, bright, intensity=0.1)
+    seen_through = losses.fusion_loss(bright - 0.4 + 0.4 * stripes, fixed, bright, intensity=0.1)
+    reversed_edges = losses.fusion_loss(bright - 0.4 * stripes, fixed, bright, intensity=0.1)
+    assert seen_through < covered < reversed_edges
+
+
 def test_a_field_that_is_not_finite_stops_the_run_in_a_sentence(batch):
     network = BSAFusion()
     torch.nn.init.constant_(network.bsfa.top_down.joined[0][0].bias, torch.nan)
