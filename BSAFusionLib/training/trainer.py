@@ -34,6 +34,7 @@ class TrainingSettings:
     warm_up: int = 50  # steps of rising learning rate at the start of either part; a cosine falls to 1 % after them
     same_modality_steps: int = 300  # over which the share of pairs of one modality, the easier ones, falls from 1
     averaging: float = 0.995  # decay of the running average of the weights, which is what is kept
+    fusion_averaging: float = 0.95
     renew_every: int = 50  # steps after which the discriminator becomes the classifier's copy
     save_every: int = 500
     seed: int = 0
@@ -139,7 +140,9 @@ class Trainer:
     def _fusion_terms(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
         for name, parameter in self.network.module.named_parameters():
             parameter.requires_grad_(name.startswith("mmff."))
-        pairs = replace(self.settings.simulator, same_modality=0.0)(fixed, moving)
+        # So short a part needs an average that forgets its start sooner.
+        self.average.multi_avg_fn = get_ema_multi_avg_fn(self.settings.fusion_averaging)
+        pairs = replace(self.settings.simulator, vary=False)(fixed, moving)  # what is fused must be what is seen
         with self._autocast():
             output = self.network(pairs.fixed, pairs.moving)
         registered = warp(pairs.moving, output.field)
