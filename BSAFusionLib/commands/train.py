@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     trainer.train(training, validation, arguments.out)
 
     weights = arguments.out / f"{arguments.modality}.safetensors"
+    weights.with_suffix(".json").unlink(missing_ok=True)  # an earlier run's card does not describe these
     save_network(weights, trainer.averaged)
     figures = validate(load_network(weights), validation, settings)
     card = {

@@ -219,6 +219,7 @@ def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp
     assert card["validation"]["patients"] == [1, 6]
     assert card["training"]["patients"] == [2, 3, 4, 5]
     assert card["validation"]["simulated_deformations"]["error_before"] > 0
+    assert command_line.main([str(word) for word in words] + ["--seed", "1"]) == 0  # over the earlier run's files
     for mistake in (["--steps", "-1"], ["--batch", "0"]):
         assert command_line.main([str(word) for word in words] + mistake) == 2
 
