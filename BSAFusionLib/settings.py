@@ -26,8 +26,7 @@ class Settings:
     device: "auto", "cpu", "cuda", "cuda:0", "mps".
     batch_size: slices in one pass of the network; None lets the program choose.
     through_plane_smoothing: sigma in mm of the Gaussian that smooths the network's field through the slices.
-    strength: share of the network's field that is followed, 0 to 1. With the first weights half of it lands closer to
-        the truth in three dimensions than all of it, whose noise from slice to slice outweighs what it mends.
+    strength: share of the network's field that is followed, 0 to 1.
     fold_free: whether the network's field is damped wherever it would fold space.
     weights: a checkpoint; None is the shipped one for the modality.
     """
@@ -38,8 +37,8 @@ class Settings:
     ct_window: tuple[float, float] | None = None
     device: str = "auto"
     batch_size: int | None = None
-    through_plane_smoothing: float = 8.0
-    strength: float = 0.5
+    through_plane_smoothing: float = 16.0
+    strength: float = 1.0
     fold_free: bool = True
     weights: Path | str | None = None
 
