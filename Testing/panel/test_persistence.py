@@ -5,6 +5,7 @@ import slicer
 
 from BSAFusionLib.panel.parameters import Modality, SliceAxis, Start, View
 from BSAFusionLib.scene import load_scene, save_scene
+from BSAFusionLib.settings import Settings
 from Testing import harness
 from Testing.panel.conftest import rigid
 
@@ -39,7 +40,7 @@ def test_all_choices_come_back_with_the_scene_and_the_widgets_show_them(ready, s
         parameters.setValue(name, value)
     save_scene(scene, tmp_path / "scene.mrb")
     scene.Clear()
-    assert ready.logic.getParameterNode().strength == 0.5
+    assert ready.logic.getParameterNode().strength == Settings.strength
     assert ready.ui.deviceComboBox.currentText == "Automatic"
     load_scene(scene, tmp_path / "scene.mrb")
 
