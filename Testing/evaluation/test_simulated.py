@@ -17,8 +17,8 @@ def still_network() -> BSAFusion:
     network = BSAFusion().eval()
     for steps in (network.bsfa.forward_steps, network.bsfa.reverse_steps):
         for step in steps:
-            torch.nn.init.zeros_(step.field.weight)
-            torch.nn.init.zeros_(step.field.bias)
+            torch.nn.init.zeros_(step.answer.weight)
+            torch.nn.init.constant_(step.pull, 60.0)  # so strong that no evidence moves it
     return network
 
 
