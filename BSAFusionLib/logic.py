@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -140,18 +141,18 @@ class BSAFusionLogic:
             fusedVolume,
             gridTransform,
             registeredVolume,
-            modality,
-            prealignment,
-            sliceAxis,
-            ctWindow,
-            device,
-            batchSize,
-            throughPlaneSmoothing,
-            strength,
-            foldFree,
-            weights,
-            carry,
-            makeRegistered,
+            carry=carry,
+            makeRegistered=makeRegistered,
+            modality=modality,
+            prealignment=prealignment,
+            sliceAxis=sliceAxis,
+            ctWindow=ctWindow,
+            device=device,
+            batchSize=batchSize,
+            throughPlaneSmoothing=throughPlaneSmoothing,
+            strength=strength,
+            foldFree=foldFree,
+            weights=weights,
         )
         computed = self.compute(job, progress, cancelled)
         if cancelled is not None and cancelled():
@@ -165,37 +166,17 @@ class BSAFusionLogic:
         fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
         gridTransform: slicer.vtkMRMLGridTransformNode | None = None,
         registeredVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
-        modality: str = "auto",
-        prealignment: str | slicer.vtkMRMLTransformNode = Settings.prealignment,
-        sliceAxis: str = Settings.slice_axis,
-        ctWindow: tuple[float, float] | None = Settings.ct_window,
-        device: str = Settings.device,
-        batchSize: int | None = Settings.batch_size,
-        throughPlaneSmoothing: float = Settings.through_plane_smoothing,
-        strength: float = Settings.strength,
-        foldFree: bool = Settings.fold_free,
-        weights: Path | str | None = Settings.weights,
+        *,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
         makeRegistered: bool = True,
+        **choices: Any,
     ) -> Job:
-        """Checks nodes and choices, as `process` explains them, and copies the voxels; the scene is only read."""
+        """Checks nodes and choices, as `process` explains them, and copies the voxels; the scene is only read.
+
+        choices: those that `check` takes besides, by their names there.
+        """
         settings = self.check(
-            fixedVolume,
-            movingVolume,
-            fusedVolume,
-            gridTransform,
-            registeredVolume,
-            modality,
-            prealignment,
-            sliceAxis,
-            ctWindow,
-            device,
-            batchSize,
-            throughPlaneSmoothing,
-            strength,
-            foldFree,
-            weights,
-            carry,
+            fixedVolume, movingVolume, fusedVolume, gridTransform, registeredVolume, carry=carry, **choices
         )
         return Job(
             image_from_volume(fixedVolume),

@@ -105,8 +105,8 @@ class Trainer:
     def learn(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
         """One step on aligned slices (N, 1, H, W) in [0, 1]; the terms of its loss."""
         self.network.train()
-        terms = self._registration_terms(fixed, moving) if self.step <= self.settings.steps else None
-        terms = terms or self._fusion_terms(fixed, moving)
+        registering = self.step <= self.settings.steps
+        terms = (self._registration_terms if registering else self._fusion_terms)(fixed, moving)
         self.optimiser.zero_grad()
         self.fabric.backward(sum(terms.values()))
         self.fabric.clip_gradients(self.network, self.optimiser, max_norm=1.0)
