@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=8, help="slice pairs a step")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--same-modality-steps", type=int, default=300, help="steps over which real pairs come in")
+    parser.add_argument("--same-modality", type=float, default=0.2, help="share of such pairs after those steps")
+    parser.add_argument("--fold", default="0", help="which fifth of the patients is held out, 0 to 4, or none")
+    parser.add_argument("--plain", type=float, default=0.0, help="share of pairs that are shown almost as they are")
     parser.add_argument("--smallest-scale", type=float, default=0.8, help="how far views zoom out, at most 1.15")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="weights to begin from, safetensors")
@@ -41,11 +44,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.steps < 0 or arguments.fusion_steps < 0 or arguments.batch < 1:
         raise FusionError("Steps must not be negative, and the batch at least 1.")
+    if arguments.fold not in ("0", "1", "2", "3", "4", "none"):
+        raise FusionError(f"The fold is 0, 1, 2, 3, 4 or none, not {arguments.fold!r}.")
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_flush_denormal(True)
     fabric = Fabric(accelerator=arguments.device, devices=1)
     fabric.launch()
-    training, validation = load_pairs(arguments.data, arguments.modality)
+    training, validation = load_pairs(
+        arguments.data, arguments.modality, None if arguments.fold == "none" else int(arguments.fold)
+    )
     fabric.seed_everything(arguments.seed, verbose=False)
     network = BSAFusion(Metadata(modality=arguments.modality))
     if arguments.start is not None:
@@ -61,7 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
         else arguments.brightness,
         seed=arguments.seed,
         mixed_precision=not arguments.full_precision,
-        simulator=Simulator(scale=(arguments.smallest_scale, 1.15)),
+        simulator=Simulator(
+            scale=(arguments.smallest_scale, 1.15), same_modality=arguments.same_modality, plain=arguments.plain
+        ),
     )
     trainer = Trainer(network, settings, fabric)
     if arguments.resume is not None:
@@ -86,6 +95,9 @@ def run(arguments: argparse.Namespace) -> int:
             "hardware": hardware(fabric.device),
         },
         "validation": {
+            "held_out": "slices of patients that were trained on"
+            if arguments.fold == "none"
+            else f"patients, fold {arguments.fold}",
             "pairs": len(validation),
             "patients": sorted({int(patient) for patient in validation.patient}),
             "simulated_deformations": {name: round(figure, 4) for name, figure in figures.items()},

@@ -10,6 +10,7 @@ from kornia.color import rgb_to_y
 from BSAFusionLib.errors import FusionError
 
 MODALITIES = ("ct", "pet", "spect")
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,21 @@ class SlicePairs:
         return tuple(images[indices].to(device, torch.float32) / 255 for images in (self.fixed, self.moving))
 
 
-def held_out_patients(patients: np.ndarray, folds: int = 5) -> list[int]:
-    """Every fifth patient in numerical order, from the first: 2 of 10 for CT, 1 of 3 for PET, 3 of 15 for SPECT."""
-    return sorted(set(patients.tolist()))[::folds]
+def held_out_patients(patients: np.ndarray, fold: int = 0) -> list[int]:
+    """Every fifth patient in numerical order, the fold's first: 2 of 10 for CT, 1 of 3 for PET, 3 of 15 for SPECT."""
+    return sorted(set(patients.tolist()))[fold::FOLDS]
 
 
-def load_pairs(folder: Path, modality: str) -> tuple[SlicePairs, SlicePairs]:
-    """Training and validation pairs of one modality, or of "all"; no patient number is in both.
+def load_pairs(folder: Path, modality: str, fold: int | None = 0) -> tuple[SlicePairs, SlicePairs]:
+    """Training and validation pairs of one modality, or of "all".
 
-    The training pairs are of the published training set; validation takes every slice of the held-out patients. With
-    "all", a patient held out for one modality is held out for each, since numbers may name the same person.
+    The training pairs are of the published training set; validation takes every slice of the fold's patients, and no
+    patient number is in both. With "all", a patient held out for one modality is held out for each, since numbers may
+    name the same person. Without a fold all patients are trained on, and validation takes those of their slices that
+    the published training set leaves out.
 
     Raises:
-        FusionError: a file `<modality>.npz` is missing from the folder.
+        FusionError: a file `<modality>.npz` is missing from the folder, or the fold has no patients.
     """
     fixed, moving, patients, modalities, published, held_out = [], [], [], [], [], []
     for name in MODALITIES if modality == "all" else (modality,):
@@ -68,10 +71,15 @@ def load_pairs(folder: Path, modality: str) -> tuple[SlicePairs, SlicePairs]:
             published.append(arrays["split"] == "train")
             modalities.append(np.full(len(slices), name))
         moving.append(slices[:, None] if slices.ndim == 3 else luminance(slices))
-        held_out += held_out_patients(patients[-1])
+        held_out += [] if fold is None else held_out_patients(patients[-1], fold)
     pairs = SlicePairs(torch.cat(fixed), torch.cat(moving), np.concatenate(patients), np.concatenate(modalities))
+    train = np.concatenate(published)
+    if fold is None:
+        return pairs.where(train), pairs.where(~train)
     validation = np.isin(pairs.patient, held_out)
-    return pairs.where(~validation & np.concatenate(published)), pairs.where(validation)
+    if not validation.any():
+        raise FusionError(f"Fold {fold} holds out no patient of {modality}; choose a lower one.")
+    return pairs.where(~validation & train), pairs.where(validation)
 
 
 def luminance(rgb: torch.Tensor) -> torch.Tensor:

@@ -38,19 +38,22 @@ class Simulator:
     stretch: float = 0.03
     scale: tuple[float, float] = (0.8, 1.15)  # of the views
     same_modality: float = 0.2  # share of pairs whose moving slice is the fixed one, remapped
+    plain: float = 0.0  # share of pairs that are at most mirrored, and keep their intensities
     vary: bool = True  # views and intensities; off for validation
 
     def __call__(self, fixed: torch.Tensor, moving: torch.Tensor) -> UnalignedPairs:
         """Fixed and moving slices (N, 1, H, W), aligned, in [0, 1]; the field comes in pixels of these slices."""
         same = torch.rand(len(fixed), 1, 1, 1, device=fixed.device) < self.same_modality
         if self.vary:
-            fixed, moving = self._view(fixed, torch.where(same, fixed, moving))
+            plain = ~same & (torch.rand_like(same, dtype=fixed.dtype) < self.plain)
+            fixed, moving = self._view(fixed, torch.where(same, fixed, moving), plain)
         inside = head(fixed, moving, self.pixel)
         if self.vary:
             # A slice must not be told by its greys alone that it is the fixed one again.
             remapped = random_remapping(moving, share=0.2)
-            moving = torch.where(same, random_remapping(moving, share=1.0), remapped)
-            fixed, moving = self._intensities(random_remapping(fixed, share=0.2)), self._intensities(moving)
+            remapped = torch.where(same, random_remapping(moving, share=1.0), remapped)
+            moving = torch.where(plain, moving, self._intensities(remapped))
+            fixed = torch.where(plain, fixed, self._intensities(random_remapping(fixed, share=0.2)))
         field = self.random_field(len(fixed), fixed.shape[-2:], fixed.device)
         return UnalignedPairs(fixed, warp(moving, inverse(field)), moving, field, inside)
 
@@ -79,13 +82,12 @@ class Simulator:
         )
         return elastic + affine
 
-    def _view(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        views = K.AugmentationSequential(
-            K.RandomAffine(degrees=20.0, translate=(0.04, 0.04), scale=self.scale, shear=(-5.0, 5.0), p=1.0),
-            K.RandomHorizontalFlip(p=0.5),
-            data_keys=["input"],
-        )
-        both = views(torch.cat([fixed, moving], dim=1))
+    def _view(
+        self, fixed: torch.Tensor, moving: torch.Tensor, plain: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        seen_from = K.RandomAffine(degrees=20.0, translate=(0.04, 0.04), scale=self.scale, shear=(-5.0, 5.0), p=1.0)
+        both = torch.cat([fixed, moving], dim=1)
+        both = K.RandomHorizontalFlip(p=0.5)(torch.where(plain, both, seen_from(both)))
         return both[:, :1], both[:, 1:]
 
     def _intensities(self, slices: torch.Tensor) -> torch.Tensor:
