@@ -14,7 +14,7 @@ from BSAFusionLib.display import draw_grid, show_volumes
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.intensities import guess_modality
 from BSAFusionLib.packages import require_packages
-from BSAFusionLib.pipeline import register_and_fuse
+from BSAFusionLib.pipeline import Progress, register_and_fuse
 from BSAFusionLib.report import Report
 from BSAFusionLib.report_page import Pictures, look, page
 from BSAFusionLib.result import Result
@@ -117,7 +117,7 @@ class BSAFusionLogic:
         weights: Path | str | None = Settings.weights,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
         makeRegistered: bool = True,
-        progress: Callable[[str, float], None] | None = None,
+        progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> ProcessResult:
         """Registers and fuses; the scene changes only when everything has succeeded.
@@ -131,8 +131,8 @@ class BSAFusionLogic:
             lies in the world, to the fixed one.
         carry: nodes that go along, under the grid transform in place of their own parents: the moving volume itself,
             and segmentations, markups, models, volumes or transforms that lie as it lies.
-        The other choices are those of Settings. progress(stage, fraction) is told how far the whole job is;
-        cancelled() is asked often.
+        The other choices are those of Settings. progress(stage, fraction, slices) is told how far the whole job is, and
+        in the network's stage how many slices are done of how many, else None; cancelled() is asked often.
         Raises FusionError for what the user can mend, Cancelled when asked to stop.
         """
         job = self.prepare(
@@ -274,7 +274,7 @@ class BSAFusionLogic:
     def compute(
         self,
         job: Job,
-        progress: Callable[[str, float], None] | None = None,
+        progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Computed:
         """The computing; no node is touched."""

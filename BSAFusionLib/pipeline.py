@@ -40,7 +40,8 @@ stage_shares = {
     "report": 0.04,
 }
 
-Progress = Callable[[str, float], None]
+Slices = tuple[int, int] | None  # of those that go through the network: how many are done, and how many there are
+Progress = Callable[[str, float, Slices], None]
 
 
 def register_and_fuse(
@@ -58,7 +59,8 @@ def register_and_fuse(
             by the given start if there is one: the rigid start is found, but only for volumes that somebody has laid
             over each other, since far apart means a wrong pair more often than a wrong origin.
         settings: the choices of this run.
-        progress: told the stage and the fraction of the whole job that is done, in 0..1.
+        progress: told the stage, the fraction of the whole job that is done, in 0..1, and in the network's stage how
+            many slices are done of how many, else None.
         cancelled: asked often.
 
     Raises:
@@ -108,7 +110,7 @@ def register_and_fuse(
             moving_slices[filled],
             settings.batch_size,
             settings.strength,
-            stages.tell,
+            lambda done: stages.tell(done / len(filled), (done, len(filled))),
             cancelled,
         )
 
@@ -184,10 +186,10 @@ class _Stages:
         self.tell(1.0)
         self._done += stage_shares[name]
 
-    def tell(self, fraction: float) -> None:
+    def tell(self, fraction: float, slices: Slices = None) -> None:
         """The fraction of the present stage that is done."""
         if self._progress is not None:
-            self._progress(self._name, min(1.0, self._done + stage_shares[self._name] * fraction))
+            self._progress(self._name, min(1.0, self._done + stage_shares[self._name] * fraction), slices)
 
 
 def _given_start(settings: Settings) -> tuple[sitk.Transform, str]:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from BSAFusionLib.settings import Settings, slice_axes
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+    from BSAFusionLib.pipeline import Progress, Slices
     from BSAFusionLib.report import Report
     from BSAFusionLib.result import Result
 
@@ -148,14 +149,15 @@ def report_text(report: "Report") -> str:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Callable[[str, float], None]]:
-    """A bar on stderr for the whole job; what it yields is told the stage and the fraction done."""
+def _progress_bar() -> Iterator["Progress"]:
+    """A bar on stderr for the whole job; what it yields is told the stage, the fraction done, and the slices."""
     from tqdm import tqdm
 
-    with tqdm(total=1.0, bar_format="{desc:<16} {percentage:3.0f} %|{bar:30}| {elapsed}") as bar:
+    with tqdm(total=1.0, bar_format="{desc:<24} {percentage:3.0f} %|{bar:30}| {elapsed}") as bar:
 
-        def progress(stage: str, fraction: float) -> None:
-            bar.set_description_str(stage, refresh=False)
+        def progress(stage: str, fraction: float, slices: "Slices") -> None:
+            count = "" if slices is None else f", slice {slices[0]} of {slices[1]}"
+            bar.set_description_str(stage + count, refresh=False)
             bar.update(fraction - bar.n)
 
         yield progress

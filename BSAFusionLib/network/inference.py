@@ -38,7 +38,7 @@ def fuse_slices(
     moving: np.ndarray,
     batch_size: int | None = None,
     strength: float = 1.0,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Register and fuse slice pairs on the device that the network is on.
@@ -48,7 +48,7 @@ def fuse_slices(
         fixed, moving: float32 (N, H, W) in [0, 1]; H and W multiples of 16.
         batch_size: slice pairs at once; None for 4 on the CPU and 16 on a GPU.
         strength: share of the composed field that is followed, 0..1.
-        progress: told the fraction done, in 0..1.
+        progress: told how many slice pairs are done.
         cancelled: asked between batches.
 
     Returns:
@@ -74,7 +74,7 @@ def fuse_slices(
         if not (np.isfinite(fused[chosen]).all() and np.isfinite(field[chosen]).all()):
             raise FusionError("The network gave values that are not finite; choose other weights or run on the CPU.")
         if progress is not None:
-            progress(min(1.0, (start + batch_size) / len(fixed)))
+            progress(min(start + batch_size, len(fixed)))
     return fused, field
 
 

@@ -7,19 +7,19 @@ from typing import Any
 import qt
 
 from BSAFusionLib.errors import Cancelled
+from BSAFusionLib.pipeline import Progress, Slices
 
 poll_ms = 50
 seconds_to_stop = 5.0
 
-Progress = Callable[[str, float], None]
 Work = Callable[[Progress, Callable[[], bool]], Any]
 
 
 class BackgroundTask:
     """Runs work(progress, cancelled) once, off the main thread; the work touches neither MRML nor Qt.
 
-    On the main thread, by Qt's timer, are called: onProgress(stage, fraction), and at the end onDone(answer),
-    onFailed(exception) or onCancelled(). Exactly one of the last three, unless the task is abandoned.
+    On the main thread, by Qt's timer, are called: onProgress(stage, fraction, slices), and at the end
+    onDone(answer), onFailed(exception) or onCancelled(). Exactly one of the last three, unless the task is abandoned.
     """
 
     def __init__(
@@ -28,11 +28,11 @@ class BackgroundTask:
         onDone: Callable[[Any], None],
         onFailed: Callable[[Exception], None],
         onCancelled: Callable[[], None] = lambda: None,
-        onProgress: Progress = lambda stage, fraction: None,
+        onProgress: Progress = lambda stage, fraction, slices: None,
     ) -> None:
         self._work = work
         self._onDone, self._onFailed, self._onCancelled, self._onProgress = onDone, onFailed, onCancelled, onProgress
-        self._told: tuple[str, float] | None = None
+        self._told: tuple[str, float, Slices] | None = None
         self._answer: Any = None
         self._error: Exception | None = None
         self._stop = threading.Event()
@@ -61,8 +61,8 @@ class BackgroundTask:
         except Exception as error:  # carried over to the main thread, which deals with it
             self._error = error
 
-    def _tell(self, stage: str, fraction: float) -> None:
-        self._told = stage, fraction
+    def _tell(self, stage: str, fraction: float, slices: Slices) -> None:
+        self._told = stage, fraction, slices
 
     def _poll(self) -> None:
         ended = not self._thread.is_alive()  # asked first, so that nothing it told before its end is missed

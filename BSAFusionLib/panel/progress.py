@@ -4,7 +4,7 @@ import time
 
 from slicer.i18n import tr as _
 
-from BSAFusionLib.pipeline import stage_shares
+from BSAFusionLib.pipeline import Slices, stage_shares
 
 seconds_until_known = 2.0
 
@@ -16,13 +16,13 @@ class Progress:
         self._begun = time.monotonic()
         self._stages = list(stage_shares)
 
-    def text(self, stage: str, fraction: float) -> str:
-        """What to show for a stage of the pipeline and the fraction of the whole job, 0 to 1."""
+    def text(self, stage: str, fraction: float, slices: Slices) -> str:
+        """What to show for a stage, the fraction of the whole job, 0 to 1, and the slices, as the pipeline tells them."""
         names = {
             "intensities": _("Reading intensities"),
             "pre-alignment": _("Rigid pre-alignment"),
             "slices": _("Cutting slices"),
-            "network": _("Aligning and fusing slices"),
+            "network": _("Aligning and fusing"),
             "deformation": _("Making one deformation of all slices"),
             "volumes": _("Making the volumes"),
             "report": _("Measuring the result"),
@@ -30,7 +30,10 @@ class Progress:
         text = names.get(stage, stage)
         done_before = sum(stage_shares[name] for name in self._stages[: self._stages.index(stage)])
         of_stage = min(1.0, max(0.0, (fraction - done_before) / stage_shares[stage]))
-        if stage in ("pre-alignment", "network") and of_stage > 0:
+        if slices is not None:
+            done, count = slices
+            text = _("{stage}, slice {done} of {count}").format(stage=text, done=done, count=count)
+        elif stage == "pre-alignment" and of_stage > 0:
             text = _("{stage}, {percent} %").format(stage=text, percent=round(100 * of_stage))
         left = self._seconds_left(fraction)
         if left is None:

@@ -14,6 +14,7 @@ from BSAFusionLib.panel.background import BackgroundTask
 from BSAFusionLib.panel.parameters import Parameters, asked
 from BSAFusionLib.panel.progress import Progress
 from BSAFusionLib.panel.results import warnings
+from BSAFusionLib.pipeline import Slices
 
 
 class Run:
@@ -76,7 +77,7 @@ class Run:
             onProgress=self._showProgress,
         )
         self._showRunning(True)
-        self._showProgress("intensities", 0.0)
+        self._showProgress("intensities", 0.0, None)
         self._task.start()
 
     def cancel(self, checked: bool = False, why: str = "") -> None:
@@ -132,9 +133,9 @@ class Run:
         for section in (ui.inputsCollapsibleButton, ui.outputsCollapsibleButton, ui.advancedCollapsibleButton):
             section.enabled = not running
 
-    def _showProgress(self, stage: str, fraction: float) -> None:
+    def _showProgress(self, stage: str, fraction: float, slices: Slices) -> None:
         self._ui.progressBar.value = round(100 * fraction)
-        self._ui.stageLabel.text = self._progress.text(stage, fraction)
+        self._ui.stageLabel.text = self._progress.text(stage, fraction, slices)
 
     def _computed(self, computed: Computed) -> None:
         job = self._job

@@ -58,7 +58,7 @@ def run(widget) -> tuple[float, dict[str, list[float]]]:
 
     stage = ["click"]
     show, computed = widget.run._showProgress, widget.run._computed
-    widget.run._showProgress = lambda name, fraction: (stage.__setitem__(0, name), show(name, fraction))
+    widget.run._showProgress = lambda name, *told: (stage.__setitem__(0, name), show(name, *told))
     widget.run._computed = lambda answer: (note(stage[0]), stage.__setitem__(0, "end"), computed(answer))
     timer = qt.QTimer()
     timer.setInterval(5)

@@ -76,7 +76,7 @@ def held(ready, monkeypatch):
     compute = ready.logic.compute
 
     def wait(job, progress, cancelled):
-        progress("network", 0.5)
+        progress("network", 0.5, (12, 91))
         held.begun.set()
         while not held.go.wait(0.01):
             if cancelled():

@@ -105,9 +105,17 @@ def test_voxels_that_are_not_finite_are_mended_and_told(mri, pet, settings):
 def test_progress_only_grows_and_ends_at_1(mri, pet, settings):
     told = []
     register_and_fuse(mri, pet, settings("pet", prealignment="rigid"), lambda *news: told.append(news))
-    fractions = [fraction for _, fraction in told]
+    fractions = [fraction for _, fraction, _ in told]
     assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1.0)
-    assert {"pre-alignment", "network", "report"} <= {stage for stage, _ in told}
+    assert {"pre-alignment", "network", "report"} <= {stage for stage, _, _ in told}
+
+
+def test_while_the_network_runs_progress_counts_the_slices_and_else_says_nothing_of_them(mri, pet, settings):
+    told = []
+    report = register_and_fuse(mri, pet, settings("pet", batch_size=10), lambda *news: told.append(news)).report
+    counted = [(stage, slices) for stage, _, slices in told if slices is not None]
+    assert {stage for stage, _ in counted} == {"network"}
+    assert counted[0][1] == (10, report.slices) and counted[-1][1] == (report.slices, report.slices)
 
 
 @pytest.mark.parametrize("stage", ("pre-alignment", "network", "report"))
@@ -118,7 +126,7 @@ def test_it_stops_in_every_stage_when_told_to(stage, mri, pet, settings):
             mri,
             pet,
             settings("pet", prealignment="rigid"),
-            lambda name, _: reached.append(name),
+            lambda name, *_: reached.append(name),
             lambda: stage in reached,
         )
     assert reached[-1] == stage

@@ -105,7 +105,7 @@ def test_cancelling_leaves_no_trace(scene, heads, process):
 def test_cancelling_at_the_very_end_leaves_no_trace(scene, heads, process):
     before, done = state(scene), []
     with pytest.raises(Cancelled):
-        process(*heads, progress=lambda stage, fraction: done.append(fraction), cancelled=lambda: done[-1:] == [1.0])
+        process(*heads, progress=lambda *told: done.append(told[1]), cancelled=lambda: done[-1:] == [1.0])
     assert state(scene) == before
 
 
