@@ -44,6 +44,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default=Settings.strength,
         help="of the network's field that is followed, 0 to 1 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--no-fold-free",
+        dest="fold_free",
+        action="store_false",
+        default=Settings.fold_free,
+        help="leave the network's field as it is where it folds space (default: it is damped there)",
+    )
     parser.add_argument("--device", default=Settings.device, help="auto, cpu, cuda, cuda:0, mps (default: auto)")
     parser.add_argument("--batch-size", type=int, metavar="N", help="slices in one pass of the network")
     parser.add_argument("--weights", metavar="FILE", help="a checkpoint (default: the shipped one for the modality)")
@@ -82,6 +89,7 @@ def run_case(
         batchSize=arguments.batch_size,
         throughPlaneSmoothing=arguments.smoothing,
         strength=arguments.strength,
+        foldFree=arguments.fold_free,
         weights=arguments.weights,
     )
     with _progress_bar() as progress:

@@ -94,6 +94,7 @@ class Parameters:
     batchSize: Annotated[int, WithinRange(0, 256)] = 0
     throughPlaneSmoothing: Annotated[float, WithinRange(0, 50)] = Settings.through_plane_smoothing
     strength: Annotated[float, WithinRange(0, 1)] = Settings.strength
+    foldFree: bool = Settings.fold_free
     weights: str = ""
 
     view: View = View.FUSED
@@ -141,6 +142,7 @@ def asked(parameters: Parameters) -> dict[str, Any]:
         "batchSize": parameters.batchSize or None,
         "throughPlaneSmoothing": parameters.throughPlaneSmoothing,
         "strength": parameters.strength,
+        "foldFree": parameters.foldFree,
         "weights": parameters.weights or None,
         "carry": carried(parameters),
     }

@@ -17,7 +17,7 @@ class Progress:
         self._stages = list(stage_shares)
 
     def text(self, stage: str, fraction: float, slices: Slices) -> str:
-        """What to show for a stage, the fraction of the whole job, 0 to 1, and the slices, as the pipeline tells them."""
+        """What to show for a stage, the fraction of the whole job and the slices, as the pipeline tells them."""
         names = {
             "intensities": _("Reading intensities"),
             "pre-alignment": _("Rigid pre-alignment"),

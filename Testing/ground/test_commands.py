@@ -12,8 +12,11 @@ import slicer
 import torch
 
 from BSAFusionLib.__main__ import main
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.logic import BSAFusionLogic, Job
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.settings import Settings
 
 repository = Path(__file__).resolve().parents[2]
 results = {"fused.nrrd", "registered.nrrd", "deformation.h5", "report.json", "report.html", "preview.png"}
@@ -115,6 +118,22 @@ def test_a_mistake_is_said_in_one_sentence_and_leaves_older_results(
     assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], *options])]) == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
     assert {path: path.read_bytes() for path in fused.iterdir()} == before
+
+
+def test_every_option_reaches_the_run(inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+
+    def stop(logic: BSAFusionLogic, job: Job, *_: object) -> None:
+        runs.append(job.settings)
+        raise FusionError("Stopped.")
+
+    monkeypatch.setattr(BSAFusionLogic, "compute", stop)
+    fuse = ["fuse", str(inputs["mri"]), str(inputs["ct"]), "--out", str(tmp_path)]
+    options = "--modality ct --prealignment none --axis j --ct-window 30 90 --smoothing 2.5 --strength 0.25"
+    options += " --no-fold-free --device cpu --batch-size 3 --weights some.safetensors"
+    assert main([*fuse, *options.split()]) == main([*fuse, "--modality", "pet"]) == 2
+    assert runs[0] == Settings("ct", "none", "j", (30.0, 90.0), "cpu", 3, 2.5, 0.25, False, "some.safetensors")
+    assert runs[1] == Settings("pet")
 
 
 def test_the_demo_comes_closer_to_the_truth_and_writes_what_it_promises(tmp_path: Path) -> None:

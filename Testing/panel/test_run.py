@@ -210,6 +210,18 @@ def test_an_error_while_the_scene_is_filled_gives_the_last_result_back(ready, sc
     assert now == kept
 
 
+def test_folds_are_damped_unless_the_box_is_unticked(ready, begin):
+    ready.ui.advancedCollapsibleButton.collapsed = False
+    harness.click(ready.ui.foldFreeCheckBox)
+    begin()
+    assert not ready.run._job.settings.fold_free
+    harness.click(ready.ui.cancelButton)
+    harness.wait_until(lambda: not ready.run.running, seconds=60)
+    harness.click(ready.ui.foldFreeCheckBox)
+    begin()
+    assert ready.run._job.settings.fold_free
+
+
 def test_a_start_by_a_transform_must_name_it(ready, add_transform):
     ui = ready.ui
     assert not ui.startTransformSelector.visible
