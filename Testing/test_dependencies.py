@@ -27,17 +27,20 @@ rooms = {
         {"errors", "network"}, {"torch", "einops", "numpy", "safetensors", "kornia", "lightning_fabric", "tqdm"}
     ),
     "pipeline": Room({"errors", "network"}, {"numpy", "SimpleITK"}),
+    "dicom": Room({"errors"}, {"numpy", "SimpleITK", "pydicom"}),
+    "inputs": Room({"errors", "network", "pipeline", "dicom"}, {"SimpleITK"}),
     "report_page": Room({"errors", "network", "pipeline"}, {"numpy", "SimpleITK", "matplotlib", "jinja2"}),
     "evaluation": Room(
-        {"errors", "network", "training", "pipeline"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL"}
+        {"errors", "network", "training", "pipeline"},
+        {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL", "ants", "itk"},
     ),
     "scene": Room(
         {"errors", "network", "pipeline", "report_page"},
         {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"},
     ),
     "commands": Room(
-        {"errors", "network", "training", "pipeline", "evaluation", "scene"},
-        {"numpy", "SimpleITK", "trame_slicer", "torch", "lightning_fabric", "tqdm"},
+        {"errors", "network", "training", "pipeline", "inputs", "evaluation", "scene"},
+        {"numpy", "SimpleITK", "trame_slicer", "vtkmodules", "torch", "lightning_fabric", "tqdm"},
     ),
     "panel": Room({"errors", "network", "pipeline", "scene"}, {"slicer", "vtkmodules", "qt", "SampleData"}),
 }

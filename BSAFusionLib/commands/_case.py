@@ -3,10 +3,11 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.settings import Settings, slice_axes
@@ -14,6 +15,7 @@ from BSAFusionLib.settings import Settings, slice_axes
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+    from BSAFusionLib.inputs import Pair
     from BSAFusionLib.pipeline import Progress, Slices
     from BSAFusionLib.report import Report
     from BSAFusionLib.result import Result
@@ -56,57 +58,88 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="FILE", help="a checkpoint (default: the shipped one for the modality)")
 
 
-def run_case(
-    fixed: Path, moving: Path, modality: str, arguments: argparse.Namespace, folder: Path, with_scene: bool = False
-) -> tuple["sitk.Image", "Result"]:
-    """Align and fuse two files in a scene of their own; write the results to an existing folder.
+@dataclass(frozen=True)
+class Names:
+    """What the files of a case are called."""
 
-    Written are fused.nrrd, registered.nrrd, deformation.h5, report.json, report.html, preview.png (where the machine
-    can draw) and, if asked for, the scene as scene.mrb. Returns the fixed volume and the result. FusionError for what
-    the user can mend.
+    fused: str = "fused.nrrd"
+    registered: str = "registered.nrrd"
+    deformation: str = "deformation.h5"
+    report: str = "report.json"
+    page: str = "report.html"
+    preview: str = "preview.png"
+
+
+def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of add_settings, by the names that the logic knows them by."""
+    return {
+        "prealignment": arguments.prealignment,
+        "sliceAxis": arguments.axis,
+        "ctWindow": tuple(arguments.ct_window) if arguments.ct_window else None,
+        "device": arguments.device,
+        "batchSize": arguments.batch_size,
+        "throughPlaneSmoothing": arguments.smoothing,
+        "strength": arguments.strength,
+        "foldFree": arguments.fold_free,
+        "weights": arguments.weights,
+    }
+
+
+def run_case(
+    pair: "Pair",
+    choices: dict[str, Any],
+    folder: Path,
+    names: Names | None = None,
+    landmarks: Sequence[Path] = (),
+    with_scene: bool = False,
+    progress: "Progress | None" = None,
+) -> tuple["sitk.Image", "Result"]:
+    """Align and fuse a pair in a scene of its own; write the results to an existing folder.
+
+    Written are the files of `names` (the preview where the machine can draw) and, if asked for, the scene as scene.mrb.
+    landmarks: none, or two files of the same points, on the fixed and on the moving volume; the report then tells
+    their distances. What DICOM says of the volumes goes into the metadata of those that are written, and into the
+    report. Returns the fixed volume and the result. FusionError for what the user can mend.
     """
     # Imported here so that --help is quick.
     from trame_slicer.core import SlicerApp
 
-    from BSAFusionLib.files import read_volume, write_transform, write_volume
+    from BSAFusionLib.files import write_transform, write_volume
+    from BSAFusionLib.inputs import read_pair
+    from BSAFusionLib.landmarks import read_landmarks
     from BSAFusionLib.logic import BSAFusionLogic
     from BSAFusionLib.rendering import write_preview
     from BSAFusionLib.scene import content_from_image, put_volume, save_scene
 
-    fixed_image, moving_image = read_volume(fixed), read_volume(moving)
+    names = names or Names()
+    fixed, moving = read_pair(pair)
     application = SlicerApp()
-    fixed_node = put_volume(application.scene, content_from_image(fixed_image), _name(fixed))
-    moving_node = put_volume(application.scene, content_from_image(moving_image), _name(moving))
+    fixed_node = put_volume(application.scene, content_from_image(fixed.image), fixed.name)
+    moving_node = put_volume(application.scene, content_from_image(moving.image), moving.name)
     logic = BSAFusionLogic()
-    job = logic.prepare(
-        fixed_node,
-        moving_node,
-        modality=modality,
-        prealignment=arguments.prealignment,
-        sliceAxis=arguments.axis,
-        ctWindow=tuple(arguments.ct_window) if arguments.ct_window else None,
-        device=arguments.device,
-        batchSize=arguments.batch_size,
-        throughPlaneSmoothing=arguments.smoothing,
-        strength=arguments.strength,
-        foldFree=arguments.fold_free,
-        weights=arguments.weights,
-    )
-    with _progress_bar() as progress:
-        computed = logic.compute(job, progress)
-    nodes = logic.fill(job, computed)
-    result = computed.result
+    roles = ("fixedLandmarks", "movingLandmarks")[: len(landmarks)]
+    points = {role: read_landmarks(application.scene, path) for role, path in zip(roles, landmarks, strict=True)}
+    job = logic.prepare(fixed_node, moving_node, modality=moving.modality, **choices, **points)
+    computed = logic.compute(job, progress)
+    report = computed.result.report
+    remarks = tuple(remark for remark in (fixed.remark, moving.remark) if remark)
+    report = replace(report, warnings=(*remarks, *report.warnings))
+    result = replace(computed.result, report=report)
+    nodes = logic.fill(job, replace(computed, result=result))
 
-    write_volume(result.fused, folder / "fused.nrrd")
-    write_volume(result.registered, folder / "registered.nrrd")
-    write_transform(result.transform(), folder / "deformation.h5")
-    write_json(result.report.as_dict(), folder / "report.json")
-    (folder / "report.html").write_text(nodes.page(), encoding="utf-8")
+    place = {key: fixed.metadata[key] for key in ("FrameOfReferenceUID",) if fixed.metadata}
+    unit = {key: moving.metadata[key] for key in ("Unit",) if moving.metadata}
+    write_volume(_with_metadata(result.fused, place), folder / names.fused)
+    write_volume(_with_metadata(result.registered, {**place, **unit}), folder / names.registered)
+    write_transform(result.transform(), folder / names.deformation)
+    sources = {role: given.metadata for role, given in (("fixed", fixed), ("moving", moving)) if given.metadata}
+    write_json({**report.as_dict(), **({"dicom": sources} if sources else {})}, folder / names.report)
+    (folder / names.page).write_text(nodes.page(), encoding="utf-8")
     if with_scene:
         save_scene(application.scene, folder / "scene.mrb")
     try:
         write_preview(
-            folder / "preview.png",
+            folder / names.preview,
             application,
             fixed_node,
             moving_node,
@@ -116,7 +149,7 @@ def run_case(
         )
     except FusionError as error:  # a machine that cannot draw still gets everything else
         print(error, file=sys.stderr)
-    return fixed_image, result
+    return fixed.image, result
 
 
 def write_json(content: dict, path: Path) -> None:
@@ -152,12 +185,21 @@ def report_text(report: "Report") -> str:
         ("slices", f"{report.slices} on {report.device}, weights {report.weights}"),
         ("seconds", ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.seconds.items())),
     ]
+    if report.landmarks is not None:
+        found = report.landmarks
+        lines.append(
+            (
+                "landmarks",
+                f"mean {found.mean_before:.2f}, largest {found.largest_before:.2f} mm before, "
+                f"mean {found.mean_after:.2f}, largest {found.largest_after:.2f} mm after",
+            )
+        )
     lines += [("warning", warning) for warning in report.warnings]
     return "\n".join(f"{name:<19}{value}" for name, value in lines)
 
 
 @contextmanager
-def _progress_bar() -> Iterator["Progress"]:
+def progress_bar() -> Iterator["Progress"]:
     """A bar on stderr for the whole job; what it yields is told the stage, the fraction done, and the slices."""
     from tqdm import tqdm
 
@@ -171,6 +213,11 @@ def _progress_bar() -> Iterator["Progress"]:
         yield progress
 
 
-def _name(path: Path) -> str:
-    """A file's name without its extension, .nii.gz being one."""
-    return Path(path.name.removesuffix(".gz")).stem
+def _with_metadata(image: "sitk.Image", metadata: dict[str, str]) -> "sitk.Image":
+    """The image with these texts besides; its voxels are not copied."""
+    import SimpleITK as sitk
+
+    image = sitk.Image(image)
+    for key, text in metadata.items():
+        image.SetMetaData(key, text)
+    return image

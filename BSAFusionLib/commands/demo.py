@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from BSAFusionLib.commands._case import add_settings, report_text, run_case, save_json
+from BSAFusionLib.commands._case import add_settings, choices_of, progress_bar, report_text, run_case, save_json
 
 sample_data = Path(__file__).resolve().parents[2] / "Resources" / "SampleData"
 
@@ -21,12 +21,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from BSAFusionLib.evaluation.known_motion import error_mm
     from BSAFusionLib.files import written_whole
+    from BSAFusionLib.inputs import Pair
     from BSAFusionLib.intensities import head_mask
 
-    with written_whole(arguments.out) as folder:
-        fixed, result = run_case(
-            sample_data / "mri_t1.nii.gz", sample_data / "pet_fdg.nii.gz", "pet", arguments, folder, with_scene=True
-        )
+    pair = Pair(sample_data / "mri_t1.nii.gz", sample_data / "pet_fdg.nii.gz", "pet")
+    with written_whole(arguments.out) as folder, progress_bar() as progress:
+        fixed, result = run_case(pair, choices_of(arguments), folder, with_scene=True, progress=progress)
     truth = sitk.ReadTransform(str(sample_data / "truth.h5"))
     found = {
         "before": sitk.Transform(),

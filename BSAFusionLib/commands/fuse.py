@@ -1,18 +1,35 @@
-"""Aligns a CT, PET or SPECT file with an MRI file and fuses the two."""
+"""Aligns a CT, PET or SPECT with an MRI, from files or DICOM folders, and fuses the two."""
 
 import argparse
 from pathlib import Path
 
-from BSAFusionLib.commands._case import add_settings, report_text, run_case, save_json
+from BSAFusionLib.commands._case import add_settings, choices_of, progress_bar, report_text, run_case, save_json
 from BSAFusionLib.settings import modalities
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("fixed", type=Path, metavar="FIXED", help="the MRI: NIfTI, NRRD or MetaImage")
+    parser.add_argument(
+        "fixed", type=Path, metavar="FIXED", help="the MRI: a NIfTI, NRRD or MetaImage file, or a DICOM folder"
+    )
     parser.add_argument("moving", type=Path, metavar="MOVING", help="the CT, PET or SPECT that is aligned to it")
     parser.add_argument(
-        "--modality", choices=("auto", *modalities), default="auto", help="what MOVING is (default: from intensities)"
+        "--modality",
+        choices=("auto", *modalities),
+        default="auto",
+        help="what MOVING is (default: from DICOM, or from intensities)",
     )
+    parser.add_argument(
+        "--landmarks",
+        nargs=2,
+        type=Path,
+        metavar=("ON_FIXED", "ON_MOVING"),
+        help="the same points on both volumes, as Slicer's Markups saves them (.mrk.json, .fcsv): the report then "
+        "tells their distances",
+    )
+    for role in ("fixed", "moving"):
+        parser.add_argument(
+            f"--{role}-series", metavar="UID", help=f"the series of a DICOM folder {role.upper()} that holds several"
+        )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
     add_settings(parser)
@@ -20,9 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.files import written_whole
+    from BSAFusionLib.inputs import Pair
 
-    with written_whole(arguments.out) as folder:
-        _, result = run_case(arguments.fixed, arguments.moving, arguments.modality, arguments, folder)
+    pair = Pair(arguments.fixed, arguments.moving, arguments.modality, arguments.fixed_series, arguments.moving_series)
+    with written_whole(arguments.out) as folder, progress_bar() as progress:
+        _, result = run_case(
+            pair, choices_of(arguments), folder, landmarks=arguments.landmarks or (), progress=progress
+        )
     print(report_text(result.report))
     print(f"results in {arguments.out}")
     if arguments.json:

@@ -1,0 +1,167 @@
+"""Where the images of a series lie: put in order along their normal, and seen to be a whole volume."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydicom import Dataset, FileDataset
+
+from BSAFusionLib.errors import FusionError
+
+same_direction = 1e-3  # between direction cosines, which are written with few digits
+same_step = 0.02  # of the distance between slices
+most_shear = 0.02  # sideways, of the way along the normal: about one degree
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image: number `index` of the file `path`.
+
+    position: of the centre of its first pixel, mm, LPS. across, down: unit vectors along its rows and columns.
+    spacing: between rows and between columns, mm, as (0028,0030). size: columns and rows.
+    """
+
+    path: Path
+    index: int
+    position: np.ndarray
+    across: np.ndarray
+    down: np.ndarray
+    spacing: tuple[float, float]
+    size: tuple[int, int]
+    slope: float
+    intercept: float
+
+    @property
+    def normal(self) -> np.ndarray:
+        return np.cross(self.across, self.down)
+
+
+class Grid(NamedTuple):
+    """Origin, spacing and direction (rows of the matrix after one another) as SimpleITK takes them."""
+
+    origin: list[float]
+    spacing: list[float]
+    direction: list[float]
+
+
+def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
+    """The images of a series from the first to the last along their normal.
+
+    Takes classic series (an image a file), enhanced multi-frame CT, MR and PET, and NM; DICOM PS3.3, C.7.6.2,
+    C.7.6.16 and C.8.4. FusionError where they are no volume: slices missing, twice, or not parallel.
+    """
+    try:
+        frames = [frame for header in headers for frame in _frames(header)]
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise FusionError("The DICOM series does not say where its images lie; give one that was reconstructed.") from (
+            error
+        )
+    if len(frames) < 2:
+        raise FusionError("The DICOM series has a single image; give one that is a volume.")
+    first = frames[0]
+    for frame in frames:
+        turned = max(np.abs(frame.across - first.across).max(), np.abs(frame.down - first.down).max())
+        if turned > same_direction or frame.size != first.size or not np.allclose(frame.spacing, first.spacing):
+            raise FusionError(
+                "The images of the DICOM series are not slices of one volume (a localizer?); give another series."
+            )
+    frames.sort(key=lambda frame: frame.position @ first.normal)
+    _check_steps(frames)
+    return frames
+
+
+def grid(frames: list[Frame]) -> Grid:
+    """The grid of a volume whose frames are in order."""
+    first, last = frames[0], frames[-1]
+    step = (last.position - first.position) @ first.normal / (len(frames) - 1)
+    rows, columns = first.spacing
+    direction = np.stack([first.across, first.down, first.normal], axis=1)
+    return Grid(first.position.tolist(), [columns, rows, float(step)], direction.ravel().tolist())
+
+
+def _check_steps(frames: list[Frame]) -> None:
+    normal = frames[0].normal
+    along = np.array([frame.position @ normal for frame in frames])
+    steps = np.diff(along)
+    step = float(np.median(steps))
+    if steps.min() < 0.1 * step or step == 0:
+        raise FusionError(
+            "The DICOM series has several images in one place (times or echoes?); give a series of one volume."
+        )
+    widest = int(steps.argmax())
+    if np.abs(steps - step).max() > same_step * step:
+        raise FusionError(
+            f"The slices of the DICOM series are {step:.2f} mm apart, but slices {widest + 1} and {widest + 2} "
+            f"{steps[widest]:.2f} mm: some are missing; send the series anew."
+        )
+    way = frames[-1].position - frames[0].position
+    if np.linalg.norm(way - (way @ normal) * normal) > most_shear * (way @ normal):
+        raise FusionError(
+            "The slices of the DICOM series are shifted against each other (a tilted gantry?); straighten the volume "
+            "first, as Slicer does on loading it."
+        )
+
+
+def _frames(header: FileDataset) -> list[Frame]:
+    """The images in one file."""
+    if "PerFrameFunctionalGroupsSequence" in header:
+        return _enhanced(header)
+    if header.Modality == "NM":
+        return _nuclear(header)
+    return [_frame(header, 0, header, header, header, header)]
+
+
+def _enhanced(header: FileDataset) -> list[Frame]:
+    shared = header.SharedFunctionalGroupsSequence[0]
+    frames = []
+    for index, own in enumerate(header.PerFrameFunctionalGroupsSequence):
+
+        def group(name: str, own: Dataset = own) -> Dataset:
+            return (own if name in own else shared)[name][0]
+
+        scaled = "PixelValueTransformationSequence" in own or "PixelValueTransformationSequence" in shared
+        scale = group("PixelValueTransformationSequence") if scaled else Dataset()
+        places = [group(f"{name}Sequence") for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures")]
+        frames.append(_frame(header, index, *places, scale))
+    if len({(frame.slope, frame.intercept) for frame in frames}) > 1:
+        raise FusionError(
+            "The frames of the DICOM file are scaled one by one, which is not read here; convert it to NIfTI or NRRD."
+        )
+    return frames
+
+
+def _nuclear(header: FileDataset) -> list[Frame]:
+    """C.8.4.15: the first frame's place is the detector's; the others follow along the normal, by a signed distance."""
+    detector = header.DetectorInformationSequence[0]
+    first = _frame(header, 0, detector, detector, header, header)
+    step = float(header.get("SpacingBetweenSlices", None) or header.SliceThickness)
+    order = np.asarray(header.get("SliceVector", None) or range(1, int(header.NumberOfFrames) + 1))
+    return [
+        _frame(header, index, detector, detector, header, header, (number - 1) * step * first.normal)
+        for index, number in enumerate(order.tolist())
+    ]
+
+
+def _frame(
+    header: FileDataset,
+    index: int,
+    position: Dataset,
+    orientation: Dataset,
+    measures: Dataset,
+    scale: Dataset,
+    moved: np.ndarray | float = 0.0,
+) -> Frame:
+    """A frame from the data sets that hold its position, orientation, pixel spacing and rescale slope."""
+    across, down = np.array(orientation.ImageOrientationPatient, float).reshape(2, 3)
+    return Frame(
+        Path(header.filename),
+        index,
+        np.array(position.ImagePositionPatient, float) + moved,
+        across / np.linalg.norm(across),
+        down / np.linalg.norm(down),
+        (float(measures.PixelSpacing[0]), float(measures.PixelSpacing[1])),
+        (int(header.Columns), int(header.Rows)),
+        float(scale.get("RescaleSlope", 1)),
+        float(scale.get("RescaleIntercept", 0)),
+    )

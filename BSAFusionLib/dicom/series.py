@@ -1,0 +1,105 @@
+"""Which series lie in a DICOM folder, and which one is meant."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from BSAFusionLib.errors import FusionError
+
+modality_names = {"MR": "mri", "CT": "ct", "PT": "pet", "NM": "spect"}
+
+# All that is ever read of a file besides its pixels: neither names nor numbers of a patient are among them.
+tags = [
+    "SOPClassUID",
+    "ImageType",
+    "Modality",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "FrameOfReferenceUID",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "PixelSpacing",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SpacingBetweenSlices",
+    "SliceThickness",
+    "SliceVector",
+    "DetectorInformationSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    # for SUV
+    "Units",
+    "SUVType",
+    "CorrectedImage",
+    "DecayCorrection",
+    "PatientWeight",
+    "SeriesDate",
+    "SeriesTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "RadiopharmaceuticalInformationSequence",
+    0x00090010,  # GE: the creator of its private block, and when the scan began
+    0x0009100D,
+    0x70530010,  # Philips: likewise, and its factors from counts to SUV and to Bq/ml
+    0x70531000,
+    0x70531009,
+]
+
+
+@dataclass(frozen=True)
+class Series:
+    """The images of one series; headers: one a file, with only `tags`; `filename` says where each came from."""
+
+    uid: str
+    headers: list[pydicom.FileDataset]
+
+    def __str__(self) -> str:
+        """What tells it from others, without what people write into descriptions."""
+        first = self.headers[0]
+        images = sum(int(header.get("NumberOfFrames", 1) or 1) for header in self.headers)
+        number = first.get("SeriesNumber")
+        named = f"number {number}, " if number is not None else ""
+        return f"{self.uid} ({named}{first.Modality}, {images} images of {first.Columns} x {first.Rows})"
+
+
+def choose_series(path: Path, wanted: tuple[str, ...], uid: str | None = None) -> Series:
+    """The only series of a wanted modality in a folder (or file), or the one of that UID; FusionError otherwise."""
+    found = [series for series in series_in(path) if modality_names[series.headers[0].Modality] in wanted]
+    names = " or ".join(name.upper() for name in wanted)
+    if not found:
+        raise FusionError(f"The DICOM folder holds no {names} volume; give one that does.")
+    if uid is not None:
+        found = [series for series in found if series.uid == uid]
+        if not found:
+            raise FusionError(f"The DICOM folder holds no {names} series {uid}; give the UID of one of its series.")
+    if len(found) > 1:
+        listed = "; ".join(map(str, found))
+        raise FusionError(f"The DICOM folder holds {len(found)} {names} series; name one by its UID: {listed}.")
+    return found[0]
+
+
+def series_in(path: Path) -> list[Series]:
+    """The series in a folder, and below it, that show something in space, ordered by number; or those of one file."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    headers = defaultdict(list)
+    for file in files:
+        try:
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags)
+        except (InvalidDicomError, OSError):  # what lies beside the images: a DICOMDIR's viewer, notes
+            continue
+        if header.get("Modality") in modality_names and "Rows" in header and _is_reconstructed(header):
+            headers[str(header.get("SeriesInstanceUID", ""))].append(header)
+    series = [Series(uid, files) for uid, files in headers.items()]
+    return sorted(series, key=lambda one: (int(one.headers[0].get("SeriesNumber", None) or 0), one.uid))
+
+
+def _is_reconstructed(header: pydicom.FileDataset) -> bool:
+    """Whether an image is a slice or volume; a gamma camera also stores the projections that it was made from."""
+    return header.Modality != "NM" or any("RECON" in part for part in header.get("ImageType", ()))

@@ -1,0 +1,76 @@
+"""DICOM folders through `fuse`: the results say which frame of reference they lie in, and never whose they are."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from BSAFusionLib.__main__ import main
+from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+from BSAFusionLib.network.checkpoints import save_network
+from Testing.dicom.conftest import frame_of_reference, patient_id, patient_name, write_series
+
+
+def head(shift: float) -> sitk.Image:
+    """An ellipsoid with some texture, of whole numbers below 1000, on a coarse grid."""
+    z, y, x = np.mgrid[:10, :48, :40]
+    inside = ((z - 5) / 5) ** 2 + ((y - 24) / 18) ** 2 + ((x - 20 - shift) / 14) ** 2
+    noise = np.random.default_rng(0).normal(0, 0.02, z.shape)
+    image = sitk.GetImageFromArray(((np.clip(1 - inside, 0, 1) + (inside < 1) * (0.5 + noise)) * 600).astype(np.int16))
+    image.SetSpacing((4.0, 4.0, 8.0))
+    return image
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two MRs and a PET in one folder, which bears the patient's name as scanners' exports do."""
+    folder = tmp_path_factory.mktemp("study") / patient_name
+    for number in (1, 2):
+        write_series(folder / f"{patient_id} MR{number}", head(0), "MR", f"1.2.3.{number}")
+    write_series(folder / f"{patient_id} PET", head(1), "PT", "1.2.3.9", slopes=0.01, Units="GML")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    save_network(path, BSAFusion(Metadata(modality="pet")))
+    return path
+
+
+def test_results_name_their_frame_of_reference_and_never_the_patient(
+    study: Path, weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["fuse", study, study, "--fixed-series", "1.2.3.2", "--out", out, "--weights", weights]
+    assert main(list(map(str, arguments))) == 0
+    for name in ("fused.nrrd", "registered.nrrd"):
+        assert sitk.ReadImage(str(out / name)).GetMetaData("FrameOfReferenceUID") == frame_of_reference
+    registered = sitk.ReadImage(str(out / "registered.nrrd"))
+    assert registered.GetMetaData("Unit") == "SUVbw"
+    assert 5 < sitk.GetArrayViewFromImage(registered).max() < 10  # of 600 to 1000 stored
+    report = json.loads((out / "report.json").read_text())
+    assert report["modality"] == "pet"
+    assert report["dicom"]["fixed"]["SeriesInstanceUID"] == "1.2.3.2"
+    assert report["dicom"]["moving"]["FrameOfReferenceUID"] == frame_of_reference
+
+    everything = "".join(capfd.readouterr()).encode()
+    for path in out.rglob("*"):
+        content = path.read_bytes()
+        everything += path.name.encode() + content
+        if path.suffix == ".nrrd":
+            everything += gzip.decompress(content.partition(b"\n\n")[2])
+    for word in ("planted", "penelope", "4711"):
+        assert word.encode() not in everything.lower()
+
+
+def test_a_mistake_is_said_without_the_patients_name(study: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    assert main(["fuse", str(study), str(study), "--out", str(tmp_path / "out")]) == 2
+    said = capfd.readouterr().err
+    assert "2 MRI series" in said and "1.2.3.1" in said
+    assert "planted" not in said.lower()

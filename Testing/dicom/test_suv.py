@@ -1,0 +1,134 @@
+"""A PET's values become SUV as worked out by hand, and stay as they are where the tags do not allow it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from pydicom import Dataset
+
+from BSAFusionLib.dicom.scan import read_scan
+from BSAFusionLib.dicom.suv import suv_factor
+from Testing.dicom.conftest import write_series
+
+# 400 MBq of fluorine-18 (half-life 6586.2 s) at 9:00:00, the scan one half-life later: 200 MBq are left.
+# 80 kg are 80 000 g, so SUV 1 is 200e6 Bq / 80 000 g = 2500 Bq/ml, and one Bq/ml is SUV 0.0004.
+by_hand = 0.0004
+
+
+def tracer(**tags: Any) -> Dataset:
+    dataset = Dataset()
+    dataset.RadionuclideTotalDose = 400e6
+    dataset.RadionuclideHalfLife = 6586.2
+    dataset.RadiopharmaceuticalStartTime = "090000"
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def tags(**changed: Any) -> dict[str, Any]:
+    usual = {
+        "Units": "BQML",
+        "CorrectedImage": ["ATTN", "DECY", "SCAT"],
+        "DecayCorrection": "START",
+        "PatientWeight": 80,
+        "SeriesDate": "20240301",
+        "SeriesTime": "104946.2",
+        "AcquisitionDate": "20240301",
+        "AcquisitionTime": "104946.2",
+        "RadiopharmaceuticalInformationSequence": [tracer()],
+    }
+    return {**usual, **changed}
+
+
+def header(**changed: Any) -> Dataset:
+    dataset = Dataset()
+    for name, value in tags(**changed).items():
+        if value is not None:
+            setattr(dataset, name, value)
+    return dataset
+
+
+def test_a_pet_series_is_read_in_suv(volume: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, volume, "PT", slopes=10.0, **tags())
+    scan = read_scan(tmp_path, ("pet",))
+    assert (scan.unit, scan.remark) == ("SUVbw", None)
+    assert np.allclose(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(volume) * 10 * by_hand, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        # the series was made anew an hour later: the acquisition says when the scan began
+        {"SeriesTime": "114946.2"},
+        # injected before midnight
+        {
+            "SeriesTime": "004946.2",
+            "AcquisitionTime": "004946.2",
+            "RadiopharmaceuticalInformationSequence": [tracer(RadiopharmaceuticalStartTime="230000")],
+        },
+        # the date of the injection is there; the time alone would be read as the next day's
+        {
+            "RadiopharmaceuticalInformationSequence": [
+                tracer(RadiopharmaceuticalStartDateTime="20240301090000", RadiopharmaceuticalStartTime="120000")
+            ]
+        },
+        # decayed to the injection, of which 200 MBq were given
+        {
+            "DecayCorrection": "ADMIN",
+            "RadiopharmaceuticalInformationSequence": [tracer(RadionuclideTotalDose=200e6)],
+        },
+    ],
+)
+def test_the_factor_is_the_one_worked_out_by_hand(changed: dict[str, Any]) -> None:
+    factor, why_not = suv_factor([header(**changed)])
+    assert factor == pytest.approx(by_hand, rel=1e-9), why_not
+
+
+def test_the_earliest_bed_position_counts() -> None:
+    series = "114946.2"
+    later, earlier = (header(SeriesTime=series, AcquisitionTime=time) for time in ("110000", "104946.2"))
+    assert suv_factor([later, earlier])[0] == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_ges_own_time_of_the_scan_counts_for_a_later_series() -> None:
+    dataset = header(SeriesTime="114946.2", AcquisitionTime="104950")
+    dataset.private_block(0x0009, "GEMS_PETD_01", create=True).add_new(0x0D, "DT", "20240301104946.2")
+    assert suv_factor([dataset])[0] == pytest.approx(by_hand, rel=1e-9)
+
+
+@pytest.mark.parametrize(("element", "value", "factor"), [(0x00, 0.02, 0.02), (0x09, 5.0, 5 * by_hand)])
+def test_philips_counts_have_factors_of_their_own(element: int, value: float, factor: float) -> None:
+    dataset = header(Units="CNTS")
+    dataset.private_block(0x7053, "Philips PET Private Group", create=True).add_new(element, "DS", value)
+    assert suv_factor([dataset])[0] == pytest.approx(factor, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"PatientWeight": None}, "missing"),
+        ({"PatientWeight": 0}, "zero"),
+        ({"RadiopharmaceuticalInformationSequence": None}, "missing"),
+        ({"DecayCorrection": "NONE"}, "what time"),
+        ({"CorrectedImage": ["ATTN"]}, "not corrected"),
+        ({"Units": "CNTS"}, "Philips"),
+        ({"Units": "GML", "SUVType": "LBM"}, "body weight"),
+    ],
+)
+def test_where_the_tags_do_not_allow_it_the_reason_is_said(changed: dict[str, Any], said: str) -> None:
+    factor, why_not = suv_factor([header(**changed)])
+    assert factor is None
+    assert said in why_not
+
+
+def test_a_pet_without_a_weight_keeps_its_unit_and_says_so(volume: sitk.Image, tmp_path: Path) -> None:
+    given = tags()
+    del given["PatientWeight"]
+    write_series(tmp_path, volume, "PT", **given)
+    scan = read_scan(tmp_path, ("pet",))
+    assert scan.unit == "BQML"
+    assert scan.remark is not None and "not in SUV but in BQML" in scan.remark
+    assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(volume))
