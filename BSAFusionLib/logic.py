@@ -13,6 +13,7 @@ from slicer.util import arrayFromVolume
 from BSAFusionLib.display import draw_grid, show_volumes
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.intensities import guess_modality
+from BSAFusionLib.landmarks import LandmarkPairs, error_of_pairs, landmark_pairs
 from BSAFusionLib.packages import require_packages
 from BSAFusionLib.pipeline import Progress, register_and_fuse
 from BSAFusionLib.report import Report
@@ -52,6 +53,7 @@ class Job:
     registeredVolume: slicer.vtkMRMLScalarVolumeNode | None
     makeRegistered: bool
     carry: tuple[slicer.vtkMRMLTransformableNode, ...]
+    landmarks: LandmarkPairs | None
 
     def nodes(self) -> list[slicer.vtkMRMLNode]:
         """The nodes that must be there when the run is done, for its outcome to go anywhere."""
@@ -117,6 +119,8 @@ class BSAFusionLogic:
         weights: Path | str | None = Settings.weights,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
         makeRegistered: bool = True,
+        fixedLandmarks: slicer.vtkMRMLMarkupsNode | None = None,
+        movingLandmarks: slicer.vtkMRMLMarkupsNode | None = None,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> ProcessResult:
@@ -131,6 +135,8 @@ class BSAFusionLogic:
             lies in the world, to the fixed one.
         carry: nodes that go along, under the grid transform in place of their own parents: the moving volume itself,
             and segmentations, markups, models, volumes or transforms that lie as it lies.
+        fixedLandmarks, movingLandmarks: the same points, in the same order, on either volume where it lies now; the
+            report then tells how far they are apart before and after.
         The other choices are those of Settings. progress(stage, fraction, slices) is told how far the whole job is, and
         in the network's stage how many slices are done of how many, else None; cancelled() is asked often.
         Raises FusionError for what the user can mend, Cancelled when asked to stop.
@@ -143,6 +149,8 @@ class BSAFusionLogic:
             registeredVolume,
             carry=carry,
             makeRegistered=makeRegistered,
+            fixedLandmarks=fixedLandmarks,
+            movingLandmarks=movingLandmarks,
             modality=modality,
             prealignment=prealignment,
             sliceAxis=sliceAxis,
@@ -169,15 +177,19 @@ class BSAFusionLogic:
         *,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
         makeRegistered: bool = True,
+        fixedLandmarks: slicer.vtkMRMLMarkupsNode | None = None,
+        movingLandmarks: slicer.vtkMRMLMarkupsNode | None = None,
         **choices: Any,
     ) -> Job:
-        """Checks nodes and choices, as `process` explains them, and copies the voxels; the scene is only read.
+        """Checks nodes and choices, as `process` explains them, and copies voxels and points; the scene is only read.
 
         choices: those that `check` takes besides, by their names there.
         """
         settings = self.check(
             fixedVolume, movingVolume, fusedVolume, gridTransform, registeredVolume, carry=carry, **choices
         )
+        if (fixedLandmarks is None) != (movingLandmarks is None):
+            raise FusionError("There are landmarks on one of the volumes only: give the same points on both, or none.")
         return Job(
             image_from_volume(fixedVolume),
             image_from_volume(movingVolume),
@@ -190,6 +202,7 @@ class BSAFusionLogic:
             registeredVolume,
             makeRegistered or registeredVolume is not None,
             tuple(carry),
+            landmark_pairs(fixedLandmarks, movingLandmarks) if fixedLandmarks is not None else None,
         )
 
     def check(
@@ -282,11 +295,15 @@ class BSAFusionLogic:
         result = register_and_fuse(job.fixed, job.moving, job.settings, progress, cancelled)
         if job.settings.device == "auto" and result.report.device == "cpu":
             result = _withUnusedGPUs(result)
+        transform = content_from_result(result, job.movingToWorld)
+        if job.landmarks is not None:
+            error = error_of_pairs(job.landmarks, job.movingToWorld, transform.from_parent.GetInverse())
+            result = replace(result, report=replace(result.report, landmarks=error))
         return Computed(
             result,
             content_from_image(result.fused),
             content_from_image(result.registered),
-            content_from_result(result, job.movingToWorld),
+            transform,
             look(job.fixed, job.moving, result),
         )
 

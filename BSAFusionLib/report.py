@@ -16,6 +16,16 @@ class Displacement:
 
 
 @dataclass(frozen=True)
+class LandmarkError:
+    """Distances in the world, mm, between the points of two lists, the first with the first and so on."""
+
+    mean_before: float
+    largest_before: float
+    mean_after: float
+    largest_after: float
+
+
+@dataclass(frozen=True)
 class Report:
     """The figures of one run.
 
@@ -23,6 +33,7 @@ class Report:
     as they were placed, after the pre-alignment, and after all. `displacement` is the total one, `network_displacement`
     what the network adds to the pre-alignment. The Jacobian determinant is the total transform's, over the whole grid;
     a voxel where it is not above zero is folded. `seconds` goes by stage, in the order in which the stages ran.
+    `landmarks` are there where lists of points were given.
     """
 
     modality: str
@@ -40,6 +51,7 @@ class Report:
     weights_sha256: str
     seconds: Mapping[str, float]
     warnings: tuple[str, ...] = ()
+    landmarks: LandmarkError | None = None
 
     def as_dict(self) -> dict:
         """The same as plain dictionaries, lists, texts and numbers, ready for JSON."""

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.deformation import jacobian_determinant
 from BSAFusionLib.intensities import head_mask, luminance_weights, measure_intensities
-from BSAFusionLib.report import Report
+from BSAFusionLib.report import LandmarkError, Report
 from BSAFusionLib.result import Result
 
 if TYPE_CHECKING:
@@ -260,6 +260,7 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         f"mean {lengths.mean:.1f}, 95 % {lengths.percentile_95:.1f}, largest {lengths.maximum:.1f} mm"
         for lengths in (report.displacement, report.network_displacement)
     )
+    landmarks = [] if report.landmarks is None else [("Landmarks", _landmark_distances(report.landmarks))]
     return [
         ("Modality", report.modality.upper()),
         ("Start", report.prealignment),
@@ -270,12 +271,20 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         ),
         ("Displacement", total),
         ("By the network", network),
+        *landmarks,
         ("Smallest Jacobian", f"{report.smallest_jacobian:.2f}"),
         ("Folded voxels", f"{report.percent_folded:.2f} %"),
         ("Slices", f"{report.slices}"),
         ("Time", f"{sum(report.seconds.values()):.1f} s on {report.device}"),
         ("Weights", f"{report.weights} ({report.weights_sha256[:12]})"),
     ]
+
+
+def _landmark_distances(error: LandmarkError) -> str:
+    return (
+        f"mean {error.mean_before:.1f}, largest {error.largest_before:.1f} mm before; "
+        f"mean {error.mean_after:.1f}, largest {error.largest_after:.1f} mm after"
+    )
 
 
 _template = """<!DOCTYPE html>

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,10 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files import written_whole
-from BSAFusionLib.landmarks import LandmarkError, landmark_error
+from BSAFusionLib.landmarks import landmark_error
 from BSAFusionLib.logic import ProcessResult
 from BSAFusionLib.panel.parameters import Parameters
+from BSAFusionLib.report import LandmarkError
 
 
 def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -153,9 +155,10 @@ class Results:
         if not chosen:
             return
         path = Path(chosen)
+        result = replace(self._result, report=replace(self._result.report, landmarks=self._landmarks))
         try:
             with slicer.util.WaitCursor(), written_whole(path.parent) as folder:
-                (folder / path.name).write_text(self._result.page(), encoding="utf-8")
+                (folder / path.name).write_text(result.page(), encoding="utf-8")
         except FusionError as error:
             slicer.util.errorDisplay(str(error))
 

@@ -10,9 +10,11 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import torch
+from trame_slicer.core import SlicerApp
 
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.landmarks import storages
 from BSAFusionLib.logic import BSAFusionLogic, Job
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
@@ -42,6 +44,14 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         image = sitk.GetImageFromArray((head(shift) * 1000).astype(np.int16))
         image.SetSpacing((4.0, 4.0, 8.0))
         sitk.WriteImage(image, str(folder / name))
+    application = SlicerApp()
+    for name, places in (("points_mri.mrk.json", np.eye(3)), ("points_ct.fcsv", np.eye(3) - (3.0, 0.0, 0.0))):
+        markups = application.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+        for place in -90 * places:
+            markups.AddControlPoint(*place)
+        storage = application.scene.AddNewNodeByClass(storages[Path(name).suffix])
+        storage.SetFileName(str(folder / name))
+        assert storage.WriteData(markups)
     torch.manual_seed(0)
     save_network(folder / "weights.safetensors", BSAFusion(Metadata(modality="ct")))
     return {path.name.split(".")[0]: path for path in folder.iterdir()}
@@ -52,6 +62,7 @@ def fused(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     """The folder that `fuse` wrote."""
     folder = tmp_path_factory.mktemp("results")
     options = ["--modality", "ct", "--out", folder, "--weights", inputs["weights"], "--json", folder / "also.json"]
+    options += ["--landmarks", inputs["points_mri"], inputs["points_ct"]]
     finished = start("fuse", inputs["mri"], inputs["ct"], *options)
     assert finished.returncode == 0, finished.stderr
     assert "mutual information" in finished.stdout
@@ -70,6 +81,13 @@ def test_fuse_writes_every_result(fused: Path) -> None:
     }
     assert {path.name for path in fused.iterdir()} == names
     assert json.loads((fused / "report.json").read_text())["modality"] == "ct"
+
+
+def test_the_report_tells_the_distances_of_landmarks(fused: Path) -> None:
+    distances = json.loads((fused / "report.json").read_text())["landmarks"]
+    assert distances["mean_before"] == pytest.approx(270) == distances["largest_before"]
+    assert 0 < distances["mean_after"] <= distances["largest_after"]
+    assert "mean 270.0, largest 270.0 mm before" in (fused / "report.html").read_text()
 
 
 def test_fused_and_registered_lie_on_the_fixed_grid(fused: Path, inputs: dict[str, Path]) -> None:
@@ -108,6 +126,7 @@ def test_slicer_opens_the_deformation_as_a_grid_transform(fused: Path) -> None:
         (["--weights", "missing.safetensors"], "missing.safetensors"),
         (["--device", "cuda:99"], "cuda:99"),
         (["--ct-window", "40", "-1"], "window"),
+        (["--landmarks", "missing.mrk.json", "missing.fcsv"], "missing.mrk.json"),
     ],
 )
 def test_a_mistake_is_said_in_one_sentence_and_leaves_older_results(

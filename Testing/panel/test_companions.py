@@ -97,13 +97,17 @@ def test_lists_that_do_not_go_together_are_told_beside_the_results(ready, finish
     assert not ready.ui.landmarksProblemLabel.visible
 
 
-def test_the_report_with_its_pictures_is_saved_where_the_user_says(ready, finish, tmp_path, monkeypatch, heads):
+def test_the_report_with_its_pictures_is_saved_where_the_user_says(ready, finish, tmp_path, monkeypatch, add_points):
     assert not ready.ui.savePageButton.visible
     finish()
+    ready.ui.fixedLandmarksSelector.setCurrentNode(add_points("F", (0, 0, 0)))
+    ready.ui.movingLandmarksSelector.setCurrentNode(add_points("M", (0, 3, 4)))
     target = tmp_path / "Bericht ü.html"
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked: str(target))  # a text, as PythonQt gives it
     harness.click(ready.ui.savePageButton)
-    assert "<h1>PET to MRI</h1>" in target.read_text(encoding="utf-8")
+    page = target.read_text(encoding="utf-8")
+    assert "<h1>PET to MRI</h1>" in page
+    assert "mean 5.0, largest 5.0 mm before" in page
     assert list(tmp_path.iterdir()) == [target]
 
 

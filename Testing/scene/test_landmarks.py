@@ -7,7 +7,7 @@ import pytest
 from slicer.util import updateMarkupsControlPointsFromArray
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.landmarks import landmark_error
+from BSAFusionLib.landmarks import landmark_error, landmark_pairs, read_landmarks
 from Testing.scene.conftest import rigid
 
 points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])
@@ -30,7 +30,7 @@ def moved(add_head, add_transform, process):
     parent = add_transform(rigid((0, 0, 20), (3, 0, 0)))
     heads = add_head("MRI"), add_head("PET", "pet", parent=parent)
     start = add_transform(rigid(shift=(0, 4, 0)))
-    return heads[1], lambda **choices: process(*heads, prealignment=start, strength=0.0, **choices).gridTransform
+    return heads[1], lambda **choices: process(*heads, prealignment=start, strength=0.0, **choices)
 
 
 def world(parent, local):
@@ -40,7 +40,7 @@ def world(parent, local):
 
 def test_it_is_the_mean_and_the_largest_distance_before_and_after(moved, add_points):
     pet, run = moved
-    grid, parent = run(), pet.GetParentTransformNode()
+    grid, parent = run().gridTransform, pet.GetParentTransformNode()
     fixed = add_points("On MRI", world(parent, points) + [(0, 4, 0), (0, 4, 0), (0, 10, 0)])
     moving = add_points("On PET", points, parent)
     found = landmark_error(fixed, moving, pet, grid)
@@ -52,9 +52,35 @@ def test_it_is_the_same_when_the_moving_list_and_volume_went_along_under_the_res
     parent = pet.GetParentTransformNode()
     fixed = add_points("On MRI", world(parent, points) + (0, 4, 0))
     moving = add_points("On PET", points, parent)
-    grid = run(carry=[pet, moving])
+    grid = run(carry=[pet, moving]).gridTransform
     assert moving.GetParentTransformNode() is grid
     np.testing.assert_allclose(astuple(landmark_error(fixed, moving, pet, grid)), (4, 4, 0, 0), atol=2e-3)
+
+
+def test_the_report_tells_it_of_the_points_as_they_lay_at_the_start(moved, add_points):
+    pet, run = moved
+    parent = pet.GetParentTransformNode()
+    fixed = add_points("On MRI", world(parent, points) + [(0, 4, 0), (0, 4, 0), (0, 10, 0)])
+    moving = add_points("On PET", points, parent)
+
+    def drag(*_):
+        fixed.SetNthControlPointPosition(0, 90, 90, 90)
+
+    report = run(fixedLandmarks=fixed, movingLandmarks=moving, progress=drag).report
+    np.testing.assert_allclose(astuple(report.landmarks), (6, 10, 2, 6), atol=2e-3)
+    assert report.as_dict()["landmarks"]["largest_after"] == report.landmarks.largest_after
+
+
+def test_points_on_one_volume_only_are_refused_in_a_sentence(moved, add_points):
+    with pytest.raises(FusionError, match="on one of the volumes only"):
+        moved[1](fixedLandmarks=add_points("On MRI", points))
+
+
+def test_a_file_without_points_is_refused_in_a_sentence(scene, tmp_path):
+    for name, content in (("a.mrk.json", "{"), ("b.fcsv", ""), ("c.txt", "1 2 3")):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(FusionError, match=name):
+            landmark_pairs(*[read_landmarks(scene, tmp_path / name)] * 2)
 
 
 def test_lists_that_do_not_go_together_are_refused_in_a_sentence(add_head, add_points, add_transform):
