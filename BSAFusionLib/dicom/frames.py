@@ -121,9 +121,16 @@ def _enhanced(header: FileDataset) -> list[Frame]:
             return (own if name in own else shared)[name][0]
 
         scaled = "PixelValueTransformationSequence" in own or "PixelValueTransformationSequence" in shared
-        scale = group("PixelValueTransformationSequence") if scaled else Dataset()
-        places = [group(f"{name}Sequence") for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures")]
-        frames.append(_frame(header, index, *places, scale))
+        frames.append(
+            _frame(
+                header,
+                index,
+                group("PlanePositionSequence"),
+                group("PlaneOrientationSequence"),
+                group("PixelMeasuresSequence"),
+                group("PixelValueTransformationSequence") if scaled else Dataset(),
+            )
+        )
     if len({(frame.slope, frame.intercept) for frame in frames}) > 1:
         raise FusionError(
             "The frames of the DICOM file are scaled one by one, which is not read here; convert it to NIfTI or NRRD."
@@ -155,7 +162,7 @@ def _frame(
     """A frame from the data sets that hold its position, orientation, pixel spacing and rescale slope."""
     across, down = np.array(orientation.ImageOrientationPatient, float).reshape(2, 3)
     return Frame(
-        Path(header.filename),
+        Path(str(header.filename)),
         index,
         np.array(position.ImagePositionPatient, float) + moved,
         across / np.linalg.norm(across),

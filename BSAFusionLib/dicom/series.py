@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pydicom
 from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
 
 from BSAFusionLib.errors import FusionError
 
 modality_names = {"MR": "mri", "CT": "ct", "PT": "pet", "NM": "spect"}
 
 # All that is ever read of a file besides its pixels: neither names nor numbers of a patient are among them.
-tags = [
+names = (
     "SOPClassUID",
     "ImageType",
     "Modality",
@@ -50,7 +51,8 @@ tags = [
     0x70530010,  # Philips: likewise, and its factors from counts to SUV and to Bq/ml
     0x70531000,
     0x70531009,
-]
+)
+tags = [Tag(name) for name in names]
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,16 @@ class Series:
 def choose_series(path: Path, wanted: tuple[str, ...], uid: str | None = None) -> Series:
     """The only series of a wanted modality in a folder (or file), or the one of that UID; FusionError otherwise."""
     found = [series for series in series_in(path) if modality_names[series.headers[0].Modality] in wanted]
-    names = " or ".join(name.upper() for name in wanted)
+    kinds = " or ".join(name.upper() for name in wanted)
     if not found:
-        raise FusionError(f"The DICOM folder holds no {names} volume; give one that does.")
+        raise FusionError(f"The DICOM folder holds no {kinds} volume; give one that does.")
     if uid is not None:
         found = [series for series in found if series.uid == uid]
         if not found:
-            raise FusionError(f"The DICOM folder holds no {names} series {uid}; give the UID of one of its series.")
+            raise FusionError(f"The DICOM folder holds no {kinds} series {uid}; give the UID of one of its series.")
     if len(found) > 1:
         listed = "; ".join(map(str, found))
-        raise FusionError(f"The DICOM folder holds {len(found)} {names} series; name one by its UID: {listed}.")
+        raise FusionError(f"The DICOM folder holds {len(found)} {kinds} series; name one by its UID: {listed}.")
     return found[0]
 
 

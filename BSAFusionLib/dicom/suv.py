@@ -1,5 +1,6 @@
 """The factor that turns a PET's values into standardised uptake values by body weight."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ from pydicom import Dataset
 from pydicom.valuerep import DA, DT, TM
 
 
-def suv_factor(headers: list[Dataset]) -> tuple[float | None, str]:
+def suv_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
     """What to multiply rescaled values by for SUV by body weight, in g/ml; or None, and why not.
 
     SUV = activity concentration / (dose left at the time that the images are decayed to / body weight), by the
@@ -42,7 +43,7 @@ def suv_factor(headers: list[Dataset]) -> tuple[float | None, str]:
     return becquerels * weight * 1000 / dose, ""
 
 
-def _dose_left(headers: list[Dataset]) -> float:
+def _dose_left(headers: Sequence[Dataset]) -> float:
     """The injected dose in Bq, decayed to the time that the images are decayed to."""
     first = headers[0]
     tracer = first.RadiopharmaceuticalInformationSequence[0]
@@ -59,7 +60,7 @@ def _dose_left(headers: list[Dataset]) -> float:
     return dose * 2 ** (-(scanned - injected).total_seconds() / float(tracer.RadionuclideHalfLife))
 
 
-def _scan_start(headers: list[Dataset]) -> datetime:
+def _scan_start(headers: Sequence[Dataset]) -> datetime:
     """The time the images are decayed to.
 
     The series' own, unless that is after an acquisition: then the series was made later, and the scan began when GE's
