@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import save_json
+from BSAFusionLib.commands._case_table import print_cases
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.evaluation.cases import modalities as case_modalities
+from BSAFusionLib.evaluation.rivals import default_python
 from BSAFusionLib.files import written_whole
 from BSAFusionLib.pipeline import shipped_models
 from BSAFusionLib.settings import Settings, modalities
@@ -40,6 +43,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="known motions a volume (default: 3)")
     parser.add_argument(
+        "--cases",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="N",
+        help="instead of all else, the table of designed cases on the volumes: motions, slice axes, samplings; N of "
+        "them, spread over all that varies (default: all 72)",
+    )
+    parser.add_argument(
+        "--rivals",
+        type=Path,
+        nargs="?",
+        const=default_python,
+        metavar="PYTHON",
+        help="with --cases: ANTs and elastix too, by a Python that has them (default: that of .venv-rivals, made with "
+        "requirements-benchmark.txt)",
+    )
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="with --cases: of each method (default: 1)")
+    parser.add_argument("--resume", action="store_true", help="with --cases: go on from the --json file")
+    parser.add_argument(
         "--modality", nargs="+", choices=modalities, default=modalities, help="of the slices (default: all three)"
     )
     parser.add_argument(
@@ -59,8 +82,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the tables and write the figures where asked; FusionError where data or weights are missing."""
     if arguments.seeds < 1:
         raise FusionError(f"There must be 1 known motion or more, not {arguments.seeds}.")
-    name_folders(arguments)
     figures: dict = {}
+    if arguments.cases is not None:
+        weights = {modality: weights_file(arguments.weights, modality) for modality in case_modalities}
+        figures["cases"] = print_cases(arguments, arguments.volumes or shared_data / "volumes", weights)
+        if arguments.json:
+            save_json(figures, arguments.json)
+        return 0
+    name_folders(arguments)
     if arguments.benchmark or arguments.data:
         for modality in arguments.modality:
             figures[modality] = slice_figures(arguments, modality)

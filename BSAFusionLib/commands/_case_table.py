@@ -1,0 +1,161 @@
+"""The table of the designed cases: a line a case as it is measured, then what they come to by all that varies."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from BSAFusionLib.commands._case import save_json
+from BSAFusionLib.errors import FusionError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from BSAFusionLib.result import Result
+
+motions = ("before", "prealigned", "after")
+
+
+def print_cases(arguments: argparse.Namespace, folder: Path, weights: dict[str, Path]) -> dict:
+    """Measure the cases on the volumes of a folder, print the tables and return the figures.
+
+    Every case is in the --json file as soon as it is measured, and with --resume those that are there already are taken
+    from it. FusionError where volumes, weights or the rivals' environment are missing.
+    """
+    import SimpleITK as sitk
+    import torch
+
+    from BSAFusionLib.evaluation import case_rows, rivals
+    from BSAFusionLib.evaluation.cases import designed_cases
+
+    cases = designed_cases()
+    if not 0 <= arguments.cases <= len(cases):
+        raise FusionError(f"There are 1 to {len(cases)} cases to choose from, not {arguments.cases}.")
+    if arguments.threads < 1:
+        raise FusionError(f"There must be 1 thread or more, not {arguments.threads}.")
+    if arguments.rivals:
+        rivals.check_rivals(arguments.rivals)
+    volumes = case_rows.CaseVolumes(folder)
+    torch.set_num_threads(arguments.threads)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(arguments.threads)
+
+    known = _earlier_rows(arguments)
+    figures: dict = {"threads": arguments.threads, "rows": []}
+    print(
+        f"\nMean error inside the head in mm, of {arguments.cases or len(cases)} cases; {arguments.threads} "
+        f"thread{'s' if arguments.threads > 1 else ''} for every method\n"
+    )
+    print(_case_header(), flush=True)
+    for case in cases[: arguments.cases or None]:
+        row = known.get(case.number)
+        if row is None:
+            row, _ = case_rows.measure_case(case, volumes, weights[case.modality], arguments.device, there_and_back)
+        if arguments.rivals and "rivals" not in row:
+            row["rivals"] = case_rows.measure_rivals(case, volumes, arguments.rivals, arguments.threads)
+        figures["rows"].append(row)
+        print(_case_line(row), flush=True)
+        if arguments.json:
+            save_json({"cases": figures}, arguments.json)
+    rows = figures["rows"]
+    figures["summary"] = {name: case_rows.summary(level) for name, level in case_rows.by_level(rows).items()}
+    figures["verdicts"] = case_rows.verdicts(rows)
+    figures["methods"] = case_rows.side_by_side(rows) if arguments.rivals else {}
+    _print_summary(figures)
+    return figures
+
+
+def there_and_back(result: "Result", points: "np.ndarray") -> "np.ndarray":
+    """Points (N, 3), mm, LPS, through the grid transform that Slicer gets and through Slicer's inverse of it."""
+    import numpy as np
+    from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+    from vtkmodules.vtkCommonCore import vtkPoints
+
+    from BSAFusionLib.scene import ras_lps, transform_from_field
+
+    transform = transform_from_field(result.network_field, result.prealignment, np.eye(4))
+    signs = np.diag(ras_lps)[:3]
+    here, there, back = vtkPoints(), vtkPoints(), vtkPoints()
+    for each in (here, there, back):
+        each.SetDataTypeToDouble()
+    here.SetData(numpy_to_vtk(points * signs, deep=True))
+    transform.TransformPoints(here, there)
+    transform.GetInverse().TransformPoints(there, back)
+    return vtk_to_numpy(back.GetData()) * signs
+
+
+def _earlier_rows(arguments: argparse.Namespace) -> dict[int, dict]:
+    """The rows in the --json file by the case's number; none without --resume."""
+    if not arguments.resume:
+        return {}
+    if not arguments.json:
+        raise FusionError("--resume goes on from the --json file; name one.")
+    if not arguments.json.is_file():
+        return {}
+    try:
+        rows = json.loads(arguments.json.read_text(encoding="utf-8"))["cases"]["rows"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FusionError(f"{arguments.json} holds no cases to go on from; name another file.") from error
+    return {row["number"]: row for row in rows}
+
+
+columns = (
+    *(("case", 4), ("modality", 8), ("axis", 4), ("degrees, mm", 11), ("elastic", 7), ("sampling", 27)),
+    *(("before", 6), ("rigid", 6), ("after", 6), ("change", 6)),
+    *(("Jacobian", 8), ("inverse", 7), ("seconds", 7)),
+)
+
+
+def _case_header() -> str:
+    names = " | ".join(name.rjust(width) for name, width in columns)
+    return f"| {names} |\n| " + " | ".join("-" * (width - 1) + ":" for _, width in columns) + " |"
+
+
+def _case_line(row: dict) -> str:
+    from BSAFusionLib.evaluation.case_rows import harm
+
+    cells = (
+        *(str(row["number"]), row["modality"], row["slice_axis"], f"{row['degrees']:g}, {row['mm']:g}"),
+        *(f"{row['elastic_mm']:g}", row["sampling"]),
+        *(f"{row['error_mm'][name]:.2f}" for name in motions),
+        f"{harm(row):+.2f}",
+        f"{row['smallest_jacobian']:.2f}",
+        f"{row['inverse_error_voxels']:.3f}",
+        f"{row['seconds']:.0f}",
+    )
+    return "| " + " | ".join(cell.rjust(width) for cell, (_, width) in zip(cells, columns, strict=True)) + " |"
+
+
+def _print_summary(figures: dict) -> None:
+    from BSAFusionLib.evaluation import case_rows, rivals
+    from BSAFusionLib.evaluation.tables import markdown_table
+
+    header = ["", "cases", "before", "rigid", "after", "worst change", "harmed", "least Jacobian", "inverse", "seconds"]
+    lines = [
+        [
+            *(name, str(level["cases"])),
+            *(f"{level[motion]:.2f}" for motion in motions),
+            *(f"{level['worst_harm']:+.2f}", str(level["harmed"])),
+            *(f"{level['smallest_jacobian']:.2f}", f"{level['inverse_error_voxels']:.3f}", f"{level['seconds']:.0f}"),
+        ]
+        for name, level in figures["summary"].items()
+    ]
+    print(f"\n{markdown_table(header, lines)}")
+    print(
+        "\nerrors and seconds: means; change: after less rigid, mm; harmed: worse than rigid by more than "
+        f"{case_rows.harm_mm:g} mm;\ninverse: largest distance between a point and itself there and back, voxels"
+    )
+    worse = ", ".join(f"{row['number']} ({case_rows.harm(row):+.2f})" for row in case_rows.harmed(figures["rows"]))
+    print(f"\nharmed: {worse or 'none'}")
+    verdicts = [[truly, str(counts["rose"]), str(counts["fell"])] for truly, counts in figures["verdicts"].items()]
+    print("\n" + markdown_table(["than rigid, truly", "mutual information rose", "fell"], verdicts))
+    if figures["methods"]:
+        titles = {"ours": "ours", **rivals.titles}
+        lines = [
+            [
+                *(titles[method], str(one["cases"]), str(one["gave_up"])),
+                *(f"{one[name]:.2f}" for name in ("prealigned", "after")),
+                *(f"{one[name]:.0f}" for name in ("seconds", "cpu_seconds")),
+            ]
+            for method, one in figures["methods"].items()
+        ]
+        print("\n" + markdown_table(["", "cases", "gave up", "its rigid", "after", "seconds", "CPU seconds"], lines))

@@ -1,0 +1,175 @@
+"""What is measured on each designed case, ours and the rivals', and what it comes to."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.deformation import displacement_transform
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.evaluation import rivals
+from BSAFusionLib.evaluation.cases import Case, factors
+from BSAFusionLib.evaluation.known_motion import error_mm
+from BSAFusionLib.files import read_volume
+from BSAFusionLib.intensities import head_mask
+from BSAFusionLib.pipeline import register_and_fuse
+from BSAFusionLib.result import Result
+from BSAFusionLib.settings import Settings
+
+harm_mm = 0.1  # a case that ends worse than its start by more than this was harmed
+inverse_points = 20_000  # of the head, at most, are carried there and back
+
+# Points (N, 3), mm, LPS, there and back through a result's transform.
+ThereAndBack = Callable[[Result, np.ndarray], np.ndarray]
+
+
+class CaseVolumes:
+    """The volumes that cases are made of, read once: mri_t1.nii.gz, pet.nii.gz and ct.nii.gz of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.fixed = read_volume(folder / "mri_t1.nii.gz")
+        self._folder = folder
+
+    def shown(self, case: Case) -> tuple[sitk.Image, sitk.Image, sitk.Transform]:
+        """The fixed and the moving volume of a case, and the truth, fixed point -> moving point, mm, LPS."""
+        moving = sitk.Cast(read_volume(self._folder / f"{case.modality}.nii.gz"), sitk.sitkFloat32)
+        return *case.volumes(self.fixed, moving), case.motion.transform(self.fixed)
+
+
+def measure_case(
+    case: Case, volumes: CaseVolumes, weights: Path, device: str, there_and_back: ThereAndBack
+) -> tuple[dict, Result]:
+    """The row of a case, and the result it was measured on.
+
+    Errors are means inside the head of the fixed volume as the case shows it, in mm. The inverse error is the largest
+    distance there, in voxels of that volume, between a point and where it is after going there and back. The seconds
+    pass on the clock, the CPU seconds do not count what else the machine is at. `report` is the whole report.
+    """
+    fixed, moving, truth = volumes.shown(case)
+    settings = Settings(case.modality, slice_axis=case.slice_axis, device=device, weights=weights)
+    begun = _clocks()
+    result = register_and_fuse(fixed, moving, settings)
+    seconds, cpu_seconds = _clocks() - begun
+    head = head_mask(fixed)
+    found = {
+        "before": sitk.Transform(3, sitk.sitkIdentity),
+        "prealigned": result.prealignment,
+        "after": displacement_transform(result.field),
+    }
+    points = points_in(head)
+    off = in_voxels(there_and_back(result, points) - points, fixed)
+    row = {
+        **asdict(case),
+        "error_mm": {name: error_mm(transform, truth, head) for name, transform in found.items()},
+        "smallest_jacobian": result.report.smallest_jacobian,
+        "inverse_error_voxels": float(np.linalg.norm(off, axis=1).max()),
+        "seconds": float(seconds),
+        "cpu_seconds": float(cpu_seconds),
+        "report": result.report.as_dict(),
+    }
+    return row, result
+
+
+def measure_rivals(case: Case, volumes: CaseVolumes, python: Path, threads: int) -> dict[str, dict]:
+    """Mean error in mm after each rival's rigid part and after all, and seconds; or what it said when it gave up."""
+    fixed, moving, truth = volumes.shown(case)
+    head = head_mask(fixed)
+    rows: dict[str, dict] = {}
+    for method in rivals.titles:
+        try:
+            found = rivals.register(method, fixed, moving, python, threads)
+        except FusionError as error:
+            rows[method] = {"gave_up": str(error)}
+            continue
+        rows[method] = {
+            "error_mm": {"prealigned": error_mm(found.rigid, truth, head), "after": error_mm(found.whole, truth, head)},
+            "seconds": found.seconds,
+            "cpu_seconds": found.cpu_seconds,
+        }
+    return rows
+
+
+def harm(row: dict) -> float:
+    """By how many mm a case ended worse than its start; below zero it ended better."""
+    return row["error_mm"]["after"] - row["error_mm"]["prealigned"]
+
+
+def harmed(rows: list[dict]) -> list[dict]:
+    """The cases that ended worse than their start by more than `harm_mm`, the worst first."""
+    return sorted((row for row in rows if harm(row) > harm_mm), key=harm, reverse=True)
+
+
+def by_level(rows: list[dict]) -> dict[str, list[dict]]:
+    """The rows of all cases and of every level of every factor, by its name, in the design's order."""
+    groups = {"all": rows}
+    for factor in factors:
+        for level in sorted({row[factor] for row in rows}, key=lambda level: (isinstance(level, str), level)):
+            groups[f"{factor.replace('_', ' ')} {level}"] = [row for row in rows if row[factor] == level]
+    return groups
+
+
+def summary(rows: list[dict]) -> dict[str, float]:
+    """What some rows come to."""
+    return {
+        "cases": len(rows),
+        **{name: float(np.mean([row["error_mm"][name] for row in rows])) for name in ("before", "prealigned", "after")},
+        "worst_harm": max(map(harm, rows)),
+        "harmed": len(harmed(rows)),
+        "smallest_jacobian": min(row["smallest_jacobian"] for row in rows),
+        "inverse_error_voxels": max(row["inverse_error_voxels"] for row in rows),
+        "seconds": float(np.mean([row["seconds"] for row in rows])),
+    }
+
+
+def verdicts(rows: list[dict]) -> dict[str, dict[str, int]]:
+    """How many cases mutual information calls better and worse than their start, by what they truly are.
+
+    `worse` is by more than `harm_mm`, `better` likewise, `same` is between.
+    """
+    counts = {truly: {"rose": 0, "fell": 0} for truly in ("better", "same", "worse")}
+    for row in rows:
+        truly = "worse" if harm(row) > harm_mm else "better" if harm(row) < -harm_mm else "same"
+        report = row["report"]
+        rose = report["mutual_information_after"] >= report["mutual_information_prealigned"]
+        counts[truly]["rose" if rose else "fell"] += 1
+    return counts
+
+
+def side_by_side(rows: list[dict]) -> dict[str, dict[str, float]]:
+    """Mean error after each method's rigid part and after all and mean seconds, ours and the rivals', on those cases on
+    which all of them came through; and how many those are."""
+    rows = [row for row in rows if "rivals" in row]
+    shared = [row for row in rows if not any("gave_up" in rival for rival in row["rivals"].values())]
+    methods = {"ours": shared, **{method: [row["rivals"][method] for row in shared] for method in rivals.titles}}
+    return {
+        method: {
+            "cases": len(each),
+            "gave_up": sum("gave_up" in row["rivals"].get(method, ()) for row in rows),
+            "prealigned": float(np.mean([one["error_mm"]["prealigned"] for one in each])),
+            "after": float(np.mean([one["error_mm"]["after"] for one in each])),
+            "seconds": float(np.mean([one["seconds"] for one in each])),
+            "cpu_seconds": float(np.mean([one["cpu_seconds"] for one in each])),
+        }
+        for method, each in methods.items()
+        if each
+    }
+
+
+def points_in(head: sitk.Image) -> np.ndarray:
+    """Evenly chosen voxels of a mask as points (N, 3), mm, LPS; `inverse_points` at most."""
+    indices = np.argwhere(sitk.GetArrayViewFromImage(head) > 0)[:, ::-1]
+    indices = indices[:: max(1, -(-len(indices) // inverse_points))]
+    return indices * head.GetSpacing() @ np.array(head.GetDirection()).reshape(3, 3).T + head.GetOrigin()
+
+
+def _clocks() -> np.ndarray:
+    """Seconds on the clock, and of this process on all CPUs."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def in_voxels(vectors: np.ndarray, grid: sitk.Image) -> np.ndarray:
+    """Vectors (N, 3) in mm, LPS, along the index axes of a grid, in its voxels."""
+    return vectors @ np.array(grid.GetDirection()).reshape(3, 3) / grid.GetSpacing()
