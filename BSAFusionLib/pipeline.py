@@ -78,7 +78,7 @@ def register_and_fuse(
         fixed, moving, warnings = _checked(fixed, moving, settings, start)
         device = choose_device(settings.device)
         weights = Path(settings.weights or shipped_models / f"{settings.modality}.safetensors")
-        network = load_network(weights, device)
+        network = load_network(weights)
         fixed_intensities, _ = measure_intensities(fixed, "mri")
         moving_intensities, remark = measure_intensities(moving, settings.modality, settings.ct_window)
         fixed_seen, moving_seen = fixed_intensities.luminance(fixed), moving_intensities.luminance(moving)
@@ -104,7 +104,7 @@ def register_and_fuse(
     with stages.run("network"):
         fused_slices = np.maximum(fixed_slices, moving_slices)  # what an empty slice keeps
         field_slices = np.zeros((len(fixed_slices), 2, *fixed_slices.shape[1:]), np.float32)
-        fused_slices[filled], field_slices[filled] = fuse_slices(
+        through_network = fuse_slices(
             network,
             fixed_slices[filled],
             moving_slices[filled],
@@ -112,7 +112,10 @@ def register_and_fuse(
             settings.strength,
             lambda done: stages.tell(done / len(filled), (done, len(filled))),
             cancelled,
+            device,
         )
+        fused_slices[filled], field_slices[filled] = through_network.fused, through_network.field
+        warnings += through_network.remarks
 
     with stages.run("deformation"):
         field_slices = smooth_through_slices(field_slices, grid.GetSpacing()[2], settings.through_plane_smoothing)
@@ -159,7 +162,7 @@ def register_and_fuse(
             network_displacement=displacement_lengths(sitk.GetArrayFromImage(within(network_field, fixed))[inside]),
             smallest_jacobian=float(determinants.min()),
             percent_folded=float(100 * np.mean(determinants <= 0)),
-            device=str(device),
+            device=str(through_network.device),
             weights=weights.name,
             weights_sha256=sha256(read_parts(weights)),
             seconds=stages.seconds,  # this stage's own go in when it ends

@@ -104,7 +104,7 @@ def answer(network: BSAFusion, pairs: BenchmarkPairs) -> Answer:
     `moving` through its field, in the grey levels of the truth.
     """
     seen = pairs.moving / 255 if pairs.moving_rgb is None else pairs.moving_rgb @ luminance_weights / 255
-    fused, field = fuse_slices(network, pairs.fixed.astype(np.float32) / 255, seen.astype(np.float32))
+    fused, field, *_ = fuse_slices(network, pairs.fixed.astype(np.float32) / 255, seen.astype(np.float32))
     moving = torch.from_numpy(pairs.moving.astype(np.float32))[:, None]
     registered = warp(moving, torch.from_numpy(field), network.metadata.convention)[:, 0].numpy()
     return Answer(np.rint(registered).astype(np.uint8), np.rint(255 * fused).astype(np.uint8), field)

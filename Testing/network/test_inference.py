@@ -26,8 +26,8 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_batch_size_does_not_change_the_result(network, pair):
-    fused, field = fuse_slices(network, *pair, batch_size=5)
-    fused_by_two, field_by_two = fuse_slices(network, *pair, batch_size=2)
+    fused, field, *_ = fuse_slices(network, *pair, batch_size=5)
+    fused_by_two, field_by_two, *_ = fuse_slices(network, *pair, batch_size=2)
     assert fused.shape == (5, 32, 48)
     assert field.shape == (5, 2, 32, 48)
     assert np.abs(field).max() > 0.1
