@@ -3,8 +3,10 @@
 import gzip
 import math
 import os
+import shutil
 import struct
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +16,14 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 
+block = 1 << 20  # bytes read or written at once
+_unfinished = ".unfinished-"
+
 
 def read_volume(path: Path | str) -> sitk.Image:
     """A volume from a NIfTI, NRRD or MetaImage file, in its own pixel type; FusionError for any other file."""
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise FusionError(f"There is no file {path}; give the path of a NIfTI, NRRD or MetaImage file.")
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's remarks on header fields that nothing here uses
     try:
@@ -49,8 +54,12 @@ def write_volume(image: sitk.Image, path: Path | str) -> None:
 def write_transform(transform: sitk.Transform, path: Path | str) -> None:
     """Write a transform; FusionError where that fails. As .h5, Slicer opens it."""
     try:
+        # HDF5 brings the whole process down at its end where the disk was full: so room is made without it.
+        with open(path, "wb") as file:
+            for _ in range(8 * transform.GetNumberOfParameters() // block + 1):
+                file.write(bytes(block))
         sitk.WriteTransform(transform, str(path))
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
 
 
@@ -63,7 +72,10 @@ def written_whole(folder: Path | str) -> Iterator[Path]:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
+        for left in folder.glob(f"{_unfinished}*"):
+            if time.time() - left.stat().st_mtime > 24 * 3600:  # by a run that was killed
+                shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_unfinished, dir=folder) as unfinished:
             yield Path(unfinished)
             for path in sorted(Path(unfinished).iterdir()):
                 os.replace(path, folder / path.name)
@@ -76,8 +88,8 @@ def _is_whole_nifti(path: Path) -> bool:
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         header = file.read(540)
         length = len(header)
-        while block := file.read(1 << 20):
-            length += len(block)
+        while part := file.read(block):
+            length += len(part)
     # The fields dim, bitpix and vox_offset, as nifti1.h and nifti2.h place them.
     order = "<" if struct.unpack_from("<i", header)[0] in (348, 540) else ">"
     if struct.unpack_from(f"{order}i", header)[0] == 348:

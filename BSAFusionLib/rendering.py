@@ -15,16 +15,21 @@ from vtkmodules.vtkRenderingCore import vtkRenderWindow, vtkTextActor, vtkWindow
 
 from BSAFusionLib.display import show_volumes
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files import write_volume
 from BSAFusionLib.intensities import head_mask
 from BSAFusionLib.scene import image_from_volume, quiet
 
 gap_between_tiles = 4
 
 
+class CannotDraw(FusionError):
+    """This machine has no OpenGL; all but pictures can be had on it."""
+
+
 class OffscreenSliceView:
     """The slice view named Red of an application's scene, drawn into arrays.
 
-    Like Slicer's, it has nodes of its own in the scene, which stay there. Raises FusionError on a machine that has no
+    Like Slicer's, it has nodes of its own in the scene, which stay there. Raises CannotDraw on a machine that has no
     OpenGL.
     """
 
@@ -46,6 +51,11 @@ class OffscreenSliceView:
         style.SetBackgroundColor(0, 0, 0)
         style.SetBackgroundOpacity(0.6)
         self._view.renderers()[-1].AddViewProp(self._label)  # the layer above what the nodes show
+
+    def close(self) -> None:
+        """Gives OpenGL's resources back, on the thread that drew; the view cannot be used any more."""
+        self._view.interactor().RemoveAllObservers()
+        self._view.finalize()
 
     def look_at(self, volume: slicer.vtkMRMLVolumeNode) -> None:
         """Shows the whole of a volume's own slice, the one closest to axial, through the centre of the head in it."""
@@ -104,7 +114,7 @@ def write_preview(
 
     Fixed, moving where it lay before, registered, fused, and fixed with the deformation grid over it. The nodes are
     those of a finished `BSAFusionLogic.process` in the application's scene, whose view is left with the fused volume in
-    it. Raises FusionError on a machine that has no OpenGL.
+    it. Raises CannotDraw on a machine that has no OpenGL, another FusionError where the file cannot be written.
     """
     view = OffscreenSliceView(application, (tile, tile))
     view.look_at(fixed)
@@ -118,14 +128,15 @@ def write_preview(
     grid.SetVisibility(True)
     tiles.append(view.draw(fixed, label="Deformation"))
     grid.SetVisibility(shown)
+    view.close()
     show_volumes(fused)
     gap = np.full((tile, gap_between_tiles, 3), 255, np.uint8)
     strip = np.concatenate([part for picture in tiles for part in (picture, gap)][:-1], axis=1)
-    sitk.WriteImage(sitk.GetImageFromArray(strip, isVector=True), str(path))
+    write_volume(sitk.GetImageFromArray(strip, isVector=True), path)
 
 
 def _require_opengl() -> None:
-    """FusionError where VTK would find no OpenGL and end the whole process.
+    """CannotDraw where VTK would find no OpenGL and end the whole process.
 
     Without a display VTK draws by EGL, else by OSMesa; the window that it falls back to does not check that OSMesa is
     there.
@@ -136,6 +147,6 @@ def _require_opengl() -> None:
     with quiet():
         window = vtkRenderWindow()
     if window.GetClassName() == "vtkOSOpenGLRenderWindow" and find_library("OSMesa") is None:
-        raise FusionError(
+        raise CannotDraw(
             "No picture can be drawn without OpenGL: install it (on Debian: libegl1 and libgl1-mesa-dri)."
         )
