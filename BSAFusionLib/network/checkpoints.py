@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import string
 from io import BytesIO
 from itertools import takewhile
@@ -133,8 +134,8 @@ def read_parts(path: Path) -> bytes:
     """The bytes of a file, or of the parts `...aa`, `...ab` that it was split into; FusionError if there is none."""
     whole = path.with_name(path.name.removesuffix("aa"))
     suffixes = (first + second for first in string.ascii_lowercase for second in string.ascii_lowercase)
-    parts = list(takewhile(Path.is_file, (whole.with_name(whole.name + suffix) for suffix in suffixes)))
-    files = [path] if path.is_file() and path not in parts else parts
+    parts = list(takewhile(os.path.isfile, (whole.with_name(whole.name + suffix) for suffix in suffixes)))
+    files = [path] if os.path.isfile(path) and path not in parts else parts
     if not files:
         raise FusionError(f"There is no weights file {path}; choose another, or install the extension anew.")
     try:
