@@ -68,7 +68,7 @@ def register_and_fuse(
         Cancelled: `cancelled` said so.
     """
     # Here, since torch takes seconds to import.
-    from BSAFusionLib.network.checkpoints import load_network, read_parts, sha256
+    from BSAFusionLib.network.checkpoints import kept_network, read_parts, sha256
     from BSAFusionLib.network.inference import choose_device, fuse_slices
 
     stages = _Stages(progress, cancelled)
@@ -78,7 +78,7 @@ def register_and_fuse(
         fixed, moving, warnings = _checked(fixed, moving, settings, start)
         device = choose_device(settings.device)
         weights = Path(settings.weights or shipped_models / f"{settings.modality}.safetensors")
-        network = load_network(weights)
+        network = kept_network(weights)
         fixed_intensities, _ = measure_intensities(fixed, "mri")
         moving_intensities, remark = measure_intensities(moving, settings.modality, settings.ct_window)
         fixed_seen, moving_seen = fixed_intensities.luminance(fixed), moving_intensities.luminance(moving)

@@ -29,6 +29,9 @@ rooms = {
     "pipeline": Room({"errors", "network"}, {"numpy", "SimpleITK"}),
     "dicom": Room({"errors"}, {"numpy", "SimpleITK", "pydicom"}),
     "inputs": Room({"errors", "network", "pipeline", "dicom"}, {"SimpleITK"}),
+    "cohort": Room(
+        {"errors", "network", "pipeline", "dicom", "inputs"}, {"ancpbids", "dask", "distributed", "psutil", "jinja2"}
+    ),
     "report_page": Room({"errors", "network", "pipeline"}, {"numpy", "SimpleITK", "matplotlib", "jinja2"}),
     "evaluation": Room(
         {"errors", "network", "training", "pipeline"},
@@ -39,14 +42,14 @@ rooms = {
         {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"},
     ),
     "commands": Room(
-        {"errors", "network", "training", "pipeline", "inputs", "evaluation", "scene"},
+        {"errors", "network", "training", "pipeline", "inputs", "cohort", "evaluation", "scene"},
         {"numpy", "SimpleITK", "trame_slicer", "vtkmodules", "torch", "lightning_fabric", "tqdm"},
     ),
     "panel": Room({"errors", "network", "pipeline", "scene"}, {"slicer", "vtkmodules", "qt", "SampleData"}),
 }
 room_of_module = {
     **dict.fromkeys(["settings", "pipeline", "prealignment", "intensities", "slices"], "pipeline"),
-    **dict.fromkeys(["border", "deformation", "files", "report", "result", "topology"], "pipeline"),
+    **dict.fromkeys(["border", "deformation", "files", "outputs", "report", "result", "topology"], "pipeline"),
     **dict.fromkeys(["scene", "display", "packages", "landmarks", "logic", "rendering"], "scene"),
     "__main__": "commands",
 }

@@ -5,11 +5,11 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from BSAFusionLib.errors import FusionError
+from BSAFusionLib.outputs import Names
 from BSAFusionLib.settings import Settings, slice_axes
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from BSAFusionLib.pipeline import Progress, Slices
     from BSAFusionLib.report import Report
     from BSAFusionLib.result import Result
+
+usual_names = Names()
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -58,18 +60,6 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="FILE", help="a checkpoint (default: the shipped one for the modality)")
 
 
-@dataclass(frozen=True)
-class Names:
-    """What the files of a case are called."""
-
-    fused: str = "fused.nrrd"
-    registered: str = "registered.nrrd"
-    deformation: str = "deformation.h5"
-    report: str = "report.json"
-    page: str = "report.html"
-    preview: str = "preview.png"
-
-
 def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of add_settings, by the names that the logic knows them by."""
     return {
@@ -89,7 +79,7 @@ def run_case(
     pair: "Pair",
     choices: dict[str, Any],
     folder: Path,
-    names: Names | None = None,
+    names: Names = usual_names,
     landmarks: Sequence[Path] = (),
     with_scene: bool = False,
     progress: "Progress | None" = None,
@@ -108,10 +98,9 @@ def run_case(
     from BSAFusionLib.inputs import read_pair
     from BSAFusionLib.landmarks import read_landmarks
     from BSAFusionLib.logic import BSAFusionLogic
-    from BSAFusionLib.rendering import write_preview
+    from BSAFusionLib.rendering import CannotDraw, write_preview
     from BSAFusionLib.scene import content_from_image, put_volume, save_scene
 
-    names = names or Names()
     fixed, moving = read_pair(pair)
     application = SlicerApp()
     fixed_node = put_volume(application.scene, content_from_image(fixed.image), fixed.name)
@@ -147,8 +136,9 @@ def run_case(
             nodes.fusedVolume,
             nodes.gridTransform,
         )
-    except FusionError as error:  # a machine that cannot draw still gets everything else
+    except CannotDraw as error:  # a machine that cannot draw still gets everything else
         print(error, file=sys.stderr)
+    application.scene.Clear(True)  # the views' observers keep the scene; it must not keep the volumes
     return fixed.image, result
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import string
+from functools import lru_cache
 from io import BytesIO
 from itertools import takewhile
 from pathlib import Path
@@ -43,6 +44,16 @@ def load_network(path: Path | str, device: torch.device | str = "cpu") -> BSAFus
     network = BSAFusion(metadata)
     load_state(network, tensors, path)
     return network.to(device).eval()
+
+
+def kept_network(path: Path | str) -> BSAFusion:
+    """As `load_network`, but the last ones are kept while their files stay as they are; not to be changed."""
+    return _kept(Path(path), read_parts(Path(path)))
+
+
+@lru_cache(maxsize=2)
+def _kept(path: Path, content: bytes) -> BSAFusion:
+    return load_network(path)
 
 
 def save_network(path: Path | str, network: BSAFusion, dtype: torch.dtype = torch.float16) -> None:

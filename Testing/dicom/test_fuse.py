@@ -4,7 +4,6 @@ import gzip
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
@@ -13,16 +12,7 @@ from BSAFusionLib.__main__ import main
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
 from Testing.dicom.conftest import frame_of_reference, patient_id, patient_name, write_series
-
-
-def head(shift: float) -> sitk.Image:
-    """An ellipsoid with some texture, of whole numbers below 1000, on a coarse grid."""
-    z, y, x = np.mgrid[:10, :48, :40]
-    inside = ((z - 5) / 5) ** 2 + ((y - 24) / 18) ** 2 + ((x - 20 - shift) / 14) ** 2
-    noise = np.random.default_rng(0).normal(0, 0.02, z.shape)
-    image = sitk.GetImageFromArray(((np.clip(1 - inside, 0, 1) + (inside < 1) * (0.5 + noise)) * 600).astype(np.int16))
-    image.SetSpacing((4.0, 4.0, 8.0))
-    return image
+from Testing.phantoms import head
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,61 @@
+"""What describes a cohort's results to tools that read BIDS derivatives (BIDS specification, Derivatives)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from BSAFusionLib import version
+from BSAFusionLib.cohort.cases import Case
+
+bids_version = "1.10.0"
+# What BIDS has no names for: the tables of the whole cohort, reports, previews.
+ignored = "summary.*\nlogs/\n**/*_report.json\n**/*_report.html\n**/*_preview.png\n"
+
+
+def describe_dataset(folder: Path, cohort: Path) -> None:
+    """Write dataset_description.json and .bidsignore into the folder of a cohort's results.
+
+    The dataset link `raw` is the folder that the sources in the sidecars are relative to.
+    """
+    raw = (cohort if cohort.is_dir() else cohort.parent).resolve().as_uri()
+    description = {
+        "Name": "MRI fused with CT, PET or SPECT by BSAFusion",
+        "BIDSVersion": bids_version,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "BSAFusion", "Version": version}],
+        "SourceDatasets": [{"URL": raw}],
+        "DatasetLinks": {"raw": raw},
+    }
+    (folder / "dataset_description.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    (folder / ".bidsignore").write_text(ignored, encoding="utf-8")
+
+
+def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
+    """Write the JSON that goes with each volume and with the transform; `report` is the case's report.json."""
+    names, (fixed, moving) = case.names, case.sources
+    dicom = report.get("dicom", {})
+    place = {key: dicom.get("fixed", {}).get(key) for key in ("FrameOfReferenceUID",)}
+    unit = {"Units": dicom.get("moving", {}).get("Unit")}
+    kind = case.pair.modality.upper()
+    described = {
+        names.fused: {
+            "Description": f"The MRI fused with the {kind} that was aligned to it, on the MRI's grid",
+            "Sources": [source for source in case.sources if source],
+            **place,
+        },
+        names.registered: {
+            "Description": f"The {kind}, aligned to the MRI and resampled onto its grid",
+            "Sources": [source for source in (moving,) if source],
+            **place,
+            **unit,
+        },
+        names.deformation: {
+            "Description": "MRI point to moving point, in mm and LPS: a displacement grid, then the rigid start (ITK)",
+            "FromFile": moving,
+            "ToFile": fixed,
+        },
+    }
+    for name, content in described.items():
+        content = {"SpatialReference": fixed, **content}
+        text = json.dumps({key: value for key, value in content.items() if value not in (None, "", [])}, indent=2)
+        (folder / f"{name.split('.')[0]}.json").write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,137 @@
+"""What came of a cohort: a row a case, worst first, as CSV and as a page with thumbnails."""
+
+import csv
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from BSAFusionLib.cohort.cases import Case
+
+columns = (
+    "case",
+    "modality",
+    "state",
+    "mutual_information_before",
+    "mutual_information_prealigned",
+    "mutual_information_after",
+    "displacement_mm",
+    "network_displacement_mm",
+    "smallest_jacobian",
+    "percent_folded",
+    "seconds",
+    "device",
+    "warnings",
+    "error",
+    "folder",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A case with its report.json, or with the error that it failed with."""
+
+    case: Case
+    report: dict[str, Any] | None = None
+    error: str = ""
+
+
+def worst_first(outcomes: list[Outcome]) -> list[Outcome]:
+    """Failed cases, then by mutual information after all, as a share of the median of its modality; lowest first."""
+    values = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.report:
+            values[outcome.case.pair.modality].append(outcome.report["mutual_information_after"])
+    medians = {modality: statistics.median(found) for modality, found in values.items()}
+
+    def badness(outcome: Outcome) -> tuple[bool, float, str]:
+        modality, report = outcome.case.pair.modality, outcome.report
+        share = report["mutual_information_after"] / medians[modality] if report and medians[modality] else 0.0
+        return report is not None, share, outcome.case.name
+
+    return sorted(outcomes, key=badness)
+
+
+def row(outcome: Outcome) -> dict[str, Any]:
+    """A case's figures by `columns`."""
+    report, case = outcome.report, outcome.case
+    figures: dict[str, Any] = {
+        "case": "_".join(case.entities),
+        "modality": case.pair.modality,
+        "state": "failed" if report is None else "finished",
+        "error": outcome.error,
+        "folder": str(case.folder),
+    }
+    if report is not None:
+        figures |= {name: report[name] for name in columns if name in report and name not in ("seconds", "warnings")}
+        figures |= {
+            "displacement_mm": report["displacement"]["mean"],
+            "network_displacement_mm": report["network_displacement"]["mean"],
+            "seconds": sum(report["seconds"].values()),
+            "warnings": " ".join(report["warnings"]),
+        }
+    return figures
+
+
+def write_summary(outcomes: list[Outcome], folder: Path) -> None:
+    """Write summary.csv and summary.html into the folder of a cohort's results."""
+    from jinja2 import Environment
+
+    outcomes = worst_first(outcomes)
+    with (folder / "summary.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, columns)
+        table.writeheader()
+        table.writerows(row(outcome) for outcome in outcomes)
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_template)
+    shown = [(outcome.case, row(outcome), outcome.report is not None) for outcome in outcomes]
+    failed = sum(outcome.report is None for outcome in outcomes)
+    (folder / "summary.html").write_text(template.render(rows=shown, failed=failed), encoding="utf-8")
+
+
+_template = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{{ rows|length }} cases</title>
+<style>
+body { font: 15px/1.4 sans-serif; margin: 1em; color: #222; background: #fff; }
+article { display: grid; grid-template-columns: 22em 1fr; gap: 1em; border-top: 1px solid #ccc; padding: 0.5em 0; }
+h2 { font-size: 1em; margin: 0; overflow-wrap: anywhere; }
+p { margin: 0.2em 0; }
+.bad { color: #b0135a; }
+img { width: 100%; max-width: 1000px; }
+@media (max-width: 50em) { article { grid-template-columns: 1fr; } }
+</style>
+</head>
+<body>
+<h1>{{ rows|length }} cases, {{ failed }} failed</h1>
+<p>Worst first: those that failed, then by mutual information after all, as a share of the median of the modality.
+For research use only. Not for clinical use.</p>
+{% for case, row, finished in rows %}
+<article>
+<div>
+{% if finished %}
+<h2><a href="{{ case.folder }}/{{ case.names.page }}">{{ case.name }}</a></h2>
+<p>Mutual information {{ "%.3f"|format(row.mutual_information_before) }} before,
+{{ "%.3f"|format(row.mutual_information_prealigned) }} at the start,
+{{ "%.3f"|format(row.mutual_information_after) }} after</p>
+<p>Displacement {{ "%.1f"|format(row.displacement_mm) }} mm,
+by the network {{ "%.1f"|format(row.network_displacement_mm) }} mm</p>
+<p>{{ "%.0f"|format(row.seconds) }} s on {{ row.device }}</p>
+<p class="bad">{{ row.warnings }}</p>
+{% else %}
+<h2>{{ case.name }}</h2>
+<p class="bad">{{ row.error }}</p>
+{% endif %}
+</div>
+{% if finished %}
+<img loading="lazy" alt="Fixed, moving, registered, fused, deformation"
+src="{{ case.folder }}/{{ case.names.preview }}">
+{% endif %}
+</article>
+{% endfor %}
+</body>
+</html>
+"""

@@ -1,0 +1,144 @@
+"""Aligns and fuses every case of a CSV table or BIDS folder, on this machine or a Dask cluster."""
+
+import argparse
+import gc
+import shutil
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from BSAFusionLib import version
+from BSAFusionLib.commands._case import add_settings, choices_of, run_case
+from BSAFusionLib.errors import FusionError
+
+if TYPE_CHECKING:
+    from BSAFusionLib.cohort.cases import Case
+
+one_at_a_time = threading.Lock()  # VTK's views are not made for threads, and a worker of a cluster may have several
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "cohort",
+        type=Path,
+        metavar="COHORT",
+        help="a CSV table with the columns case, fixed, moving, modality (and fixed_series, moving_series for DICOM "
+        "folders), or a BIDS folder, whose CT, PET and SPECT are paired with the MRI of the same subject",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="cases at once on this machine (default: by its cores and memory)"
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask cluster that sees the same folders, tcp://host:8786"
+    )
+    add_settings(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from BSAFusionLib.cohort.cases import read_cohort
+    from BSAFusionLib.cohort.derivatives import describe_dataset
+    from BSAFusionLib.cohort.finished import fingerprint, finished_report
+    from BSAFusionLib.cohort.summary import Outcome, write_summary
+    from BSAFusionLib.cohort.workers import connected, run_all
+
+    if arguments.workers is not None and arguments.workers < 1:
+        raise FusionError(f"The number of workers {arguments.workers} must be 1 or more.")
+    cases = read_cohort(arguments.cohort.absolute())
+    choices = choices_of(arguments)
+    folder = arguments.out.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        describe_dataset(folder, arguments.cohort)
+    except OSError as error:
+        raise FusionError(f"The results cannot be written to {folder} ({error.strerror}); choose another.") from error
+    programs = {case.pair.modality: _program(case.pair.modality, choices["weights"]) for case in cases}
+    marks = {case.name: fingerprint(case, choices, programs[case.pair.modality]) for case in cases}
+    reports = {case.name: finished_report(case, folder, marks[case.name]) for case in cases}
+    outcomes = {case.name: Outcome(case, reports[case.name], "not run") for case in cases}
+    pending = {case.name: (case, choices, folder, marks[case.name]) for case in cases if reports[case.name] is None}
+    print(f"{len(cases)} cases, {len(cases) - len(pending)} of them done before", file=sys.stderr)
+    for case, *_ in pending.values():
+        for left in (folder / case.folder).glob(".unfinished-*"):  # by a worker that was killed
+            shutil.rmtree(left, ignore_errors=True)
+    try:
+        if pending:
+            gpus = _gpus(choices["device"]) if arguments.scheduler is None else 0
+            with (
+                connected(arguments.scheduler, arguments.workers, len(pending), gpus) as client,
+                tqdm(total=len(cases), initial=len(cases) - len(pending), unit="case") as bar,
+            ):
+                for name, found in run_all(client, do_case, pending):
+                    case = pending[name][0]
+                    if isinstance(found, Exception):
+                        found = None, f"The worker was lost or could not run the case: {found}"
+                    outcomes[name] = Outcome(case, *found)
+                    if outcomes[name].report is None:
+                        bar.write(f"{name}: {outcomes[name].error}", file=sys.stderr)
+                    bar.update()
+    finally:
+        write_summary(list(outcomes.values()), folder)
+    failed = sum(outcome.report is None for outcome in outcomes.values())
+    print(f"{len(cases) - failed} cases in {arguments.out}, {failed} failed; see {arguments.out / 'summary.html'}")
+    return 1 if failed else 0
+
+
+def do_case(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> tuple[dict[str, Any] | None, str]:
+    """Run one case on the worker that this is called on; its report, or None and why it failed.
+
+    folder: of the cohort's results. mark: the case's fingerprint.
+    """
+    try:
+        with one_at_a_time:
+            try:
+                return _run(case, choices, folder, mark), ""
+            finally:
+                gc.collect()  # views must go on the thread that they were drawn on
+    except FusionError as error:
+        return None, str(error)
+    except Exception as error:  # a bug: the other cases go on, and this one's way there is kept
+        log = folder / "logs" / f"{case.name}.txt"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        return None, f"{type(error).__name__}, a mistake of the program; see logs/{log.name}."
+
+
+def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict[str, Any]:
+    import json
+
+    import SimpleITK as sitk
+    import torch
+
+    from BSAFusionLib.cohort.derivatives import write_sidecars
+    from BSAFusionLib.cohort.finished import mark_finished, unmark
+    from BSAFusionLib.files import written_whole
+
+    # One thread a case: sums are then taken in one order, and a case comes out the same wherever it is run.
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    with written_whole(folder / case.folder) as unfinished:
+        run_case(case.pair, choices, unfinished, case.names)
+        report = json.loads((unfinished / case.names.report).read_text(encoding="utf-8"))
+        write_sidecars(case, unfinished, report)
+        unmark(case, folder)
+    mark_finished(case, folder, mark, report)
+    return report
+
+
+def _program(modality: str, weights: str | None) -> str:
+    """Which program and weights a case is computed with."""
+    from BSAFusionLib.network.checkpoints import read_parts, sha256
+    from BSAFusionLib.pipeline import shipped_models
+
+    return f"{version} {sha256(read_parts(Path(weights or shipped_models / f'{modality}.safetensors')))}"
+
+
+def _gpus(device: str) -> int:
+    """How many CUDA GPUs the cases may be spread over."""
+    import torch
+
+    return torch.cuda.device_count() if device in ("auto", "cuda") else 0

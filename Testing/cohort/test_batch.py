@@ -1,0 +1,180 @@
+"""A cohort is done whole, here or on a cluster, whatever befalls a case or a worker, and is not done twice."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from distributed import Client
+
+from BSAFusionLib.__main__ import main
+from Testing.phantoms import head
+
+repository = Path(__file__).resolve().parents[2]
+good = ("sub-1", "sub-2", "sub-3")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three PETs of one MRI, and one that is cut short."""
+    folder = tmp_path_factory.mktemp("cohort")
+    sitk.WriteImage(head(0, slices=3), str(folder / "mri.nii.gz"))
+    rows = ["case,fixed,moving,modality"]
+    for number in range(4):
+        sitk.WriteImage(head(number / 2, slices=3), str(folder / f"pet{number}.nii.gz"))
+        rows.append(f"{number},mri.nii.gz,pet{number}.nii.gz,pet")
+    broken = folder / "pet0.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:-200])
+    path = folder / "cohort.csv"
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return path
+
+
+def batch(table: Path, out: Path, *options: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "BSAFusionLib", "batch", table, "--out", out, "--prealignment", "none", *options]
+    return subprocess.Popen(list(map(str, command)), cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.fixture(scope="module")
+def local(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of results of two processes of this machine."""
+    out = tmp_path_factory.mktemp("local")
+    run = batch(table, out, "--workers", "2", "--device", "cpu")
+    _, said = run.communicate()
+    assert run.returncode == 1, said.decode()  # one case failed
+    return out
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / "summary.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_damaged_file_is_reported_first_and_the_other_cases_are_done(local: Path) -> None:
+    first, *others = rows(local)
+    assert (first["case"], first["state"]) == ("sub-0", "failed")
+    assert "pet0.nii.gz cannot be read" in first["error"]
+    assert sorted(row["case"] for row in others) == list(good)
+    assert {row["state"] for row in others} == {"finished"}
+    page = (local / "summary.html").read_text(encoding="utf-8")
+    assert "pet0.nii.gz cannot be read" in page
+    assert 'src="sub-1/pet/sub-1_desc-petfusion_preview.png"' in page
+
+
+def test_every_case_has_what_fuse_writes_and_nothing_half_done(local: Path) -> None:
+    names = {
+        "sub-1_space-MRI_desc-fused_pet.nii.gz",
+        "sub-1_space-MRI_desc-fused_pet.json",
+        "sub-1_space-MRI_desc-registered_pet.nii.gz",
+        "sub-1_space-MRI_desc-registered_pet.json",
+        "sub-1_from-pet_to-MRI_mode-image_xfm.h5",
+        "sub-1_from-pet_to-MRI_mode-image_xfm.json",
+        "sub-1_desc-petfusion_report.json",
+        "sub-1_desc-petfusion_report.html",
+        "sub-1_desc-petfusion_preview.png",
+        ".sub-1_pet.finished",
+    }
+    assert {path.name for path in (local / "sub-1" / "pet").iterdir()} == names
+    assert not list(local.rglob("*unfinished*"))
+
+
+def test_tools_for_bids_derivatives_find_and_describe_the_results(local: Path) -> None:
+    from ancpbids.pybids_compat import BIDSLayout
+
+    layout = BIDSLayout(str(local))
+    assert layout.get_dataset_description()["DatasetType"] == "derivative"
+    found = layout.get(sub="2", desc="registered", suffix="pet", extension=".nii.gz", return_type="filename")
+    (path,) = found
+    assert sitk.ReadImage(path).GetSize() == head(0, slices=3).GetSize()
+    described = json.loads(Path(path.removesuffix(".nii.gz") + ".json").read_text())
+    assert described["Sources"] == ["bids:raw:pet2.nii.gz"]
+    assert described["SpatialReference"] == "bids:raw:mri.nii.gz"
+
+
+def test_a_second_run_does_nothing(local: Path, table: Path, capfd: pytest.CaptureFixture) -> None:
+    done = {path: path.stat().st_mtime_ns for path in local.glob("sub-*/pet/*")}
+    without = table.with_name("without.csv")  # the damaged one would be tried again
+    without.write_text("\n".join(line for line in table.read_text().splitlines() if not line.startswith("0,")))
+    options = ["--out", str(local), "--prealignment", "none", "--workers", "2", "--device", "cpu"]
+    assert main(["batch", str(without), *options]) == 0
+    assert "3 cases, 3 of them done before" in capfd.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in local.glob("sub-*/pet/*")} == done
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[tuple[str, dict[str, subprocess.Popen]]]:
+    """The address of a Dask scheduler, and its two workers by name."""
+
+    def start(*arguments: str) -> subprocess.Popen:
+        log = (folder / f"{arguments[0]}{len(started)}.log").open("wb")
+        command = [sys.executable, "-m", "dask", *arguments]
+        started.append(subprocess.Popen(command, cwd=repository, stdout=log, stderr=log, env=environment))
+        return started[-1]
+
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    started: list[subprocess.Popen] = []
+    file = folder / "scheduler.json"
+    try:
+        start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+        options = ["--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard", "--name"]
+        workers = {name: start("worker", *options, name) for name in ("one", "two")}
+        while not file.is_file():
+            time.sleep(0.1)
+        yield json.loads(file.read_text())["address"], workers
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def kill_a_busy_worker(address: str, workers: dict[str, subprocess.Popen], out: Path) -> None:
+    """Kill one of two workers while both have cases and one has begun to write."""
+    with Client(address, set_as_default=False) as client:
+        while True:
+            busy = [worker for worker, keys in client.processing().items() if keys]
+            if len(busy) == 2 and list(out.glob("sub-*/pet/.unfinished-*")):
+                break
+            time.sleep(0.05)
+        workers[client.scheduler_info(n_workers=-1)["workers"][busy[0]]["name"]].kill()
+
+
+def test_on_a_cluster_that_loses_a_worker_every_case_comes_out_the_same_to_the_bit(
+    local: Path, table: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with cluster(tmp_path) as (address, workers):
+        run = batch(table, out, "--scheduler", address, "--device", "cpu")
+        kill_a_busy_worker(address, workers, out)
+        _, said = run.communicate()
+        assert run.returncode == 1, said.decode()
+    assert sum(worker.returncode is not None for worker in workers.values()) >= 1
+    assert sorted(row["case"] for row in rows(out) if row["state"] == "finished") == list(good)
+    for case in good:
+        for name in ("fused", "registered"):
+            both = [
+                sitk.GetArrayFromImage(
+                    sitk.ReadImage(str(folder / case / "pet" / f"{case}_space-MRI_desc-{name}_pet.nii.gz"))
+                )
+                for folder in (local, out)
+            ]
+            assert np.array_equal(*both)
+        transforms = [
+            sitk.ReadTransform(str(folder / case / "pet" / f"{case}_from-pet_to-MRI_mode-image_xfm.h5"))
+            for folder in (local, out)
+        ]
+        assert transforms[0].TransformPoint((80.0, 90.0, 40.0)) == transforms[1].TransformPoint((80.0, 90.0, 40.0))
+
+
+def test_a_scheduler_that_does_not_answer_is_said_in_a_sentence(table: Path, tmp_path: Path) -> None:
+    run = batch(table, tmp_path / "out", "--scheduler", "nonsense://nowhere")
+    _, said = run.communicate()
+    assert run.returncode == 2
+    assert "No Dask scheduler answers at nonsense://nowhere" in said.decode().splitlines()[-1]

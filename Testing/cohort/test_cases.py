@@ -1,0 +1,119 @@
+"""A table or a BIDS folder says which cases there are, or is refused in a sentence."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from BSAFusionLib.cohort.cases import Case, read_cohort
+from BSAFusionLib.cohort.finished import fingerprint
+from BSAFusionLib.cohort.summary import Outcome, worst_first
+from BSAFusionLib.cohort.workers import case_memory, fitting_workers
+from BSAFusionLib.errors import FusionError
+
+
+def table(folder: Path, text: str) -> Path:
+    path = folder / "cohort.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def bids(folder: Path, *names: str) -> Path:
+    (folder / "dataset_description.json").write_text(json.dumps({"Name": "trial", "BIDSVersion": "1.10.0"}))
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_a_row_of_a_table_is_a_case(tmp_path: Path) -> None:
+    text = "case,fixed,moving,modality,moving_series\nno. 1,a/mri.nii,/b/pet,pet,1.2.3\n"
+    (case,) = read_cohort(table(tmp_path, text))
+    assert (case.pair.fixed, case.pair.moving) == (tmp_path / "a/mri.nii", Path("/b/pet"))
+    assert (case.pair.modality, case.pair.fixed_series, case.pair.moving_series) == ("pet", None, "1.2.3")
+    assert (case.name, str(case.folder)) == ("sub-no1_pet", "sub-no1/pet")
+    assert case.names.registered == "sub-no1_space-MRI_desc-registered_pet.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("case,fixed,moving,modality\n", "no cases"),
+        ("case,fixed,moving\n1,a,b\n", "Row 2 .* lacks modality"),
+        ("case,fixed,moving,modality\n1,a,,ct\n", "Row 2 .* lacks moving"),
+        ("case,fixed,moving,modality\n1,a,b,xray\n", "'xray'; choose one of ct, pet, spect"),
+        ("case,fixed,moving,modality\n-,a,b,ct\n", "without a letter"),
+        ("case,fixed,moving,modality\n1,a,b,ct\n-1-,c,d,ct\n", "two cases sub-1_ct"),
+    ],
+)
+def test_a_table_that_will_not_do_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(FusionError, match=said):
+        read_cohort(table(tmp_path, text))
+
+
+def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FusionError, match="There is no"):
+        read_cohort(tmp_path / "missing.csv")
+
+
+def test_in_a_bids_folder_volumes_are_paired_with_the_mri_of_their_session(tmp_path: Path) -> None:
+    folder = bids(
+        tmp_path,
+        "sub-01/anat/sub-01_T2w.nii.gz",
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/ct/sub-01_ct.nii.gz",
+        "sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz",
+        "sub-02/ses-b/anat/sub-02_ses-b_FLAIR.nii.gz",
+        "sub-02/ses-b/pet/sub-02_ses-b_trc-FDG_pet.nii.gz",
+        "sub-02/ses-c/spect/sub-02_ses-c_spect.nii",
+        "sub-03/pet/sub-03_pet.nii.gz",  # no MRI
+        "derivatives/other/sub-01/pet/sub-01_space-T1w_pet.nii.gz",
+    )
+    cases = {case.name: case for case in read_cohort(folder)}
+    fixed = {name: case.pair.fixed.relative_to(folder).as_posix() for name, case in cases.items()}
+    assert fixed == {
+        "sub-01_ct": "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-02_ses-b_trc-FDG_pet": "sub-02/ses-b/anat/sub-02_ses-b_FLAIR.nii.gz",
+        "sub-02_ses-c_spect": "sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz",
+    }
+    pet = cases["sub-02_ses-b_trc-FDG_pet"]
+    assert str(pet.folder) == "sub-02/ses-b/pet"
+    assert pet.names.fused == "sub-02_ses-b_trc-FDG_space-FLAIR_desc-fused_pet.nii.gz"
+    assert pet.sources[1] == "bids:raw:sub-02/ses-b/pet/sub-02_ses-b_trc-FDG_pet.nii.gz"
+
+
+def test_a_bids_folder_without_a_pair_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FusionError, match="no MRI with a CT, PET or SPECT"):
+        read_cohort(bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz"))
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    for name in ("mri.nii", "ct.nii"):
+        (tmp_path / name).write_text("voxels")
+    return read_cohort(table(tmp_path, "case,fixed,moving,modality\n1,mri.nii,ct.nii,ct\n"))[0]
+
+
+def test_the_fingerprint_changes_with_inputs_choices_and_program(case: Case) -> None:
+    first = fingerprint(case, {"strength": 1.0}, "program 1")
+    assert fingerprint(case, {"strength": 1.0}, "program 1") == first
+    assert fingerprint(case, {"strength": 0.5}, "program 1") != first
+    assert fingerprint(case, {"strength": 1.0}, "program 2") != first
+    case.pair.moving.write_text("other voxels")
+    assert fingerprint(case, {"strength": 1.0}, "program 1") != first
+
+
+def test_the_worst_come_first_each_among_its_own_modality(tmp_path: Path) -> None:
+    values = {"a": ("ct", 0.6), "b": ("ct", 0.5), "c": ("pet", 1.4), "d": ("pet", 1.0), "e": ("pet", None)}
+    rows = "".join(f"{name},mri,moving,{modality}\n" for name, (modality, _) in values.items())
+    cases = read_cohort(table(tmp_path, f"case,fixed,moving,modality\n{rows}"))
+    reports = [value and {"mutual_information_after": value} for _, value in values.values()]
+    outcomes = [Outcome(case, report) for case, report in zip(cases, reports, strict=True)]
+    assert [outcome.case.entities[0][-1] for outcome in worst_first(outcomes)] == ["e", "d", "b", "a", "c"]
+
+
+def test_as_many_processes_as_cores_and_memory_have_room_for() -> None:
+    assert fitting_workers(100, 8, 100 * case_memory) == 8
+    assert fitting_workers(3, 8, 100 * case_memory) == 3
+    assert fitting_workers(100, 8, int(2.5 * case_memory)) == 2
+    assert fitting_workers(100, 8, case_memory // 2) == 1
