@@ -2,20 +2,15 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 import SimpleITK as sitk
-from distributed import Client
 
 from BSAFusionLib.__main__ import main
+from Testing.cohort.cluster import cluster, kill_a_busy_worker, same_results
 from Testing.phantoms import head
 
 repository = Path(__file__).resolve().parents[2]
@@ -109,43 +104,6 @@ def test_a_second_run_does_nothing(local: Path, table: Path, capfd: pytest.Captu
     assert {path: path.stat().st_mtime_ns for path in local.glob("sub-*/pet/*")} == done
 
 
-@contextmanager
-def cluster(folder: Path) -> Iterator[tuple[str, dict[str, subprocess.Popen]]]:
-    """The address of a Dask scheduler, and its two workers by name."""
-
-    def start(*arguments: str) -> subprocess.Popen:
-        log = (folder / f"{arguments[0]}{len(started)}.log").open("wb")
-        command = [sys.executable, "-m", "dask", *arguments]
-        started.append(subprocess.Popen(command, cwd=repository, stdout=log, stderr=log, env=environment))
-        return started[-1]
-
-    environment = {**os.environ, "PYTHONPATH": str(repository)}
-    started: list[subprocess.Popen] = []
-    file = folder / "scheduler.json"
-    try:
-        start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
-        options = ["--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard", "--name"]
-        workers = {name: start("worker", *options, name) for name in ("one", "two")}
-        while not file.is_file():
-            time.sleep(0.1)
-        yield json.loads(file.read_text())["address"], workers
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-
-
-def kill_a_busy_worker(address: str, workers: dict[str, subprocess.Popen], out: Path) -> None:
-    """Kill one of two workers while both have cases and one has begun to write."""
-    with Client(address, set_as_default=False) as client:
-        while True:
-            busy = [worker for worker, keys in client.processing().items() if keys]
-            if len(busy) == 2 and list(out.glob("sub-*/pet/.unfinished-*")):
-                break
-            time.sleep(0.05)
-        workers[client.scheduler_info(n_workers=-1)["workers"][busy[0]]["name"]].kill()
-
-
 def test_on_a_cluster_that_loses_a_worker_every_case_comes_out_the_same_to_the_bit(
     local: Path, table: Path, tmp_path: Path
 ) -> None:
@@ -158,19 +116,7 @@ def test_on_a_cluster_that_loses_a_worker_every_case_comes_out_the_same_to_the_b
     assert sum(worker.returncode is not None for worker in workers.values()) >= 1
     assert sorted(row["case"] for row in rows(out) if row["state"] == "finished") == list(good)
     for case in good:
-        for name in ("fused", "registered"):
-            both = [
-                sitk.GetArrayFromImage(
-                    sitk.ReadImage(str(folder / case / "pet" / f"{case}_space-MRI_desc-{name}_pet.nii.gz"))
-                )
-                for folder in (local, out)
-            ]
-            assert np.array_equal(*both)
-        transforms = [
-            sitk.ReadTransform(str(folder / case / "pet" / f"{case}_from-pet_to-MRI_mode-image_xfm.h5"))
-            for folder in (local, out)
-        ]
-        assert transforms[0].TransformPoint((80.0, 90.0, 40.0)) == transforms[1].TransformPoint((80.0, 90.0, 40.0))
+        assert same_results(local / case / "pet", out / case / "pet")
 
 
 def test_a_scheduler_that_does_not_answer_is_said_in_a_sentence(table: Path, tmp_path: Path) -> None:
