@@ -1,6 +1,8 @@
 """The command that measures on known motions prints and writes a row a case."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import SimpleITK as sitk
 import torch
 
 from BSAFusionLib.__main__ import main
+from BSAFusionLib.commands._case_table import there_and_back
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
 
@@ -31,10 +34,16 @@ def volumes(tmp_path):
     return tmp_path
 
 
-def test_evaluate_writes_the_error_before_and_after_for_every_case(volumes, capsys):
-    weights, figures = volumes / "random.safetensors", volumes / "out" / "figures.json"
+@pytest.fixture
+def weights(tmp_path):
+    """Those of a small network that nobody trained."""
     torch.manual_seed(0)
-    save_network(weights, BSAFusion(Metadata(size=32)))
+    save_network(tmp_path / "random.safetensors", BSAFusion(Metadata(size=32)))
+    return tmp_path / "random.safetensors"
+
+
+def test_evaluate_writes_the_error_before_and_after_for_every_case(volumes, weights, capsys):
+    figures = volumes / "out" / "figures.json"
     options = ["--seeds", "1", "--device", "cpu", "--weights", str(weights), "--json", str(figures)]
     assert main(["evaluate", "--volumes", str(volumes), *options]) == 0
 
@@ -52,3 +61,61 @@ def test_evaluate_says_which_volume_is_missing(volumes, capsys):
     (volumes / "mri_t1.nii.gz").unlink()
     assert main(["evaluate", "--volumes", str(volumes)]) == 2
     assert "mri_t1.nii.gz" in capsys.readouterr().err
+
+
+@pytest.fixture
+def cases(volumes, weights):
+    """Runs `evaluate` on designed cases of the small volumes, with more options, and gives back its exit code."""
+    options = ["--volumes", volumes, "--weights", weights, "--device", "cpu", "--json", volumes / "cases.json"]
+    return lambda *more: main(["evaluate", *map(str, [*options, *more])])
+
+
+def test_the_table_of_cases_holds_what_was_measured_and_goes_on_where_it_was_stopped(cases, volumes, capsys):
+    assert cases("--cases", 1) == 0
+    first = json.loads((volumes / "cases.json").read_text(encoding="utf-8"))
+    first["cases"]["rows"][0]["seconds"] = 12345.0  # so that a row measured again would show
+    (volumes / "cases.json").write_text(json.dumps(first), encoding="utf-8")
+    assert cases("--cases", 2, "--resume") == 0
+
+    figures = json.loads((volumes / "cases.json").read_text(encoding="utf-8"))["cases"]
+    assert [(row["number"], row["modality"]) for row in figures["rows"]] == [(0, "pet"), (54, "ct")]
+    assert figures["rows"][0]["seconds"] == 12345.0
+    for row in figures["rows"]:
+        assert row["error_mm"]["prealigned"] < row["error_mm"]["before"]
+        assert row["error_mm"]["after"] != row["error_mm"]["prealigned"]
+        assert 0 < row["smallest_jacobian"] < 1
+        assert 0 < row["inverse_error_voxels"] < 0.1
+        assert row["report"]["mutual_information_after"] > 0
+    out = capsys.readouterr().out
+    assert f"{figures['rows'][1]['error_mm']['after']:.2f}" in out
+    assert figures["summary"]["all"]["cases"] == 2 and "sampling moving oblique" in out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--rivals", sys.executable], "requirements-benchmark.txt"),
+        (["--threads", 0], "1 thread"),
+        (["--cases", 73], "72"),
+    ],
+)
+def test_a_table_that_cannot_be_made_says_so_before_anything_is_measured(cases, volumes, capsys, wrong, said):
+    assert cases("--cases", 1, *wrong) == 2
+    assert said in capsys.readouterr().err
+    assert not (volumes / "cases.json").exists()
+
+
+def test_there_and_back_ends_elsewhere_where_space_folds_and_only_there():
+    grid = sitk.Image((20, 20, 20), sitk.sitkUInt8)
+    grid.SetSpacing((4.0, 4.0, 4.0))
+    points = sitk.GetArrayFromImage(sitk.PhysicalPointSource(sitk.sitkVectorFloat64, grid.GetSize(), spacing=(4, 4, 4)))
+    field = np.zeros_like(points)
+    field[..., 0] = 5 * np.sin(2 * np.pi * points[..., 0] / 76) * (points[..., 1] > 40)  # folds not
+    field[..., 2] = 30 * np.sin(2 * np.pi * points[..., 2] / 76) * (points[..., 1] < 20)  # folds
+    image = sitk.GetImageFromArray(field, isVector=True)
+    image.CopyInformation(grid)
+    result = SimpleNamespace(network_field=image, prealignment=sitk.TranslationTransform(3, (3.0, 0.0, 0.0)))
+    asked = np.array([(20.0, 60.0, 38.0), (50.0, 56.0, 20.0), (20.0, 8.0, 38.0), (20.0, 8.0, 34.0)])
+    off = np.linalg.norm(there_and_back(result, asked) - asked, axis=1)
+    assert off[:2].max() < 0.05
+    assert off[2:].max() > 1

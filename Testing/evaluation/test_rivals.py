@@ -1,0 +1,77 @@
+"""Rivals run in an environment of their own; where that is missing, it is said how to make it."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.evaluation import rivals
+from BSAFusionLib.evaluation.known_motion import error_mm
+from BSAFusionLib.report import mutual_information
+
+
+def test_a_python_without_them_is_refused_with_the_way_to_get_them(tmp_path):
+    for python in (Path(sys.executable), tmp_path / "python"):
+        with pytest.raises(FusionError, match="requirements-benchmark.txt"):
+            rivals.check_rivals(python)
+
+
+def test_what_a_rival_said_when_it_gave_up_is_told():
+    volume = sitk.Image((4, 4, 4), sitk.sitkFloat32)
+    with pytest.raises(FusionError, match="ANTs SyN gave up.*No module named 'ants'"):
+        rivals.register("ants_syn", volume, volume, Path(sys.executable), threads=1)
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[sitk.Image, sitk.Image, sitk.Transform]:
+    """A fixed egg with a spot on a turned grid, a moving one in other greys, and where fixed points have gone."""
+    turn = sitk.VersorRigid3DTransform()
+    turn.SetRotation((0.0, 0.3, 1.0), 0.3)
+    truth = sitk.VersorRigid3DTransform()
+    truth.SetRotation((0.2, 0.1, 1.0), np.radians(6))
+    truth.SetTranslation((4.0, -3.0, 2.0))
+    grid = sitk.Image((32, 36, 32), sitk.sitkFloat32)
+    grid.SetSpacing((5.0, 5.0, 5.0))
+    grid.SetDirection(turn.GetMatrix())
+    grid.SetOrigin(turn.TransformPoint((-77.5, -87.5, -77.5)))
+    points = sitk.GetArrayFromImage(
+        sitk.PhysicalPointSource(
+            sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
+        )
+    )
+
+    def drawn(points: np.ndarray, levels: tuple[float, float]) -> sitk.Image:
+        depth = 1 - np.linalg.norm(points / (55, 72, 60), axis=-1)
+        spot = 1 - np.linalg.norm((points - (15, -25, 10)) / (18, 25, 18), axis=-1)
+        head, inner = (1 / (1 + np.exp(-np.clip(part * 12, -30, 30))) for part in (depth, spot))
+        image = sitk.GetImageFromArray((levels[0] * head + levels[1] * inner).astype(np.float32))
+        image.CopyInformation(grid)
+        return image
+
+    flat = points.reshape(-1, 3)
+    matrix = np.array(truth.GetMatrix()).reshape(3, 3)
+    back = ((flat - truth.GetTranslation()) @ matrix).reshape(points.shape)  # the truth turns about the origin
+    return drawn(points, (100, -60)), drawn(back, (30, 70)), truth
+
+
+@pytest.mark.parametrize("method", rivals.titles)
+def test_a_rival_finds_a_small_turn_on_a_turned_grid_and_deforms_what_is_left(method, pair):
+    if not rivals.default_python.is_file():
+        pytest.skip("ANTs and elastix are not installed beside the program (requirements-benchmark.txt)")
+    fixed, moving, truth = pair
+    found = rivals.register(method, fixed, moving, rivals.default_python, threads=1)
+    assert found.seconds > 0 and found.cpu_seconds > 0
+    head = sitk.Cast(fixed > 30, sitk.sitkUInt8)
+    unmoved = sitk.Transform(3, sitk.sitkIdentity)
+    assert error_mm(found.rigid, truth, head) < 0.6 * error_mm(unmoved, truth, head)
+
+    def match(transform: sitk.Transform) -> float:
+        carried = sitk.Resample(moving, fixed, transform, sitk.sitkLinear, 0.0)
+        return mutual_information(*(sitk.GetArrayFromImage(image) / 110 for image in (fixed, carried)))
+
+    assert match(found.rigid) > match(unmoved)
+    assert match(found.whole) > match(unmoved)
+    assert error_mm(found.whole, found.rigid, head) > 0.1
