@@ -8,12 +8,19 @@ from BSAFusionLib import version
 from BSAFusionLib.cohort.cases import Case
 
 bids_version = "1.10.0"
-# What BIDS has no names for: the tables of the whole cohort, reports, previews.
-ignored = "summary.*\nlogs/\n**/*_report.json\n**/*_report.html\n**/*_preview.png\n"
+# What BIDS has no names for yet: CT and SPECT, transforms, reports, previews, the tables of the whole cohort.
+unnamed = ("ct/", "spect/", "*_xfm.*", "*_report.*", "*_preview.png")
+ignored = "".join(f"**/{pattern}\n" for pattern in unnamed) + "summary.*\nlogs/\n"
+readme = """# MRI fused with CT, PET or SPECT
+
+Every folder `sub-*` holds what BSAFusion made of one case: the volumes fused (`desc-fused`), the moving volume on the
+MRI's grid (`desc-registered`), the transform between them (`xfm`), a report and a preview. `summary.html` and
+`summary.csv` list all cases, the worst first. For research use only. Not for clinical use.
+"""
 
 
 def describe_dataset(folder: Path, cohort: Path) -> None:
-    """Write dataset_description.json and .bidsignore into the folder of a cohort's results.
+    """Write dataset_description.json, README.md and .bidsignore into the folder of a cohort's results.
 
     The dataset link `raw` is the folder that the sources in the sidecars are relative to.
     """
@@ -27,6 +34,7 @@ def describe_dataset(folder: Path, cohort: Path) -> None:
         "DatasetLinks": {"raw": raw},
     }
     (folder / "dataset_description.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(readme, encoding="utf-8")
     (folder / ".bidsignore").write_text(ignored, encoding="utf-8")
 
 
@@ -56,6 +64,7 @@ def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
         },
     }
     for name, content in described.items():
-        content = {"SpatialReference": fixed, **content}
+        # SkullStripped is required; nothing is stripped here.
+        content = {"SpatialReference": fixed, "SkullStripped": False, **content}
         text = json.dumps({key: value for key, value in content.items() if value not in (None, "", [])}, indent=2)
         (folder / f"{name.split('.')[0]}.json").write_text(text + "\n", encoding="utf-8")

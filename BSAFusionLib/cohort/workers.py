@@ -15,6 +15,7 @@ from distributed.system import MEMORY_LIMIT
 from BSAFusionLib.errors import FusionError
 
 case_memory = 3 * 2**30  # bytes that one case may take; measured for 256 x 256 x 180 voxels: see Testing/benchmarks
+here = "127.0.0.1"  # the processes of this machine listen to it alone
 gpu = "GPU"  # the resource that workers with a GPU declare (`dask worker --resources GPU=1`)
 
 
@@ -46,8 +47,10 @@ def connected(scheduler: str | None, workers: int | None, cases: int, gpus: int)
             yield client
         return
     count = workers or fitting_workers(cases, CPU_COUNT, min(MEMORY_LIMIT, psutil.virtual_memory().available))
-    # What a case leaves behind in memory must not stop its worker from taking the next; the limit itself holds.
-    limits = {f"distributed.worker.memory.{level}": False for level in ("target", "spill", "pause")}
+    # What a case leaves behind in memory must not stop its worker from taking the next; the limit itself holds. A case
+    # that costs its worker's life is tried once more.
+    limits: dict[str, Any] = {f"distributed.worker.memory.{level}": False for level in ("target", "spill", "pause")}
+    limits["distributed.scheduler.allowed-failures"] = 1
     with dask.config.set(limits), _local_cluster(count, gpus) as cluster, Client(cluster) as client:
         yield client
 
@@ -78,12 +81,13 @@ def run_all(
 def _local_cluster(count: int, gpus: int) -> SpecCluster:
     def worker(number: int) -> dict[str, Any]:
         # One thread a case: sums are then taken in one order, so that a case comes out the same wherever it is run.
-        options: dict[str, Any] = {"nthreads": 1, "memory_limit": MEMORY_LIMIT // count, "env": {}}
+        options: dict[str, Any] = {"nthreads": 1, "memory_limit": MEMORY_LIMIT // count, "env": {}, "host": here}
         if gpus:
             options.update(resources={gpu: 1}, env={"CUDA_VISIBLE_DEVICES": _visible_gpus(gpus)[number % gpus]})
         return {"cls": PatientNanny, "options": {"silence_logs": logging.ERROR, **options}}
 
-    scheduler = {"cls": Scheduler, "options": {"dashboard": False, "host": "127.0.0.1", "port": 0}}
+    web = {"dashboard": False, "dashboard_address": f"{here}:0"}
+    scheduler = {"cls": Scheduler, "options": {"host": here, "port": 0, **web}}
     return SpecCluster({number: worker(number) for number in range(count)}, scheduler, silence_logs=logging.ERROR)
 
 

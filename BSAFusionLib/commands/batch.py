@@ -103,7 +103,8 @@ def do_case(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> t
     except Exception as error:  # a bug: the other cases go on, and this one's way there is kept
         log = folder / "logs" / f"{case.name}.txt"
         log.parent.mkdir(exist_ok=True)
-        log.write_text(traceback.format_exc(), encoding="utf-8")
+        # Without the error's own words, which may quote a path that a patient's name is in.
+        log.write_text("".join([*traceback.format_tb(error.__traceback__), type(error).__name__]), encoding="utf-8")
         return None, f"{type(error).__name__}, a mistake of the program; see logs/{log.name}."
 
 

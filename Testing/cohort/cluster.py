@@ -68,3 +68,10 @@ def same_results(folder: Path, other: Path) -> bool:
         grids.append(sitk.GetArrayFromImage(sitk.DisplacementFieldTransform(last).GetDisplacementField()))
         rigids.append([parts.GetNthTransform(n).GetParameters() for n in range(parts.GetNumberOfTransforms() - 1)])
     return bool(same and np.array_equal(*grids) and rigids[0] == rigids[1])
+
+
+def answer_or_die(answer: str | None) -> str:
+    """The answer; without one, the death of the process that this is called in."""
+    if answer is None:
+        os._exit(1)
+    return answer

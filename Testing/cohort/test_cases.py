@@ -117,3 +117,9 @@ def test_as_many_processes_as_cores_and_memory_have_room_for() -> None:
     assert fitting_workers(3, 8, 100 * case_memory) == 3
     assert fitting_workers(100, 8, int(2.5 * case_memory)) == 2
     assert fitting_workers(100, 8, case_memory // 2) == 1
+
+
+def test_the_folder_of_a_dicom_series_is_named_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "DOE^JANE").mkdir()
+    (case,) = read_cohort(table(tmp_path, "case,fixed,moving,modality\n1,mri.nii,DOE^JANE,ct\n"))
+    assert case.sources == ("bids:raw:mri.nii", "")

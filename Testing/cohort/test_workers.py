@@ -1,0 +1,27 @@
+"""Workers of this machine share its GPUs, and one that dies takes only its own case with it."""
+
+import os
+
+import psutil
+
+from BSAFusionLib.cohort.workers import connected, run_all
+from Testing.cohort.cluster import answer_or_die
+
+
+def test_workers_take_turns_at_the_gpus_and_the_death_of_one_fails_its_case_alone() -> None:
+    with connected(None, workers=2, cases=3, gpus=2) as client:
+        assert set(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values()) == {"0", "1"}
+        resources = [worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
+        assert resources == [{"GPU": 1}] * 2
+        limits = [worker["memory_limit"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
+        assert 0 < sum(limits) <= psutil.virtual_memory().total
+        outcomes = dict(run_all(client, answer_or_die, {"a": ("well",), "b": (None,), "c": ("too",)}))
+    assert (outcomes["a"], outcomes["c"]) == ("well", "too")
+    assert isinstance(outcomes["b"], Exception)
+
+
+def test_an_error_is_an_outcome() -> None:
+    with connected(None, workers=1, cases=2, gpus=0) as client:
+        outcomes = dict(run_all(client, int, {"number": ("1",), "word": ("one",)}))
+    assert outcomes["number"] == 1
+    assert isinstance(outcomes["word"], ValueError)
