@@ -125,11 +125,11 @@ def _bids_cases(folder: Path) -> list[Case]:
     """
     from ancpbids.pybids_compat import BIDSLayout
 
-    files = BIDSLayout(str(folder)).get(suffix=[*mri_suffixes, *modalities], extension=[".nii.gz", ".nii"])
+    layout: Any = BIDSLayout(str(folder))
+    files = layout.get(suffix=[*mri_suffixes, *modalities], extension=[".nii.gz", ".nii"])
+    paths = [Path(file.get_absolute_path()).relative_to(folder.resolve()).as_posix() for file in files]
     found = sorted(
-        (Path(file.get_absolute_path()).relative_to(folder.resolve()).as_posix(), file)
-        for file in files
-        if Path(file.get_absolute_path()).relative_to(folder.resolve()).parts[0].startswith("sub-")
+        (pair for pair in zip(paths, files, strict=True) if pair[0].startswith("sub-")), key=lambda pair: pair[0]
     )
     mris = [(path, file) for path, file in found if file.suffix in mri_suffixes]
     cases = []

@@ -27,7 +27,9 @@ def fitting_workers(cases: int, cores: int, memory: int) -> int:
 class PatientNanny(Nanny):
     """A nanny that gives its process a minute to end; five seconds are too short on a busy machine."""
 
-    async def close(self, timeout: float = 60, reason: str = "nanny-close") -> Literal["OK"]:
+    async def close(  # type: ignore[override]
+        self, timeout: float = 60, reason: str = "nanny-close"
+    ) -> Literal["OK"]:
         return await super().close(timeout, reason)
 
 
