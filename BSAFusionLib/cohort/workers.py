@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -14,14 +14,19 @@ from distributed.system import MEMORY_LIMIT
 
 from BSAFusionLib.errors import FusionError
 
-case_memory = 3 * 2**30  # bytes that one case may take; measured for 256 x 256 x 180 voxels: see Testing/benchmarks
+case_memory = 3 * 2**30  # bytes that a case may take
+case_gpu_memory = 4 * 2**30  # bytes of a GPU; a cautious guess
 here = "127.0.0.1"  # the processes of this machine listen to it alone
 gpu = "GPU"  # the resource that workers with a GPU declare (`dask worker --resources GPU=1`)
 
 
-def fitting_workers(cases: int, cores: int, memory: int) -> int:
-    """How many processes fit: one a core, as long as each has the memory of a case, and none without one."""
-    return max(1, min(cases, cores, memory // case_memory))
+def fitting_workers(cases: int, cores: int, memory: int, gpu_memories: Sequence[int] = ()) -> int:
+    """How many processes fit: one a core, as long as each has a case's memory here and on its GPU; at least one.
+
+    memory, gpu_memories: bytes, of this machine and of each of its GPUs.
+    """
+    on_gpus = [len(gpu_memories) * (min(gpu_memories) // case_gpu_memory)] if gpu_memories else []
+    return max(1, min(cases, cores, memory // case_memory, *on_gpus))
 
 
 class PatientNanny(Nanny):
@@ -34,11 +39,13 @@ class PatientNanny(Nanny):
 
 
 @contextmanager
-def connected(scheduler: str | None, workers: int | None, cases: int, gpus: int) -> Iterator[Client]:
+def connected(
+    scheduler: str | None, workers: int | None, cases: int, gpu_memories: Sequence[int] = ()
+) -> Iterator[Client]:
     """A client of the cluster at that address, or of one made of this machine's processes for as long as it is used.
 
-    workers: of this machine; None lets cores and memory decide. gpus: of this machine; its processes take turns at
-    them. FusionError where no scheduler answers.
+    workers: of this machine; None lets cores and memory decide. gpu_memories: bytes of each of its GPUs, which its
+    processes take turns at. FusionError where no scheduler answers.
     """
     if scheduler is not None:
         try:
@@ -48,12 +55,13 @@ def connected(scheduler: str | None, workers: int | None, cases: int, gpus: int)
         with client:
             yield client
         return
-    count = workers or fitting_workers(cases, CPU_COUNT, min(MEMORY_LIMIT, psutil.virtual_memory().available))
+    memory = min(MEMORY_LIMIT, psutil.virtual_memory().available)
+    count = workers or fitting_workers(cases, CPU_COUNT, memory, gpu_memories)
     # What a case leaves behind in memory must not stop its worker from taking the next; the limit itself holds. A case
     # that costs its worker's life is tried once more.
     limits: dict[str, Any] = {f"distributed.worker.memory.{level}": False for level in ("target", "spill", "pause")}
     limits["distributed.scheduler.allowed-failures"] = 1
-    with dask.config.set(limits), _local_cluster(count, gpus) as cluster, Client(cluster) as client:
+    with dask.config.set(limits), _local_cluster(count, len(gpu_memories)) as cluster, Client(cluster) as client:
         yield client
 
 

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
             shutil.rmtree(left, ignore_errors=True)
     try:
         if pending:
-            gpus = _gpus(choices["device"]) if arguments.scheduler is None else 0
+            gpus = _gpu_memories(choices["device"]) if arguments.scheduler is None else []
             with (
                 connected(arguments.scheduler, arguments.workers, len(pending), gpus) as client,
                 tqdm(total=len(cases), initial=len(cases) - len(pending), unit="case") as bar,
@@ -138,8 +138,10 @@ def _program(modality: str, weights: str | None) -> str:
     return f"{version} {sha256(read_parts(Path(weights or shipped_models / f'{modality}.safetensors')))}"
 
 
-def _gpus(device: str) -> int:
-    """How many CUDA GPUs the cases may be spread over."""
+def _gpu_memories(device: str) -> list[int]:
+    """The bytes of each CUDA GPU that the cases may be spread over."""
     import torch
 
-    return torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    if device not in ("auto", "cuda"):
+        return []
+    return [torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count())]

@@ -9,7 +9,7 @@ from Testing.cohort.cluster import answer_or_die
 
 
 def test_workers_take_turns_at_the_gpus_and_the_death_of_one_fails_its_case_alone() -> None:
-    with connected(None, workers=2, cases=3, gpus=2) as client:
+    with connected(None, workers=2, cases=3, gpu_memories=[2**33, 2**33]) as client:
         assert set(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values()) == {"0", "1"}
         resources = [worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
         assert resources == [{"GPU": 1}] * 2
@@ -21,7 +21,7 @@ def test_workers_take_turns_at_the_gpus_and_the_death_of_one_fails_its_case_alon
 
 
 def test_an_error_is_an_outcome() -> None:
-    with connected(None, workers=1, cases=2, gpus=0) as client:
+    with connected(None, workers=1, cases=2) as client:
         outcomes = dict(run_all(client, int, {"number": ("1",), "word": ("one",)}))
     assert outcomes["number"] == 1
     assert isinstance(outcomes["word"], ValueError)
