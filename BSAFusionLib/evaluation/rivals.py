@@ -47,7 +47,7 @@ def register(method: str, fixed: sitk.Image, moving: sitk.Image, python: Path, t
         count = str(threads)
         limits = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": count, "OMP_NUM_THREADS": count}
         finished = subprocess.run(
-            [python, "-I", program, method, folder],
+            [python.absolute(), "-I", program, method, folder],
             cwd=folder,  # where elastix leaves files that nobody asked for
             env={**os.environ, **limits},
             stdout=subprocess.DEVNULL,
