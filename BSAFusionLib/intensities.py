@@ -76,7 +76,7 @@ class Intensities:
         return result
 
     def _level(self, values: np.ndarray) -> np.ndarray:
-        return np.clip((values.astype(np.float32) - self.low) / (self.high - self.low), 0, 1)
+        return np.clip((values.astype(np.float64) - self.low) / (self.high - self.low), 0, 1)
 
 
 def measure_intensities(

@@ -28,6 +28,7 @@ from BSAFusionLib.topology import without_folds
 shipped_models = Path(__file__).resolve().parents[1] / "Resources" / "Models"
 empty_share = 0.005  # a slice in which less of either volume is brighter than `empty_level` is not worth the network
 empty_level = 0.05
+beyond_measure = 1e37  # float32 ends at 3.4e38, and sums of such values before
 
 # What part of the whole job's time each stage takes, roughly; the progress is told by it.
 stage_shares = {
@@ -97,9 +98,13 @@ def register_and_fuse(
         filled = np.flatnonzero(_is_filled(fixed_slices) & _is_filled(moving_slices))
         if len(filled) == 0:
             raise FusionError(
-                "No slice shows both volumes after the pre-alignment; see that both show the same head, or set another "
-                "start."
+                "No slice shows both volumes after the pre-alignment; see that both show the same head and that their "
+                "voxel sizes are right, or set another start."
             )
+        head = head_mask(fixed_seen)
+        seen_head = cut(head, grid) > 0.5
+        if not seen_head.any():
+            raise FusionError("No head stands out in the fixed volume; choose an MRI of one.")
 
     with stages.run("network"):
         fused_slices = np.maximum(fixed_slices, moving_slices)  # what an empty slice keeps
@@ -137,14 +142,12 @@ def register_and_fuse(
 
     with stages.run("report"):
         determinants = sitk.GetArrayFromImage(within(jacobian_determinant(total_field), fixed))
-        head = head_mask(fixed_seen)
         inside = sitk.GetArrayViewFromImage(head) > 0
         shown = {
             "before": cut(moving_seen, grid),
             "prealigned": moving_slices,
             "after": cut(moving_seen, grid, displacement_transform(field)),
         }
-        seen_head = cut(head, grid) > 0.5
         information = {when: mutual_information(fixed_slices[seen_head], shown[when][seen_head]) for when in shown}
         if information["after"] < information["prealigned"]:
             warnings.append(
@@ -234,9 +237,12 @@ def _checked(
 
 
 def _finite(image: sitk.Image, role: str, warnings: list[str]) -> sitk.Image:
-    """The volume, voxels that are not finite set to the lowest of the others; FusionError where it shows nothing."""
+    """The volume, voxels that are not finite set to the lowest of the others; FusionError where it shows nothing.
+
+    One of `beyond_measure` or more counts as not finite: some programs put the largest number there is outside a body.
+    """
     values = sitk.GetArrayViewFromImage(image)
-    finite = np.isfinite(values)
+    finite = np.abs(values) < beyond_measure
     if not finite.any():
         raise FusionError(f"The {role} volume has no voxel with a finite value; choose another.")
     lowest, highest = values[finite].min(), values[finite].max()
@@ -244,7 +250,10 @@ def _finite(image: sitk.Image, role: str, warnings: list[str]) -> sitk.Image:
         raise FusionError(f"All voxels of the {role} volume have the same value; choose another.")
     if finite.all():
         return image
-    warnings.append(f"{np.count_nonzero(~finite)} voxels of the {role} volume were not finite and count as its lowest.")
+    warnings.append(
+        f"{np.count_nonzero(~finite)} voxels of the {role} volume were not finite, or beyond 1e37; they count as its "
+        "lowest."
+    )
     mended = sitk.GetImageFromArray(np.where(finite, values, lowest))
     mended.CopyInformation(image)
     return mended

@@ -91,9 +91,11 @@ def _refine(
 
 
 def _coarse(image: sitk.Image, spacing: float) -> sitk.Image:
-    """The volume on a grid of cubes of about that spacing in mm over the same space."""
+    """The volume on a grid of cubes of about that spacing in mm over the same space, or where its voxels are much
+    larger than that, of the quarter of a voxel.
+    """
     extent = np.array(image.GetSize()) * image.GetSpacing()
-    count = np.maximum(4, np.round(extent / spacing)).astype(int)
+    count = np.clip(np.round(extent / spacing), 4, 4 * np.array(image.GetSize())).astype(int)
     grid = sitk.Image(count.tolist(), sitk.sitkUInt8)
     grid.SetSpacing((extent / count).tolist())
     grid.SetDirection(image.GetDirection())
