@@ -19,8 +19,8 @@ motions = ("before", "prealigned", "after")
 def print_cases(arguments: argparse.Namespace, folder: Path, weights: dict[str, Path]) -> dict:
     """Measure the cases on the volumes of a folder, print the tables and return the figures.
 
-    Every case is in the --json file as soon as it is measured, and with --resume those that are there already are taken
-    from it. FusionError where volumes, weights or the rivals' environment are missing.
+    Every case is in the --json file as soon as it is measured, and with --resume those that are there already, measured
+    with the same weights, are taken from it. FusionError where volumes, weights or the rivals' environment are missing.
     """
     import SimpleITK as sitk
     import torch
@@ -39,28 +39,30 @@ def print_cases(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     torch.set_num_threads(arguments.threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(arguments.threads)
 
-    known = _earlier_rows(arguments)
-    figures: dict = {"threads": arguments.threads, "rows": []}
+    measured = _earlier_rows(arguments, weights)
+    rows = []
+    figures: dict = {"threads": arguments.threads}
     print(
         f"\nMean error inside the head in mm, of {arguments.cases or len(cases)} cases; {arguments.threads} "
         f"thread{'s' if arguments.threads > 1 else ''} for every method\n"
     )
     print(_case_header(), flush=True)
     for case in cases[: arguments.cases or None]:
-        row = known.get(case.number)
+        row = measured.get(case.number)
         if row is None:
             row, _ = case_rows.measure_case(case, volumes, weights[case.modality], arguments.device, there_and_back)
         if arguments.rivals and "rivals" not in row:
             row["rivals"] = case_rows.measure_rivals(case, volumes, arguments.rivals, arguments.threads)
-        figures["rows"].append(row)
+        rows.append(row)
         print(_case_line(row), flush=True)
+        measured[case.number] = row
+        figures["rows"] = list(measured.values())
         if arguments.json:
             save_json({"cases": figures}, arguments.json)
-    rows = figures["rows"]
     figures["summary"] = {name: case_rows.summary(level) for name, level in case_rows.by_level(rows).items()}
     figures["verdicts"] = case_rows.verdicts(rows)
     figures["methods"] = case_rows.side_by_side(rows) if arguments.rivals else {}
-    _print_summary(figures)
+    _print_summary(figures, case_rows.harmed(rows))
     return figures
 
 
@@ -83,19 +85,22 @@ def there_and_back(result: "Result", points: "np.ndarray") -> "np.ndarray":
     return vtk_to_numpy(back.GetData()) * signs
 
 
-def _earlier_rows(arguments: argparse.Namespace) -> dict[int, dict]:
-    """The rows in the --json file by the case's number; none without --resume."""
+def _earlier_rows(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict[int, dict]:
+    """The rows in the --json file that these weights made, by the case's number; none without --resume."""
+    from BSAFusionLib.network.checkpoints import read_parts, sha256
+
     if not arguments.resume:
         return {}
     if not arguments.json:
         raise FusionError("--resume goes on from the --json file; name one.")
     if not arguments.json.is_file():
         return {}
+    used = {modality: sha256(read_parts(path)) for modality, path in weights.items()}
     try:
         rows = json.loads(arguments.json.read_text(encoding="utf-8"))["cases"]["rows"]
+        return {row["number"]: row for row in rows if row["report"]["weights_sha256"] == used[row["modality"]]}
     except (ValueError, KeyError, TypeError) as error:
         raise FusionError(f"{arguments.json} holds no cases to go on from; name another file.") from error
-    return {row["number"]: row for row in rows}
 
 
 columns = (
@@ -125,7 +130,7 @@ def _case_line(row: dict) -> str:
     return "| " + " | ".join(cell.rjust(width) for cell, (_, width) in zip(cells, columns, strict=True)) + " |"
 
 
-def _print_summary(figures: dict) -> None:
+def _print_summary(figures: dict, harmed: list[dict]) -> None:
     from BSAFusionLib.evaluation import case_rows, rivals
     from BSAFusionLib.evaluation.tables import markdown_table
 
@@ -144,7 +149,7 @@ def _print_summary(figures: dict) -> None:
         "\nerrors and seconds: means; change: after less rigid, mm; harmed: worse than rigid by more than "
         f"{case_rows.harm_mm:g} mm;\ninverse: largest distance between a point and itself there and back, voxels"
     )
-    worse = ", ".join(f"{row['number']} ({case_rows.harm(row):+.2f})" for row in case_rows.harmed(figures["rows"]))
+    worse = ", ".join(f"{row['number']} ({case_rows.harm(row):+.2f})" for row in harmed)
     print(f"\nharmed: {worse or 'none'}")
     verdicts = [[truly, str(counts["rose"]), str(counts["fell"])] for truly, counts in figures["verdicts"].items()]
     print("\n" + markdown_table(["than rigid, truly", "mutual information rose", "fell"], verdicts))

@@ -97,12 +97,14 @@ def test_the_table_of_cases_holds_what_was_measured_and_goes_on_where_it_was_sto
         (["--rivals", sys.executable], "requirements-benchmark.txt"),
         (["--threads", 0], "1 thread"),
         (["--cases", 73], "72"),
+        (["--resume"], "holds no cases"),
     ],
 )
 def test_a_table_that_cannot_be_made_says_so_before_anything_is_measured(cases, volumes, capsys, wrong, said):
+    (volumes / "cases.json").write_text("{}", encoding="utf-8")
     assert cases("--cases", 1, *wrong) == 2
     assert said in capsys.readouterr().err
-    assert not (volumes / "cases.json").exists()
+    assert (volumes / "cases.json").read_text(encoding="utf-8") == "{}"
 
 
 def test_there_and_back_ends_elsewhere_where_space_folds_and_only_there():
