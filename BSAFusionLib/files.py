@@ -46,21 +46,31 @@ def read_volume(path: Path | str) -> sitk.Image:
 def write_volume(image: sitk.Image, path: Path | str) -> None:
     """Write a volume, compressed; FusionError where that fails."""
     try:
+        values = image.GetNumberOfPixels() * image.GetNumberOfComponentsPerPixel()
+        _make_room(path, values * image.GetSizeOfPixelComponent())
         sitk.WriteImage(image, str(path), useCompression=True)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
 
 
 def write_transform(transform: sitk.Transform, path: Path | str) -> None:
     """Write a transform; FusionError where that fails. As .h5, Slicer opens it."""
     try:
-        # HDF5 brings the whole process down at its end where the disk was full: so room is made without it.
-        with open(path, "wb") as file:
-            for _ in range(8 * transform.GetNumberOfParameters() // block + 1):
-                file.write(bytes(block))
+        _make_room(path, 8 * transform.GetNumberOfParameters())
         sitk.WriteTransform(transform, str(path))
     except (RuntimeError, OSError) as error:
         raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
+
+
+def _make_room(path: Path | str, size: int) -> None:
+    """Fill a file with at least `size` bytes, for another writer to begin it anew; OSError where the disk has no room.
+
+    The other writers cannot be trusted with a full disk: ITK does not see it where only the last bytes of a PNG are
+    lost, and HDF5 brings the whole process down.
+    """
+    with open(path, "wb") as file:
+        for _ in range(size // block + 1):
+            file.write(bytes(block))
 
 
 @contextmanager

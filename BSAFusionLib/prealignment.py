@@ -91,11 +91,12 @@ def _refine(
 
 
 def _coarse(image: sitk.Image, spacing: float) -> sitk.Image:
-    """The volume on a grid of cubes of about that spacing in mm over the same space, or where its voxels are much
-    larger than that, of the quarter of a voxel.
+    """The volume on a grid of cubes of about that spacing in mm over the same space, or of half a voxel if that is
+    more.
     """
     extent = np.array(image.GetSize()) * image.GetSpacing()
-    count = np.clip(np.round(extent / spacing), 4, 4 * np.array(image.GetSize())).astype(int)
+    spacing = max(spacing, min(image.GetSpacing()) / 2)
+    count = np.maximum(4, np.round(extent / spacing)).astype(int)
     grid = sitk.Image(count.tolist(), sitk.sitkUInt8)
     grid.SetSpacing((extent / count).tolist())
     grid.SetDirection(image.GetDirection())

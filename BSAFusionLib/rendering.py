@@ -147,6 +147,4 @@ def _require_opengl() -> None:
     with quiet():
         window = vtkRenderWindow()
     if window.GetClassName() == "vtkOSOpenGLRenderWindow" and find_library("OSMesa") is None:
-        raise CannotDraw(
-            "No picture can be drawn without OpenGL: install it (on Debian: libegl1 and libgl1-mesa-dri)."
-        )
+        raise CannotDraw("No picture can be drawn without OpenGL: install it (on Debian: libegl1 and libgl1-mesa-dri).")

@@ -29,6 +29,7 @@ ras_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
 dicom_modalities = {"CT": "ct", "PT": "pet", "NM": "spect"}
 
 grid_lines_across_volume = 16
+flat = 1e-6  # the least share of a box's volume that a parallelepiped of the same edges may take
 
 # Node references of what lies under a result: to that, and to the parent that it had before.
 placed_under, placed_before = "BSAFusion.placedUnder", "BSAFusion.placedBefore"
@@ -58,12 +59,15 @@ class TransformContent:
 def image_from_volume(volume: slicer.vtkMRMLVolumeNode) -> sitk.Image:
     """The voxels of a volume node (one component, or several as a vector image) where they lie in the world, mm, LPS.
 
-    Linear parent transforms, however many, are part of where they lie. Raises FusionError for a non-linear one.
+    Linear parent transforms, however many, are part of where they lie. Raises FusionError for a non-linear one, and for
+    one that leaves no room between the slices, rows or columns.
     """
     ijk_to_ras = vtkMatrix4x4()
     volume.GetIJKToRASMatrix(ijk_to_ras)
     ijk_to_world = ras_lps @ parent_to_world(volume) @ arrayFromVTKMatrix(ijk_to_ras)
     spacing = np.linalg.norm(ijk_to_world[:3, :3], axis=0)
+    if abs(np.linalg.det(ijk_to_world[:3, :3])) <= flat * np.prod(spacing):
+        raise FusionError(f"'{volume.GetName()}' is squeezed flat by its own axes or a transform: give it room first.")
     voxels = arrayFromVolume(volume)
     image = sitk.GetImageFromArray(voxels, isVector=voxels.ndim == 4)
     image.SetOrigin(ijk_to_world[:3, 3].tolist())

@@ -163,5 +163,11 @@ def sha256(content: bytes) -> str:
 def check_card(path: Path, content: bytes) -> None:
     """Compare a weights file with the SHA-256 in its card `<name>.json`, if it has one; FusionError if they differ."""
     card = path.with_suffix(".json")
-    if card.is_file() and json.loads(card.read_text(encoding="utf-8")).get("sha256") != sha256(content):
+    if not os.path.isfile(card):
+        return
+    try:
+        described = json.loads(card.read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise FusionError(f"The card {card} of the weights cannot be read; get both anew.") from error
+    if described != sha256(content):
         raise FusionError(f"{path} is not the file that its card {card.name} describes; get both anew.")

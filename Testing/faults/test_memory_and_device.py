@@ -1,0 +1,118 @@
+"""Where memory runs out or a GPU fails, the run goes on by smaller means and says so."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.inference import fuse_slices
+from BSAFusionLib.pipeline import register_and_fuse
+from BSAFusionLib.settings import Settings
+from Testing.faults.conftest import head, on_posix
+
+# Fuses 16 slices at once where the process may have only so many MiB more than one at a time took.
+in_little_memory = """
+import json, resource, sys
+import numpy as np, torch
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.inference import fuse_slices
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+network = BSAFusion().eval()
+pair = np.random.default_rng(0).random((2, 16, 96, 96), np.float32)
+expected = fuse_slices(network, *pair, batch_size=1)
+pages = int(open("/proc/self/statm").read().split()[0])
+room = pages * resource.getpagesize() + int(sys.argv[1]) * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (room, resource.RLIM_INFINITY))
+if sys.argv[2:]:
+    pair = np.tile(pair[:, :1], (1, 1, 12, 12))
+found = fuse_slices(network, *pair, batch_size=16)
+print(json.dumps([found.remarks, float(np.abs(found.field - expected.field).max())]))
+"""
+
+
+@on_posix
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="oneDNN's demand is what the limit is set for")
+def test_where_memory_runs_out_fewer_slices_go_through_at_once(run_program):
+    finished = run_program(in_little_memory, 30)
+    assert finished.returncode == 0, finished.stderr
+    (remark,), difference = json.loads(finished.stdout)
+    assert remark.startswith("Memory ran out on cpu, so the slices went through the network")
+    assert difference < 1e-4
+
+
+@on_posix
+def test_memory_too_little_for_one_pair_of_slices_is_told_in_a_sentence(run_program):
+    finished = run_program(in_little_memory, 30, "large")
+    assert "FusionError: The memory does not do for a single pair of slices" in finished.stderr
+
+
+@pytest.fixture
+def lost_device(monkeypatch):
+    """A device that is found, takes the network and the slices, and never gives anything back: PyTorch's own "meta"."""
+    monkeypatch.setattr("BSAFusionLib.network.inference.choose_device", lambda name: torch.device("meta"))
+
+
+def test_where_a_device_fails_in_the_middle_the_cpu_takes_over_and_the_report_says_so(weights, lost_device):
+    settings = Settings("pet", weights=weights, prealignment="none", device="cuda")
+    report = register_and_fuse(head(), head("pet"), settings).report
+    assert report.device == "cpu"
+    assert any(
+        warning.startswith("meta failed") and "the rest ran on the CPU" in warning for warning in report.warnings
+    )
+
+
+def test_the_cpu_finds_what_it_would_have_found_from_the_beginning():
+    torch.manual_seed(0)
+    network = BSAFusion().eval()
+    pair = np.random.default_rng(0).random((2, 3, 32, 48), np.float32)
+    recovered, expected = fuse_slices(network, *pair, device=torch.device("meta")), fuse_slices(network, *pair)
+    np.testing.assert_array_equal(recovered.field, expected.field)
+    np.testing.assert_array_equal(recovered.fused, expected.fused)
+
+
+def test_a_mistake_of_ours_is_not_taken_for_a_lost_device():
+    with pytest.raises(ValueError, match="multiples of 16"):
+        fuse_slices(BSAFusion().eval(), *np.zeros((2, 1, 20, 20), np.float32))
+    with pytest.raises(RuntimeError):
+        fuse_slices(BSAFusion().eval().to(torch.float64), *np.zeros((2, 1, 32, 32), np.float32))
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU")
+
+
+@needs_gpu
+def test_where_a_gpus_memory_runs_out_fewer_slices_go_through_at_once(run_program):
+    program = """if True:
+        import numpy as np, torch
+        from BSAFusionLib.network.bsafusion import BSAFusion
+        from BSAFusionLib.network.inference import fuse_slices
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(1.5 * 2**30 / total)
+        pair = np.random.default_rng(0).random((2, 64, 256, 256), np.float32)
+        found = fuse_slices(BSAFusion().eval(), *pair, batch_size=64, device=torch.device("cuda"))
+        print(found.device, found.remarks)
+    """
+    finished = run_program(program)
+    assert finished.stdout.startswith("cuda") and "Memory ran out on cuda" in finished.stdout, finished.stderr
+
+
+@needs_gpu
+def test_where_a_gpu_is_lost_in_the_middle_the_cpu_takes_over(run_program):
+    program = """if True:
+        import contextlib, numpy as np, torch
+        from BSAFusionLib.network.bsafusion import BSAFusion
+        from BSAFusionLib.network.inference import fuse_slices
+        def lose(done):
+            if done == 4:  # an index beyond the end makes every later call to the GPU fail
+                with contextlib.suppress(RuntimeError):
+                    torch.zeros(2, device="cuda")[torch.tensor([10**6], device="cuda")].cpu()
+        pair = np.random.default_rng(0).random((2, 8, 64, 64), np.float32)
+        found = fuse_slices(BSAFusion().eval(), *pair, batch_size=4, progress=lose, device=torch.device("cuda"))
+        print(found.device, found.remarks, np.isfinite(found.field).all())
+    """
+    finished = run_program(program)
+    assert finished.stdout.startswith("cpu ('cuda failed"), finished.stderr

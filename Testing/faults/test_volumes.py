@@ -1,0 +1,99 @@
+"""Volumes as no scanner makes them come through, or are refused in one sentence."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.deformation import smooth_through_slices
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files import read_volume
+from BSAFusionLib.pipeline import register_and_fuse
+from BSAFusionLib.settings import Settings
+from Testing.faults.conftest import head
+
+sheared = np.array([[1, 0.4, 0], [0, 1, 0.2], [0, 0, 1]])
+
+
+def numbers(image: sitk.Image, factor: float, kind: int) -> sitk.Image:
+    """An image whose values are multiplied in float64, then of another pixel type."""
+    scaled = sitk.GetImageFromArray(sitk.GetArrayFromImage(image).astype(np.float64) * factor)
+    scaled.CopyInformation(image)
+    return sitk.Cast(scaled, kind)
+
+
+def pair(**grid):
+    return head("mri", **grid), head("pet", **grid)
+
+
+odd_pairs = {
+    "two slices": pair(size=(24, 26, 2)),
+    "two columns": pair(size=(2, 26, 20)),
+    "moving of two slices": (head(), head("pet", (24, 26, 2))),
+    "voxels of 0.05 mm": pair(spacing=(0.05, 0.05, 0.05)),
+    "voxels of 50 mm": pair(spacing=(50.0, 50.0, 50.0)),
+    "sheared": (head(directions=sheared), head("pet", directions=sheared.T)),
+    "huge": [numbers(image, 1e34, sitk.sitkFloat32) for image in pair()],
+    "denormal": [numbers(image, 1e-44, sitk.sitkFloat32) for image in pair()],
+    "denormal in double precision": [numbers(image, 1e-312, sitk.sitkFloat64) for image in pair()],
+}
+
+
+@pytest.mark.parametrize("start", ["none", "rigid"])
+@pytest.mark.parametrize("name", odd_pairs)
+def test_an_odd_pair_gives_finite_results_on_the_fixed_grid_or_one_sentence(name, start, weights):
+    fixed, moving = odd_pairs[name]
+    settings = Settings("pet", weights=weights, prealignment=start, device="cpu")
+    try:
+        result = register_and_fuse(fixed, moving, settings)
+    except FusionError as error:
+        assert start == "rigid" and name in ("voxels of 0.05 mm", "moving of two slices"), error
+        return
+    for image in (result.fused, result.registered, result.field):
+        assert image.IsSameImageGeometryAs(fixed)
+        assert np.isfinite(sitk.GetArrayViewFromImage(image)).all()
+    json.dumps(result.report.as_dict(), allow_nan=False)
+
+
+def test_numbers_beyond_measure_count_as_not_finite(weights):
+    fixed, moving = pair()
+    padded = sitk.Image(moving)
+    padded[0:3, 0:3, 0:3] = float(np.finfo(np.float32).max)  # outside of the head
+    settings = Settings("pet", weights=weights, prealignment="none", device="cpu")
+    found, expected = register_and_fuse(fixed, padded, settings), register_and_fuse(fixed, moving, settings)
+    assert any(
+        warning.startswith("27 voxels of the moving volume were not finite") for warning in found.report.warnings
+    )
+    np.testing.assert_allclose(*(sitk.GetArrayViewFromImage(result.field) for result in (found, expected)), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["fixed", "moving"])
+def test_a_single_slice_is_refused(name, weights):
+    volumes = {"fixed": head(), "moving": head("pet")}
+    volumes[name] = volumes[name][:, :, 10:11]
+    with pytest.raises(FusionError, match=f"The {name} volume has a single slice"):
+        register_and_fuse(*volumes.values(), Settings("pet", weights=weights, device="cpu"))
+
+
+def test_a_fixed_volume_without_a_head_is_refused(weights):
+    voxels = pair(size=(2, 2, 2), spacing=(60.0, 60.0, 60.0))
+    with pytest.raises(FusionError, match="No head stands out"):
+        register_and_fuse(*voxels, Settings("pet", weights=weights, prealignment="none", device="cpu"))
+
+
+@pytest.mark.parametrize("distance", [0.05, 0.5, 0.55, 4.0])
+def test_slices_as_thin_as_one_likes_are_smoothed_by_as_many_mm(distance):
+    count = int(150 / distance)
+    places = (np.arange(count) - count / 2) * distance
+    field = np.zeros((count, 2, 1, 1), np.float32)
+    field[count // 2] = 1 / distance  # a point, whose spread is then that of the filter
+    smoothed = smooth_through_slices(field, distance, 16.0)[:, 0, 0, 0] * distance
+    assert smoothed.sum() == pytest.approx(1, abs=0.01)
+    assert np.sqrt((smoothed * places**2).sum()) == pytest.approx(16, rel=0.05)
+
+
+def test_a_file_whose_axes_are_not_at_right_angles_is_read_as_it_is_or_refused_in_a_sentence(tmp_path):
+    image = head(directions=sheared)
+    sitk.WriteImage(image, str(tmp_path / "sheared.nrrd"))
+    assert np.allclose(read_volume(tmp_path / "sheared.nrrd").GetDirection(), image.GetDirection())
