@@ -119,8 +119,8 @@ def test_on_a_cluster_that_loses_a_worker_every_case_comes_out_the_same_to_the_b
         assert same_results(local / case / "pet", out / case / "pet")
 
 
-def test_a_scheduler_that_does_not_answer_is_said_in_a_sentence(table: Path, tmp_path: Path) -> None:
-    run = batch(table, tmp_path / "out", "--scheduler", "nonsense://nowhere")
-    _, said = run.communicate()
-    assert run.returncode == 2
-    assert "No Dask scheduler answers at nonsense://nowhere" in said.decode().splitlines()[-1]
+def test_a_scheduler_that_does_not_answer_is_said_in_a_sentence(
+    table: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    assert main(["batch", str(table), "--out", str(tmp_path), "--scheduler", "nonsense://nowhere"]) == 2
+    assert "No Dask scheduler answers at nonsense://nowhere" in capfd.readouterr().err.splitlines()[-1]
