@@ -28,7 +28,7 @@ def without_folds(field: sitk.Image) -> tuple[sitk.Image, float]:
             reach = _around + done
             cells = sitk.GetImageFromArray(np.pad(folded, [(0, 1)] * 3).astype(np.uint8))
             near = sitk.Cast(sitk.BinaryDilate(cells, [reach] * 3, sitk.sitkBox), sitk.sitkFloat32)
-            share *= sitk.GetArrayViewFromImage(sitk.DiscreteGaussian(near, reach**2, 100, useImageSpacing=False))
+            share *= sitk.GetArrayFromImage(sitk.DiscreteGaussian(near, reach**2, 100, useImageSpacing=False))
         vectors = sitk.GetArrayFromImage(damped)
         vectors *= 1 - share[..., None]
         damped = sitk.GetImageFromArray(vectors, isVector=True)
