@@ -28,6 +28,7 @@ from BSAFusionLib.topology import without_folds
 shipped_models = Path(__file__).resolve().parents[1] / "Resources" / "Models"
 empty_share = 0.005  # a slice in which less of either volume is brighter than `empty_level` is not worth the network
 empty_level = 0.05
+thinnest, thickest = 1e-3, 1e3  # mm, of what can be taken for a voxel of a head
 beyond_measure = 1e37  # float32 ends at 3.4e38, and sums of such values before
 
 # What part of the whole job's time each stage takes, roughly; the progress is told by it.
@@ -220,6 +221,9 @@ def _checked(
             )
         if min(image.GetSize()) < 2:
             raise FusionError(f"The {role} volume has a single slice; choose a volume of two slices or more.")
+        if not all(thinnest <= side <= thickest for side in image.GetSpacing()):
+            sides = " x ".join(f"{side:.3g}" for side in image.GetSpacing())
+            raise FusionError(f"A voxel of the {role} volume is said to be {sides} mm; mend its spacing.")
         components = image.GetNumberOfComponentsPerPixel()
         rgb = components == 3 and image.GetPixelID() == sitk.sitkVectorUInt8
         if components > 1 and not (rgb and role == "moving" and settings.modality != "ct"):

@@ -76,6 +76,14 @@ def test_a_single_slice_is_refused(name, weights):
         register_and_fuse(*volumes.values(), Settings("pet", weights=weights, device="cpu"))
 
 
+@pytest.mark.parametrize("thickness", [1e-42, 1e-6, 1e5])
+def test_a_voxel_size_that_cannot_be_is_refused(thickness, weights):
+    odd = head("pet")
+    odd.SetSpacing((8.0, 8.0, thickness))
+    with pytest.raises(FusionError, match="A voxel of the moving volume is said to be 8 x 8 x "):
+        register_and_fuse(head(), odd, Settings("pet", weights=weights, device="cpu"))
+
+
 def test_a_fixed_volume_without_a_head_is_refused(weights):
     voxels = pair(size=(2, 2, 2), spacing=(60.0, 60.0, 60.0))
     with pytest.raises(FusionError, match="No head stands out"):
