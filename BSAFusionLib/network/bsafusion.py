@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from BSAFusionLib.network.bsfa import BSFA, CorrelationBSFA, Fields, Match, double, sum_of_steps, sum_so_far
+from BSAFusionLib.network.bsfa import BSFA, CorrelationBSFA, Evidence, Fields, Match, double, sum_of_steps, sum_so_far
 from BSAFusionLib.network.mdf_fr import MDFFR, Features
 from BSAFusionLib.network.mmff import MMFF, PyramidMMFF
 from BSAFusionLib.network.warp import CONVENTIONS, EXACT, PUBLISHED
@@ -40,6 +40,7 @@ class Registration(NamedTuple):
     fixed: Features
     moving: Features
     matches: list[Match]  # one a pair of steps; exact convention only
+    told: Evidence | None  # what the last step tells of the field, in pixels of the slices; exact convention only
 
 
 class BSAFusionOutput(NamedTuple):
@@ -85,11 +86,8 @@ class BSAFusion(nn.Module):
         Raises:
             ValueError: the shapes differ, or are not (N, 1, H, W) with sides that are multiples of 16.
         """
-        if fixed.shape != moving.shape or fixed.ndim != 4 or fixed.shape[1] != 1:
-            raise ValueError(f"two batches of one shape (N, 1, H, W) are needed, not {fixed.shape} and {moving.shape}")
+        check_slices(fixed, moving)
         size = fixed.shape[-2:]
-        if size[0] % 16 or size[1] % 16:
-            raise ValueError(f"the sides of a slice must be multiples of 16, not {size[0]} x {size[1]}")
         if self.metadata.convention == PUBLISHED:
             registration = self.register(fixed, moving)
             field = strength * registration.field
@@ -99,14 +97,44 @@ class BSAFusion(nn.Module):
         fused = self.mmff(registration.fixed, registration.moving, field, (fixed, moving)) if fuse else None
         return BSAFusionOutput(fused, field, registration)
 
+    def told(self, fixed: torch.Tensor, moving: torch.Tensor) -> Evidence:
+        """What the slices, as in `forward`, tell of the field, before they are smoothed: in pixels of these slices.
+
+        The published layout tells its own composed field everywhere, to the nearest pixel.
+        """
+        check_slices(fixed, moving)
+        if self.metadata.convention == PUBLISHED:
+            mean = F.avg_pool2d(self.register(fixed, moving).field, 8)
+            return Evidence(
+                mean, mean.new_tensor([1.0, 1.0, 0.0])[:, None, None].expand(len(mean), 3, *mean.shape[-2:])
+            )
+        mean, precision = self.register(halved(fixed), halved(moving)).told
+        rows, columns = fixed.shape[-2] // 8, fixed.shape[-1] // 8  # without what the halved slices were bordered by
+        return Evidence(2 * mean[..., :rows, :columns], precision[..., :rows, :columns] / 4)
+
+    def fuse(self, fixed: torch.Tensor, registered: torch.Tensor) -> torch.Tensor:
+        """Fuse slices (N, 1, H, W), as in `forward`, that lie on each other."""
+        check_slices(fixed, registered)
+        small = (fixed, registered) if self.metadata.convention == PUBLISHED else (halved(fixed), halved(registered))
+        nowhere = fixed.new_zeros(len(fixed), 2, *fixed.shape[-2:])
+        return self.mmff(*self.mdf_fr(*small), nowhere, (fixed, registered))
+
     def register(self, fixed: torch.Tensor, moving: torch.Tensor) -> Registration:
         """MDF-FR and BSFA on slices of the size that they work at: (N, 1, H, W), H and W multiples of 16."""
         features = self.mdf_fr(fixed, moving)
-        forward_fields, reverse_fields, matches = self.bsfa(*features)
+        forward_fields, reverse_fields, matches, told = self.bsfa(*features)
         size = fixed.shape[-2:]
         summed = sum_of_steps if self.metadata.convention == PUBLISHED else sum_so_far
         field = summed(reverse_fields, size) - summed(forward_fields, size)
-        return Registration(forward_fields, reverse_fields, field, *features, matches)
+        return Registration(forward_fields, reverse_fields, field, *features, matches, told)
+
+
+def check_slices(fixed: torch.Tensor, moving: torch.Tensor) -> None:
+    """ValueError unless both are (N, 1, H, W), of one shape, with sides that are multiples of 16."""
+    if fixed.shape != moving.shape or fixed.ndim != 4 or fixed.shape[1] != 1:
+        raise ValueError(f"two batches of one shape (N, 1, H, W) are needed, not {fixed.shape} and {moving.shape}")
+    if fixed.shape[-2] % 16 or fixed.shape[-1] % 16:
+        raise ValueError(f"the sides of a slice must be multiples of 16, not {fixed.shape[-2]} x {fixed.shape[-1]}")
 
 
 def halved(slices: torch.Tensor) -> torch.Tensor:

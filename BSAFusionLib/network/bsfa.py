@@ -1,6 +1,5 @@
 """BSFA, bidirectional stepwise feature alignment: five forward and five reverse steps, coarse to fine."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -8,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from BSAFusionLib.network.mdf_fr import Features, TopDown
+from BSAFusionLib.network.smooth_prior import SmoothPrior
 from BSAFusionLib.network.warp import EXACT, PUBLISHED, resize, warp
 
 STEP_SCALES = (16, 8, 4, 2, 1)
@@ -82,8 +82,8 @@ class BSFA(nn.Module):
         self.reverse_steps = nn.ModuleList(RegistrationLayer(*pair) for pair in pairs)
         self.upsamplers = nn.ModuleList(Upsampler(*pair) for pair in pairs[:-1])
 
-    def forward(self, fixed: Features, moving: Features) -> tuple[Fields, Fields, list]:
-        """Fields of the forward and of the reverse steps; there are no matches in this layout."""
+    def forward(self, fixed: Features, moving: Features) -> tuple[Fields, Fields, list, None]:
+        """Fields of the forward and of the reverse steps; this layout has no matches and no evidence."""
         fixed_map, moving_map = fixed.transferred, moving.transferred
         fixed_stream, moving_stream = fixed_map, moving_map
         forward_fields, reverse_fields = [], []
@@ -96,7 +96,7 @@ class BSFA(nn.Module):
             if level < len(self.upsamplers):
                 fixed_map = self.upsamplers[level](warp(fixed_map, forward_field, PUBLISHED))
                 moving_map = self.upsamplers[level](warp(moving_map, reverse_field, PUBLISHED))
-        return forward_fields, reverse_fields, []
+        return forward_fields, reverse_fields, [], None
 
 
 class LocalCorrelation(torch.autograd.Function):
@@ -200,22 +200,25 @@ def unit_length(vectors: torch.Tensor) -> torch.Tensor:
     return vectors * torch.rsqrt(vectors.square().sum(dim=3, keepdim=True) + 1e-6)
 
 
-class CorrelationStep(nn.Module):
-    """One forward or reverse step of the exact layout: from a match to a field, smoothed by how sure it is.
+class Evidence(NamedTuple):
+    """What one direction of a step tells of the displacement that is left, at every position that it answers on."""
 
-    Mean and variance of the match go, with the features, through two convolutions that mend the mean and weigh it. A
-    normalised convolution with a near and a far Gaussian, and a pull towards no displacement, then fills in what no
-    edge tells: the displacements are known to be smooth.
+    mean: torch.Tensor  # (N, 2, h, w), in pixels of the level
+    precision: torch.Tensor  # (N, 3, h, w), inverse covariance of it: xx, yy, xy
+
+
+class CorrelationStep(nn.Module):
+    """One forward or reverse step of the exact layout: what a match tells of the displacement, and how surely.
+
+    Mean and covariance of the match go, with the features, through two convolutions that mend the mean and weigh it. An
+    edge so tells much across itself and little along itself.
     """
 
     width = 64
 
-    def __init__(self, channels: int, radius: int, sigma: float, halves: bool, with_stream: bool):
+    def __init__(self, channels: int, radius: int, halves: bool, with_stream: bool):
         super().__init__()
         self.halves = halves  # answer on every other pixel: the field is smooth, and the layers cost a quarter
-        self.sigma = sigma  # of the near Gaussian, in pixels of the answer; the far one's is four times that
-        self.far = nn.Parameter(torch.tensor(-2.0))  # logarithms, as in the matcher
-        self.pull = nn.Parameter(torch.tensor(-3.0))
         self.register_buffer("offsets", offsets(radius) / 2, persistent=False)  # in pixels of the level
         channels_in = (2 * radius) ** 2 + 2 * channels + 3 + (self.width if with_stream else 0)
         self.joining = nn.Sequential(
@@ -229,41 +232,35 @@ class CorrelationStep(nn.Module):
         # Starting as the plain mean keeps the first updates about matching, not about undoing a random field.
         nn.init.normal_(self.answer.weight, std=1e-3)
         nn.init.zeros_(self.answer.bias)
+        # Neighbours tell nearly the same, so each counts little by itself.
+        self.weight = nn.Parameter(torch.tensor(-2.5))  # a logarithm, as in the matcher
 
     def forward(
         self, match: Match, own: torch.Tensor, other: torch.Tensor, stream: list[torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Half of what is left from A's map to B's, (N, 2, h, w) in pixels of the level, and the next step's stream."""
+    ) -> tuple[Evidence, torch.Tensor]:
+        """From A's map to B's, and the next step's stream."""
         own, other = (F.avg_pool2d(x, 2) if self.halves else x for x in (own, other))
         # Distributions, and fields that are summed over five steps, are float32 even where layers are not.
         with torch.autocast(own.device.type, enabled=False):
             probability = match.neighbourhoods.exp()
             mean = torch.einsum("nkhw,ck->nchw", probability, self.offsets)
-            square = torch.einsum("nkhw,k->nhw", probability, self.offsets.square().sum(dim=0))[:, None]
-            variance = (square - mean.square().sum(dim=1, keepdim=True)).clamp(min=0)
+            x, y = self.offsets
+            squares = torch.einsum("nkhw,ck->nchw", probability, torch.stack([x * x, y * y, x * y]))
+            covariance = squares - torch.stack([mean[:, 0] ** 2, mean[:, 1] ** 2, mean[:, 0] * mean[:, 1]], dim=1)
+            variance = covariance[:, :2].sum(dim=1, keepdim=True).clamp(min=0)
         joined = [probability, own, other, mean, variance.log1p()]
         joined += [resize(stream[0], own.shape[-2:])] if stream else []
         x = self.joining(torch.cat(joined, dim=1))
         x = x + self.features(x)
         mended, weight = self.answer(x).float().split([2, 1], dim=1)
         with torch.autocast(own.device.type, enabled=False):
-            field = self.smooth(0.5 * (mean + mended), weight.clamp(-6, 6).exp() / (variance + 0.02))
-        return (double(field, align_corners=False) if self.halves else field), x
-
-    def smooth(self, field: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """Normalised convolution (Knutsson and Westin, CVPR 1993) of a field (N, 2, h, w), weights (N, 1, h, w)."""
-        weighted = torch.cat([field * weight, weight], dim=1)
-        sums = gaussian(weighted, self.sigma) + self.far.exp() * gaussian(weighted, 4 * self.sigma)
-        return sums[:, :2] / (sums[:, 2:] + self.pull.exp())
+            return Evidence(mean + mended, (weight.clamp(-6, 6) + self.weight).exp() * inverse(covariance)), x
 
 
-def gaussian(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian smoothing of (N, C, h, w), sigma in pixels, cut at two sigma, zeros beyond the border."""
-    reach = math.ceil(2 * sigma)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=image.device) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(image.dtype).expand(image.shape[1], 1, -1)
-    image = F.conv2d(image, kernel[:, :, None], padding=(0, reach), groups=len(kernel))
-    return F.conv2d(image, kernel[..., None], padding=(reach, 0), groups=len(kernel))
+def inverse(covariance: torch.Tensor) -> torch.Tensor:
+    """Inverse of symmetric 2 x 2 matrices (N, 3, h, w): xx, yy, xy; a little is added to the diagonal."""
+    xx, yy, xy = (covariance + covariance.new_tensor([0.02, 0.02, 0.0])[:, None, None]).split(1, dim=1)
+    return torch.cat([yy, xx, -xy], dim=1) / (xx * yy - xy.square())
 
 
 class CorrelationBSFA(nn.Module):
@@ -276,7 +273,6 @@ class CorrelationBSFA(nn.Module):
 
     levels = (0, 1, 2, 3, 3)  # of the top-down maps, coarsest first
     radii = (2, 2, 4, 4, 3)
-    sigmas = (0.7, 0.8, 1.5, 1.5, 1.5)
     halves = (False, False, False, True, True)
 
     def __init__(self, encoder_widths: tuple[int, ...]):
@@ -287,13 +283,15 @@ class CorrelationBSFA(nn.Module):
 
         def steps() -> nn.ModuleList:
             with_stream = [index > 0 for index in range(len(widths))]
-            return nn.ModuleList(map(CorrelationStep, widths, self.radii, self.sigmas, self.halves, with_stream))
+            return nn.ModuleList(map(CorrelationStep, widths, self.radii, self.halves, with_stream))
 
         self.forward_steps = steps()
         self.reverse_steps = steps()
+        self.priors = nn.ModuleList(SmoothPrior() for _ in widths)
 
-    def forward(self, fixed: Features, moving: Features) -> tuple[Fields, Fields, list[Match]]:
-        """Fields of the forward and of the reverse steps, and the match that both of a step go by."""
+    def forward(self, fixed: Features, moving: Features) -> tuple[Fields, Fields, list[Match], Evidence]:
+        """Fields of the forward and of the reverse steps, the match that both of a step go by, and what the last step
+        tells of the whole displacement, in pixels of the slice."""
         fixed_maps, moving_maps = self.top_down(fixed), self.top_down(moving)
         fixed_stream: list[torch.Tensor] = []
         moving_stream: list[torch.Tensor] = []
@@ -310,10 +308,38 @@ class CorrelationBSFA(nn.Module):
             ahead, fixed_next = self.forward_steps[step](match, fixed_map, moving_map, fixed_stream)
             back, moving_next = self.reverse_steps[step](match, moving_map, fixed_map, moving_stream)
             fixed_stream, moving_stream = [fixed_next], [moving_next]
-            forward_fields.append(-ahead)  # A's features come half the way from the other end
-            reverse_fields.append(back)
+            with torch.autocast(fixed_map.device.type, enabled=False):
+                half, told = self._half_of_the_rest(step, ahead, back, forward_fields, reverse_fields, fixed_map)
+            forward_fields.append(-half)  # A's features come half the way from the other end
+            reverse_fields.append(half)
             matches.append(match)
-        return forward_fields, reverse_fields, matches
+        return forward_fields, reverse_fields, matches, told
+
+    def _half_of_the_rest(
+        self,
+        step: int,
+        ahead: Evidence,
+        back: Evidence,
+        forward_fields: Fields,
+        reverse_fields: Fields,
+        level_map: torch.Tensor,
+    ) -> tuple[torch.Tensor, Evidence]:
+        """Half of what the displacement differs from the steps' sum so far, given what both directions tell of it; and
+        that, of the whole displacement and in pixels of the slice."""
+        size = level_map.shape[-2:]
+        scale = 2 ** (4 - self.levels[step])  # pixels of the slice in one of this level
+        whole = (size[0] * scale, size[1] * scale)
+
+        def so_far(grid: torch.Size) -> torch.Tensor | float:
+            if step == 0:
+                return 0.0
+            return (sum_so_far(reverse_fields, grid) - sum_so_far(forward_fields, grid)) * (whole[1] / grid[1])
+
+        told = Evidence(
+            so_far(ahead.mean.shape[-2:]) + scale * (ahead.mean + back.mean) / 2,
+            (ahead.precision + back.precision) / (2 * scale**2),
+        )
+        return (self.priors[step](*told, whole, size) - so_far(size)) / (2 * scale), told
 
 
 def sum_so_far(fields: Fields, size: tuple[int, int]) -> torch.Tensor:

@@ -14,8 +14,10 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion, halved
 from BSAFusionLib.network.bsfa import CorrelationStep, Matcher
 from BSAFusionLib.network.checkpoints import load_state, load_torch_file
+from BSAFusionLib.network.smooth_prior import SmoothPrior
 from BSAFusionLib.network.warp import warp
 from BSAFusionLib.training import losses
+from BSAFusionLib.training.label_slices import LabelSlices
 from BSAFusionLib.training.slice_pairs import SlicePairs
 from BSAFusionLib.training.unaligned_pairs import Simulator, UnalignedPairs
 
@@ -33,6 +35,7 @@ class TrainingSettings:
     learning_rate: float = 1e-3
     warm_up: int = 50  # steps of rising learning rate at the start of either part; a cosine falls to 1 % after them
     same_modality_steps: int = 300  # over which the share of pairs of one modality, the easier ones, falls from 1
+    synthetic: float = 0.3  # share of pairs drawn from tissue maps, where those are given
     averaging: float = 0.995  # decay of the running average of the weights, which is what is kept
     fusion_averaging: float = 0.95
     renew_every: int = 50  # steps after which the discriminator becomes the classifier's copy
@@ -59,7 +62,7 @@ class Trainer:
     @staticmethod
     def _parameter_groups(network: BSAFusion) -> list[dict]:
         """The few numbers of matchers and steps learn ten times as fast: logarithms that have a way to go."""
-        steps = [module for module in network.modules() if isinstance(module, CorrelationStep | Matcher)]
+        steps = [module for module in network.modules() if isinstance(module, CorrelationStep | Matcher | SmoothPrior)]
         numbers = dict.fromkeys(parameter for step in steps for parameter in step.parameters(recurse=False))
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         return [
@@ -80,15 +83,26 @@ class Trainer:
         progress = min(1.0, (step - warm_up) / max(1, steps - warm_up))
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(progress * math.pi))
 
-    def train(self, training: SlicePairs, validation: SlicePairs, folder: Path) -> None:
-        """Train to the last step, from wherever this trainer stands; writes checkpoints and logs into `folder`."""
+    def train(
+        self, training: SlicePairs, validation: SlicePairs, folder: Path, labels: LabelSlices | None = None
+    ) -> None:
+        """Train to the last step, from wherever this trainer stands; writes checkpoints and logs into `folder`.
+
+        Some pairs of the registration part are drawn from `labels`, where there are any.
+        """
         writer = SummaryWriter(folder / "logs", purge_step=self.step)
         renewed = self.network.mdf_fr.renew_discriminator
         if self.step == 0:
             renewed()
         for step in tqdm(range(self.step + 1, self.last_step + 1), unit="step"):
             self.step = step
-            slices = training.batch(training.draw(self.settings.batch), self.fabric.device)
+            chosen = training.draw(self.settings.batch)
+            slices = training.batch(chosen, self.fabric.device)
+            if labels is not None and step <= self.settings.steps:
+                drawn = (torch.rand(len(chosen)) < self.settings.synthetic).nonzero()[:, 0]
+                synthetic = labels.draw(training.modality[chosen[drawn].numpy()].tolist(), self.fabric.device)
+                for slice_, other in zip(slices, synthetic, strict=True):
+                    slice_[drawn] = other
             terms = self.learn(*slices)
             if self.step % 10 == 0:
                 writer.add_scalars("loss", {name: term.item() for name, term in terms.items()}, self.step)

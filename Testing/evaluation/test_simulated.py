@@ -18,7 +18,7 @@ def still_network() -> BSAFusion:
     for steps in (network.bsfa.forward_steps, network.bsfa.reverse_steps):
         for step in steps:
             torch.nn.init.zeros_(step.answer.weight)
-            torch.nn.init.constant_(step.pull, 60.0)  # so strong that no evidence moves it
+            torch.nn.init.constant_(step.weight, -60.0)  # so little that no evidence moves it
     return network
 
 

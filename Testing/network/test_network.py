@@ -137,18 +137,21 @@ def test_the_best_offset_is_where_the_other_map_has_gone():
 
 
 @torch.no_grad()
-def test_a_step_without_evidence_stays_put_and_one_with_it_goes_half_the_way():
+def test_a_step_tells_where_its_match_points_and_how_surely():
     torch.manual_seed(7)
-    step = CorrelationStep(8, radius=4, sigma=1.5, halves=False, with_stream=False).eval()
+    step = CorrelationStep(8, radius=4, halves=False, with_stream=False).eval()
     blank = torch.zeros(1, 8, 16, 16)
     nothing = torch.zeros(1, 64, 16, 16).log_softmax(dim=1)
-    assert step(Match(nothing, nothing), blank, blank, [])[0].abs().max() < 0.01
+    unsure, _ = step(Match(nothing, nothing), blank, blank, [])
+    assert unsure.mean.abs().max() < 0.05
     to_the_right = torch.zeros(1, 64, 16, 16)
     to_the_right[:, [3 * 8 + 7, 4 * 8 + 7]] = 20  # 3.5 half pixels on, half of one up and half of one down
     certain = to_the_right.log_softmax(dim=1)
-    field = step(Match(certain, certain), blank, blank, [])[0]
-    assert field[0, 0, 4:-4, 4:-4].mean() == pytest.approx(3.5 / 2 / 2, abs=0.1)
-    assert field[0, 1].abs().max() < 0.05
+    told, _ = step(Match(certain, certain), blank, blank, [])
+    assert told.mean[0, 0, 4:-4, 4:-4].mean() == pytest.approx(3.5 / 2, abs=0.1)
+    assert told.mean[0, 1, 4:-4, 4:-4].abs().max() < 0.1
+    xx, yy, _ = told.precision[0, :, 4:-4, 4:-4].mean(dim=(1, 2))
+    assert xx > yy > 5 * unsure.precision[:, :2].max()  # it lies in one column, but may be in either of two rows
 
 
 def test_the_discriminator_learns_only_by_becoming_the_classifier(network):
