@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--same-modality", type=float, default=0.2, help="share of such pairs after those steps")
     parser.add_argument("--fold", default="0", help="which fifth of the patients is held out, 0 to 4, or none")
     parser.add_argument("--plain", type=float, default=0.0, help="share of pairs that are shown almost as they are")
+    parser.add_argument("--labels", type=Path, help="tissue maps to draw some of the pairs from")
+    parser.add_argument("--synthetic", type=float, default=0.3, help="share of pairs drawn from them")
     parser.add_argument("--smallest-scale", type=float, default=0.8, help="how far views zoom out, at most 1.15")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="weights to begin from, safetensors")
@@ -38,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
     from BSAFusionLib.network.checkpoints import load_network, load_state, save_network, sha256
+    from BSAFusionLib.training.label_slices import load_label_slices
     from BSAFusionLib.training.slice_pairs import load_pairs
     from BSAFusionLib.training.trainer import Trainer, TrainingSettings, validate
     from BSAFusionLib.training.unaligned_pairs import Simulator
@@ -66,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         brightness=(1.0 if arguments.modality == "ct" else 0.1)
         if arguments.brightness is None
         else arguments.brightness,
+        synthetic=0.0 if arguments.labels is None else arguments.synthetic,
         seed=arguments.seed,
         mixed_precision=not arguments.full_precision,
         simulator=Simulator(
@@ -75,7 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     trainer = Trainer(network, settings, fabric)
     if arguments.resume is not None:
         trainer.resume(arguments.resume)
-    trainer.train(training, validation, arguments.out)
+    labels = None if arguments.labels is None else load_label_slices(arguments.labels)
+    trainer.train(training, validation, arguments.out, labels)
 
     weights = arguments.out / f"{arguments.modality}.safetensors"
     weights.with_suffix(".json").unlink(missing_ok=True)  # an earlier run's card does not describe these
