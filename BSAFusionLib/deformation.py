@@ -3,26 +3,12 @@
 import numpy as np
 import SimpleITK as sitk
 
-largest_variance = 500.0  # in voxels squared: from 710 on the coefficients of ITK's discrete Gaussian are NaN
 
-
-def smooth_through_slices(field: np.ndarray, slice_distance: float, sigma: float) -> np.ndarray:
-    """Fields of slices (slice, 2, row, column), smoothed through the slices by a Gaussian of `sigma` mm."""
-    if sigma == 0:
-        return field
-    smoothed = np.empty_like(field)
-    variance = (sigma / slice_distance) ** 2  # in slices
-    # Both filters keep what lies beyond the first and last slice as they are.
-    for n in (0, 1):
-        image = sitk.GetImageFromArray(field[:, n])
-        if variance > largest_variance and len(field) >= 4:  # the recursive filter needs four slices
-            image = sitk.RecursiveGaussian(image, sigma / slice_distance, direction=2)
-        else:
-            image = sitk.DiscreteGaussian(
-                image, (0.0, 0.0, min(variance, largest_variance)), 1000, [0.001] * 3, useImageSpacing=False
-            )
-        smoothed[:, n] = sitk.GetArrayViewFromImage(image)
-    return smoothed
+def scaled(field: sitk.Image, factors: np.ndarray | float) -> sitk.Image:
+    """A field times a number, or times an array that broadcasts to (slice, row, column, 3)."""
+    image = sitk.GetImageFromArray(sitk.GetArrayFromImage(field) * factors, isVector=True)
+    image.CopyInformation(field)
+    return image
 
 
 def compose(field: sitk.Image, prealignment: sitk.Transform) -> sitk.Image:

@@ -3,41 +3,43 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.border import fade_out, within
-from BSAFusionLib.deformation import (
-    compose,
-    displacement_transform,
-    jacobian_determinant,
-    resample_through,
-    smooth_through_slices,
-)
+from BSAFusionLib.deformation import compose, jacobian_determinant, joined, resample_through, scaled
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.intensities import Intensities, head_mask, luminance_weights, measure_intensities
+from BSAFusionLib.posterior import SliceEvidence, posterior_field
 from BSAFusionLib.prealignment import prealign_rigidly
 from BSAFusionLib.report import Report, displacement_lengths, mutual_information
 from BSAFusionLib.result import Result
 from BSAFusionLib.settings import Settings
-from BSAFusionLib.slices import cut, field_in_space, slice_grid, stacked
+from BSAFusionLib.slices import cut, slice_axis, slice_grid, stacked, thinned
 from BSAFusionLib.topology import without_folds
+from BSAFusionLib.verdict import keep_what_helps
 
 shipped_models = Path(__file__).resolve().parents[1] / "Resources" / "Models"
 empty_share = 0.005  # a slice in which less of either volume is brighter than `empty_level` is not worth the network
 empty_level = 0.05
 thinnest, thickest = 1e-3, 1e3  # mm, of what can be taken for a voxel of a head
 beyond_measure = 1e37  # float32 ends at 3.4e38, and sums of such values before
+coarsest = 5.0  # pixels of a slice: longer voxels show too little of a head's shape
+most_apart = 5.0  # pixels between the slices that are registered; the deformation is far smoother
+prior_sigma = 16.0  # pixels of a slice: how smooth the deformations are that the network was trained on
 
 # What part of the whole job's time each stage takes, roughly; the progress is told by it.
 stage_shares = {
     "intensities": 0.02,
-    "pre-alignment": 0.23,
+    "pre-alignment": 0.20,
     "slices": 0.03,
-    "network": 0.60,
-    "deformation": 0.04,
+    "registration": 0.45,
+    "deformation": 0.07,
+    "fusion": 0.15,
     "volumes": 0.04,
     "report": 0.04,
 }
@@ -70,8 +72,10 @@ def register_and_fuse(
         Cancelled: `cancelled` said so.
     """
     # Here, since torch takes seconds to import.
+    import torch
+
     from BSAFusionLib.network.checkpoints import kept_network, read_parts, sha256
-    from BSAFusionLib.network.inference import choose_device, fuse_slices
+    from BSAFusionLib.network.inference import Running, choose_device, fuse_slices, register_slices
 
     stages = _Stages(progress, cancelled)
 
@@ -94,38 +98,55 @@ def register_and_fuse(
             start = prealign_rigidly(fixed_seen, moving_seen, stages.tell, cancelled)
 
     with stages.run("slices"):
-        grid = slice_grid(fixed, settings.slice_axis, network.metadata.size)
-        fixed_slices, moving_slices = cut(fixed_seen, grid), cut(moving_seen, grid, start)
-        filled = np.flatnonzero(_is_filled(fixed_slices) & _is_filled(moving_slices))
-        if len(filled) == 0:
+        across = slice_axis(fixed, settings.slice_axis)
+        axes = [across]
+        if settings.three_axes:
+            axes += _other_axes(fixed, across, network.metadata.size)
+        stacks = []
+        for axis in axes:
+            every = slice_grid(fixed, "ijk"[axis], network.metadata.size)
+            grid = thinned(every, most_apart * every.GetSpacing()[0])
+            stacks.append(_Stack(grid, cut(fixed_seen, grid), cut(moving_seen, grid, start)))
+        stacks = [stack for stack in stacks if len(stack.filled) > 0]
+        registered_slices = sum(len(stack.filled) for stack in stacks)
+        if not stacks:
             raise FusionError(
                 "No slice shows both volumes after the pre-alignment; see that both show the same head and that their "
                 "voxel sizes are right, or set another start."
             )
         head = head_mask(fixed_seen)
-        seen_head = cut(head, grid) > 0.5
+        whole = slice_grid(fixed, settings.slice_axis, network.metadata.size)
+        seen_head = cut(head, whole) > 0.5
         if not seen_head.any():
             raise FusionError("No head stands out in the fixed volume; choose an MRI of one.")
 
-    with stages.run("network"):
-        fused_slices = np.maximum(fixed_slices, moving_slices)  # what an empty slice keeps
-        field_slices = np.zeros((len(fixed_slices), 2, *fixed_slices.shape[1:]), np.float32)
-        through_network = fuse_slices(
+    def running(before: int, of: int, on: torch.device) -> Running:
+        return Running(
             network,
-            fixed_slices[filled],
-            moving_slices[filled],
             settings.batch_size,
-            settings.strength,
-            lambda done: stages.tell(done / len(filled), (done, len(filled))),
+            lambda done: stages.tell((before + done) / of, (before + done, of)),
             cancelled,
-            device,
+            on,
         )
-        fused_slices[filled], field_slices[filled] = through_network.fused, through_network.field
-        warnings += through_network.remarks
+
+    with stages.run("registration"):
+        evidence, done = [], 0
+        for stack in stacks:
+            told = register_slices(*stack.shown(), running(done, registered_slices, device), settings.refine)
+            evidence.append(stack.evidence(told.mean, told.precision))
+            warnings += told.remarks
+            device, done = told.device, done + len(stack.filled)
 
     with stages.run("deformation"):
-        field_slices = smooth_through_slices(field_slices, grid.GetSpacing()[2], settings.through_plane_smoothing)
-        network_field = fade_out(field_in_space(field_slices, grid, fixed))
+        sigma = [prior_sigma * stacks[0].grid.GetSpacing()[0]] * 3
+        if len(axes) == 1:
+            sigma[across] = max(settings.through_plane_smoothing, fixed.GetSpacing()[across])
+        network_field = scaled(posterior_field(evidence, fixed, sigma), settings.strength)
+        verdict = None
+        if settings.do_no_harm:
+            network_field, verdict = keep_what_helps(network_field, start, fixed_seen, moving_seen, across)
+            warnings += filter(None, [verdict.remark()])
+        network_field = fade_out(network_field)
         if settings.fold_free:
             network_field, damped = without_folds(network_field)
             if damped > 0:
@@ -135,9 +156,17 @@ def register_and_fuse(
         total_field = compose(network_field, start)
         field = within(total_field, fixed)
 
+    with stages.run("fusion"):
+        aligned = _Stack(whole, cut(fixed_seen, whole), cut(moving_seen, whole, joined(network_field, start)))
+        fused_slices = np.maximum(aligned.fixed, aligned.moving)  # what an empty slice keeps
+        if len(aligned.filled) > 0:
+            through_network = fuse_slices(*aligned.shown(), running(0, len(aligned.filled), device))
+            fused_slices[aligned.filled], device = through_network.fused, through_network.device
+            warnings += (remark for remark in through_network.remarks if remark not in warnings)
+
     with stages.run("volumes"):
         registered = resample_through(moving, field, _lowest(moving))
-        fused = stacked(fused_slices, grid, fixed)
+        fused = stacked(fused_slices, whole, fixed)
         if settings.modality != "ct":
             fused = _coloured(fused, registered, moving_intensities)
 
@@ -145,11 +174,11 @@ def register_and_fuse(
         determinants = sitk.GetArrayFromImage(within(jacobian_determinant(total_field), fixed))
         inside = sitk.GetArrayViewFromImage(head) > 0
         shown = {
-            "before": cut(moving_seen, grid),
-            "prealigned": moving_slices,
-            "after": cut(moving_seen, grid, displacement_transform(field)),
+            "before": cut(moving_seen, whole),
+            "prealigned": cut(moving_seen, whole, start),
+            "after": aligned.moving,
         }
-        information = {when: mutual_information(fixed_slices[seen_head], shown[when][seen_head]) for when in shown}
+        information = {when: mutual_information(aligned.fixed[seen_head], shown[when][seen_head]) for when in shown}
         if information["after"] < information["prealigned"]:
             warnings.append(
                 "The deformation lowered the mutual information, so it may have made the alignment worse than the "
@@ -158,7 +187,9 @@ def register_and_fuse(
         report = Report(
             modality=settings.modality,
             prealignment=kind,
-            slices=len(filled),
+            slices=len(aligned.filled),
+            axes=tuple("ijk"[axis] for axis in axes),
+            verdict=verdict,
             mutual_information_before=information["before"],
             mutual_information_prealigned=information["prealigned"],
             mutual_information_after=information["after"],
@@ -166,7 +197,7 @@ def register_and_fuse(
             network_displacement=displacement_lengths(sitk.GetArrayFromImage(within(network_field, fixed))[inside]),
             smallest_jacobian=float(determinants.min()),
             percent_folded=float(100 * np.mean(determinants <= 0)),
-            device=str(through_network.device),
+            device=str(device),
             weights=weights.name,
             weights_sha256=sha256(read_parts(weights)),
             seconds=stages.seconds,  # this stage's own go in when it ends
@@ -273,6 +304,36 @@ def _overlap(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform) -> fl
     covered = sitk.Image(moving.GetSize(), sitk.sitkUInt8) + 1
     covered.CopyInformation(moving)
     return float(sitk.GetArrayFromImage(sitk.Resample(covered, lattice, start, sitk.sitkNearestNeighbor)).mean())
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Slices of both volumes on one grid, float32 (slice, row, column) in [0, 1]."""
+
+    grid: sitk.Image
+    fixed: np.ndarray
+    moving: np.ndarray
+
+    @cached_property
+    def filled(self) -> np.ndarray:
+        """Numbers of the slices in which both volumes show something."""
+        return np.flatnonzero(_is_filled(self.fixed) & _is_filled(self.moving))
+
+    def shown(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.fixed[self.filled], self.moving[self.filled]
+
+    def evidence(self, mean: np.ndarray, precision: np.ndarray) -> SliceEvidence:
+        """What the filled slices tell, as evidence of all of them."""
+        spread = [np.zeros((len(self.fixed), *part.shape[1:]), np.float32) for part in (mean, precision)]
+        spread[0][self.filled], spread[1][self.filled] = mean, precision
+        return SliceEvidence(self.grid, *spread)
+
+
+def _other_axes(fixed: sitk.Image, across: int, size: int) -> list[int]:
+    """The other index axes whose slices, too, are fine enough in both directions to be looked at."""
+    others = [axis for axis in range(3) if axis != across]
+    pixels = [slice_grid(fixed, "ijk"[axis], size).GetSpacing()[0] for axis in others]
+    return [axis for axis, pixel in zip(others, pixels, strict=True) if fixed.GetSpacing()[across] <= coarsest * pixel]
 
 
 def _is_filled(slices: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def prealign_rigidly(
 
     done, steps = 0, len(candidates) + kept + 1
     for spacing, step, keep in ((8.0, 4.0, kept), (4.0, 2.0, 1), (3.0, 0.5, 1)):  # mm, mm
-        coarse_fixed, coarse_moving = _coarse(fixed, spacing), _amid_air(_coarse(moving, spacing))
+        coarse_fixed, coarse_moving = coarse(fixed, spacing), _amid_air(coarse(moving, spacing))
         mask = _around_head(coarse_fixed)
         found = []
         for candidate in candidates:
@@ -90,7 +90,7 @@ def _refine(
     return value, transform
 
 
-def _coarse(image: sitk.Image, spacing: float) -> sitk.Image:
+def coarse(image: sitk.Image, spacing: float) -> sitk.Image:
     """The volume on a grid of cubes of about that spacing in mm over the same space, or of half a voxel if that is
     more.
     """

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from BSAFusionLib.verdict import Verdict
+
 
 @dataclass(frozen=True)
 class Displacement:
@@ -33,12 +35,15 @@ class Report:
     as they were placed, after the pre-alignment, and after all. `displacement` is the total one, `network_displacement`
     what the network adds to the pre-alignment. The Jacobian determinant is the total transform's, over the whole grid;
     a voxel where it is not above zero is folded. `seconds` goes by stage, in the order in which the stages ran.
-    `landmarks` are there where lists of points were given.
+    `slices` of the first of the `axes` were fused, those of all of them registered; `verdict` says what was kept of the
+    network's deformation, where that was asked. `landmarks` are there where lists of points were given.
     """
 
     modality: str
     prealignment: str
     slices: int
+    axes: tuple[str, ...]
+    verdict: Verdict | None
     mutual_information_before: float
     mutual_information_prealigned: float
     mutual_information_after: float

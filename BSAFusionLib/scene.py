@@ -43,6 +43,9 @@ class VolumeContent:
     ijk_to_ras: np.ndarray
 
 
+least_range = 0.1  # mm: a legend needs one, also where all moves alike
+
+
 @dataclass(frozen=True)
 class TransformContent:
     """What a grid transform node is to hold: its transform from parent, mm, RAS, and how its grid is to be drawn.
@@ -184,11 +187,12 @@ def content_from_result(result: Result, moving_to_world: np.ndarray) -> Transfor
     field = result.field
     extent = max(np.multiply(field.GetSize(), field.GetSpacing()))
     lengths = [np.linalg.norm(plane, axis=-1) for plane in sitk.GetArrayViewFromImage(field)]
+    smallest = float(min(plane.min() for plane in lengths))
     return TransformContent(
         transform_from_field(result.network_field, result.prealignment, moving_to_world),
         extent / grid_lines_across_volume,
-        float(min(plane.min() for plane in lengths)),
-        float(max(plane.max() for plane in lengths)),
+        smallest,
+        max(smallest + least_range, float(max(plane.max() for plane in lengths))),
     )
 
 

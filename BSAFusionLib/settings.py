@@ -25,8 +25,13 @@ class Settings:
         that is not in Hounsfield units, a window like it found from the intensities.
     device: "auto", "cpu", "cuda", "cuda:0", "mps".
     batch_size: slices in one pass of the network; None lets the program choose.
-    through_plane_smoothing: sigma in mm of the Gaussian that smooths the network's field through the slices.
+    three_axes: whether slices of the other two axes are registered too, where they are fine enough, so that motion
+        across the slices is seen.
+    through_plane_smoothing: with one axis, how smooth the deformation is taken to be through its slices: sigma in mm of
+        the Gaussian by which white noise would become like it.
     strength: share of the network's field that is followed, 0 to 1.
+    refine: whether each slice is registered mirrored, too, and what both tell is joined; it takes twice the time.
+    do_no_harm: whether the network's field is taken back where it lowers the mutual information.
     fold_free: whether the network's field is damped wherever it would fold space.
     weights: a checkpoint; None is the shipped one for the modality.
     """
@@ -37,8 +42,11 @@ class Settings:
     ct_window: tuple[float, float] | None = None
     device: str = "auto"
     batch_size: int | None = None
+    three_axes: bool = True
     through_plane_smoothing: float = 16.0
     strength: float = 1.0
+    refine: bool = False
+    do_no_harm: bool = True
     fold_free: bool = True
     weights: Path | str | None = None
 

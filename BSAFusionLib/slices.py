@@ -46,6 +46,13 @@ def slice_grid(fixed: sitk.Image, axis: str = "auto", size: int = 256) -> sitk.I
     return grid
 
 
+def thinned(grid: sitk.Image, most_apart: float) -> sitk.Image:
+    """Every n-th slice of a grid, as far apart as `most_apart` mm allows, starting so that the ends are left alike."""
+    step = max(1, int(most_apart // grid.GetSpacing()[2]))
+    first = (grid.GetDepth() - 1) % step // 2
+    return grid[:, :, first::step]
+
+
 def cut(image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None) -> np.ndarray:
     """The slices of a scalar volume on a grid, float32 (slice, row, column); 0 where it has no values.
 
@@ -69,16 +76,6 @@ def stacked(slices: np.ndarray, grid: sitk.Image, fixed: sitk.Image) -> sitk.Ima
     image = sitk.GetImageFromArray(slices)
     image.CopyInformation(grid)
     return sitk.Resample(image, fixed, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-
-
-def field_in_space(field: np.ndarray, grid: sitk.Image, fixed: sitk.Image) -> sitk.Image:
-    """The slices' fields, (slice, 2, row, column) in pixels (channel 0 along columns), on the fixed volume's grid.
-
-    Returns float64 vectors in mm, LPS.
-    """
-    in_plane = _directions(grid)[:, :2] * grid.GetSpacing()[0]  # mm of one pixel to the right and one down
-    vectors = [sum(float(in_plane[axis, n]) * stacked(field[:, n], grid, fixed) for n in (0, 1)) for axis in range(3)]
-    return sitk.Cast(sitk.Compose(vectors), sitk.sitkVectorFloat64)
 
 
 def _directions(image: sitk.Image) -> np.ndarray:

@@ -26,7 +26,7 @@ rooms = {
     "training": Room(
         {"errors", "network"}, {"torch", "einops", "numpy", "safetensors", "kornia", "lightning_fabric", "tqdm"}
     ),
-    "pipeline": Room({"errors", "network"}, {"numpy", "SimpleITK"}),
+    "pipeline": Room({"errors", "network"}, {"numpy", "SimpleITK", "scipy"}),
     "dicom": Room({"errors"}, {"numpy", "SimpleITK", "pydicom"}),
     "inputs": Room({"errors", "network", "pipeline", "dicom"}, {"SimpleITK"}),
     "cohort": Room(
@@ -50,6 +50,7 @@ rooms = {
 room_of_module = {
     **dict.fromkeys(["settings", "pipeline", "prealignment", "intensities", "slices"], "pipeline"),
     **dict.fromkeys(["border", "deformation", "files", "outputs", "report", "result", "topology"], "pipeline"),
+    **dict.fromkeys(["posterior", "verdict"], "pipeline"),
     **dict.fromkeys(["scene", "display", "packages", "landmarks", "logic", "rendering"], "scene"),
     "__main__": "commands",
 }

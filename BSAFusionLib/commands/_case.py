@@ -49,6 +49,26 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="of the network's field that is followed, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
+        "--one-axis",
+        dest="three_axes",
+        action="store_false",
+        default=Settings.three_axes,
+        help="register slices of that axis only (default: also of the others, where they are fine enough)",
+    )
+    parser.add_argument(
+        "--refine",
+        action="store_true",
+        default=Settings.refine,
+        help="register every slice mirrored, too: twice the time for a little less error",
+    )
+    parser.add_argument(
+        "--no-check",
+        dest="do_no_harm",
+        action="store_false",
+        default=Settings.do_no_harm,
+        help="follow the network's field even where it lowers the mutual information (default: it is taken back there)",
+    )
+    parser.add_argument(
         "--no-fold-free",
         dest="fold_free",
         action="store_false",
@@ -70,6 +90,9 @@ def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
         "batchSize": arguments.batch_size,
         "throughPlaneSmoothing": arguments.smoothing,
         "strength": arguments.strength,
+        "threeAxes": arguments.three_axes,
+        "refine": arguments.refine,
+        "doNoHarm": arguments.do_no_harm,
         "foldFree": arguments.fold_free,
         "weights": arguments.weights,
     }

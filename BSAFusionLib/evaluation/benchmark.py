@@ -12,7 +12,6 @@ from BSAFusionLib.evaluation import fusion_quality, likeness
 from BSAFusionLib.evaluation.folding import folded_percent
 from BSAFusionLib.intensities import luminance_weights
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.inference import fuse_slices
 from BSAFusionLib.network.warp import warp
 
 versions = ("before", "published", "ours")
@@ -104,7 +103,14 @@ def answer(network: BSAFusion, pairs: BenchmarkPairs) -> Answer:
     `moving` through its field, in the grey levels of the truth.
     """
     seen = pairs.moving / 255 if pairs.moving_rgb is None else pairs.moving_rgb @ luminance_weights / 255
-    fused, field, *_ = fuse_slices(network, pairs.fixed.astype(np.float32) / 255, seen.astype(np.float32))
+    slices = [torch.from_numpy(each.astype(np.float32))[:, None] for each in (pairs.fixed / 255, seen)]
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        answers = [
+            network(*(each.to(device) for each in batch)) for batch in zip(*(s.split(4) for s in slices), strict=True)
+        ]
+    fused = torch.cat([each.fused[:, 0] for each in answers]).cpu().numpy()
+    field = torch.cat([each.field for each in answers]).cpu().numpy()
     moving = torch.from_numpy(pairs.moving.astype(np.float32))[:, None]
     registered = warp(moving, torch.from_numpy(field), network.metadata.convention)[:, 0].numpy()
     return Answer(np.rint(registered).astype(np.uint8), np.rint(255 * fused).astype(np.uint8), field)

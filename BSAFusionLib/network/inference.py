@@ -3,6 +3,7 @@
 import contextlib
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.bsfa import Evidence
 from BSAFusionLib.network.warp import warp
 
 
@@ -33,73 +35,126 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-class FusedSlices(NamedTuple):
-    """What `fuse_slices` found, and how.
+class RegisteredSlices(NamedTuple):
+    """What `register_slices` found, and how.
 
-    fused: float32 (N, H, W) in [0, 1]. field: float32 (N, 2, H, W) in pixels, the one followed, channel 0 along
-    columns: moving sampled at x + field(x) lies on fixed. device: where it ended. remarks: what the user should know
-    of the way, a sentence each.
+    mean: float32 (N, 2, h, w), what each position of a grid over the slices tells of the displacement fixed -> moving,
+    in pixels, channel 0 along columns. precision: float32 (N, 3, h, w), its inverse covariance (xx, yy, xy) in
+    1 / pixels^2. device: where it ended. remarks: what the user should know of the way, a sentence each.
     """
 
-    fused: np.ndarray
-    field: np.ndarray
+    mean: np.ndarray
+    precision: np.ndarray
     device: torch.device
     remarks: tuple[str, ...]
 
 
-@torch.inference_mode()
-def fuse_slices(
-    network: BSAFusion,
-    fixed: np.ndarray,
-    moving: np.ndarray,
-    batch_size: int | None = None,
-    strength: float = 1.0,
-    progress: Callable[[int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
-    device: torch.device | None = None,
-) -> FusedSlices:
-    """Register and fuse slice pairs on a device.
+class FusedSlices(NamedTuple):
+    """What `fuse_slices` made, float32 (N, H, W) in [0, 1], and how; device and remarks as in `RegisteredSlices`."""
+
+    fused: np.ndarray
+    device: torch.device
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Running:
+    """How slices go through a network.
+
+    network: in evaluation mode. batch_size: slice pairs at once; None for 4 on the CPU and 16 on a GPU. progress: told
+    how many slice pairs are done. cancelled: asked between batches. device: None for that of the network; on another
+    one works a copy, since a GPU that fails gives nothing back.
 
     Where memory runs out, batches are halved. Where that does not help, or the device fails, the rest goes through the
     network where that was given, on the CPU.
+    """
 
-    Args:
-        network: in evaluation mode.
-        fixed, moving: float32 (N, H, W) in [0, 1]; H and W multiples of 16.
-        batch_size: slice pairs at once; None for 4 on the CPU and 16 on a GPU.
-        strength: share of the composed field that is followed, 0..1.
-        progress: told how many slice pairs are done.
-        cancelled: asked between batches.
-        device: None for that of the network; on another one works a copy, since a GPU that fails gives nothing back.
+    network: BSAFusion
+    batch_size: int | None = None
+    progress: Callable[[int], None] | None = None
+    cancelled: Callable[[], bool] | None = None
+    device: torch.device | None = None
+
+
+def register_slices(
+    fixed: np.ndarray, moving: np.ndarray, running: Running, mirrored: bool = False
+) -> RegisteredSlices:
+    """Register slice pairs, float32 (N, H, W) in [0, 1], H and W multiples of 16; `mirrored`: also their mirror images.
 
     Raises:
         Cancelled: `cancelled` said so.
         FusionError: the network answered with values that are not finite; memory does not do for one slice pair.
     """
-    home = next(network.parameters()).device
-    device = home if device is None else device
-    batch_size = batch_size or _usual_batch(device)
-    fused = np.empty(fixed.shape, np.float32)
-    field = np.empty((len(fixed), 2, *fixed.shape[1:]), np.float32)
+
+    def told(network: BSAFusion, *pair: torch.Tensor) -> list[torch.Tensor]:
+        straight = network.told(*pair)
+        return list(joined(straight, network.told(*(each.flip(-1) for each in pair))) if mirrored else straight)
+
+    (mean, precision), device, remarks = _run(told, fixed, moving, running)
+    return RegisteredSlices(mean, precision, device, remarks)
+
+
+def joined(straight: Evidence, mirrored: Evidence) -> Evidence:
+    """What slices and their mirror images tell together; neither tells much that is new, so precisions are averaged."""
+    sides = torch.tensor([-1.0, 1.0, 1.0, 1.0, -1.0], device=straight.mean.device)[:, None, None]
+    mean = mirrored.mean.flip(-1) * sides[:2]
+    precision = mirrored.precision.flip(-1) * sides[2:]
+    total = (straight.precision + precision) / 2
+    told = (weighted(straight.precision, straight.mean) + weighted(precision, mean)) / 2
+    xx, yy, xy = total.unbind(1)
+    inverse = torch.stack([yy, xx, -xy], dim=1) / (xx * yy - xy.square())[:, None]
+    return Evidence(weighted(inverse, told), total)
+
+
+def weighted(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    """Symmetric matrices (N, 3, h, w), xx, yy, xy, times vectors (N, 2, h, w)."""
+    (xx, yy, xy), (x, y) = matrix.unbind(1), vector.unbind(1)
+    return torch.stack([xx * x + xy * y, xy * x + yy * y], dim=1)
+
+
+def fuse_slices(fixed: np.ndarray, registered: np.ndarray, running: Running) -> FusedSlices:
+    """Fuse slice pairs that lie on each other, float32 (N, H, W) in [0, 1], H and W multiples of 16.
+
+    Raises as `register_slices` does.
+    """
+
+    def fused(network: BSAFusion, *pair: torch.Tensor) -> list[torch.Tensor]:
+        return [network.fuse(*pair)[:, 0]]
+
+    (slices,), device, remarks = _run(fused, fixed, registered, running)
+    return FusedSlices(slices, device, remarks)
+
+
+@torch.inference_mode()
+def _run(
+    function: Callable[..., list[torch.Tensor]], fixed: np.ndarray, moving: np.ndarray, running: Running
+) -> tuple[list[np.ndarray], torch.device, tuple[str, ...]]:
+    """What `function` makes of a network and the slice pairs (n, 1, H, W), joined; where it ended, and remarks."""
+    home = next(running.network.parameters()).device
+    device = home if running.device is None else running.device
+    batch_size = running.batch_size or _usual_batch(device)
+    answers: list[list[np.ndarray]] = []
     placed: BSAFusion | None = None
     remarks: dict[str, str] = {}
     start = 0
     while start < len(fixed):
-        if cancelled is not None and cancelled():
+        if running.cancelled is not None and running.cancelled():
             raise Cancelled
         chosen = slice(start, start + batch_size)
         try:
             if placed is None:
-                placed = network if device == home else copy.deepcopy(network).to(device)
-            fused[chosen], field[chosen] = _fuse_batch(placed, fixed[chosen], moving[chosen], strength)
+                placed = running.network if device == home else copy.deepcopy(running.network).to(device)
+            pair = (torch.from_numpy(slices[chosen])[:, None].to(device, torch.float32) for slices in (fixed, moving))
+            answer = [each.cpu().numpy() for each in function(placed, *pair)]
         except RuntimeError as error:  # what torch raises for lack of memory and for a device that fails
             problem = error.with_traceback(None)  # which would keep the batch's tensors in memory
         else:
-            if not (np.isfinite(fused[chosen]).all() and np.isfinite(field[chosen]).all()):
+            if not all(np.isfinite(each).all() for each in answer):
                 raise FusionError("The network gave values that are not finite; choose other weights.")
+            answers.append(answer)
             start += batch_size
-            if progress is not None:
-                progress(min(start, len(fixed)))
+            if running.progress is not None:
+                running.progress(min(start, len(fixed)))
             continue
         if _is_lack_of_memory(problem) and batch_size > 1:
             batch_size //= 2
@@ -117,16 +172,8 @@ def fuse_slices(
             ) from problem
         else:
             raise problem
-    return FusedSlices(fused, field, device, tuple(remarks.values()))
-
-
-def _fuse_batch(
-    network: BSAFusion, fixed: np.ndarray, moving: np.ndarray, strength: float
-) -> tuple[np.ndarray, np.ndarray]:
-    device = next(network.parameters()).device
-    pair = (torch.from_numpy(slices).to(device, torch.float32)[:, None] for slices in (fixed, moving))
-    output = network(*pair, strength=strength)
-    return output.fused[:, 0].cpu().numpy(), output.field.cpu().numpy()
+    joined = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+    return joined, device, tuple(remarks.values())
 
 
 def _usual_batch(device: torch.device) -> int:

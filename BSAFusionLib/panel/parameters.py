@@ -94,6 +94,9 @@ class Parameters:
     batchSize: Annotated[int, WithinRange(0, 256)] = 0
     throughPlaneSmoothing: Annotated[float, WithinRange(0, 50)] = Settings.through_plane_smoothing
     strength: Annotated[float, WithinRange(0, 1)] = Settings.strength
+    threeAxes: bool = Settings.three_axes
+    refine: bool = Settings.refine
+    doNoHarm: bool = Settings.do_no_harm
     foldFree: bool = Settings.fold_free
     weights: str = ""
 
@@ -142,6 +145,9 @@ def asked(parameters: Parameters) -> dict[str, Any]:
         "batchSize": parameters.batchSize or None,
         "throughPlaneSmoothing": parameters.throughPlaneSmoothing,
         "strength": parameters.strength,
+        "threeAxes": parameters.threeAxes,
+        "refine": parameters.refine,
+        "doNoHarm": parameters.doNoHarm,
         "foldFree": parameters.foldFree,
         "weights": parameters.weights or None,
         "carry": carried(parameters),

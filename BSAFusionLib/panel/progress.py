@@ -22,8 +22,9 @@ class Progress:
             "intensities": _("Reading intensities"),
             "pre-alignment": _("Rigid pre-alignment"),
             "slices": _("Cutting slices"),
-            "network": _("Aligning and fusing"),
+            "registration": _("Aligning"),
             "deformation": _("Making one deformation of all slices"),
+            "fusion": _("Fusing"),
             "volumes": _("Making the volumes"),
             "report": _("Measuring the result"),
         }

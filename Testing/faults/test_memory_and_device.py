@@ -7,30 +7,30 @@ import pytest
 import torch
 
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.inference import fuse_slices
+from BSAFusionLib.network.inference import Running, register_slices
 from BSAFusionLib.pipeline import register_and_fuse
 from BSAFusionLib.settings import Settings
 from Testing.faults.conftest import head, on_posix
 
-# Fuses 16 slices at once where the process may have only so many MiB more than one at a time took.
+# Registers 16 slices at once where the process may have only so many MiB more than one at a time took.
 in_little_memory = """
 import json, resource, sys
 import numpy as np, torch
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.inference import fuse_slices
+from BSAFusionLib.network.inference import Running, register_slices
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
 network = BSAFusion().eval()
 pair = np.random.default_rng(0).random((2, 16, 96, 96), np.float32)
-expected = fuse_slices(network, *pair, batch_size=1)
+expected = register_slices(*pair, Running(network, batch_size=1))
 pages = int(open("/proc/self/statm").read().split()[0])
 room = pages * resource.getpagesize() + int(sys.argv[1]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (room, resource.RLIM_INFINITY))
 if sys.argv[2:]:
     pair = np.tile(pair[:, :1], (1, 1, 12, 12))
-found = fuse_slices(network, *pair, batch_size=16)
-print(json.dumps([found.remarks, float(np.abs(found.field - expected.field).max())]))
+found = register_slices(*pair, Running(network, batch_size=16))
+print(json.dumps([found.remarks, float(np.abs(found.mean - expected.mean).max())]))
 """
 
 
@@ -69,16 +69,17 @@ def test_the_cpu_finds_what_it_would_have_found_from_the_beginning():
     torch.manual_seed(0)
     network = BSAFusion().eval()
     pair = np.random.default_rng(0).random((2, 3, 32, 48), np.float32)
-    recovered, expected = fuse_slices(network, *pair, device=torch.device("meta")), fuse_slices(network, *pair)
-    np.testing.assert_array_equal(recovered.field, expected.field)
-    np.testing.assert_array_equal(recovered.fused, expected.fused)
+    recovered = register_slices(*pair, Running(network, device=torch.device("meta")))
+    expected = register_slices(*pair, Running(network))
+    np.testing.assert_array_equal(recovered.mean, expected.mean)
+    np.testing.assert_array_equal(recovered.precision, expected.precision)
 
 
 def test_a_mistake_of_ours_is_not_taken_for_a_lost_device():
     with pytest.raises(ValueError, match="multiples of 16"):
-        fuse_slices(BSAFusion().eval(), *np.zeros((2, 1, 20, 20), np.float32))
+        register_slices(*np.zeros((2, 1, 20, 20), np.float32), Running(BSAFusion().eval()))
     with pytest.raises(RuntimeError):
-        fuse_slices(BSAFusion().eval().to(torch.float64), *np.zeros((2, 1, 32, 32), np.float32))
+        register_slices(*np.zeros((2, 1, 32, 32), np.float32), Running(BSAFusion().eval().to(torch.float64)))
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU")
@@ -89,11 +90,11 @@ def test_where_a_gpus_memory_runs_out_fewer_slices_go_through_at_once(run_progra
     program = """if True:
         import numpy as np, torch
         from BSAFusionLib.network.bsafusion import BSAFusion
-        from BSAFusionLib.network.inference import fuse_slices
+        from BSAFusionLib.network.inference import Running, register_slices
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(1.5 * 2**30 / total)
         pair = np.random.default_rng(0).random((2, 64, 256, 256), np.float32)
-        found = fuse_slices(BSAFusion().eval(), *pair, batch_size=64, device=torch.device("cuda"))
+        found = register_slices(*pair, Running(BSAFusion().eval(), 64, device=torch.device("cuda")))
         print(found.device, found.remarks)
     """
     finished = run_program(program)
@@ -105,14 +106,14 @@ def test_where_a_gpu_is_lost_in_the_middle_the_cpu_takes_over(run_program):
     program = """if True:
         import contextlib, numpy as np, torch
         from BSAFusionLib.network.bsafusion import BSAFusion
-        from BSAFusionLib.network.inference import fuse_slices
+        from BSAFusionLib.network.inference import Running, register_slices
         def lose(done):
             if done == 4:  # an index beyond the end makes every later call to the GPU fail
                 with contextlib.suppress(RuntimeError):
                     torch.zeros(2, device="cuda")[torch.tensor([10**6], device="cuda")].cpu()
         pair = np.random.default_rng(0).random((2, 8, 64, 64), np.float32)
-        found = fuse_slices(BSAFusion().eval(), *pair, batch_size=4, progress=lose, device=torch.device("cuda"))
-        print(found.device, found.remarks, np.isfinite(found.field).all())
+        found = register_slices(*pair, Running(BSAFusion().eval(), 4, lose, device=torch.device("cuda")))
+        print(found.device, found.remarks, np.isfinite(found.mean).all())
     """
     finished = run_program(program)
     assert finished.stdout.startswith("cpu ('cuda failed"), finished.stderr

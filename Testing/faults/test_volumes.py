@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.deformation import smooth_through_slices
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files import read_volume
 from BSAFusionLib.pipeline import register_and_fuse
@@ -88,17 +87,6 @@ def test_a_fixed_volume_without_a_head_is_refused(weights):
     voxels = pair(size=(2, 2, 2), spacing=(60.0, 60.0, 60.0))
     with pytest.raises(FusionError, match="No head stands out"):
         register_and_fuse(*voxels, Settings("pet", weights=weights, prealignment="none", device="cpu"))
-
-
-@pytest.mark.parametrize("distance", [0.05, 0.5, 0.55, 4.0])
-def test_slices_as_thin_as_one_likes_are_smoothed_by_as_many_mm(distance):
-    count = int(150 / distance)
-    places = (np.arange(count) - count / 2) * distance
-    field = np.zeros((count, 2, 1, 1), np.float32)
-    field[count // 2] = 1 / distance  # a point, whose spread is then that of the filter
-    smoothed = smooth_through_slices(field, distance, 16.0)[:, 0, 0, 0] * distance
-    assert smoothed.sum() == pytest.approx(1, abs=0.01)
-    assert np.sqrt((smoothed * places**2).sum()) == pytest.approx(16, rel=0.05)
 
 
 def test_a_file_whose_axes_are_not_at_right_angles_is_read_as_it_is_or_refused_in_a_sentence(tmp_path):

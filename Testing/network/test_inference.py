@@ -6,7 +6,7 @@ import torch
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.inference import choose_device, fuse_slices, warp_slices
+from BSAFusionLib.network.inference import Running, choose_device, fuse_slices, register_slices, warp_slices
 
 
 @pytest.fixture(scope="module")
@@ -22,23 +22,40 @@ def network() -> BSAFusion:
 @pytest.fixture(scope="module")
 def pair() -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
-    return generator.random((5, 32, 48), np.float32), generator.random((5, 32, 48), np.float32)
+    return generator.random((5, 32, 64), np.float32), generator.random((5, 32, 64), np.float32)
 
 
 def test_the_batch_size_does_not_change_the_result(network, pair):
-    fused, field, *_ = fuse_slices(network, *pair, batch_size=5)
-    fused_by_two, field_by_two, *_ = fuse_slices(network, *pair, batch_size=2)
-    assert fused.shape == (5, 32, 48)
-    assert field.shape == (5, 2, 32, 48)
-    assert np.abs(field).max() > 0.1
-    np.testing.assert_allclose(field_by_two, field, atol=1e-4)
-    np.testing.assert_allclose(fused_by_two, fused, atol=1e-4)
+    for function, count, size in ((register_slices, 2, (4, 8)), (fuse_slices, 1, (32, 64))):
+        whole, by_two = (function(*pair, Running(network, batch_size))[:count] for batch_size in (5, 2))
+        for all_at_once, in_parts in zip(whole, by_two, strict=True):
+            assert all_at_once.shape[0] == 5 and all_at_once.shape[-2:] == size
+            assert np.abs(all_at_once).max() > 1e-3
+            np.testing.assert_allclose(in_parts, all_at_once, atol=1e-4, rtol=1e-3)
+
+
+def test_what_the_slices_tell_smoothed_is_the_networks_field(network, pair):
+    told = register_slices(*pair, Running(network))
+    with torch.no_grad():
+        field = network(*(torch.from_numpy(each)[:, None] for each in pair), fuse=False).field
+        smooth = network.bsfa.priors[-1](
+            torch.from_numpy(told.mean) / 2, torch.from_numpy(told.precision) * 4, (16, 32), (16, 32)
+        )
+    grown = torch.nn.functional.interpolate(2 * smooth, scale_factor=2, mode="bilinear")
+    assert (grown - field).abs().mean() < 0.05 * field.abs().mean()
+
+
+def test_joined_with_its_mirror_image_what_a_slice_tells_mirrors_as_the_slice_does(network, pair):
+    told = register_slices(*pair, Running(network), mirrored=True)
+    turned = register_slices(*(each[..., ::-1].copy() for each in pair), Running(network), mirrored=True)
+    signs = np.array([-1.0, 1.0])[:, None, None]
+    np.testing.assert_allclose(turned.mean[..., ::-1] * signs, told.mean, atol=1e-3, rtol=1e-2)
 
 
 def test_progress_counts_the_slices_done_after_every_batch(network, pair):
-    told = []
-    fuse_slices(network, *pair, batch_size=2, progress=told.append)
-    assert told == [2, 4, 5]
+    counted = []
+    register_slices(*pair, Running(network, batch_size=2, progress=counted.append))
+    assert counted == [2, 4, 5]
 
 
 def test_it_stops_between_batches_when_asked(network, pair):
@@ -49,7 +66,7 @@ def test_it_stops_between_batches_when_asked(network, pair):
         return len(asked) > 1
 
     with pytest.raises(Cancelled):
-        fuse_slices(network, *pair, batch_size=2, cancelled=cancelled)
+        fuse_slices(*pair, Running(network, batch_size=2, cancelled=cancelled))
     assert len(asked) == 2
 
 
@@ -57,7 +74,7 @@ def test_a_network_that_answers_with_nan_is_reported(pair):
     broken = BSAFusion().eval()
     torch.nn.init.constant_(broken.mmff.reconstruction[-1].bias, torch.nan)
     with pytest.raises(FusionError, match="not finite"):
-        fuse_slices(broken, *pair)
+        fuse_slices(*pair, Running(broken))
 
 
 def test_images_are_carried_along_the_field():

@@ -51,7 +51,7 @@ def ready(widget, heads, weights):  # noqa: F811
     parameters.start = type(parameters.start).PLACED
     parameters.device = "cpu"
     parameters.weights = str(weights)
-    parameters.strength = 1.0
+    parameters.doNoHarm = False  # random weights help nobody, but something is to be seen
     return widget
 
 
@@ -76,7 +76,7 @@ def held(ready, monkeypatch):
     compute = ready.logic.compute
 
     def wait(job, progress, cancelled):
-        progress("network", 0.5, (12, 91))
+        progress("registration", 0.5, (12, 91))
         held.begun.set()
         while not held.go.wait(0.01):
             if cancelled():

@@ -21,6 +21,9 @@ choices = {
     "batchSize": 3,
     "throughPlaneSmoothing": 2.5,
     "strength": 0.25,
+    "threeAxes": False,
+    "refine": True,
+    "doNoHarm": False,
     "foldFree": False,
     "weights": "C:/some folder/a 'name', 100 %.safetensors",
     "view": View.BLEND,
@@ -53,6 +56,7 @@ def test_all_choices_come_back_with_the_scene_and_the_widgets_show_them(ready, s
     assert ui.modalityComboBox.currentText == "SPECT"
     assert ui.deviceComboBox.currentText == "cuda:7"
     assert ui.strengthSlider.value == 0.25
+    assert not ui.threeAxesCheckBox.checked and ui.refineCheckBox.checked and not ui.doNoHarmCheckBox.checked
     assert not ui.foldFreeCheckBox.checked
     assert ui.weightsPathLineEdit.currentPath == choices["weights"]
     assert ui.ctWindowWidthSpinBox.enabled

@@ -77,7 +77,7 @@ def test_while_it_runs_the_panel_shows_how_far_it_is_and_offers_only_to_cancel(r
     begin()
     ui = ready.ui
     harness.wait_until(lambda: ui.progressBar.value == 50)
-    assert "Aligning and fusing, slice 12 of 91" in ui.stageLabel.text
+    assert "Aligning, slice 12 of 91" in ui.stageLabel.text
     assert ui.cancelButton.visible
     assert not ui.applyButton.visible
     assert not ui.inputsCollapsibleButton.enabled
@@ -238,6 +238,6 @@ def test_the_time_left_is_told_once_it_is_known(monkeypatch):
     progress = Progress()
     assert progress.text("pre-alignment", 0.02, None) == "Rigid pre-alignment"
     clock[0] += 10
-    assert progress.text("network", 0.28 + 0.3, (12, 24)) == "Aligning and fusing, slice 12 of 24; about 7 s left"
+    assert progress.text("registration", 0.5, (12, 24)) == "Aligning, slice 12 of 24; about 10 s left"
     clock[0] += 990
-    assert progress.text("network", 0.5, (6, 24)).endswith("about 17 min left")
+    assert progress.text("registration", 0.5, (6, 24)).endswith("about 17 min left")

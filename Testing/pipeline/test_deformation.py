@@ -9,7 +9,6 @@ from BSAFusionLib.deformation import (
     displacement_transform,
     jacobian_determinant,
     resample_through,
-    smooth_through_slices,
 )
 
 
@@ -60,14 +59,3 @@ def test_registering_keeps_the_pixel_type_and_takes_the_outside_value_beyond_the
     registered = resample_through(moving, field_of(grid, sitk.Transform(3, sitk.sitkIdentity)), -1000.0)
     assert registered.GetPixelID() == sitk.sitkInt16
     assert set(np.unique(sitk.GetArrayFromImage(registered))) == {-1000, 7}
-
-
-@pytest.mark.parametrize("count", (2, 30))
-def test_smoothing_through_slices_levels_jumps_and_leaves_what_is_even(count):
-    even = np.full((count, 2, 8, 8), 1.5, np.float32)
-    even[:, 1] = np.arange(8)
-    assert smooth_through_slices(even, 3.0, 6.0) == pytest.approx(even, abs=1e-4)
-    jumping = even.copy()
-    jumping[::2, 0] = -1.5
-    assert np.abs(np.diff(smooth_through_slices(jumping, 3.0, 6.0)[:, 0], axis=0)).max() < 0.5 * 3.0
-    assert np.array_equal(smooth_through_slices(jumping, 3.0, 0.0), jumping)

@@ -18,7 +18,9 @@ def settings(weights):
     """settings(modality, ...): the random network, on the CPU, the volumes taken as they are placed."""
 
     def settings(modality: str, **choices) -> Settings:
-        return Settings(modality, **{"weights": weights, "device": "cpu", "prealignment": "none", **choices})
+        return Settings(
+            modality, **{"weights": weights, "device": "cpu", "prealignment": "none", "do_no_harm": False, **choices}
+        )
 
     return settings
 
@@ -107,18 +109,20 @@ def test_progress_only_grows_and_ends_at_1(mri, pet, settings):
     register_and_fuse(mri, pet, settings("pet", prealignment="rigid"), lambda *news: told.append(news))
     fractions = [fraction for _, fraction, _ in told]
     assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1.0)
-    assert {"pre-alignment", "network", "report"} <= {stage for stage, _, _ in told}
+    assert {"pre-alignment", "registration", "fusion", "report"} <= {stage for stage, _, _ in told}
 
 
 def test_while_the_network_runs_progress_counts_the_slices_and_else_says_nothing_of_them(mri, pet, settings):
     told = []
     report = register_and_fuse(mri, pet, settings("pet", batch_size=10), lambda *news: told.append(news)).report
     counted = [(stage, slices) for stage, _, slices in told if slices is not None]
-    assert {stage for stage, _ in counted} == {"network"}
-    assert counted[0][1] == (10, report.slices) and counted[-1][1] == (report.slices, report.slices)
+    assert {stage for stage, _ in counted} == {"registration", "fusion"}
+    done, of = zip(*(slices for stage, slices in counted if stage == "registration"), strict=True)
+    assert set(of) == {done[-1]} and list(done) == sorted(done) and done[0] == 10
+    assert counted[-1] == ("fusion", (report.slices, report.slices))
 
 
-@pytest.mark.parametrize("stage", ("pre-alignment", "network", "report"))
+@pytest.mark.parametrize("stage", ("pre-alignment", "registration", "fusion", "report"))
 def test_it_stops_in_every_stage_when_told_to(stage, mri, pet, settings):
     reached = []
     with pytest.raises(Cancelled):

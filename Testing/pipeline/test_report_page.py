@@ -23,6 +23,8 @@ def report():
         modality="pet",
         prealignment="rigid",
         slices=40,
+        axes=("k",),
+        verdict=None,
         mutual_information_before=0.1,
         mutual_information_prealigned=0.4,
         mutual_information_after=0.5,
@@ -33,7 +35,7 @@ def report():
         device="cpu",
         weights="pet.safetensors",
         weights_sha256="0123456789abcdef",
-        seconds={"network": 1.5},
+        seconds={"registration": 1.5},
         warnings=("Something is < it should be.",),
     )
 

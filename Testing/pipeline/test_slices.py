@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.deformation import resample_through
-from BSAFusionLib.network.inference import warp_slices
-from BSAFusionLib.slices import cut, field_in_space, slice_axis, slice_grid, stacked
+from BSAFusionLib.slices import cut, slice_axis, slice_grid, stacked, thinned
 
 left, back, up = np.eye(3)
 axes = ("i", "j", "k")
@@ -14,31 +12,6 @@ axes = ("i", "j", "k")
 
 def directions(image: sitk.Image) -> np.ndarray:
     return np.array(image.GetDirection()).reshape(3, 3)
-
-
-@pytest.mark.parametrize("axis", axes)
-def test_the_networks_field_moves_a_volume_as_warping_the_slices_does(grid, axis, head):
-    volume = head(grid, "pet")
-    slices_grid = slice_grid(volume, axis, 96)
-    slices = cut(volume, slices_grid)
-    rows, columns = np.mgrid[:96, :96] / 96 * 2 * np.pi
-    field = np.empty((len(slices), 2, 96, 96), np.float32)
-    field[:, 0] = 3 * np.sin(rows) + 2
-    field[:, 1] = 2 * np.cos(columns) - 3
-
-    warped_slices = stacked(warp_slices(slices[:, None], field)[:, 0], slices_grid, volume)
-    warped_volume = resample_through(volume, field_in_space(field, slices_grid, volume), 0.0)
-    standing = stacked(slices, slices_grid, volume)
-
-    def arrays(*images):
-        return (sitk.GetArrayFromImage(image)[2:-2, 2:-2, 2:-2] for image in images)
-
-    by_slices, by_volume, unmoved = arrays(warped_slices, warped_volume, standing)
-    moved = np.abs(by_slices - unmoved).mean()
-    assert moved > 2  # of 100: the field does something
-    # The slices are interpolated twice more than the volume is, which softens edges but moves nothing.
-    assert np.abs(by_slices - by_volume).mean() < 0.2 * moved
-    assert np.corrcoef(by_slices.ravel(), by_volume.ravel())[0, 1] > 0.995
 
 
 @pytest.mark.parametrize("axis", axes)
@@ -90,3 +63,14 @@ def test_slices_put_back_are_the_volume_again(grid, head):
     back_again = sitk.GetArrayFromImage(stacked(cut(volume, slices_grid), slices_grid, volume))
     # Interpolated twice, on pixels that are at most as large as the voxels or nearly so.
     assert np.abs(back_again - sitk.GetArrayFromImage(volume)).mean() < 2.5  # of 220
+
+
+@pytest.mark.parametrize("most_apart, step", [(1.0, 1), (9.9, 1), (10.0, 2), (16.0, 3)])
+def test_thinned_slices_are_some_of_the_slices_with_as_many_left_out_at_either_end(most_apart, step):
+    slices = sitk.Image(8, 8, 15, sitk.sitkUInt8)
+    slices.SetSpacing((1.0, 1.0, 5.0))
+    thin = thinned(slices, most_apart)
+    assert thin.GetSpacing()[2] == 5.0 * step
+    first = slices.TransformPhysicalPointToIndex(thin.GetOrigin())[2]
+    last = first + step * (thin.GetDepth() - 1)
+    assert abs(first - (14 - last)) <= 1 and last <= 14

@@ -62,7 +62,7 @@ def test_a_second_run_fills_the_nodes_of_the_first(scene, heads, process):
     voxels = arrayFromVolume(first.registeredVolume).copy()
     first.registeredVolume.SetAndObserveTransformNodeID(add(scene, "LinearTransform").GetID())
     before = [entry[:2] for entry in state(scene)]
-    second = process(*heads, *nodes, sliceAxis="i")
+    second = process(*heads, *nodes, sliceAxis="i", threeAxes=False)
     assert [second.fusedVolume, second.gridTransform, second.registeredVolume] == list(nodes)
     assert [entry[:2] for entry in state(scene)] == before
     assert second.registeredVolume.GetParentTransformNode() is None

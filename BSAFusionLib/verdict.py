@@ -1,0 +1,114 @@
+"""Whether a deformation helped, told from the volumes themselves, and what is kept of it where it did not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.deformation import joined, scaled
+from BSAFusionLib.intensities import head_mask
+from BSAFusionLib.prealignment import coarse
+
+shares = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the deformation, tried as a whole
+spacing = 3.0  # mm, of the volumes that are compared
+bins = 24  # a side of the joint histograms
+window = 12.0  # mm, sigma along the slices of what is judged together
+tolerance = 0.02  # nats that a part may lose before all of its deformation is taken away
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was kept of the network's deformation.
+
+    kept: share of it that gave the most mutual information, of all slices together. slices_damped: percent of the
+    slices in which less than half of that was kept, since their own mutual information fell.
+    """
+
+    kept: float
+    slices_damped: float
+
+    def remark(self) -> str | None:
+        """What the user should know of it, in a sentence; None where all was kept."""
+        if self.kept == 0:
+            return "The deformation did not raise the mutual information, so only the pre-alignment was kept."
+        parts = []
+        if self.kept < 1:
+            parts.append(
+                f"only {100 * self.kept:.0f} % of the deformation was kept, which gave more mutual information"
+            )
+        if self.slices_damped > 0:
+            parts.append(
+                f"in {self.slices_damped:.0f} % of the slices it was taken back, for there mutual information fell"
+            )
+        sentence = " and ".join(parts)
+        return f"{sentence[0].upper()}{sentence[1:]}." if parts else None
+
+
+def keep_what_helps(
+    field: sitk.Image, prealignment: sitk.Transform, fixed: sitk.Image, moving: sitk.Image, axis: int
+) -> tuple[sitk.Image, Verdict]:
+    """The field (fixed point + field, carried on by the pre-alignment; mm, LPS) less what does not help.
+
+    fixed, moving: float32 in [0, 1], what the network sees of them. axis: the fixed volume's index axis across the
+    slices that are judged. The whole is scaled by that one of `shares` which gives the most mutual information inside
+    the fixed head. Then every slice, with those around it, is judged by itself, and the field taken back smoothly
+    where its mutual information fell.
+    """
+    small_fixed, small_moving = coarse(fixed, spacing), coarse(moving, spacing)
+    inside = np.moveaxis(sitk.GetArrayFromImage(head_mask(small_fixed)) > 0, 2 - axis, 0)
+    reference = _binned(np.moveaxis(sitk.GetArrayFromImage(small_fixed), 2 - axis, 0))
+
+    def histograms(share: float) -> np.ndarray:
+        seen = sitk.Resample(
+            small_moving, small_fixed, joined(scaled(field, share), prealignment), sitk.sitkLinear, 0.0
+        )
+        other = _binned(np.moveaxis(sitk.GetArrayFromImage(seen), 2 - axis, 0))
+        return np.array(
+            [
+                np.bincount(bins * a[where] + b[where], minlength=bins**2).reshape(bins, bins)
+                for a, b, where in zip(reference, other, inside, strict=True)
+            ],
+            dtype=float,
+        )
+
+    by_share = [histograms(share) for share in shares]
+    best = int(np.argmax([_information(each.sum(axis=0)) for each in by_share]))
+    if best == 0:
+        return scaled(field, 0.0), Verdict(0.0, 100.0)
+    sigma = window / small_fixed.GetSpacing()[axis]
+    before, after = (_information(_smoothed(by_share[n], sigma)) for n in (0, best))
+    kept = _smoothed(np.clip(1 + (after - before) / tolerance, 0, 1), sigma)
+    shown = inside.any(axis=(1, 2))
+    factors = np.interp(_positions(field, axis, small_fixed), np.arange(len(kept)), shares[best] * kept)
+    shape = [1, 1, 1, 1]
+    shape[2 - axis] = -1
+    return scaled(field, factors.reshape(shape)), Verdict(shares[best], float(100 * np.mean(kept[shown] < 0.5)))
+
+
+def _binned(values: np.ndarray) -> np.ndarray:
+    return np.clip((values * bins).astype(int), 0, bins - 1)
+
+
+def _information(joint: np.ndarray) -> np.ndarray:
+    """Mutual information in nats of joint histograms (..., bins, bins)."""
+    joint = joint / np.maximum(joint.sum(axis=(-2, -1), keepdims=True), 1)
+    independent = joint.sum(axis=-1, keepdims=True) * joint.sum(axis=-2, keepdims=True)
+    ratio = np.divide(joint, independent, out=np.ones_like(joint), where=joint > 0)
+    return (joint * np.log(ratio)).sum(axis=(-2, -1))
+
+
+def _smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian of so many slices along the first axis; ends count as going on."""
+    distance = np.arange(len(values))[:, None] - np.arange(len(values))
+    weights = np.exp(-0.5 * (distance / sigma) ** 2)
+    return np.tensordot(weights / weights.sum(axis=1, keepdims=True), values, 1)
+
+
+def _positions(field: sitk.Image, axis: int, small: sitk.Image) -> np.ndarray:
+    """Where the field's slices lie along an axis in the smaller volume's index."""
+    along = np.zeros((field.GetSize()[axis], 3))
+    along[:, axis] = np.arange(len(along))
+    first = np.array(field.GetOrigin())
+    direction = np.reshape(field.GetDirection(), (3, 3))[:, axis]
+    points = first + along[:, [axis]] * field.GetSpacing()[axis] * direction
+    return np.array([small.TransformPhysicalPointToContinuousIndex(point.tolist())[axis] for point in points])
