@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
                 for name, found in run_all(client, do_case, pending):
                     case = pending[name][0]
                     if isinstance(found, Exception):
-                        found = None, f"The worker was lost or could not run the case: {found}"
+                        found = None, f"Its worker was lost ({found}); where memory ran out, take fewer --workers."
                     outcomes[name] = Outcome(case, *found)
                     if outcomes[name].report is None:
                         bar.write(f"{name}: {outcomes[name].error}", file=sys.stderr)
