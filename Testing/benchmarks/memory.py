@@ -1,0 +1,88 @@
+"""Measures the memory that a run takes at its peak, as volumes grow: `python Testing/benchmarks/memory.py`.
+
+Phantoms of each size, MRI and PET of 32 bits, 200 mm across, go through `register_and_fuse` in a process of their own,
+from where they lie, by a random network for slices of 64 x 64 pixels: the network's memory does not grow with the
+volumes, and its time would. Printed are the largest resident set before the run (libraries and both volumes), and after
+all, the bytes that each further voxel took, and the largest set at the end of every stage. A size that would pass
+--limit by what each further voxel took is told, not tried.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+repository = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(repository))
+
+sides = 64, 96, 128, 192, 256, 320, 512, 1024  # of each slice; there are 0.78 times as many slices
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--limit", type=float, default=8.0, help="GiB that the largest run may take (%(default)s)")
+    parser.add_argument("--size", type=int, nargs=3, help=argparse.SUPPRESS)  # the process of one size
+    arguments = parser.parse_args()
+    if arguments.size:
+        measure(arguments.size)
+        return
+    print(f"{'voxels':<18}{'before, GiB':>12}{'peak, GiB':>11}{'bytes a voxel':>15}  by the end of each stage, GiB")
+    last: tuple[float, float] | None = None
+    slope = 0.0
+    for side in sides:
+        size = side, side, round(0.78 * side)
+        voxels, name = side * side * size[2], f"{side} x {side} x {size[2]}"
+        if last is not None and slope > 0:
+            expected = last[1] + slope * (voxels - last[0])
+            if expected > arguments.limit * 2**30:
+                print(f"{name:<18} would take about {expected / 2**30:.0f} GiB")
+                continue
+        command = [sys.executable, __file__, "--size", *map(str, size)]
+        before, after, *stages = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        slope = (float(after) - last[1]) / (voxels - last[0]) if last is not None else 0.0
+        last = voxels, float(after)
+        figures = f"{float(before) / 2**30:>12.2f}{float(after) / 2**30:>11.2f}{slope:>15.0f}"
+        print(f"{name:<18}{figures}  {' '.join(stages)}", flush=True)
+
+
+def measure(size: tuple[int, int, int]) -> None:
+    import numpy as np
+    import SimpleITK as sitk
+    import torch
+
+    from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+    from BSAFusionLib.network.checkpoints import save_network
+    from BSAFusionLib.pipeline import register_and_fuse
+    from BSAFusionLib.settings import Settings
+
+    volumes = []
+    for modality in ("mri", "pet"):
+        values = np.empty(size[::-1], np.float32)
+        j, i = np.mgrid[-1 : 1 : size[1] * 1j, -1 : 1 : size[0] * 1j]
+        for plane, k in zip(values, np.linspace(-1, 1, size[2]), strict=True):
+            inside = 1 / (1 + np.exp((np.sqrt((i / 0.7) ** 2 + (j / 0.8) ** 2 + (k / 0.75) ** 2) - 1) * 9))
+            folds = np.cos(5 * i) * np.cos(4 * j) * np.cos(4 * k)
+            plane[:] = inside * (100 + 40 * folds if modality == "mri" else 6 - 3 * folds + 2 * i)
+        volumes.append(sitk.GetImageFromArray(values))
+        volumes[-1].SetSpacing((200 / np.array(size)).tolist())
+    del values, plane, inside, folds
+    before = peak()
+    ends: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        weights = Path(folder, "random.safetensors")
+        save_network(weights, BSAFusion(Metadata(size=64)))
+        settings = Settings("pet", prealignment="none", device="cpu", weights=weights)
+        register_and_fuse(*volumes, settings, progress=lambda stage, *_: ends.__setitem__(stage, peak()))
+    print(before, peak(), *(f"{stage}:{bytes_ / 2**30:.2f}" for stage, bytes_ in ends.items()))
+
+
+def peak() -> int:
+    """The largest resident set of this process so far, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    main()

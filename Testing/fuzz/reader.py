@@ -1,0 +1,98 @@
+"""What `fuzz.py` starts: makes a whole file of every kind, or reads files as a user's, one a line of its input.
+
+reader.py make FOLDER
+reader.py read FOLDER      lines in: seconds and path; lines out: "read", "refused", or "failed: " and the error
+"""
+
+import resource
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import json  # noqa: E402
+
+import numpy as np  # noqa: E402
+import SimpleITK as sitk  # noqa: E402
+import torch  # noqa: E402
+from trame_slicer.core import SlicerApp  # noqa: E402
+
+from BSAFusionLib.errors import FusionError  # noqa: E402
+from BSAFusionLib.files import read_volume, write_transform, write_volume  # noqa: E402
+from BSAFusionLib.landmarks import landmark_pairs, read_landmarks, storages  # noqa: E402
+from BSAFusionLib.network.bsafusion import BSAFusion, Metadata  # noqa: E402
+from BSAFusionLib.network.checkpoints import load_network, save_network, to_released  # noqa: E402
+from BSAFusionLib.network.inference import Running, register_slices  # noqa: E402
+from BSAFusionLib.pipeline import register_and_fuse  # noqa: E402
+from BSAFusionLib.settings import Settings  # noqa: E402
+
+gibibytes = 6  # of address space, so that a header that promises the earth costs nobody theirs
+
+
+def make(folder: Path) -> None:
+    """whole.KIND in the folder, of every kind, and the network that a run is done with."""
+    z, y, x = np.mgrid[-1:1:10j, -1:1:14j, -1:1:12j]
+    inside = x**2 + y**2 + z**2 < 0.7
+    image = sitk.GetImageFromArray((inside * (60 + 30 * np.cos(4 * x) * np.sin(3 * y + z))).astype(np.int16))
+    image.SetSpacing((15.0, 14.0, 16.0))
+    image.SetOrigin((-90.0, -98.0, -80.0))
+    for kind in ("nii", "nii.gz", "nrrd", "mha"):
+        write_volume(image, folder / f"whole.{kind}")
+    write_transform(sitk.Euler3DTransform(), folder / "whole.h5")
+    write_transform(sitk.Euler3DTransform(), folder / "whole.tfm")
+    application = SlicerApp()
+    node = application.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
+    for place in np.eye(3).tolist():
+        node.AddControlPoint(place)
+    for kind in ("mrk.json", "fcsv"):
+        storage = application.scene.AddNewNodeByClass(storages[f".{kind}"[-5:]])
+        storage.SetFileName(str(folder / f"whole.{kind}"))
+        assert storage.WriteData(node)
+    torch.manual_seed(0)
+    save_network(folder / "whole.safetensors", BSAFusion(Metadata(size=32)))
+    torch.save(to_released(BSAFusion(Metadata("published"))), folder / "whole.pkl")
+
+
+def read(path: Path, folder: Path, scene) -> None:
+    """Takes a file for what its name says; a volume then goes through a run, as one or the other, and weights through
+    a pass."""
+    if path.name.endswith((".mrk.json", ".fcsv")):
+        node = read_landmarks(scene, path)
+        landmark_pairs(node, node)
+    elif path.suffix in (".safetensors", ".pkl"):
+        network = load_network(path)
+        slices = np.zeros((2, 1, 32, 32), np.float32)
+        register_slices(*slices, Running(network))
+    else:
+        image, whole = read_volume(path), sitk.ReadImage(str(folder / "whole.nrrd"))
+        settings = Settings("pet", prealignment="none", device="cpu", weights=folder / "whole.safetensors")
+        pair = (image, whole) if path.stat().st_size % 2 else (whole, image)
+        report = register_and_fuse(*pair, settings).report
+        json.dumps(report.as_dict(), allow_nan=False)
+
+
+def serve(folder: Path) -> None:
+    torch.set_num_threads(1)
+    resource.setrlimit(resource.RLIMIT_AS, (gibibytes * 2**30,) * 2)
+    scene = SlicerApp().scene
+    for line in sys.stdin:
+        seconds, path = line.strip().split(" ", 1)
+        signal.alarm(int(seconds))
+        try:
+            read(Path(path), folder, scene)
+            outcome = "read"
+        except FusionError:
+            outcome = "refused"
+        except Exception as error:  # which is what this is about
+            outcome = f"failed: {type(error).__name__}: {error}".replace("\n", " ")[:300]
+        signal.alarm(0)
+        scene.Clear(False)
+        answers.write(outcome + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    what, folder = sys.argv[1], Path(sys.argv[2])
+    answers = sys.stdout
+    make(folder) if what == "make" else serve(folder)
