@@ -195,15 +195,15 @@ def volume_rows(arguments: argparse.Namespace) -> list[dict]:
     weights = {modality: weights_file(arguments.weights, modality) for modality in volumes.moving_files}
     print(
         f"\nMean error inside the head in mm; motions of {volumes.degrees:g} degrees and {volumes.mm:g} mm, "
-        f"elastic up to {volumes.elastic_mm:g}"
+        f"elastic up to {volumes.elastic_mm:g}; of the motion: against what is found in the pair unmoved"
     )
-    header = f"| {'pair':<12} | {'motion':<8} |" + "".join(f" {name:>10} |" for name in volumes.errors)
-    print(f"{header}\n| {'-' * 12} | {'-' * 8} |" + f" {'-' * 9}: |" * len(volumes.errors))
+    columns = {**dict(zip(volumes.errors, volumes.errors, strict=True)), "motion_prealigned": "of the motion"}
+    columns["motion_after"] = "after"
+    header = f"| {'pair':<12} | {'motion':<8} |" + "".join(f" {title:>13} |" for title in columns.values())
+    print(f"{header}\n| {'-' * 12} | {'-' * 8} |" + f" {'-' * 12}: |" * len(columns))
 
     def show(pair: str, motion: str, row: dict) -> None:
-        print(
-            f"| {pair:<12} | {motion:<8} |" + "".join(f" {row[name]:>10.2f} |" for name in volumes.errors), flush=True
-        )
+        print(f"| {pair:<12} | {motion:<8} |" + "".join(f" {row[name]:>13.2f} |" for name in columns), flush=True)
 
     rows = []
     for row in volumes.known_motion_rows(arguments.volumes, arguments.seeds, weights, arguments.device):
