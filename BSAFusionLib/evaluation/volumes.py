@@ -23,9 +23,9 @@ def known_motion_rows(folder: Path, seeds: int, weights: dict[str, Path], device
     """One row a case, as it is measured: mean error in mm inside the head of the fixed volume.
 
     The first case of each pair is not moved at all: what is found there is how far the pair itself is taken to be off.
-    The `errors` count that in, being measured against the motion alone. The `motion_errors` do not: they say how far the
-    motion that was found differs from the true one, a point's truth being where that motion carries what was found for
-    it unmoved, by the same means.
+    The `errors` count that in, being measured against the motion alone. The `motion_errors` do not: they say how far
+    the motion that was found differs from the true one, a point's truth being where that motion carries what was found
+    for it unmoved, by the same means.
 
     Args:
         folder: with mri_t1.nii.gz, pet.nii.gz and ct.nii.gz of one head, in one space.
