@@ -260,6 +260,7 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         f"mean {lengths.mean:.1f}, 95 % {lengths.percentile_95:.1f}, largest {lengths.maximum:.1f} mm"
         for lengths in (report.displacement, report.network_displacement)
     )
+    kept = "all, unchecked" if report.verdict is None else f"{100 * report.verdict.kept:.0f} %"
     landmarks = [] if report.landmarks is None else [("Landmarks", _landmark_distances(report.landmarks))]
     return [
         ("Modality", report.modality.upper()),
@@ -271,6 +272,7 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         ),
         ("Displacement", total),
         ("By the network", network),
+        ("Kept of that", kept),
         *landmarks,
         ("Smallest Jacobian", f"{report.smallest_jacobian:.2f}"),
         ("Folded voxels", f"{report.percent_folded:.2f} %"),

@@ -22,6 +22,8 @@ from BSAFusionLib.report import LandmarkError
 def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The figures of Report.as_dict(), each with its name and unit."""
     total, network = report["displacement"], report["network_displacement"]
+    verdict = report.get("verdict")  # reports of older scenes have none
+    kept = _("all, unchecked") if verdict is None else f"{100 * verdict['kept']:.0f} %"
     return [
         (_("Mutual information, before"), f"{report['mutual_information_before']:.3f}"),
         (_("Mutual information, start"), f"{report['mutual_information_prealigned']:.3f}"),
@@ -31,6 +33,7 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         (_("Displacement, largest"), f"{total['maximum']:.1f} mm"),
         (_("By the network, mean"), f"{network['mean']:.1f} mm"),
         (_("By the network, largest"), f"{network['maximum']:.1f} mm"),
+        (_("Kept of that"), kept),
         (_("Smallest Jacobian"), f"{report['smallest_jacobian']:.2f}"),
         (_("Folded voxels"), f"{report['percent_folded']:.2f} %"),
         (_("Slices"), f"{report['slices']}"),

@@ -12,6 +12,7 @@ from BSAFusionLib.deformation import joined
 from BSAFusionLib.report import Displacement, Report
 from BSAFusionLib.report_page import look, page
 from BSAFusionLib.result import Result
+from BSAFusionLib.verdict import Verdict
 
 shift = (0.0, 12.0, 0.0)  # mm, LPS: the start
 stretch = 0.05  # by the network: x is sought at 1.05 x, seen from the middle of the head
@@ -24,7 +25,7 @@ def report():
         prealignment="rigid",
         slices=40,
         axes=("k",),
-        verdict=None,
+        verdict=Verdict(0.75, 10.0),
         mutual_information_before=0.1,
         mutual_information_prealigned=0.4,
         mutual_information_after=0.5,
