@@ -31,7 +31,7 @@ def weights(tmp_path_factory):
     network = BSAFusion(Metadata(size=32))
     with torch.no_grad():
         for step in (*network.bsfa.forward_steps, *network.bsfa.reverse_steps):
-            step.weight.fill_(0.0)  # so sure of itself that it moves things by a few mm
+            step.weight.fill_(2.3)  # so sure of itself that it moves things by a few mm
             step.answer.bias.normal_(std=0.2)
     save_network(path, network)
     return path
