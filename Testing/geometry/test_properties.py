@@ -1,0 +1,225 @@
+"""However two volumes lie in space, the grid transform carries points and voxels as the pipeline does, and back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given
+from hypothesis import strategies as some
+from slicer.util import (
+    arrayFromMarkupsControlPoints,
+    updateMarkupsControlPointsFromArray,
+    updateTransformMatrixFromArray,
+    vtkMatrixFromArray,
+)
+from trame_slicer.core import SlicerApp
+from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
+
+from BSAFusionLib.border import fade_out, within
+from BSAFusionLib.deformation import compose, joined, resample_through
+from BSAFusionLib.posterior import SliceEvidence, posterior_field
+from BSAFusionLib.scene import (
+    TransformContent,
+    content_from_image,
+    image_from_volume,
+    parent_to_world,
+    put_grid_transform,
+    put_volume,
+    ras_lps,
+    transform_from_field,
+    transform_from_node,
+)
+from BSAFusionLib.slices import slice_grid
+from BSAFusionLib.topology import without_folds
+from Testing.scene.conftest import rigid
+
+wavelength = 300.0  # mm, of what the images show: smooth, so that interpolation costs next to nothing
+highest = 5.0  # mm, of the network's field
+
+
+@dataclass(frozen=True)
+class Placed:
+    """How a volume lies: its voxels' size (mm) and axes, its place (4 x 4), and its parent transforms, 4 x 4."""
+
+    spacing: tuple[float, float, float]
+    axes: tuple[int, int, int]
+    flips: tuple[int, int, int]
+    place: np.ndarray
+    parents: tuple[np.ndarray, ...]
+
+
+degrees, mm = some.integers(-180, 180), some.integers(-99, 99)  # whole numbers, for people to read
+rigids = some.builds(rigid, some.tuples(degrees, degrees, degrees), some.tuples(mm, mm, mm))
+percent = some.integers(80, 125)
+stretches = some.builds(lambda *percents: np.diag([*percents, 100]) / 100, percent, percent, percent)
+shears = some.builds(lambda by: np.eye(4) + by / 100 * np.eye(4, k=1) * (1, 1, 1, 0), some.integers(-30, 30))
+signs = some.sampled_from((1, -1))
+placings = some.builds(
+    Placed,
+    some.tuples(*[some.sampled_from((2.5, 3.0, 4.0, 5.0))] * 3),
+    some.permutations((0, 1, 2)).map(tuple),
+    some.tuples(signs, signs, signs),
+    rigids,
+    some.lists(some.one_of(rigids, stretches, shears), max_size=2).map(tuple),
+)
+starts = some.builds(rigid, some.tuples(*[some.integers(-40, 40)] * 3), some.tuples(*[some.integers(-20, 20)] * 3))
+
+
+@pytest.fixture(scope="module")
+def application():
+    return SlicerApp()
+
+
+def shown(points: np.ndarray) -> np.ndarray:
+    """A smooth pattern that tells any place near the origin from any other; points (..., 3) in mm."""
+    return np.sin(2 * np.pi / wavelength * points @ [1.0, 0.3, -0.2]) + np.cos(
+        2 * np.pi / wavelength * points @ [0.2, 1, 0.9]
+    )
+
+
+def volume_around(centre: np.ndarray, extent: float, how: Placed) -> sitk.Image:
+    """A volume about a point of the world (LPS) with the voxels and axes of `how`."""
+    image = sitk.Image([round(extent / spacing) for spacing in how.spacing], sitk.sitkFloat32)
+    image.SetSpacing(how.spacing)
+    image.SetDirection((how.place[:3, :3][:, how.axes] * how.flips).ravel().tolist())
+    middle = image.TransformContinuousIndexToPhysicalPoint([(count - 1) / 2 for count in image.GetSize()])
+    image.SetOrigin((centre - np.array(middle)).tolist())
+    return image
+
+
+def points_of(image: sitk.Image) -> np.ndarray:
+    return sitk.GetArrayFromImage(
+        sitk.PhysicalPointSource(
+            sitk.sitkVectorFloat64, image.GetSize(), image.GetOrigin(), image.GetSpacing(), image.GetDirection()
+        )
+    )
+
+
+def filled(image: sitk.Image, values: np.ndarray) -> sitk.Image:
+    new = sitk.GetImageFromArray(values.astype(np.float32))
+    new.CopyInformation(image)
+    return new
+
+
+def into_scene(scene, image: sitk.Image, name: str, parents: tuple[np.ndarray, ...]):
+    """A volume node whose parents leave it where the image lies in the world."""
+    node = put_volume(scene, content_from_image(image), name)
+    parent = None
+    for matrix in parents:
+        above, parent = parent, scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        updateTransformMatrixFromArray(parent, matrix)
+        parent.SetAndObserveTransformNodeID(above.GetID() if above else None)
+    if parent is not None:
+        node.SetAndObserveTransformNodeID(parent.GetID())
+        node.ApplyTransformMatrix(vtkMatrixFromArray(np.linalg.inv(parent_to_world(node))))
+    return node
+
+
+def network_field(fixed: sitk.Image, axis: str, seed: int) -> sitk.Image:
+    """What a network might have found on slices across an axis: smooth, some mm, on the fixed grid and its margin."""
+    grid = slice_grid(fixed, axis, 32)
+    along, rows, columns = np.mgrid[0 : 1 : grid.GetSize()[2] * 1j, 0:1:8j, 0:1:8j]
+    waves = np.random.default_rng(seed).uniform(-1.5, 1.5, (2, 3))
+    told = np.stack([np.sin(a * rows + b * columns + c * along) for a, b, c in waves], axis=1)
+    sure = np.tile(np.array((5.0, 5.0, 0.0), np.float32)[:, None, None], (len(told), 1, 8, 8))
+    evidence = SliceEvidence(grid, (highest / grid.GetSpacing()[0] * told).astype(np.float32), sure)
+    return without_folds(fade_out(posterior_field([evidence], fixed, (20.0, 20.0, 20.0))))[0]
+
+
+def to_itk(matrix: np.ndarray) -> sitk.AffineTransform:
+    matrix = ras_lps @ matrix @ ras_lps
+    return sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
+
+
+@dataclass(frozen=True)
+class Case:
+    fixed: sitk.Image
+    moving: sitk.Image
+    moving_node: object
+    network_field: sitk.Image
+    start: sitk.Transform
+    grid_transform: object
+
+
+def make_case(scene, fixed_how: Placed, moving_how: Placed, start: np.ndarray, axis: str, seed: int) -> Case:
+    """Two volumes that show the same pattern, and the grid transform node of a field between them."""
+    scene.Clear(False)
+    centre = (ras_lps @ fixed_how.place)[:3, 3]
+    # From the nodes, as the logic takes them: so both are in the world, whatever their parents are.
+    fixed = image_from_volume(into_scene(scene, volume_around(centre, 60, fixed_how), "fixed", fixed_how.parents))
+    start_itk = to_itk(start)
+    moving = volume_around(np.array(start_itk.TransformPoint(centre)), 160, moving_how)
+    moving = filled(moving, shown(points_of(moving) - centre))
+    moving_node = into_scene(scene, moving, "moving", moving_how.parents)
+    moving = image_from_volume(moving_node)
+    field = network_field(fixed, axis, seed)
+    from_parent = transform_from_field(field, start_itk, parent_to_world(moving_node))
+    node = put_grid_transform(scene, TransformContent(from_parent, 10.0, 0.0, 10.0), "grid")
+    return Case(fixed, moving, moving_node, field, start_itk, node)
+
+
+cases = some.tuples(placings, placings, starts, some.sampled_from(("auto", "i", "j", "k")), some.integers(0, 10**6))
+
+
+@given(cases)
+def test_hardening_the_moving_volume_is_the_pipelines_own_resampling(application, given_case):
+    case = make_case(application.scene, *given_case)
+    field = within(compose(case.network_field, case.start), case.fixed)
+    registered = resample_through(case.moving, field, -9.0)
+    case.moving_node.SetAndObserveTransformNodeID(case.grid_transform.GetID())
+    assert case.moving_node.HardenTransform()
+    hardened = sitk.Resample(image_from_volume(case.moving_node), case.fixed, sitk.Transform(), sitk.sitkLinear, -9.0)
+    expected, found = (sitk.GetArrayViewFromImage(image) for image in (registered, hardened))
+    seen = (expected > -3) & (found > -3)
+    assert seen.mean() > 0.5
+    assert np.abs(expected - found)[seen].max() < 0.025  # of values from -2 to 2: a shift of half a mm shows
+
+
+@given(cases)
+def test_the_node_carries_every_voxel_of_the_fixed_volume_as_the_pipeline_does(application, given_case):
+    case = make_case(application.scene, *given_case)
+    points = points_of(case.fixed).reshape(-1, 3)[:: max(1, case.fixed.GetNumberOfPixels() // 300)]
+    total = joined(case.network_field, case.start)
+    to_volume = np.linalg.inv(parent_to_world(case.moving_node))
+    expected = np.array([total.TransformPoint(point) for point in points.tolist()]) * (-1, -1, 1)
+    expected = expected @ to_volume[:3, :3].T + to_volume[:3, 3]
+    from_world = vtkGeneralTransform()
+    case.grid_transform.GetTransformFromWorld(from_world)
+    found = np.array([from_world.TransformPoint(point) for point in points * (-1, -1, 1)])
+    assert np.abs(found - expected).max() < 2e-3  # mm; the node's grid is of single precision
+
+
+@given(cases)
+def test_points_hardened_and_unhardened_are_where_they_were(application, given_case):
+    case = make_case(application.scene, *given_case)
+    from_world = vtkGeneralTransform()
+    case.grid_transform.GetTransformFromWorld(from_world)
+    on_fixed = points_of(case.fixed).reshape(-1, 3)[::97] * (-1, -1, 1)
+    before = np.array([from_world.TransformPoint(point) for point in on_fixed])
+    markups = application.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    updateMarkupsControlPointsFromArray(markups, before)
+    for there in (on_fixed, before):
+        markups.SetAndObserveTransformNodeID(case.grid_transform.GetID())
+        assert markups.HardenTransform()
+        case.grid_transform.Inverse()
+        assert np.abs(arrayFromMarkupsControlPoints(markups) - there).max() < 0.1 * min(case.fixed.GetSpacing())
+
+
+@given(placings, starts)
+def test_a_start_and_its_inverse_cancel_and_so_does_a_field_with_none(application, how, start):
+    scene = application.scene
+    scene.Clear(False)
+    node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    updateTransformMatrixFromArray(node, start)
+    there = transform_from_node(node)
+    node.Inverse()
+    back = transform_from_node(node)
+    fixed = volume_around(how.place[:3, 3], 40, how)
+    nothing = sitk.Image(fixed.GetSize(), sitk.sitkVectorFloat64, 3)
+    nothing.CopyInformation(fixed)
+    for first, second in ((there, back), (back, there)):
+        left = compose(nothing, sitk.CompositeTransform([first, second]))
+        assert np.abs(sitk.GetArrayViewFromImage(left)).max() < 1e-6
+    undone = compose(compose(nothing, there), back)
+    assert np.abs(sitk.GetArrayViewFromImage(undone)).max() < 1e-6
