@@ -106,12 +106,12 @@ def coarse(image: sitk.Image, spacing: float) -> sitk.Image:
 
 
 def _amid_air(image: sitk.Image) -> sitk.Image:
-    """The volume with 30 mm of nothing around it.
+    """The volume with 30 mm of nothing around it, or four times its own size where it is tiny.
 
     Mutual information would else be taken over fewer points the farther the volumes are apart, which draws them off
     where the moving volume is cut close to the head.
     """
-    width = np.ceil(30.0 / np.array(image.GetSpacing())).astype(int).tolist()
+    width = np.minimum(np.ceil(30.0 / np.array(image.GetSpacing())), 4 * np.array(image.GetSize())).astype(int).tolist()
     return sitk.ConstantPad(image, width, width, 0.0)
 
 
