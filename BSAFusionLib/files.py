@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 
+steepest = 1e3  # a part of an axis' direction, which should be 1 at most
 block = 1 << 20  # bytes read or written at once
 _unfinished = ".unfinished-"
 
@@ -27,7 +28,12 @@ def read_volume(path: Path | str) -> sitk.Image:
         raise FusionError(f"There is no file {path}; give the path of a NIfTI, NRRD or MetaImage file.")
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's remarks on header fields that nothing here uses
     try:
-        image = sitk.ReadImage(str(path))
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        if not all(abs(part) < steepest for part in reader.GetDirection()):  # over which ITK would think for ever
+            raise FusionError(f"The axes that the file {path} gives its volume have no bounds; give a right one.")
+        image = reader.Execute()
         whole = not path.name.endswith((".nii", ".nii.gz")) or _is_whole_nifti(path)
     except (RuntimeError, OSError, EOFError, zlib.error, struct.error):
         whole = False

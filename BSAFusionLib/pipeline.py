@@ -27,6 +27,7 @@ shipped_models = Path(__file__).resolve().parents[1] / "Resources" / "Models"
 empty_share = 0.005  # a slice in which less of either volume is brighter than `empty_level` is not worth the network
 empty_level = 0.05
 thinnest, thickest = 1e-3, 1e3  # mm, of what can be taken for a voxel of a head
+flattest = 1e-3  # the least volume that directions of length one may span
 beyond_measure = 1e37  # float32 ends at 3.4e38, and sums of such values before
 coarsest = 5.0  # pixels of a slice: longer voxels show too little of a head's shape
 most_apart = 5.0  # pixels between the slices that are registered; the deformation is far smoother
@@ -255,6 +256,9 @@ def _checked(
         if not all(thinnest <= side <= thickest for side in image.GetSpacing()):
             sides = " x ".join(f"{side:.3g}" for side in image.GetSpacing())
             raise FusionError(f"A voxel of the {role} volume is said to be {sides} mm; mend its spacing.")
+        axes = np.reshape(image.GetDirection(), (3, 3))
+        if not (np.abs(axes) < 2).all() or abs(np.linalg.det(axes)) < flattest:
+            raise FusionError(f"The axes of the {role} volume leave it no room, or no bounds; mend its directions.")
         components = image.GetNumberOfComponentsPerPixel()
         rgb = components == 3 and image.GetPixelID() == sitk.sitkVectorUInt8
         if components > 1 and not (rgb and role == "moving" and settings.modality != "ct"):

@@ -83,13 +83,32 @@ def test_a_voxel_size_that_cannot_be_is_refused(thickness, weights):
         register_and_fuse(head(), odd, Settings("pet", weights=weights, device="cpu"))
 
 
+@pytest.mark.parametrize("slant", [1e5, np.diag((1.0, 1.0, 1e-9))])
+def test_axes_that_cannot_be_are_refused(slant, weights):
+    odd = head("pet")
+    odd.SetDirection(np.ravel(slant if np.ndim(slant) else np.eye(3) + slant * np.eye(3, k=1)).tolist())
+    with pytest.raises(FusionError, match="The axes of the moving volume"):
+        register_and_fuse(head(), odd, Settings("pet", weights=weights, device="cpu"))
+
+
 def test_a_fixed_volume_without_a_head_is_refused(weights):
     voxels = pair(size=(2, 2, 2), spacing=(60.0, 60.0, 60.0))
     with pytest.raises(FusionError, match="No head stands out"):
         register_and_fuse(*voxels, Settings("pet", weights=weights, prealignment="none", device="cpu"))
 
 
-def test_a_file_whose_axes_are_not_at_right_angles_is_read_as_it_is_or_refused_in_a_sentence(tmp_path):
+def test_a_file_whose_axes_have_no_bounds_is_refused_at_once(tmp_path):
+    sitk.WriteImage(head(), str(tmp_path / "volume.mha"))
+    content = (tmp_path / "volume.mha").read_bytes()
+    assert b"TransformMatrix = 1 0 0 0 1 0 0 0 1" in content
+    (tmp_path / "volume.mha").write_bytes(content.replace(b"= 1 0 0 0 1 0 0 0 1", b"= 1 0 0 0 1 0 1e308 0 1"))
+    with pytest.raises(FusionError, match="volume.mha gives its volume have no bounds"):
+        read_volume(tmp_path / "volume.mha")
+
+
+def test_a_file_whose_axes_are_not_at_right_angles_is_read_as_it_is(tmp_path):
     image = head(directions=sheared)
     sitk.WriteImage(image, str(tmp_path / "sheared.nrrd"))
-    assert np.allclose(read_volume(tmp_path / "sheared.nrrd").GetDirection(), image.GetDirection())
+    found = read_volume(tmp_path / "sheared.nrrd")
+    for index in ((0, 0, 0), (20, 3, 9), (5, 21, 17)):
+        assert found.TransformIndexToPhysicalPoint(index) == pytest.approx(image.TransformIndexToPhysicalPoint(index))
