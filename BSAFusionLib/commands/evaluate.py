@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder with ct.npz, pet.npz, spect.npz as for training: its held-out patients' slices are deformed",
     )
     parser.add_argument(
+        "--fold",
+        choices=("0", "1", "2", "3", "4", "none"),
+        default="none",
+        help="with --data: the fold of patients that these weights never saw; none: slices that no training takes, of "
+        "patients that it may have seen (default: none, as the shipped weights saw all patients)",
+    )
+    parser.add_argument(
         "--volumes",
         type=Path,
         metavar="DIR",
@@ -154,18 +161,20 @@ def benchmark_figures(arguments: argparse.Namespace, modality: str, network: "BS
 
 
 def held_out_figures(arguments: argparse.Namespace, modality: str, network: "BSAFusion", figures: dict) -> None:
-    """On patients kept from training, where the true field is known."""
+    """On slices kept from training, where the true field is known."""
     from BSAFusionLib.evaluation import rotation, simulated
     from BSAFusionLib.training.slice_pairs import load_pairs
 
-    _, pairs = load_pairs(arguments.data, modality)
+    fold = None if arguments.fold == "none" else int(arguments.fold)
+    _, pairs = load_pairs(arguments.data, modality, fold)
     patients = sorted(set(pairs.patient.tolist()))
     named = ", ".join(map(str, patients))
+    kept = "held-out slices of patients" if fold is None else f"slices of the held-out patients of fold {fold}"
     print(
-        f"\n{modality.upper()}, {len(pairs)} slices of held-out patients ({named}), deformed at random: "
-        "mean and standard deviation over the slices\n"
+        f"\n{modality.upper()}, {len(pairs)} {kept} ({named}), deformed at random: mean and standard deviation over the "
+        "slices\n"
     )
-    figures.update(held_out_pairs=len(pairs), held_out_patients=patients)
+    figures.update(held_out_pairs=len(pairs), held_out_patients=patients, held_out_fold=fold)
     tell(simulated.measure(network, pairs), simulated.titles, modality, figures)
     print(f"\n{modality.upper()}, turned by {rotation.degrees:g} degrees besides, {rotation.most} slices at most\n")
     tell(rotation.measure(network, pairs), rotation.titles, modality, figures)

@@ -1,4 +1,4 @@
-"""Our network on slices of patients kept from training, deformed at random, so that the true field is known."""
+"""Our network on slices kept from training, deformed at random, so that the true field is known."""
 
 from collections.abc import Iterator
 

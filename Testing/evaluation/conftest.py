@@ -34,7 +34,7 @@ def benchmark_folder(tmp_path):
 
 @pytest.fixture
 def data_folder(tmp_path):
-    """Two aligned CT pairs each of two patients; the first one is held out."""
+    """Two aligned CT pairs each of two patients; fold 0 is the first one, and the last pair is left out of training."""
     folder = tmp_path / "data"
     folder.mkdir()
     np.savez(
@@ -42,6 +42,6 @@ def data_folder(tmp_path):
         mri=np.stack([head()] * 4),
         moving=np.stack([head(inverted=True)] * 4),
         id=np.array(["1001", "1002", "2001", "2002"]),
-        split=np.array(["train"] * 4),
+        split=np.array(["train"] * 3 + ["val"]),
     )
     return folder

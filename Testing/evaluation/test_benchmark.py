@@ -55,13 +55,14 @@ def test_before_published_and_ours_by_modality_and_measure(benchmark_folder, wei
     assert f"{off.mean():.2f} ({off.std():.2f})" in shown or f"{off.mean():.3f} ({off.std():.3f})" in shown
 
 
-def test_held_out_slices_and_turned_ones(data_folder, weights, tmp_path, capsys):
+@pytest.mark.parametrize("fold, count, patients", [("0", 2, [1]), ("none", 1, [2])])
+def test_held_out_slices_and_turned_ones(data_folder, weights, tmp_path, capsys, fold, count, patients):
     figures = tmp_path / "figures.json"
     options = ["--modality", "ct", "--weights", str(weights / "ct.safetensors"), "--json", str(figures)]
-    assert main(["evaluate", "--data", str(data_folder), "--device", "cpu", *options]) == 0
+    assert main(["evaluate", "--data", str(data_folder), "--fold", fold, "--device", "cpu", *options]) == 0
 
     row = json.loads(figures.read_text(encoding="utf-8"))["ct"]
-    assert (row["held_out_pairs"], row["held_out_patients"]) == (2, [1])
+    assert (row["held_out_pairs"], row["held_out_patients"]) == (count, patients)
     for name in simulated.titles:
         assert set(row[name]) == {"before", "ours"} or name == "simulated_folded_percent"
     assert set(row["rotated_end_point_error"]) == set(rotation.versions)
