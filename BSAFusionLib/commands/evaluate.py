@@ -171,8 +171,8 @@ def held_out_figures(arguments: argparse.Namespace, modality: str, network: "BSA
     named = ", ".join(map(str, patients))
     kept = "held-out slices of patients" if fold is None else f"slices of the held-out patients of fold {fold}"
     print(
-        f"\n{modality.upper()}, {len(pairs)} {kept} ({named}), deformed at random: mean and standard deviation over the "
-        "slices\n"
+        f"\n{modality.upper()}, {len(pairs)} {kept} ({named}), deformed at random: "
+        "mean and standard deviation over the slices\n"
     )
     figures.update(held_out_pairs=len(pairs), held_out_patients=patients, held_out_fold=fold)
     tell(simulated.measure(network, pairs), simulated.titles, modality, figures)
