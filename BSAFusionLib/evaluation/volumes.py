@@ -57,7 +57,10 @@ def known_motion_rows(folder: Path, seeds: int, weights: dict[str, Path], device
                 "mm": motion.mm,
                 "elastic_mm": motion.elastic_mm,
                 **dict(zip(errors, (error_mm(transform, truth, head) for transform in found), strict=True)),
-                **{name: error_mm(*pair, head) for name, *pair in zip(motion_errors, found[1:], moved, strict=True)},
+                **{
+                    name: error_mm(transform, expected, head)
+                    for name, transform, expected in zip(motion_errors, found[1:], moved, strict=True)
+                },
             }
 
 
