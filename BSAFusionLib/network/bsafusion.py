@@ -108,7 +108,7 @@ class BSAFusion(nn.Module):
             return Evidence(
                 mean, mean.new_tensor([1.0, 1.0, 0.0])[:, None, None].expand(len(mean), 3, *mean.shape[-2:])
             )
-        mean, precision = self.register(halved(fixed), halved(moving)).told
+        mean, precision = self.bsfa.told(*self.mdf_fr(halved(fixed), halved(moving)))
         rows, columns = fixed.shape[-2] // 8, fixed.shape[-1] // 8  # without what the halved slices were bordered by
         return Evidence(2 * mean[..., :rows, :columns], precision[..., :rows, :columns] / 4)
 
@@ -117,7 +117,7 @@ class BSAFusion(nn.Module):
         check_slices(fixed, registered)
         small = (fixed, registered) if self.metadata.convention == PUBLISHED else (halved(fixed), halved(registered))
         nowhere = fixed.new_zeros(len(fixed), 2, *fixed.shape[-2:])
-        return self.mmff(*self.mdf_fr(*small), nowhere, (fixed, registered))
+        return self.mmff(*self.mdf_fr.encode(*small), nowhere, (fixed, registered))
 
     def register(self, fixed: torch.Tensor, moving: torch.Tensor) -> Registration:
         """MDF-FR and BSFA on slices of the size that they work at: (N, 1, H, W), H and W multiples of 16."""

@@ -292,54 +292,73 @@ class CorrelationBSFA(nn.Module):
     def forward(self, fixed: Features, moving: Features) -> tuple[Fields, Fields, list[Match], Evidence]:
         """Fields of the forward and of the reverse steps, the match that both of a step go by, and what the last step
         tells of the whole displacement, in pixels of the slice."""
+        reverse_fields, matches, told = self._steps(fixed, moving, with_last_field=True)
+        return [-field for field in reverse_fields], reverse_fields, matches, told
+
+    def told(self, fixed: Features, moving: Features) -> Evidence:
+        """What the last step tells, alone."""
+        return self._steps(fixed, moving, with_last_field=False)[2]
+
+    def _steps(self, fixed: Features, moving: Features, with_last_field: bool) -> tuple[Fields, list[Match], Evidence]:
+        """Fields of the reverse steps, matches, and what the last step tells.
+
+        Each direction takes half of what is left, so the forward steps' fields are those of the reverse steps with the
+        other sign: A's features come half the way from the other end.
+        """
         fixed_maps, moving_maps = self.top_down(fixed), self.top_down(moving)
         fixed_stream: list[torch.Tensor] = []
         moving_stream: list[torch.Tensor] = []
-        forward_fields: Fields = []
         reverse_fields: Fields = []
         matches = []
+        summed: torch.Tensor | None = None  # the reverse fields so far, `sum_so_far` on the last one's grid
         for step, level in enumerate(self.levels):
             fixed_map, moving_map = fixed_maps[level], moving_maps[level]
-            if step > 0:
-                size = fixed_map.shape[-2:]
-                fixed_map = warp(fixed_map, sum_so_far(forward_fields, size), EXACT)
-                moving_map = warp(moving_map, sum_so_far(reverse_fields, size), EXACT)
+            size = fixed_map.shape[-2:]
+            if summed is not None:
+                back_so_far = enlarged(summed, size)
+                fixed_map, moving_map = warp(fixed_map, -back_so_far, EXACT), warp(moving_map, back_so_far, EXACT)
             match = self.matchers[step](fixed_map, moving_map)
             ahead, fixed_next = self.forward_steps[step](match, fixed_map, moving_map, fixed_stream)
             back, moving_next = self.reverse_steps[step](match, moving_map, fixed_map, moving_stream)
             fixed_stream, moving_stream = [fixed_next], [moving_next]
-            with torch.autocast(fixed_map.device.type, enabled=False):
-                half, told = self._half_of_the_rest(step, ahead, back, forward_fields, reverse_fields, fixed_map)
-            forward_fields.append(-half)  # A's features come half the way from the other end
-            reverse_fields.append(half)
             matches.append(match)
-        return forward_fields, reverse_fields, matches, told
+            with torch.autocast(fixed_map.device.type, enabled=False):
+                told = self._told(step, ahead, back, summed, size)
+                if step == len(self.levels) - 1 and not with_last_field:
+                    break
+                half = self._half_of_the_rest(step, told, summed, size)
+                summed = half if summed is None else back_so_far + half
+            reverse_fields.append(half)
+        return reverse_fields, matches, told
+
+    def _told(
+        self, step: int, ahead: Evidence, back: Evidence, summed: torch.Tensor | None, size: tuple[int, int]
+    ) -> Evidence:
+        """What both directions tell of the whole displacement, in pixels of the slice."""
+        scale = self._scale(step)
+        mean = scale * (ahead.mean + back.mean) / 2
+        if summed is not None:
+            mean = _whole_so_far(summed, mean.shape[-2:], scale * size[1]) + mean
+        return Evidence(mean, (ahead.precision + back.precision) / (2 * scale**2))
 
     def _half_of_the_rest(
-        self,
-        step: int,
-        ahead: Evidence,
-        back: Evidence,
-        forward_fields: Fields,
-        reverse_fields: Fields,
-        level_map: torch.Tensor,
-    ) -> tuple[torch.Tensor, Evidence]:
-        """Half of what the displacement differs from the steps' sum so far, given what both directions tell of it; and
-        that, of the whole displacement and in pixels of the slice."""
-        size = level_map.shape[-2:]
-        scale = 2 ** (4 - self.levels[step])  # pixels of the slice in one of this level
-        whole = (size[0] * scale, size[1] * scale)
+        self, step: int, told: Evidence, summed: torch.Tensor | None, size: tuple[int, int]
+    ) -> torch.Tensor:
+        """Half of what the displacement, given what is told of it, differs from the steps' sum so far."""
+        scale = self._scale(step)
+        rest = self.priors[step](*told, (scale * size[0], scale * size[1]), size)
+        if summed is not None:
+            rest = rest - _whole_so_far(summed, size, scale * size[1])
+        return rest / (2 * scale)
 
-        def so_far(grid: torch.Size) -> torch.Tensor | float:
-            if step == 0:
-                return 0.0
-            return (sum_so_far(reverse_fields, grid) - sum_so_far(forward_fields, grid)) * (whole[1] / grid[1])
+    def _scale(self, step: int) -> int:
+        """Pixels of the slice in one of the step's level."""
+        return 2 ** (4 - self.levels[step])
 
-        told = Evidence(
-            so_far(ahead.mean.shape[-2:]) + scale * (ahead.mean + back.mean) / 2,
-            (ahead.precision + back.precision) / (2 * scale**2),
-        )
-        return (self.priors[step](*told, whole, size) - so_far(size)) / (2 * scale), told
+
+def _whole_so_far(summed: torch.Tensor, grid: tuple[int, int], width: int) -> torch.Tensor:
+    """The displacement from A to B that both directions' steps make, on a grid, in pixels of a slice of that width."""
+    return 2 * enlarged(summed, grid) * (width / grid[1])
 
 
 def sum_so_far(fields: Fields, size: tuple[int, int]) -> torch.Tensor:

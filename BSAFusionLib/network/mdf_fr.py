@@ -11,6 +11,17 @@ from BSAFusionLib.network.transformer import TransformerLayers
 from BSAFusionLib.network.warp import PUBLISHED, resize
 
 
+class Encoded(NamedTuple):
+    """What MDF-FR makes of one slice before the transfer, as in `Features`; fusion needs no more."""
+
+    maps: list[torch.Tensor]
+    token_map: torch.Tensor
+
+    @property
+    def shallow(self) -> torch.Tensor:
+        return self.maps[0]
+
+
 class Features(NamedTuple):
     """What MDF-FR makes of one slice; maps are (N, C, H, W), finest first."""
 
@@ -197,6 +208,15 @@ class MDFFR(nn.Module):
     def discriminate(self, features: Features) -> torch.Tensor:
         """Logits (N, 2) of the discriminator on the transferred tokens, for equation (3)."""
         return self.discriminator.classify(rearrange(features.transferred, "n c h w -> n (h w) c"))[2]
+
+    def encode(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[Encoded, Encoded]:
+        """Without the transfer, for slices that are fused only."""
+        maps = self.encoder(torch.cat([fixed, moving]))
+        tokens, _, _ = self.classifier(maps[-1])
+        token_maps = rearrange(tokens, "n (h w) c -> n c h w", h=fixed.shape[-2] // 16)
+        of_fixed, of_moving = zip(*(each.chunk(2) for each in maps), strict=True)
+        fixed_tokens, moving_tokens = token_maps.chunk(2)
+        return Encoded(list(of_fixed), fixed_tokens), Encoded(list(of_moving), moving_tokens)
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[Features, Features]:
         count, _, height, _ = fixed.shape

@@ -5,9 +5,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from BSAFusionLib.network.bsfa import STEP_SCALES, double
-from BSAFusionLib.network.mdf_fr import Features, with_edges
+from BSAFusionLib.network.mdf_fr import Encoded, Features, with_edges
 from BSAFusionLib.network.restormer import Restormer
 from BSAFusionLib.network.warp import PUBLISHED, resize, warp
+
+Seen = Features | Encoded
 
 
 def warp_at_level(level_map: torch.Tensor, field: torch.Tensor, scale: int) -> torch.Tensor:
@@ -44,7 +46,7 @@ class MMFF(nn.Module):
         self.changes = nn.ModuleList([LevelChange(256, 64, 64), LevelChange(64, 32, 32), LevelChange(32, 16, 16)])
         self.reconstruction = nn.Sequential(Restormer(28, 12), Restormer(12, 1), nn.Sigmoid())
 
-    def forward(self, fixed: Features, moving: Features, field: torch.Tensor, _slices: tuple) -> torch.Tensor:
+    def forward(self, fixed: Seen, moving: Seen, field: torch.Tensor, _slices: tuple) -> torch.Tensor:
         fixed_map, moving_map = fixed.token_map, moving.token_map
         previous: list[torch.Tensor] = []
         for level, block in enumerate(self.blocks):
@@ -86,7 +88,7 @@ class PyramidMMFF(nn.Module):
         nn.init.zeros_(self.reconstruction[-1].weight)
         nn.init.zeros_(self.reconstruction[-1].bias)
 
-    def forward(self, fixed: Features, moving: Features, field: torch.Tensor, slices: tuple) -> torch.Tensor:
+    def forward(self, fixed: Seen, moving: Seen, field: torch.Tensor, slices: tuple) -> torch.Tensor:
         """Features of the halved slices, the field and the slices of whole size to the fused slices (N, 1, H, W)."""
         fixed_slices, moving_slices = slices
         size = fixed_slices.shape[-2:]

@@ -38,7 +38,7 @@ class SmoothPrior(nn.Module):
         Returns:
             (N, 2, *answer) in pixels of the slice.
         """
-        modes = _modes(tuple(size), tuple(mean.shape[-2:])).to(mean)
+        modes = _modes(tuple(size), tuple(mean.shape[-2:]), mean.device, mean.dtype)
         x, y = mean.flatten(2).unbind(1)
         xx, yy, xy = precision.flatten(2).unbind(1)
 
@@ -56,7 +56,8 @@ class SmoothPrior(nn.Module):
         )
         told = torch.cat([(xx * x + xy * y) @ modes, (xy * x + yy * y) @ modes], dim=1)
         coefficients = torch.linalg.solve(matrix, told).unflatten(1, (2, -1))
-        return (coefficients @ _modes(tuple(size), tuple(answer)).to(mean).mT).unflatten(2, answer)
+        answering = _modes(tuple(size), tuple(answer), mean.device, mean.dtype)
+        return (coefficients @ answering.mT).unflatten(2, answer)
 
     def own_precision(self, modes: int) -> torch.Tensor:
         """What is expected of each of so many modes beforehand: 1 / variance (modes)."""
@@ -65,7 +66,13 @@ class SmoothPrior(nn.Module):
 
 
 @lru_cache(maxsize=64)
-def _modes(size: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:
+@torch.inference_mode(False)  # what is kept may be needed for a gradient later
+def _modes(size: tuple[int, int], grid: tuple[int, int], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """`_exact_modes` as they are calculated with."""
+    return _exact_modes(size, grid).to(device, dtype)
+
+
+def _exact_modes(size: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:
     """1, x / 64, y / 64, then elastic modes of unit variance in all, at the centres of a grid: (h * w, M), float64."""
     (down, down_strength), (right, right_strength) = (_modes_along(*side) for side in zip(size, grid, strict=True))
     strengths = down_strength[:, None] * right_strength

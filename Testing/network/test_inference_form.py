@@ -1,0 +1,90 @@
+"""The inference form answers as the training form does, whatever the weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+from BSAFusionLib.network.checkpoints import load_network
+from BSAFusionLib.network.inference_form import FoldedPairs, inference_form
+from BSAFusionLib.network.restormer import convolution_pair
+from BSAFusionLib.network.warp import EXACT, PUBLISHED
+
+models = Path(__file__).resolve().parents[2] / "Resources" / "Models"
+
+
+def random_network(convention: str) -> BSAFusion:
+    """One whose every layer has a say: no zeros as at the start of training."""
+    torch.manual_seed(0)
+    network = BSAFusion(Metadata(convention)).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter += 0.02 * torch.randn_like(parameter)
+    return network
+
+
+@pytest.fixture(scope="module", params=[PUBLISHED, EXACT, "ct", "pet", "spect"])
+def network(request: pytest.FixtureRequest) -> BSAFusion:
+    if request.param in (PUBLISHED, EXACT):
+        return random_network(request.param)
+    return load_network(models / f"{request.param}.safetensors")
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    """Smooth noise, brighter in the middle: something to register."""
+    torch.manual_seed(1)
+    noise = torch.nn.functional.interpolate(torch.rand(4, 1, 10, 12), (80, 96), mode="bicubic").clamp(0, 1)
+    return noise[:2], noise[2:]
+
+
+@torch.inference_mode()
+def test_both_forms_give_the_same_fused_slice_and_field(network, pair):
+    form = inference_form(network)
+    expected, found = network(*pair), form(*pair)
+    assert expected.field.abs().max() > 0.1
+    torch.testing.assert_close(found.fused, expected.fused, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.field, expected.field, atol=1e-3, rtol=0)
+
+
+@torch.inference_mode()
+def test_both_forms_tell_and_fuse_the_same(network, pair):
+    form = inference_form(network)
+    expected, found = network.told(*pair), form.told(*pair)
+    torch.testing.assert_close(found.mean, expected.mean, atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.precision, expected.precision, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(form.fuse(*pair), network.fuse(*pair), atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_what_the_last_step_tells_is_the_same_with_and_without_the_field_it_leads_to(pair):
+    network = random_network(EXACT)
+    features = network.mdf_fr(*pair)
+    for alone, among in zip(network.bsfa.told(*features), network.bsfa(*features)[3], strict=True):
+        assert torch.equal(alone, among)
+
+
+@torch.inference_mode()
+def test_slices_are_fused_without_the_transfer_as_with_it(pair):
+    mdf_fr = random_network(EXACT).mdf_fr
+    for encoded, features in zip(mdf_fr.encode(*pair), mdf_fr(*pair), strict=True):
+        assert torch.equal(encoded.token_map, features.token_map)
+        assert all(torch.equal(*maps) for maps in zip(encoded.maps, features.maps, strict=True))
+
+
+@pytest.mark.parametrize("side", [1, 2, 7])
+@torch.inference_mode()
+def test_pairs_of_convolutions_fold_exactly_up_to_the_border(side):
+    torch.manual_seed(2)
+    pairs = [convolution_pair(3, 5), convolution_pair(3, 4)]
+    x = torch.randn(2, 3, side, side + 1)
+    for pair, folded in zip(pairs, FoldedPairs(*pairs)(x), strict=True):
+        torch.testing.assert_close(folded, pair(x), atol=1e-5, rtol=1e-5)
+
+
+def test_the_network_itself_stays_as_it_was():
+    network = random_network(EXACT)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    inference_form(network)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert len(before) == len(network.state_dict())
