@@ -1,0 +1,133 @@
+"""What the network costs: seconds and memory a slice pair, its forms beside one another in one run."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+from BSAFusionLib.network.inference_form import inference_form
+from BSAFusionLib.network.warp import EXACT, PUBLISHED
+
+precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+forms = {  # by name: the convention, and whether in the inference form
+    "published graph": (PUBLISHED, False),
+    "published, inference form": (PUBLISHED, True),
+    "exact, training form": (EXACT, False),
+    "exact, inference form": (EXACT, True),
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one form at one batch size and precision, all of one length: a value a repetition.
+
+    seconds: on the clock, for the whole batch. cpu_seconds: likewise, of this process on all CPUs, which other
+    programs' work lengthens less. peak_bytes: most memory beyond what was taken before, of one pass; None where it
+    cannot be told.
+    """
+
+    form: str
+    precision: str
+    batch: int
+    seconds: np.ndarray
+    cpu_seconds: np.ndarray
+    peak_bytes: int | None
+
+
+def random_forms(device: torch.device) -> dict[str, BSAFusion]:
+    """Every one of `forms` on a device, in evaluation mode; two of one convention have the same random weights."""
+    torch.manual_seed(0)
+    trained = {convention: BSAFusion(Metadata(convention)).eval().to(device) for convention in (PUBLISHED, EXACT)}
+    return {
+        name: inference_form(trained[convention]) if inferring else trained[convention]
+        for name, (convention, inferring) in forms.items()
+    }
+
+
+def usable_precisions(device: torch.device) -> list[str]:
+    """Those that the device calculates in by itself, and does not imitate more slowly."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return list(precisions) if native else ["float32"]
+
+
+@torch.inference_mode()
+def costs(
+    device: torch.device, batches: list[int], repetitions: int, side: int, passes: str = "forward"
+) -> Iterator[Cost]:
+    """Costs of every form in every usable precision, batch by batch, on slices of `side` pixels of random values.
+
+    In every repetition each form has its turn, so that what disturbs the machine disturbs all. `passes` names the
+    method of the network that is run: "forward", or "told" and "fuse", which the pipeline runs.
+    """
+    networks = random_forms(device)
+    for batch in batches:
+        pair = [torch.rand(batch, 1, side, side, device=device) for _ in range(2)]
+        runs = {
+            (form, precision): _run_in(precision, device, getattr(network, passes), pair)
+            for form, network in networks.items()
+            for precision in usable_precisions(device)
+        }
+        peaks = {}
+        for key, run in runs.items():
+            run()  # what is made once, as kernels that are chosen and modes of the prior, is no part of the cost
+            peaks[key] = _peak_bytes(run, device)
+        taken = np.array([[_clocked(run, device) for run in runs.values()] for _ in range(repetitions)])
+        for (form, precision), each in zip(runs, taken.swapaxes(0, 1), strict=True):
+            yield Cost(form, precision, batch, each[:, 0], each[:, 1], peaks[form, precision])
+
+
+def speed_up(slower: Cost, faster: Cost, device: torch.device) -> np.ndarray:
+    """How many times as fast, a value a repetition; by the CPU's seconds on the CPU, by the clock on a GPU."""
+    if device.type == "cpu":
+        return slower.cpu_seconds / faster.cpu_seconds
+    return slower.seconds / faster.seconds
+
+
+def _run_in(precision: str, device: torch.device, function: Callable, pair: list[torch.Tensor]) -> Callable[[], None]:
+    def run() -> None:
+        with torch.autocast(device.type, precisions[precision], enabled=precision != "float32"):
+            function(*pair)
+
+    return run
+
+
+def _clocked(run: Callable[[], None], device: torch.device) -> tuple[float, float]:
+    """Seconds of one run on the clock, and of this process on all CPUs."""
+    _wait_for(device)
+    begun = time.perf_counter(), time.process_time()
+    run()
+    _wait_for(device)
+    return time.perf_counter() - begun[0], time.process_time() - begun[1]
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def _peak_bytes(run: Callable[[], None], device: torch.device) -> int | None:
+    """Most memory that one run takes beyond what was taken before; on the CPU as Linux counts it."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+        return torch.cuda.max_memory_allocated(device) - before
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (proc(5))
+        before = _status_bytes("VmRSS")
+        run()
+        return _status_bytes("VmHWM") - before
+    return None
+
+
+def _status_bytes(name: str) -> int:
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[name].split()[0]) * 1024

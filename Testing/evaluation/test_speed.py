@@ -1,0 +1,70 @@
+"""The benchmark runs every form of the network and a whole job, and writes down what each took."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from BSAFusionLib.__main__ import main
+from BSAFusionLib.evaluation.speed import Cost, costs, forms, speed_up
+from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+from BSAFusionLib.network.checkpoints import save_network
+from Testing.phantoms import head
+
+cpu = torch.device("cpu")
+
+
+@pytest.fixture
+def threads():
+    """The command chooses how many there are, for good."""
+    before = torch.get_num_threads(), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    yield
+    torch.set_num_threads(before[0])
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before[1])
+
+
+def test_every_form_is_timed_as_often_at_every_batch_size():
+    found = list(costs(cpu, [1, 2], repetitions=2, side=16, passes="fuse"))
+    exact = [cost for cost in found if cost.precision == "float32"]
+    assert [(cost.form, cost.batch) for cost in exact] == [(form, batch) for batch in (1, 2) for form in forms]
+    assert all(len(cost.seconds) == len(cost.cpu_seconds) == 2 and cost.seconds.min() > 0 for cost in found)
+
+
+def test_the_speed_up_is_by_cpu_seconds_on_the_cpu_and_by_the_clock_on_a_gpu():
+    slow, fast = (
+        Cost("", "float32", 1, np.array(a), np.array(b), None) for a, b in (([6, 9], [4, 2]), ([2, 3], [1, 1]))
+    )
+    assert speed_up(slow, fast, cpu).tolist() == [4, 2]
+    assert speed_up(slow, fast, torch.device("cuda")).tolist() == [3, 3]
+
+
+def test_the_command_tells_ratios_seconds_a_pair_and_a_row_a_method(tmp_path: Path, capsys, threads):
+    volumes = tmp_path / "volumes"
+    volumes.mkdir()
+    sitk.WriteImage(head(0), str(volumes / "mri_t1.nii.gz"))
+    sitk.WriteImage(head(1), str(volumes / "pet.nii.gz"))
+    torch.manual_seed(0)
+    save_network(tmp_path / "weights.safetensors", BSAFusion(Metadata(size=64)))
+    options = ["--side", "16", "--batches", "1", "--repetitions", "1", "--device", "cpu", "--json"]
+    folders = ["--volumes", str(volumes), "--weights", str(tmp_path / "weights.safetensors")]
+    assert main(["benchmark", *options, str(tmp_path / "speed.json"), *folders]) == 0
+    figures = json.loads((tmp_path / "speed.json").read_text())
+    assert figures["inference_over_training_form"] > 0
+    assert figures["seconds_per_pair"] > 0
+    (ours,) = figures["whole_job"]
+    assert ours["method"] == "ours"
+    assert ours["seconds"] > 0
+    assert ours["true_error_mm"] > 0
+    assert sum(ours["stages"].values()) <= ours["seconds"]
+    shown = capsys.readouterr().out
+    assert "exact, inference form" in shown
+    assert "pre-alignment" in shown
+
+
+@pytest.mark.parametrize("options", [["--repetitions", "0"], ["--batches", "0"], ["--side", "40"]])
+def test_what_cannot_be_measured_is_refused_in_a_sentence(options: list[str], capsys):
+    assert main(["benchmark", *options]) == 2
+    assert capsys.readouterr().err.endswith(".\n")
