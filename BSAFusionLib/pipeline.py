@@ -73,8 +73,6 @@ def register_and_fuse(
         Cancelled: `cancelled` said so.
     """
     # Here, since torch takes seconds to import.
-    import torch
-
     from BSAFusionLib.network.checkpoints import kept_network, read_parts, sha256
     from BSAFusionLib.network.inference import Running, choose_device, fuse_slices, register_slices
 
@@ -121,19 +119,19 @@ def register_and_fuse(
         if not seen_head.any():
             raise FusionError("No head stands out in the fixed volume; choose an MRI of one.")
 
-    def running(before: int, of: int, on: torch.device) -> Running:
+    def running(before: int, of: int) -> Running:
         return Running(
             network,
             settings.batch_size,
             lambda done: stages.tell((before + done) / of, (before + done, of)),
             cancelled,
-            on,
+            device,  # as it is when this is called
         )
 
     with stages.run("registration"):
         evidence, done = [], 0
         for stack in stacks:
-            told = register_slices(*stack.shown(), running(done, registered_slices, device), settings.refine)
+            told = register_slices(*stack.shown(), running(done, registered_slices), settings.refine)
             evidence.append(stack.evidence(told.mean, told.precision))
             warnings += told.remarks
             device, done = told.device, done + len(stack.filled)
@@ -161,7 +159,7 @@ def register_and_fuse(
         aligned = _Stack(whole, cut(fixed_seen, whole), cut(moving_seen, whole, joined(network_field, start)))
         fused_slices = np.maximum(aligned.fixed, aligned.moving)  # what an empty slice keeps
         if len(aligned.filled) > 0:
-            through_network = fuse_slices(*aligned.shown(), running(0, len(aligned.filled), device))
+            through_network = fuse_slices(*aligned.shown(), running(0, len(aligned.filled)))
             fused_slices[aligned.filled], device = through_network.fused, through_network.device
             warnings += (remark for remark in through_network.remarks if remark not in warnings)
 
