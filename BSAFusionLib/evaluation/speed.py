@@ -1,6 +1,7 @@
 """What the network costs: seconds and memory a slice pair, its forms beside one another in one run."""
 
 import contextlib
+import ctypes
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -120,7 +121,8 @@ def _peak_bytes(run: Callable[[], None], device: torch.device) -> int | None:
         torch.cuda.reset_peak_memory_stats(device)
         run()
         return torch.cuda.max_memory_allocated(device) - before
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # what earlier runs freed would be taken again unseen (malloc_trim(3))
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (proc(5))
         before = _status_bytes("VmRSS")
         run()

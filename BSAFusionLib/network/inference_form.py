@@ -64,6 +64,11 @@ class FoldedRestormer(nn.Module):
         self.projection = gdfn.projection
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.device.type == "cpu":  # one at a time, so that a slice's maps stay in the cache
+            return torch.cat([self._of_some(each) for each in x.split(1)])
+        return self._of_some(x)
+
+    def _of_some(self, x: torch.Tensor) -> torch.Tensor:
         x = self.entry(x)
         query, key, value = (branch.flatten(2) for branch in self.branches(each_channel_normalised(x)))
         products = key @ query.mT
