@@ -53,16 +53,16 @@ def posterior_field(evidence: list[SliceEvidence], fixed: sitk.Image, sigma: Seq
     elastic = int(np.prod(shape))
     own_precision = np.concatenate([np.full(elastic, elastic_mm**-2), np.tile([shift_mm**-2] + [linear_mm**-2] * 3, 3)])
 
-    def displaced(coefficients: np.ndarray, at: list["_Modes"]) -> np.ndarray:
-        """Coefficients to displacements (3, x, y, z)."""
+    def displaced(coefficients: np.ndarray) -> np.ndarray:
+        """Coefficients to displacements (3, x, y, z) on the lattice."""
         values = coefficients[:elastic].reshape(shape)
-        for modes in at:
+        for modes in coarse:
             values = np.tensordot(values, modes.values, (1, 1))  # the axis goes last, so the next one is first again
         affine = coefficients[elastic:].reshape(3, 4, 1, 1, 1)
-        return values + affine[:, 0] + sum(affine[:, 1 + n] * at[n].along(n) for n in range(3))
+        return values + affine[:, 0] + sum(affine[:, 1 + n] * coarse[n].along(n) for n in range(3))
 
     def gathered(values: np.ndarray) -> np.ndarray:
-        """The transpose of `displaced` on the lattice."""
+        """The transpose of `displaced`."""
         affine = [values] + [values * coarse[n].along(n) for n in range(3)]
         affine = np.stack([each.sum(axis=(1, 2, 3)) for each in affine], axis=1)
         for modes in coarse:
@@ -70,15 +70,23 @@ def posterior_field(evidence: list[SliceEvidence], fixed: sitk.Image, sigma: Seq
         return np.concatenate([values.ravel(), affine.ravel()])
 
     def applied(coefficients: np.ndarray) -> np.ndarray:
-        weighted = np.einsum("dexyz,exyz->dxyz", precision, displaced(coefficients, coarse))
+        weighted = np.einsum("dexyz,exyz->dxyz", precision, displaced(coefficients))
         return own_precision * coefficients + gathered(weighted)
 
     matrix = LinearOperator((elastic + 12, elastic + 12), matvec=applied, dtype=float)
     coefficients, _ = cg(matrix, gathered(told), rtol=1e-3, maxiter=400)
-    fine = [_Modes(length, n, s) for length, n, s in zip(extent, fixed.GetSize(), sigma, strict=True)]
-    along_axes = displaced(coefficients, fine)
-    vectors = np.einsum("de,exyz->zyxd", np.reshape(fixed.GetDirection(), (3, 3)), along_axes)
-    field = sitk.GetImageFromArray(np.ascontiguousarray(vectors), isVector=True)
+    across, down, through = (_Modes(*side) for side in zip(extent, fixed.GetSize(), sigma, strict=True))
+    values = np.tensordot(coefficients[:elastic].reshape(shape), across.values, (1, 1))
+    values = np.tensordot(values, down.values, (1, 1))  # (3, modes through the slices, x, y)
+    affine = coefficients[elastic:].reshape(3, 4, 1, 1)
+    in_plane = affine[:, 0] + affine[:, 1] * across.along(0)[..., 0] + affine[:, 2] * down.along(1)[..., 0]
+    direction = np.reshape(fixed.GetDirection(), (3, 3))
+    vectors = np.empty((*fixed.GetSize()[::-1], 3))
+    # Plane by plane, for memory's sake, and since other threads wait while numpy works on one array.
+    for plane, mode, place in zip(vectors, through.values, through.along(2).ravel(), strict=True):
+        along_axes = np.tensordot(values, mode, (1, 0)) + in_plane + affine[:, 3] * place
+        plane[:] = np.tensordot(along_axes, direction, (0, 1)).swapaxes(0, 1)
+    field = sitk.GetImageFromArray(vectors, isVector=True)
     field.CopyInformation(fixed)
     return field
 
