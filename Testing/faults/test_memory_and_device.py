@@ -22,13 +22,13 @@ from BSAFusionLib.network.inference import Running, register_slices
 torch.set_num_threads(1)
 torch.manual_seed(0)
 network = BSAFusion().eval()
-pair = np.random.default_rng(0).random((2, 16, 96, 96), np.float32)
+pair = np.random.default_rng(0).random((2, 16, 192, 192), np.float32)
 expected = register_slices(*pair, Running(network, batch_size=1))
 pages = int(open("/proc/self/statm").read().split()[0])
 room = pages * resource.getpagesize() + int(sys.argv[1]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (room, resource.RLIM_INFINITY))
 if sys.argv[2:]:
-    pair = np.tile(pair[:, :1], (1, 1, 12, 12))
+    pair = np.tile(pair[:, :1], (1, 1, 6, 6))
 found = register_slices(*pair, Running(network, batch_size=16))
 print(json.dumps([found.remarks, float(np.abs(found.mean - expected.mean).max())]))
 """
@@ -37,7 +37,7 @@ print(json.dumps([found.remarks, float(np.abs(found.mean - expected.mean).max())
 @on_posix
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="oneDNN's demand is what the limit is set for")
 def test_where_memory_runs_out_fewer_slices_go_through_at_once(run_program):
-    finished = run_program(in_little_memory, 30)
+    finished = run_program(in_little_memory, 100)
     assert finished.returncode == 0, finished.stderr
     (remark,), difference = json.loads(finished.stdout)
     assert remark.startswith("Memory ran out on cpu, so the slices went through the network")
@@ -46,7 +46,7 @@ def test_where_memory_runs_out_fewer_slices_go_through_at_once(run_program):
 
 @on_posix
 def test_memory_too_little_for_one_pair_of_slices_is_told_in_a_sentence(run_program):
-    finished = run_program(in_little_memory, 30, "large")
+    finished = run_program(in_little_memory, 100, "large")
     assert "FusionError: The memory does not do for a single pair of slices" in finished.stderr
 
 
