@@ -7,6 +7,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.sparse.linalg import LinearOperator, cg
 
+from BSAFusionLib.slices import over_the_same_space
+
 elastic_mm = 0.7  # standard deviations expected beforehand, of each component: the elastic part,
 shift_mm = 0.7  # a shift,
 linear_mm = 0.7  # and what a turn, stretch or shear of the whole does `lever` mm from the middle
@@ -43,7 +45,7 @@ def posterior_field(evidence: list[SliceEvidence], fixed: sitk.Image, sigma: Seq
     extent = np.multiply(fixed.GetSize(), fixed.GetSpacing())
     cell = min(_cell(each) for each in evidence)
     count = np.ceil(extent / cell).astype(int)
-    lattice = _lattice(fixed, count)
+    lattice = over_the_same_space(fixed, count)
     told, precision = np.zeros((3, *count)), np.zeros((3, 3, *count))
     for each in evidence:
         _add(each, fixed, lattice, told, precision)
@@ -119,16 +121,6 @@ def _centres(length: float, count: int) -> np.ndarray:
 def _cell(evidence: SliceEvidence) -> float:
     """Side in mm of what one position of the evidence stands for in its slice."""
     return evidence.grid.GetSpacing()[0] * evidence.grid.GetWidth() / evidence.mean.shape[-1]
-
-
-def _lattice(fixed: sitk.Image, count: np.ndarray) -> sitk.Image:
-    """An empty image of so many voxels over the same space."""
-    lattice = sitk.Image(count.tolist(), sitk.sitkUInt8)
-    lattice.SetSpacing((np.multiply(fixed.GetSize(), fixed.GetSpacing()) / count).tolist())
-    lattice.SetDirection(fixed.GetDirection())
-    first = (np.array(fixed.GetSize()) / count - 1) / 2  # where its first voxel lies in the fixed volume's index
-    lattice.SetOrigin(fixed.TransformContinuousIndexToPhysicalPoint(first.tolist()))
-    return lattice
 
 
 def _add(

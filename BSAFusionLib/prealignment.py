@@ -7,7 +7,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.intensities import head_mask
-from BSAFusionLib.slices import smooth_for
+from BSAFusionLib.slices import over_the_same_space, smooth_for
 
 start_turn = 12.0  # degrees: starts this far to either side about each axis leave every larger turn within reach
 kept = 2  # of the starts, after the first level
@@ -97,12 +97,9 @@ def coarse(image: sitk.Image, spacing: float) -> sitk.Image:
     extent = np.array(image.GetSize()) * image.GetSpacing()
     spacing = max(spacing, min(image.GetSpacing()) / 2)
     count = np.maximum(4, np.round(extent / spacing)).astype(int)
-    grid = sitk.Image(count.tolist(), sitk.sitkUInt8)
-    grid.SetSpacing((extent / count).tolist())
-    grid.SetDirection(image.GetDirection())
-    first = (np.array(image.GetSize()) / count - 1) / 2  # where its first voxel lies in the image's index
-    grid.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(first.tolist()))
-    return sitk.Resample(smooth_for(image, spacing), grid, sitk.Transform(), sitk.sitkLinear, 0.0)
+    return sitk.Resample(
+        smooth_for(image, spacing), over_the_same_space(image, count), sitk.Transform(), sitk.sitkLinear, 0.0
+    )
 
 
 def _amid_air(image: sitk.Image) -> sitk.Image:

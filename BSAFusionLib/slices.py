@@ -78,6 +78,16 @@ def stacked(slices: np.ndarray, grid: sitk.Image, fixed: sitk.Image) -> sitk.Ima
     return sitk.Resample(image, fixed, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
 
 
+def over_the_same_space(image: sitk.Image, count: np.ndarray) -> sitk.Image:
+    """An empty image of `count` voxels along the axes of another, over the same space."""
+    grid = sitk.Image(count.tolist(), sitk.sitkUInt8)
+    grid.SetSpacing((np.multiply(image.GetSize(), image.GetSpacing()) / count).tolist())
+    grid.SetDirection(image.GetDirection())
+    first = (np.array(image.GetSize()) / count - 1) / 2  # where its first voxel lies in the image's index
+    grid.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(first.tolist()))
+    return grid
+
+
 def _directions(image: sitk.Image) -> np.ndarray:
     """The directions of the index axes as columns (LPS)."""
     return np.array(image.GetDirection()).reshape(3, 3)

@@ -14,17 +14,21 @@ import numpy as np
 import SimpleITK as sitk
 from nilearn import datasets
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+resources = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(resources.parent), str(resources / "SampleData")]
 
-from BSAFusionLib.slices import cut, slice_grid  # noqa: E402  (found only once the path is set)
+from make_sample_data import as_image  # noqa: E402  (found only once the path is set)
+
+from BSAFusionLib.slices import cut, slice_grid  # noqa: E402
 
 layers = {"fluid": 3.0, "skull": 9.0, "scalp": 16.0}  # mm from the brain's surface to the layer's outer side
 apart = 3  # mm between slices
+margin = [20, 20, 20]  # mm of nothing around the maps
 
 
 def main() -> None:
     grey, white, brain = (
-        as_image(load(resolution=1))
+        sitk.ConstantPad(as_image(load(resolution=1)), margin, margin, 0.0)
         for load in (
             datasets.load_mni152_gm_template,
             datasets.load_mni152_wm_template,
@@ -48,16 +52,6 @@ def main() -> None:
 def share(depth: sitk.Image, reach: float) -> sitk.Image:
     """1 where a voxel is nearer to the brain than `reach` mm, with a soft border."""
     return sitk.Clamp(reach + 0.5 - depth, lowerBound=0, upperBound=1)
-
-
-def as_image(template) -> sitk.Image:
-    """A nilearn template (nibabel, RAS) with 20 mm around it, as a SimpleITK image (float32, LPS)."""
-    image = sitk.GetImageFromArray(np.asarray(template.dataobj, dtype=np.float32).transpose(2, 1, 0))
-    spacing = np.diag(template.affine)[:3]  # the templates' axes are left to right, posterior to anterior, up
-    image.SetSpacing(spacing.tolist())
-    image.SetOrigin((template.affine[:3, 3] * (-1, -1, 1)).tolist())
-    image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
-    return sitk.ConstantPad(image, [20] * 3, [20] * 3, 0.0)
 
 
 if __name__ == "__main__":
