@@ -106,9 +106,7 @@ def _smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
 
 def _positions(field: sitk.Image, axis: int, small: sitk.Image) -> np.ndarray:
     """Where the field's slices lie along an axis in the smaller volume's index."""
-    along = np.zeros((field.GetSize()[axis], 3))
-    along[:, axis] = np.arange(len(along))
-    first = np.array(field.GetOrigin())
-    direction = np.reshape(field.GetDirection(), (3, 3))[:, axis]
-    points = first + along[:, [axis]] * field.GetSpacing()[axis] * direction
-    return np.array([small.TransformPhysicalPointToContinuousIndex(point.tolist())[axis] for point in points])
+    indices = np.zeros((field.GetSize()[axis], 3), int)
+    indices[:, axis] = np.arange(len(indices))
+    points = [field.TransformIndexToPhysicalPoint(index) for index in indices.tolist()]
+    return np.array([small.TransformPhysicalPointToContinuousIndex(point)[axis] for point in points])
