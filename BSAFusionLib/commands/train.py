@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fusion-steps", type=int, default=400, help="steps of the fusion part, after them")
     parser.add_argument("--brightness", type=float, help="weight of the brighter pixel in fusion; default by modality")
     parser.add_argument("--batch", type=int, default=8, help="slice pairs a step")
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=0.02, help="of layers' matrices (Muon); others a tenth")
     parser.add_argument("--same-modality-steps", type=int, default=300, help="steps over which real pairs come in")
     parser.add_argument("--same-modality", type=float, default=0.2, help="share of such pairs after those steps")
     parser.add_argument("--fold", default="0", help="which fifth of the patients is held out, 0 to 4, or none")
