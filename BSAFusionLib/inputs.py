@@ -43,11 +43,12 @@ class Input:
 def read_pair(pair: Pair) -> tuple[Input, Input]:
     """The fixed and the moving volume; FusionError for what the user can mend."""
     wanted = modalities if pair.modality == "auto" else (pair.modality,)
-    fixed = _read(pair.fixed, ("mri",), pair.fixed_series, "mri")
-    return fixed, _read(pair.moving, wanted, pair.moving_series, pair.modality)
+    fixed = read_input(pair.fixed, ("mri",), pair.fixed_series, "mri")
+    return fixed, read_input(pair.moving, wanted, pair.moving_series, pair.modality)
 
 
-def _read(path: Path, wanted: tuple[str, ...], series: str | None, modality: str) -> Input:
+def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality: str) -> Input:
+    """One volume of modality `modality`, if it is a file; of one of those `wanted`, if DICOM. FusionError as above."""
     if not is_dicom_path(path):
         return Input(read_volume(path), Path(path.name.removesuffix(".gz")).stem, modality, {})
     scan = read_scan(path, wanted, series)

@@ -23,8 +23,8 @@ from BSAFusionLib.scene import (
     TransformContent,
     VolumeContent,
     all_or_nothing,
+    content_from_fields,
     content_from_image,
-    content_from_result,
     image_from_volume,
     modality_from_dicom,
     parent_to_world,
@@ -307,7 +307,7 @@ class BSAFusionLogic:
         result = register_and_fuse(job.fixed, job.moving, job.settings, progress, cancelled)
         if job.settings.device == "auto" and result.report.device == "cpu":
             result = _withUnusedGPUs(result)
-        transform = content_from_result(result, job.movingToWorld)
+        transform = content_from_fields(result.field, result.network_field, result.prealignment, job.movingToWorld)
         if job.landmarks is not None:
             error = error_of_pairs(job.landmarks, job.movingToWorld, transform.from_parent.GetInverse())
             result = replace(result, report=replace(result.report, landmarks=error))

@@ -21,7 +21,6 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTransform, vtkTransform
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.result import Result
 
 # Slicer's world is RAS, ITK's LPS: x and y change sign, either way.
 ras_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -182,14 +181,15 @@ def transform_from_field(
     return both
 
 
-def content_from_result(result: Result, moving_to_world: np.ndarray) -> TransformContent:
-    """The transform of `transform_from_field` and how to draw it; may run on any thread."""
-    field = result.field
+def content_from_fields(
+    field: sitk.Image, network_field: sitk.Image, prealignment: sitk.Transform, moving_to_world: np.ndarray
+) -> TransformContent:
+    """The transform of `transform_from_field` and how to draw it, from what Result holds; may run on any thread."""
     extent = max(np.multiply(field.GetSize(), field.GetSpacing()))
     lengths = [np.linalg.norm(plane, axis=-1) for plane in sitk.GetArrayViewFromImage(field)]
     smallest = float(min(plane.min() for plane in lengths))
     return TransformContent(
-        transform_from_field(result.network_field, result.prealignment, moving_to_world),
+        transform_from_field(network_field, prealignment, moving_to_world),
         extent / grid_lines_across_volume,
         smallest,
         max(smallest + least_range, float(max(plane.max() for plane in lengths))),

@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,12 +108,13 @@ def run_case(
     with_scene: bool = False,
     progress: "Progress | None" = None,
 ) -> tuple["sitk.Image", "Result"]:
-    """Align and fuse a pair in a scene of its own; write the results to an existing folder.
+    """Align and fuse a pair in a scene of its own; write the results to a folder of `written_whole`.
 
     Written are the files of `names` (the preview where the machine can draw) and, if asked for, the scene as scene.mrb.
     landmarks: none, or two files of the same points, on the fixed and on the moving volume; the report then tells
     their distances. What DICOM says of the volumes goes into the metadata of those that are written, and into the
-    report. Returns the fixed volume and the result. FusionError for what the user can mend.
+    report; that also tells where other files are, as seen from the folder that the results move into. Returns the fixed
+    volume and the result. FusionError for what the user can mend.
     """
     # Imported here so that --help is quick.
     from trame_slicer.core import SlicerApp
@@ -145,7 +147,15 @@ def run_case(
     write_volume(_with_metadata(result.registered, {**place, **unit}), folder / names.registered)
     write_transform(result.transform(), folder / names.deformation)
     sources = {role: given.metadata for role, given in (("fixed", fixed), ("moving", moving)) if given.metadata}
-    write_json({**report.as_dict(), **({"dicom": sources} if sources else {})}, folder / names.report)
+    # DICOM is known by its tags alone: its folder may be called after the patient.
+    paths = {role: path for role, path in (("fixed", pair.fixed), ("moving", pair.moving)) if role not in sources}
+    content = {
+        **report.as_dict(),
+        "files": asdict(names),
+        "inputs": {role: path_from(folder.parent, path) for role, path in paths.items()},
+        **({"dicom": sources} if sources else {}),
+    }
+    write_json(content, folder / names.report)
     (folder / names.page).write_text(nodes.page(), encoding="utf-8")
     if with_scene:
         save_scene(application.scene, folder / "scene.mrb")
@@ -163,6 +173,14 @@ def run_case(
         print(error, file=sys.stderr)
     application.scene.Clear(True)  # the views' observers keep the scene; it must not keep the volumes
     return fixed.image, result
+
+
+def path_from(folder: Path, path: Path) -> str:
+    """Where a file is, seen from a folder; its full path where that is on another drive."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:
+        return path.resolve().as_posix()
 
 
 def write_json(content: dict, path: Path) -> None:
