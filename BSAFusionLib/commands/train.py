@@ -1,22 +1,37 @@
-"""Train the network on aligned slice pairs, deformed at random."""
+"""Trains the network on aligned slice pairs, deformed at random, on one process or on those of torchrun."""
 
 import argparse
 import json
 import platform
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from BSAFusionLib.errors import FusionError
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+several = """On N GPUs of this machine, or on N processes with --device cpu:
+
+  .venv/bin/torchrun --nproc_per_node N -m BSAFusionLib train --data DIR ...
+
+On several machines also --nnodes, --node_rank and --rdzv_endpoint, as torchrun --help says. --batch is that of all
+processes together, a multiple of their number; a run learns the same on one process or many, but for rounding, and one
+may be resumed on more or fewer. The first process writes everything.
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = several
     parser.add_argument("--data", type=Path, required=True, help="folder with ct.npz, pet.npz, spect.npz")
     parser.add_argument("--modality", choices=("ct", "pet", "spect", "all"), required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, logs, weights and their card")
     parser.add_argument("--steps", type=int, default=6000, help="steps of the registration part")
     parser.add_argument("--fusion-steps", type=int, default=400, help="steps of the fusion part, after them")
     parser.add_argument("--brightness", type=float, help="weight of the brighter pixel in fusion; default by modality")
-    parser.add_argument("--batch", type=int, default=8, help="slice pairs a step")
+    parser.add_argument("--batch", type=int, default=8, help="slice pairs a step, of all processes together")
     parser.add_argument("--learning-rate", type=float, default=0.02, help="of layers' matrices (Muon); others a tenth")
     parser.add_argument("--same-modality-steps", type=int, default=300, help="steps over which real pairs come in")
     parser.add_argument("--same-modality", type=float, default=0.2, help="share of such pairs after those steps")
@@ -28,38 +43,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="weights to begin from, safetensors")
     parser.add_argument("--resume", type=Path, help="checkpoint.pt of an earlier run to go on from")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--full-precision", action="store_true", help="float32 throughout, no bfloat16 in the layers")
     parser.add_argument("--json", type=Path, help="write the card of the run here too")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, then write `<modality>.safetensors` and its card into the folder. Returns 0."""
-    import torch
-    from lightning_fabric import Fabric
-
-    from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-    from BSAFusionLib.network.checkpoints import load_network, load_state, save_network, sha256
-    from BSAFusionLib.training.label_slices import load_label_slices
-    from BSAFusionLib.training.slice_pairs import load_pairs
-    from BSAFusionLib.training.trainer import Trainer, TrainingSettings, validate
-    from BSAFusionLib.training.unaligned_pairs import Simulator
+    from BSAFusionLib.training.processes import launched_fabric, one_speaks
 
     if arguments.steps < 0 or arguments.fusion_steps < 0 or arguments.batch < 1:
         raise FusionError("Steps must not be negative, and the batch at least 1.")
     if arguments.fold not in ("0", "1", "2", "3", "4", "none"):
         raise FusionError(f"The fold is 0, 1, 2, 3, 4 or none, not {arguments.fold!r}.")
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    fabric = launched_fabric(arguments.device)
+    with one_speaks(fabric):
+        return _train(arguments, fabric)
+
+
+def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
+    import torch
+
+    from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+    from BSAFusionLib.network.checkpoints import load_network, load_state, save_network, sha256
+    from BSAFusionLib.training.label_slices import load_label_slices
+    from BSAFusionLib.training.processes import all_or_none
+    from BSAFusionLib.training.slice_pairs import load_pairs
+    from BSAFusionLib.training.trainer import Trainer, TrainingSettings, validate
+    from BSAFusionLib.training.unaligned_pairs import Simulator
+
     torch.set_flush_denormal(True)
-    fabric = Fabric(accelerator=arguments.device, devices=1)
-    fabric.launch()
-    training, validation = load_pairs(
-        arguments.data, arguments.modality, None if arguments.fold == "none" else int(arguments.fold)
-    )
     fabric.seed_everything(arguments.seed, verbose=False)
-    network = BSAFusion(Metadata(modality=arguments.modality))
-    if arguments.start is not None:
-        load_state(network, load_network(arguments.start).state_dict(), arguments.start)
+    with all_or_none():
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        training, validation = load_pairs(
+            arguments.data, arguments.modality, None if arguments.fold == "none" else int(arguments.fold)
+        )
+        network = BSAFusion(Metadata(modality=arguments.modality))
+        if arguments.start is not None:
+            load_state(network, load_network(arguments.start).state_dict(), arguments.start)
+        labels = None if arguments.labels is None else load_label_slices(arguments.labels)
     settings = TrainingSettings(
         steps=arguments.steps,
         batch=arguments.batch,
@@ -77,10 +100,12 @@ def run(arguments: argparse.Namespace) -> int:
         ),
     )
     trainer = Trainer(network, settings, fabric)
-    if arguments.resume is not None:
-        trainer.resume(arguments.resume)
-    labels = None if arguments.labels is None else load_label_slices(arguments.labels)
+    with all_or_none():
+        if arguments.resume is not None:
+            trainer.resume(arguments.resume)
     trainer.train(training, validation, arguments.out, labels)
+    if not fabric.is_global_zero:
+        return 0
 
     weights = arguments.out / f"{arguments.modality}.safetensors"
     weights.with_suffix(".json").unlink(missing_ok=True)  # an earlier run's card does not describe these
@@ -98,6 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
             "started_from": None if arguments.start is None else card_of(arguments.start),
             "settings": asdict(settings),
             "hardware": hardware(fabric.device),
+            "processes": fabric.world_size,
         },
         "validation": {
             "held_out": "slices of patients that were trained on"

@@ -10,6 +10,7 @@ from kornia.losses import ssim_loss
 from BSAFusionLib.network.bsafusion import BSAFusion, Registration
 from BSAFusionLib.network.bsfa import sum_so_far
 from BSAFusionLib.network.warp import warp
+from BSAFusionLib.training.processes import over_all_rows
 from BSAFusionLib.training.unaligned_pairs import UnalignedPairs
 
 
@@ -49,7 +50,7 @@ def supervision_loss(registration: Registration, pairs: UnalignedPairs) -> torch
         truth, inside = at_level(pairs.field, size), F.avg_pool2d(pairs.inside, pixels)
         weights = 0.1 + 0.9 * inside
         errors = pixels * end_point_errors(composed, truth)
-        total = total + (errors * weights).sum() / weights.sum() * (1.0 if steps == len(ahead) else 0.25)
+        total = total + (errors * weights).sum() / over_all_rows(weights.sum()) * (1.0 if steps == len(ahead) else 0.25)
     return total
 
 
@@ -91,7 +92,7 @@ def offset_cross_entropy(log_probability: torch.Tensor, target: torch.Tensor, in
             column, row = ((corner[:, axis] + far).clamp(0, side - 1) for axis, far in ((0, along), (1, down)))
             due.scatter_add_(1, (row * side + column).long()[:, None], (share_along * share_down)[:, None])
     entropy = -(due * log_probability).sum(dim=1)
-    return (entropy * weights).sum() / weights.sum().clamp(min=1)
+    return (entropy * weights).sum() / over_all_rows(weights.sum(), least=1.0)
 
 
 def at_level(field: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

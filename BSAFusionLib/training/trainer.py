@@ -17,6 +17,7 @@ from BSAFusionLib.network.checkpoints import load_state, load_torch_file
 from BSAFusionLib.network.warp import warp
 from BSAFusionLib.training import losses
 from BSAFusionLib.training.label_slices import LabelSlices
+from BSAFusionLib.training.processes import own_rows, same_dropout, true_everywhere
 from BSAFusionLib.training.slice_pairs import SlicePairs
 from BSAFusionLib.training.unaligned_pairs import Simulator, UnalignedPairs
 
@@ -30,7 +31,7 @@ class TrainingSettings:
     steps: int = 6000  # in which MDF-FR and BSFA learn to register halved slices
     fusion_steps: int = 400  # after them, in which MMFF learns to fuse whole slices and nothing else moves
     brightness: float = 0.1  # weight of the larger intensity in what is fused
-    batch: int = 8
+    batch: int = 8  # pairs a step, of all processes together
     learning_rate: float = 0.02  # of the matrices, see `parameter_groups`
     warm_up: int = 50  # steps of rising learning rate at the start of either part; a cosine falls to 1 % after them
     same_modality_steps: int = 300  # over which the share of pairs of one modality, the easier ones, falls from 1
@@ -45,9 +46,20 @@ class TrainingSettings:
 
 
 class Trainer:
-    """Holds what a run needs from one step to the next: network, running average, optimiser, step count."""
+    """Holds what a run needs from one step to the next: network, running average, optimiser, step count.
+
+    On several processes each has one, and calls the same methods; only the first writes.
+
+    Raises:
+        FusionError: the batch is no multiple of the number of processes.
+    """
 
     def __init__(self, network: BSAFusion, settings: TrainingSettings, fabric: Fabric):
+        if settings.batch % fabric.world_size:
+            raise FusionError(
+                f"A batch of {settings.batch} pairs cannot be shared evenly by {fabric.world_size} processes; "
+                "choose a multiple of that number."
+            )
         self.settings, self.fabric = settings, fabric
         fabric.seed_everything(settings.seed, verbose=False)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
@@ -78,11 +90,12 @@ class Trainer:
 
         Some pairs of the registration part are drawn from `labels`, where there are any.
         """
-        writer = SummaryWriter(folder / "logs", purge_step=self.step)
+        writes = self.fabric.is_global_zero
+        writer = SummaryWriter(folder / "logs", purge_step=self.step) if writes else None
         renewed = self.network.mdf_fr.renew_discriminator
         if self.step == 0:
             renewed()
-        for step in tqdm(range(self.step + 1, self.last_step + 1), unit="step"):
+        for step in tqdm(range(self.step + 1, self.last_step + 1), unit="step", disable=not writes):
             self.step = step
             chosen = training.draw(self.settings.batch)
             slices = training.batch(chosen, self.fabric.device)
@@ -93,22 +106,30 @@ class Trainer:
                     slice_[drawn] = other
             terms = self.learn(*slices)
             if self.step % 10 == 0:
-                writer.add_scalars("loss", {name: term.item() for name, term in terms.items()}, self.step)
+                means = self.fabric.all_reduce(torch.stack([*terms.values()]).detach()).tolist()
+                if writer:
+                    writer.add_scalars("loss", dict(zip(terms, means, strict=True)), self.step)
             if self.step % self.settings.renew_every == 0:
                 renewed()
-            if self.step % self.settings.save_every == 0 or self.step == self.last_step:
+            if writer and (self.step % self.settings.save_every == 0 or self.step == self.last_step):
                 self.save(folder / CHECKPOINT)
                 figures = validate(self.averaged, validation, self.settings, most=48)
                 for name, figure in figures.items():
                     writer.add_scalar(f"validation/{name}", figure, self.step)
                 tqdm.write(f"step {self.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-        writer.close()
+        if writer:
+            writer.close()
 
     def learn(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
-        """One step on aligned slices (N, 1, H, W) in [0, 1]; the terms of its loss."""
+        """One step on aligned slices (N, 1, H, W) in [0, 1]; the terms of its loss.
+
+        Every process is given all the slices, and its terms are those of its own rows: their means over the processes
+        are those of the whole batch.
+        """
         self.network.train()
         registering = self.step <= self.settings.steps
-        terms = (self._registration_terms if registering else self._fusion_terms)(fixed, moving)
+        with same_dropout(rows=len(fixed) // self.fabric.world_size):
+            terms = (self._registration_terms if registering else self._fusion_terms)(fixed, moving)
         self.optimiser.zero_grad()
         self.fabric.backward(sum(terms.values()))
         self.fabric.clip_gradients(self.network, self.optimiser, max_norm=1.0)
@@ -124,10 +145,10 @@ class Trainer:
     def _registration_terms(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
         same = max(self.settings.simulator.same_modality, 1 - self.step / max(1, self.settings.same_modality_steps))
         simulator = replace(self.settings.simulator, pixel=2, same_modality=same)
-        pairs = simulator(halved(fixed), halved(moving))
+        pairs = own_pairs(simulator(halved(fixed), halved(moving)))
         with self._autocast():
             registration = self.network.register(pairs.fixed, pairs.moving)
-        if not registration.field.isfinite().all():
+        if not true_everywhere(registration.field.isfinite().all()):
             # Noticed here, for PyTorch crashes in the gradient of grid_sample where a position is not a number.
             raise FusionError(f"The field is not finite at step {self.step}; lower the learning rate.")
         return {
@@ -144,7 +165,8 @@ class Trainer:
             parameter.requires_grad_(name.startswith("mmff."))
         # So short a part needs an average that forgets its start sooner.
         self.average.multi_avg_fn = get_ema_multi_avg_fn(self.settings.fusion_averaging)
-        pairs = replace(self.settings.simulator, vary=False)(fixed, moving)  # what is fused must be what is seen
+        simulator = replace(self.settings.simulator, vary=False)  # what is fused must be what is seen
+        pairs = own_pairs(simulator(fixed, moving))
         with self._autocast():
             output = self.network(pairs.fixed, pairs.moving)
         registered = warp(pairs.moving, output.field)
@@ -188,8 +210,13 @@ class Trainer:
         self.step = state["step"]
 
 
+def own_pairs(pairs: UnalignedPairs) -> UnalignedPairs:
+    """Those of a batch that this process learns from."""
+    return UnalignedPairs(**{name: own_rows(rows) for name, rows in vars(pairs).items()})
+
+
 def parameter_groups(network: BSAFusion, learning_rate: float) -> list[dict]:
-    """The layers' matrices for Muon (Jordan et al. 2024); all other parameters for AdamW at a tenth of the learning rate.
+    """Layers' matrices for Muon (Jordan et al. 2024); other parameters for AdamW, at a tenth of the learning rate.
 
     Muon makes every direction of a matrix learn alike: from the same start it took 250 steps to where AdamW was after
     500. Biases, tokens, logarithms and layers that answer in a few numbers have no directions in that sense.

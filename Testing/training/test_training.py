@@ -15,26 +15,12 @@ from BSAFusionLib.network.bsfa import offsets, sum_so_far
 from BSAFusionLib.network.checkpoints import load_network
 from BSAFusionLib.network.warp import warp
 from BSAFusionLib.training import losses
-from BSAFusionLib.training.slice_pairs import SlicePairs, held_out_patients, load_pairs
+from BSAFusionLib.training.slice_pairs import held_out_patients, load_pairs
 from BSAFusionLib.training.trainer import CHECKPOINT, Trainer, TrainingSettings
 from BSAFusionLib.training.unaligned_pairs import Simulator, UnalignedPairs, inverse
+from Testing.training.ellipses import ellipses, save_ellipses
 
 small = Simulator()
-
-
-def ellipses(count: int, side: int = 64) -> SlicePairs:
-    """Heads of a sort: an ellipse with two smaller ones inside, which the moving slice shows in other greys."""
-    y, x = np.mgrid[:side, :side] / side - 0.5
-    generator = np.random.default_rng(0)
-    fixed, moving = np.zeros((2, count, side, side))
-    for index in range(count):
-        for greys in ((0.4, 0.7), (0.9, 0.2), (0.6, 0.5)):
-            cx, cy = generator.uniform(-0.1, 0.1, 2)
-            rx, ry = generator.uniform(0.1, 0.35, 2)
-            inside = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 < 1
-            fixed[index][inside], moving[index][inside] = greys
-    tensors = [torch.from_numpy((255 * images).astype(np.uint8))[:, None] for images in (fixed, moving)]
-    return SlicePairs(*tensors, np.arange(count), np.full(count, "ct"))
 
 
 @pytest.fixture
@@ -202,14 +188,7 @@ def test_a_run_taken_up_again_goes_on_as_if_it_had_not_stopped(tmp_path):
 
 
 def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp_path):
-    pairs = ellipses(6)
-    np.savez(
-        tmp_path / "ct.npz",
-        mri=pairs.fixed[:, 0].numpy(),
-        moving=pairs.moving[:, 0].numpy(),
-        id=np.array([f"{patient}001" for patient in (1, 2, 3, 4, 5, 6)]),
-        split=np.array(["train"] * 6),
-    )
+    save_ellipses(tmp_path)
     out = tmp_path / "run"
     words = ["train", "--data", tmp_path, "--modality", "ct", "--out", out, "--steps", 1, "--batch", 1]
     words += ["--fusion-steps", 1]
