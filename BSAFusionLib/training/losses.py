@@ -118,18 +118,44 @@ def fusion_loss(fused: torch.Tensor, fixed: torch.Tensor, warped: torch.Tensor, 
 
     `warped` is B', the moving slice as the network registered it, so that no error of the registration is asked to be
     mended here. Beside the published terms: edges are compared as gradients, with their direction, which strengths
-    alone do not keep; B' counts half in structure, its own being smooth; and `intensity` weighs the larger intensity.
-    Where B' is bright all over (PET, SPECT) that hides the anatomy of A, so it must be small; for CT it shows the bone.
+    alone do not keep, and by `edges_lost`; B' counts half in structure, its own being smooth; and `intensity` weighs
+    the larger intensity. Where B' is bright all over (PET, SPECT) that hides the anatomy of A, so it must be small; for
+    CT it shows the bone.
     """
-    fixed_gradient, warped_gradient, fused_gradient = map(spatial_gradient, (fixed, warped, fused))  # (N, 1, 2, H, W)
+    gradients = [spatial_gradient(slices)[:, 0] for slices in (fixed, warped, fused)]  # (N, 2, H, W)
+    fixed_gradient, warped_gradient, fused_gradient = gradients
 
     def steepness(gradient: torch.Tensor) -> torch.Tensor:
-        return gradient.square().sum(dim=2, keepdim=True)
+        return gradient.square().sum(dim=1, keepdim=True)
 
     steeper = torch.where(steepness(fixed_gradient) > steepness(warped_gradient), fixed_gradient, warped_gradient)
     structure = dissimilarity(fused, fixed) + 0.5 * dissimilarity(fused, warped)
     brightness = F.l1_loss(fused, torch.maximum(fixed, warped))
-    return structure + intensity * brightness + 16 * F.l1_loss(fused_gradient, steeper)
+    edges = 16 * F.l1_loss(fused_gradient, steeper) + 2 * edges_lost(*gradients)
+    return structure + intensity * brightness + edges
+
+
+def edges_lost(fixed: torch.Tensor, warped: torch.Tensor, fused: torch.Tensor) -> torch.Tensor:
+    """1 - Q_AB/F of gradients (N, 2, H, W) (Xydeas and Petrovic 2000), whose directions have no sign.
+
+    Each edge of either slice counts by its strength, and is kept as far as strength and direction of the fused one's
+    are near. The small addition keeps the square root's own gradient finite where there is no edge.
+    """
+
+    def strength(gradient: torch.Tensor) -> torch.Tensor:
+        return (gradient.square().sum(dim=1) + 2e-8).sqrt()
+
+    kept = all_of_it = fused.new_zeros(len(fused))
+    for source in (fixed, warped):
+        due, there = strength(source), strength(fused)
+        along = (source * fused).sum(dim=1).abs()
+        across = (source[:, 0] * fused[:, 1] - source[:, 1] * fused[:, 0]).abs()
+        nearness = 1 - torch.atan2(across, along + 1e-8) / (math.pi / 2)
+        of_strength = 0.9994 * torch.sigmoid(15 * (torch.minimum(due, there) / torch.maximum(due, there) - 0.5))
+        of_direction = 0.9879 * torch.sigmoid(22 * (nearness - 0.8))
+        kept = kept + (due * of_strength * of_direction).sum(dim=(1, 2))
+        all_of_it = all_of_it + due.sum(dim=(1, 2))
+    return 1 - (kept / all_of_it).mean()
 
 
 def dissimilarity(image: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from kornia.filters import spatial_gradient
 from lightning_fabric import Fabric
 
 from BSAFusionLib import __main__ as command_line
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.evaluation.fusion_quality import q_abf
 from BSAFusionLib.network.bsafusion import BSAFusion, Registration
 from BSAFusionLib.network.bsfa import offsets, sum_so_far
 from BSAFusionLib.network.checkpoints import load_network
@@ -154,6 +156,17 @@ def test_the_fusion_loss_asks_for_the_anatomy_under_a_bright_slice():
     seen_through = losses.fusion_loss(bright - 0.4 + 0.4 * stripes, fixed, bright, intensity=0.1)
     reversed_edges = losses.fusion_loss(bright - 0.4 * stripes, fixed, bright, intensity=0.1)
     assert seen_through < covered < reversed_edges
+
+
+def test_the_edges_lost_are_those_that_the_measure_of_fusion_misses(batch):
+    fixed, moving = batch
+    for fused in (fixed, (fixed + moving) / 2, torch.maximum(fixed, moving)):
+        kept = [
+            q_abf(*(image.mul(255).round().byte().numpy() for image in row))
+            for row in zip(fixed[:, 0], moving[:, 0], fused[:, 0], strict=True)
+        ]
+        lost = losses.edges_lost(*(spatial_gradient(slices)[:, 0] for slices in (fixed, moving, fused)))
+        assert lost.item() == pytest.approx(1 - np.mean(kept), abs=0.01)
 
 
 def test_a_field_that_is_not_finite_stops_the_run_in_a_sentence(batch):
