@@ -11,6 +11,7 @@ from pathlib import Path
 import cmake
 import ninja
 import pytest
+from PIL import Image
 
 from BSAFusionLib import version
 
@@ -133,6 +134,13 @@ def test_the_catalog_entry_has_the_fields_of_its_schema() -> None:
     )
     assert entry["category"] == described["category"]
     assert " ".join(entry["build_dependencies"]) == described["depends"]
+
+
+def test_the_licence_and_an_icon_are_as_the_indexs_checklist_wants_them() -> None:
+    assert "Apache License" in (repository / "LICENSE.txt").read_text()
+    assert "Apache-2.0, see `LICENSE.txt`" in (repository / "README.md").read_text()
+    with Image.open(repository / "Resources" / "Icons" / "BSAFusion.png") as icon:  # SVG is not taken
+        assert (icon.format, icon.size) == ("PNG", (128, 128))
 
 
 def test_version_changelog_and_citation_agree() -> None:
