@@ -33,8 +33,11 @@ class SliceEvidence:
     precision: np.ndarray
 
 
-def posterior_field(evidence: list[SliceEvidence], fixed: sitk.Image, sigma: Sequence[float]) -> sitk.Image:
-    """The displacement of most posterior probability, on the fixed volume's grid (float64 vectors, mm, LPS).
+def posterior_field(
+    evidence: list[SliceEvidence], fixed: sitk.Image, sigma: Sequence[float], answer: sitk.Image | None = None
+) -> sitk.Image:
+    """The displacement of most posterior probability (float64 vectors, mm, LPS), on the grid of `answer`, which begins
+    at the fixed volume's first voxel and has its axes; on the fixed volume's own if none is given.
 
     Beforehand it is taken for white noise smoothed by a Gaussian of `sigma` mm along each index axis of the fixed
     volume, plus a small affine motion; its covariance is then exp(-d^2 / (4 sigma^2)), and a few strong modes a axis
@@ -50,7 +53,7 @@ def posterior_field(evidence: list[SliceEvidence], fixed: sitk.Image, sigma: Seq
     for each in evidence:
         _add(each, fixed, lattice, told, precision)
 
-    coarse = [_Modes(length, n, s) for length, n, s in zip(extent, count, sigma, strict=True)]
+    coarse = [_Modes(length, _centres(length, n), s) for length, n, s in zip(extent, count, sigma, strict=True)]
     shape = (3, *(modes.number for modes in coarse))
     elastic = int(np.prod(shape))
     own_precision = np.concatenate([np.full(elastic, elastic_mm**-2), np.tile([shift_mm**-2] + [linear_mm**-2] * 3, 3)])
@@ -77,33 +80,37 @@ def posterior_field(evidence: list[SliceEvidence], fixed: sitk.Image, sigma: Seq
 
     matrix = LinearOperator((elastic + 12, elastic + 12), matvec=applied, dtype=float)
     coefficients, _ = cg(matrix, gathered(told), rtol=1e-3, maxiter=400)
-    across, down, through = (_Modes(*side) for side in zip(extent, fixed.GetSize(), sigma, strict=True))
+    answer = answer or fixed
+    places = [
+        own / 2 + spacing * np.arange(count)
+        for own, spacing, count in zip(fixed.GetSpacing(), answer.GetSpacing(), answer.GetSize(), strict=True)
+    ]
+    across, down, through = (_Modes(*side) for side in zip(extent, places, sigma, strict=True))
     values = np.tensordot(coefficients[:elastic].reshape(shape), across.values, (1, 1))
     values = np.tensordot(values, down.values, (1, 1))  # (3, modes through the slices, x, y)
     affine = coefficients[elastic:].reshape(3, 4, 1, 1)
     in_plane = affine[:, 0] + affine[:, 1] * across.along(0)[..., 0] + affine[:, 2] * down.along(1)[..., 0]
     direction = np.reshape(fixed.GetDirection(), (3, 3))
-    vectors = np.empty((*fixed.GetSize()[::-1], 3))
+    vectors = np.empty((*answer.GetSize()[::-1], 3))
     # Plane by plane, for memory's sake, and since other threads wait while numpy works on one array.
     for plane, mode, place in zip(vectors, through.values, through.along(2).ravel(), strict=True):
         along_axes = np.tensordot(values, mode, (1, 0)) + in_plane + affine[:, 3] * place
         plane[:] = np.tensordot(along_axes, direction, (0, 1)).swapaxes(0, 1)
     field = sitk.GetImageFromArray(vectors, isVector=True)
-    field.CopyInformation(fixed)
+    field.CopyInformation(answer)
     return field
 
 
 class _Modes:
-    """Smooth modes along one axis of `length` mm, at the centres of `count` equal parts: values (count, number)."""
+    """Smooth modes along one axis of `length` mm, at places in mm from its beginning: values (place, number)."""
 
-    def __init__(self, length: float, count: int, sigma: float):
+    def __init__(self, length: float, places: np.ndarray, sigma: float):
         lattice = _centres(length, int(np.ceil(2 * length / sigma)))  # Nystroem's method
         strengths, vectors = np.linalg.eigh(_covariance(lattice, lattice, sigma))
         strong = strengths > kept * strengths[-1]
-        self.centres = _centres(length, count)
-        self.values = _covariance(self.centres, lattice, sigma) @ vectors[:, strong] / np.sqrt(strengths[strong])
+        self.values = _covariance(places, lattice, sigma) @ vectors[:, strong] / np.sqrt(strengths[strong])
         self.number = int(strong.sum())
-        self._linear = (self.centres - length / 2) / lever
+        self._linear = (places - length / 2) / lever
 
     def along(self, axis: int) -> np.ndarray:
         """Distance from the middle by the lever, to be multiplied with what is on (x, y, z)."""
