@@ -1,4 +1,4 @@
-"""The displacement field in space: smoothed, joined to the pre-alignment, measured and applied."""
+"""The displacement field in space: scaled, joined to the pre-alignment, measured and applied."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -13,9 +13,13 @@ def scaled(field: sitk.Image, factors: np.ndarray | float) -> sitk.Image:
 
 def compose(field: sitk.Image, prealignment: sitk.Transform) -> sitk.Image:
     """The one field d(x) = T(x + u(x)) - x of a field u and the transform T that follows it (mm, LPS, on u's grid)."""
-    both = joined(field, prealignment)
+    return field_of(joined(field, prealignment), field)
+
+
+def field_of(transform: sitk.Transform, grid: sitk.Image) -> sitk.Image:
+    """d(x) = T(x) - x on a grid (float64 vectors, mm, LPS)."""
     return sitk.TransformToDisplacementField(
-        both, sitk.sitkVectorFloat64, field.GetSize(), field.GetOrigin(), field.GetSpacing(), field.GetDirection()
+        transform, sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
     )
 
 
@@ -29,12 +33,13 @@ def displacement_transform(field: sitk.Image) -> sitk.DisplacementFieldTransform
     return sitk.DisplacementFieldTransform(sitk.Image(field))
 
 
-def resample_through(moving: sitk.Image, field: sitk.Image, outside: float) -> sitk.Image:
-    """The moving volume on the field's grid, carried by the field (fixed point -> moving point), in its pixel type.
+def resample_through(moving: sitk.Image, grid: sitk.Image, transform: sitk.Transform) -> sitk.Image:
+    """The moving volume on a grid, carried by a transform (grid point -> moving point), in its pixel type.
 
-    outside: the value where the moving volume has none.
+    Where it has no values it gets the lowest of those it has.
     """
-    return sitk.Resample(moving, field, displacement_transform(field), sitk.sitkLinear, outside, moving.GetPixelID())
+    lowest = float(sitk.GetArrayViewFromImage(moving).min())
+    return sitk.Resample(moving, grid, transform, sitk.sitkLinear, lowest, moving.GetPixelID())
 
 
 def jacobian_determinant(field: sitk.Image) -> sitk.Image:

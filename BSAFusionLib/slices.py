@@ -1,7 +1,14 @@
 """The fixed volume as a stack of slices that look like the training slices."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import SimpleITK as sitk
+
+empty_share = 0.005  # a slice in which less of either volume is brighter than `empty_level` is not worth the network
+empty_level = 0.05
 
 # Where rows and columns run to, by the direction across the slices (LPS: x to the left, y to the back, z up).
 _left, _back, _down = np.array((1, 0, 0)), np.array((0, 1, 0)), np.array((0, 0, -1))
@@ -46,6 +53,14 @@ def slice_grid(fixed: sitk.Image, axis: str = "auto", size: int = 256) -> sitk.I
     return grid
 
 
+def fine_enough(fixed: sitk.Image, across: int, most: int) -> int:
+    """The side in pixels, a multiple of 16 and `most` at most, of slices that are as fine as the fixed volume is."""
+    extents, spacings = np.multiply(fixed.GetSize(), fixed.GetSpacing()), fixed.GetSpacing()
+    within = [axis for axis in range(3) if axis != across]
+    needed = max(extents[within]) / min(spacings[axis] for axis in within)
+    return min(most, 16 * int(np.ceil(round(needed, 6) / 16)))
+
+
 def thinned(grid: sitk.Image, most_apart: float) -> sitk.Image:
     """Every n-th slice of a grid, as far apart as `most_apart` mm allows, starting so that the ends are left alike."""
     step = max(1, int(most_apart // grid.GetSpacing()[2]))
@@ -54,13 +69,18 @@ def thinned(grid: sitk.Image, most_apart: float) -> sitk.Image:
 
 
 def cut(image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None) -> np.ndarray:
-    """The slices of a scalar volume on a grid, float32 (slice, row, column); 0 where it has no values.
+    """The slices of a scalar volume on a grid, as `on_grid`, float32 (slice, row, column)."""
+    return sitk.GetArrayFromImage(on_grid(image, grid, transform))
+
+
+def on_grid(image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None) -> sitk.Image:
+    """A scalar volume on a grid, free of detail that its first axis could not hold (float32); 0 where it has no values.
 
     transform: grid point -> point of `image`; the identity if none is given.
     """
     image = smooth_for(image, grid.GetSpacing()[0])
     transform = transform or sitk.Transform(3, sitk.sitkIdentity)
-    return sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32))
+    return sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
 
 
 def smooth_for(image: sitk.Image, spacing: float) -> sitk.Image:
@@ -86,6 +106,43 @@ def over_the_same_space(image: sitk.Image, count: np.ndarray) -> sitk.Image:
     first = (np.array(image.GetSize()) / count - 1) / 2  # where its first voxel lies in the image's index
     grid.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(first.tolist()))
     return grid
+
+
+def lattice_over(image: sitk.Image, spacing: Sequence[float]) -> sitk.Image:
+    """An empty image from the first to the last voxel of another along each axis, as coarse as `spacing` in mm allows.
+
+    Where that is finer than the image's own, it has the image's voxels.
+    """
+    own, counts = np.array(image.GetSpacing()), np.array(image.GetSize())
+    length = own * (counts - 1)
+    counts = np.minimum(counts, np.ceil(length / spacing).astype(int) + 1)
+    grid = sitk.Image(counts.tolist(), sitk.sitkUInt8)
+    grid.SetSpacing((length / (counts - 1)).tolist())
+    grid.SetDirection(image.GetDirection())
+    grid.SetOrigin(image.GetOrigin())
+    return grid
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices of both volumes on one grid, float32 (slice, row, column) in [0, 1]."""
+
+    grid: sitk.Image
+    fixed: np.ndarray
+    moving: np.ndarray
+
+    @cached_property
+    def filled(self) -> np.ndarray:
+        """Numbers of the slices in which both volumes show something."""
+        return np.flatnonzero(_is_filled(self.fixed) & _is_filled(self.moving))
+
+    def shown(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.fixed[self.filled], self.moving[self.filled]
+
+
+def _is_filled(slices: np.ndarray) -> np.ndarray:
+    """Which slices (slice, row, column) show something."""
+    return (slices > empty_level).mean(axis=(1, 2)) > empty_share
 
 
 def _directions(image: sitk.Image) -> np.ndarray:

@@ -16,8 +16,8 @@ from slicer.util import (
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
-from BSAFusionLib.border import fade_out, within
-from BSAFusionLib.deformation import compose, joined, resample_through
+from BSAFusionLib.border import fade_out
+from BSAFusionLib.deformation import compose, joined
 from BSAFusionLib.posterior import SliceEvidence, posterior_field
 from BSAFusionLib.scene import (
     TransformContent,
@@ -165,8 +165,8 @@ cases = some.tuples(placings, placings, starts, some.sampled_from(("auto", "i", 
 @given(cases)
 def test_hardening_the_moving_volume_is_the_pipelines_own_resampling(application, given_case):
     case = make_case(application.scene, *given_case)
-    field = within(compose(case.network_field, case.start), case.fixed)
-    registered = resample_through(case.moving, field, -9.0)
+    total = joined(case.network_field, case.start)
+    registered = sitk.Resample(case.moving, case.fixed, total, sitk.sitkLinear, -9.0)
     case.moving_node.SetAndObserveTransformNodeID(case.grid_transform.GetID())
     assert case.moving_node.HardenTransform()
     hardened = sitk.Resample(image_from_volume(case.moving_node), case.fixed, sitk.Transform(), sitk.sitkLinear, -9.0)

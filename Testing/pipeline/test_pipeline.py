@@ -114,11 +114,11 @@ def test_progress_only_grows_and_ends_at_1(mri, pet, settings):
 
 def test_while_the_network_runs_progress_counts_the_slices_and_else_says_nothing_of_them(mri, pet, settings):
     told = []
-    report = register_and_fuse(mri, pet, settings("pet", batch_size=10), lambda *news: told.append(news)).report
+    report = register_and_fuse(mri, pet, settings("pet", batch_size=4), lambda *news: told.append(news)).report
     counted = [(stage, slices) for stage, _, slices in told if slices is not None]
     assert {stage for stage, _ in counted} == {"registration", "fusion"}
     done, of = zip(*(slices for stage, slices in counted if stage == "registration"), strict=True)
-    assert set(of) == {done[-1]} and list(done) == sorted(done) and done[0] == 10
+    assert set(of) == {done[-1]} and list(done) == sorted(done) and done[0] == 4
     assert counted[-1] == ("fusion", (report.slices, report.slices))
 
 

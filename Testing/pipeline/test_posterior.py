@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.posterior import SliceEvidence, posterior_field
-from BSAFusionLib.slices import slice_grid
+from BSAFusionLib.slices import lattice_over, slice_grid
 
 sigma = (14.0, 14.0, 14.0)
 
@@ -77,3 +77,12 @@ def test_one_slice_that_is_not_looked_at_is_filled_in_from_its_neighbours(mri):
     field = sitk.GetArrayFromImage(posterior_field([evidence], mri, sigma))
     expected = motion(points_of(mri))
     assert np.abs(inner(field - expected)[..., :2]).max() < 0.5
+
+
+def test_on_a_coarser_grid_the_field_is_the_same(grid):
+    evidence = [told(grid, axis, 5.0) for axis in "ijk"]
+    coarse = posterior_field(evidence, grid, sigma, lattice_over(grid, (7.0, 7.0, 7.0)))
+    assert coarse.GetNumberOfPixels() < grid.GetNumberOfPixels()
+    expected = posterior_field(evidence, grid, sigma)
+    found = sitk.Resample(coarse, grid, sitk.Transform(), sitk.sitkBSpline)
+    assert np.abs(inner(sitk.GetArrayFromImage(found) - sitk.GetArrayFromImage(expected))).max() < 0.02

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.slices import cut, slice_axis, slice_grid, stacked, thinned
+from BSAFusionLib.slices import cut, fine_enough, lattice_over, slice_axis, slice_grid, stacked, thinned
 
 left, back, up = np.eye(3)
 axes = ("i", "j", "k")
@@ -74,3 +74,25 @@ def test_thinned_slices_are_some_of_the_slices_with_as_many_left_out_at_either_e
     first = slices.TransformPhysicalPointToIndex(thin.GetOrigin())[2]
     last = first + step * (thin.GetDepth() - 1)
     assert abs(first - (14 - last)) <= 1 and last <= 14
+
+
+@pytest.mark.parametrize("axis", axes)
+def test_slices_need_no_more_pixels_than_the_volume_has_voxels(grid, axis):
+    across = axes.index(axis)
+    side = fine_enough(grid, across, 256)
+    in_plane = [spacing for n, spacing in enumerate(grid.GetSpacing()) if n != across]
+    assert side % 16 == 0 and slice_grid(grid, axis, side).GetSpacing()[0] <= min(in_plane)
+    assert slice_grid(grid, axis, side - 16).GetSpacing()[0] > min(in_plane)
+    assert fine_enough(grid, across, 48) == 48
+
+
+def test_a_lattice_spans_the_volume_as_coarsely_as_it_may_and_never_finer_than_the_voxels(grid):
+    lattice = lattice_over(grid, (9.0, 9.0, 3.0))
+    assert all(
+        spacing <= max(most, own) + 1e-9
+        for spacing, most, own in zip(lattice.GetSpacing(), (9.0, 9.0, 3.0), grid.GetSpacing(), strict=True)
+    )
+    last = lattice.TransformIndexToPhysicalPoint([count - 1 for count in lattice.GetSize()])
+    assert lattice.GetOrigin() == grid.GetOrigin()
+    assert last == pytest.approx(grid.TransformIndexToPhysicalPoint([count - 1 for count in grid.GetSize()]))
+    assert lattice_over(grid, (0.1, 0.1, 0.1)).IsSameImageGeometryAs(grid)
