@@ -79,6 +79,17 @@ def show_volumes(
         view.SetForegroundOpacity(opacity)
 
 
+def show_in_heat(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Shows a PET or SPECT in Slicer's heat colours, from zero to beyond its largest value: no white, as in MRI."""
+    colours = slicer.vtkMRMLPETProceduralColorNode()
+    colours.SetTypeToHeat()
+    volume.GetScene().AddNode(colours)
+    display = volume.GetDisplayNode()
+    display.SetAndObserveColorNodeID(colours.GetID())
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(0, 1.6 * volume.GetImageData().GetScalarRange()[1])
+
+
 def link_and_fit(logic: slicer.vtkMRMLApplicationLogic, volume: slicer.vtkMRMLVolumeNode) -> None:
     """Links all slice views, turns them to the planes of a volume and lets each show the whole of it."""
     for view in nodes_of_class(volume.GetScene(), "vtkMRMLSliceCompositeNode"):

@@ -34,7 +34,7 @@ class OffscreenSliceView:
     """
 
     def __init__(self, application: SlicerApp, size: tuple[int, int] = (400, 400)) -> None:
-        _require_opengl()
+        require_opengl()
         with quiet():
             self._view = SliceView(
                 application.scene, application.app_logic, "Red", scheduled_render_strategy=NoScheduleRendering()
@@ -135,7 +135,7 @@ def write_preview(
     write_volume(sitk.GetImageFromArray(strip, isVector=True), path)
 
 
-def _require_opengl() -> None:
+def require_opengl() -> None:
     """CannotDraw where VTK would find no OpenGL and end the whole process.
 
     Without a display VTK draws by EGL, else by OSMesa; the window that it falls back to does not check that OSMesa is

@@ -314,6 +314,15 @@ def put_grid_transform(
     return node
 
 
+def put_linear_transform(
+    scene: slicer.vtkMRMLScene, from_parent: sitk.Transform, name: str
+) -> slicer.vtkMRMLLinearTransformNode:
+    """Adds a linear transform node to the scene under a free name, from its transform from parent, mm, LPS."""
+    node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", scene.GenerateUniqueName(name))
+    node.SetMatrixTransformFromParent(vtkMatrixFromArray(ras_lps @ _matrix(from_parent) @ ras_lps))
+    return node
+
+
 def save_scene(scene: slicer.vtkMRMLScene, path: Path) -> None:
     """Writes a scene with all its data to one .mrb file; FusionError where that fails."""
     with quiet():

@@ -41,16 +41,20 @@ rooms = {
         {"errors", "network", "pipeline", "report_page"},
         {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"},
     ),
+    "viewer": Room(
+        {"errors", "network", "pipeline", "inputs", "scene"},
+        {"numpy", "SimpleITK", "slicer", "trame", "trame_slicer", "aiohttp"},
+    ),
     "commands": Room(
-        {"errors", "network", "training", "pipeline", "inputs", "cohort", "evaluation", "scene"},
+        {"errors", "network", "training", "pipeline", "inputs", "cohort", "evaluation", "scene", "viewer"},
         {"numpy", "SimpleITK", "trame_slicer", "vtkmodules", "torch", "lightning_fabric", "tqdm"},
     ),
     "panel": Room({"errors", "network", "pipeline", "scene"}, {"slicer", "vtkmodules", "qt", "SampleData"}),
 }
 room_of_module = {
-    **dict.fromkeys(["settings", "pipeline", "prealignment", "intensities", "slices"], "pipeline"),
+    **dict.fromkeys(["settings", "checks", "pipeline", "prealignment", "intensities", "slices"], "pipeline"),
     **dict.fromkeys(["border", "deformation", "files", "outputs", "report", "result", "topology"], "pipeline"),
-    **dict.fromkeys(["posterior", "verdict"], "pipeline"),
+    **dict.fromkeys(["posterior", "verdict", "through_network"], "pipeline"),
     **dict.fromkeys(["scene", "display", "packages", "landmarks", "logic", "rendering"], "scene"),
     "__main__": "commands",
 }

@@ -22,6 +22,7 @@ import slicer  # noqa: E402  isort: skip
 from trame_slicer.views import NoScheduleRendering, ThreeDView  # noqa: E402
 
 from BSAFusionLib import packages  # noqa: E402
+from BSAFusionLib.display import show_in_heat  # noqa: E402
 from BSAFusionLib.panel.parameters import View  # noqa: E402
 from BSAFusionLib.rendering import OffscreenSliceView, drawn  # noqa: E402
 
@@ -60,13 +61,7 @@ def _chosen(widget) -> tuple:
         volume = slicer.util.loadVolume(str(repository / "Resources" / "SampleData" / file), {"name": name})
         selector = widget.ui.fixedVolumeSelector if name == "MRI" else widget.ui.movingVolumeSelector
         selector.setCurrentNode(volume)
-    colours = slicer.vtkMRMLPETProceduralColorNode()
-    colours.SetTypeToHeat()
-    slicer.mrmlScene.AddNode(colours)
-    display = volume.GetDisplayNode()  # the PET's
-    display.SetAndObserveColorNodeID(colours.GetID())
-    display.AutoWindowLevelOff()
-    display.SetWindowLevelMinMax(0, 1.6 * slicer.util.arrayFromVolume(volume).max())  # no white, which the MRI has
+    show_in_heat(volume)  # the PET
     widget.ui.advancedCollapsibleButton.collapsed = False
     pictures = _both_themes(widget)
     widget.ui.advancedCollapsibleButton.collapsed = True

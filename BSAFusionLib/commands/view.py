@@ -1,0 +1,38 @@
+"""Shows a folder of results in the browser: Slicer's slice and 3D views, before and after, the grid."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "result",
+        type=Path,
+        metavar="RESULT_DIR",
+        help="the folder that fuse or demo wrote, or that of one case of batch (or the report in it)",
+    )
+    for role, volume in (("fixed", "MRI"), ("moving", "CT, PET or SPECT")):
+        parser.add_argument(
+            f"--{role}",
+            type=Path,
+            metavar="FILE",
+            help=f"the {volume} that the result was made from, or its DICOM folder (default: the file in the report)",
+        )
+    parser.add_argument("--port", type=int, default=0, help="of this machine, 127.0.0.1 (default: one that is free)")
+    parser.add_argument("--no-browser", action="store_true", help="say the address only, and open no browser")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    # Imported here so that --help is quick.
+    from BSAFusionLib.rendering import require_opengl
+    from BSAFusionLib.scene import quiet
+    from BSAFusionLib.viewer.page import Page
+    from BSAFusionLib.viewer.result_folder import read_result
+    from BSAFusionLib.viewer.serving import serve
+
+    found = read_result(arguments.result, arguments.fixed, arguments.moving)
+    require_opengl()
+    with quiet():  # what VTK says while it makes the views
+        page = Page(found)
+    serve(page.server, arguments.port, not arguments.no_browser)
+    return 0

@@ -1,0 +1,86 @@
+"""A result in a scene, and the ways in which the viewer shows it."""
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+from trame_slicer.core import SlicerApp
+from trame_slicer.views import AbstractView, ThreeDView
+
+from BSAFusionLib.display import draw_grid, link_and_fit, show_grid, show_in_heat, show_volumes
+from BSAFusionLib.scene import (
+    content_from_fields,
+    content_from_image,
+    nodes_of_class,
+    put_grid_transform,
+    put_linear_transform,
+    put_volume,
+)
+from BSAFusionLib.viewer.result_folder import Found
+
+
+class ResultScene:
+    """The volumes of a result in an application's scene, with the deformation as a grid.
+
+    overlays: what can lie over the MRI, by the words for it: the moving volume as it lay before, after the rigid start,
+    and registered, as far as there is such, and the fused volume. displacement_range: the lengths in mm that the grid
+    is coloured by, from green to red.
+    """
+
+    def __init__(self, application: SlicerApp, found: Found) -> None:
+        self._application = application
+        moving = found.modality.upper()
+        window = (0, 1) if found.modality == "ct" else (0, 255)
+        fused = self._put(found.fused, "Fused", window=window)
+        registered = self._put(found.registered, f"{moving} registered")
+        if found.modality != "ct" and registered.GetImageData().GetNumberOfScalarComponents() == 1:
+            show_in_heat(registered)
+        self.overlays = {}
+        if found.moving is not None:
+            self.overlays["Before"] = self._put(found.moving, moving, like=registered)
+        if found.moving is not None and found.rigid_start:
+            turned = self._put(found.moving, f"{moving} after the rigid start", like=registered)
+            start = put_linear_transform(application.scene, found.prealignment, "Rigid start")
+            turned.SetAndObserveTransformNodeID(start.GetID())
+            self.overlays["Rigid start"] = turned
+        self.overlays |= {"Registered": registered, "Fused": fused}
+        self._background = fused if found.fixed is None else self._put(found.fixed, "MRI")
+        content = content_from_fields(found.field, found.network_field, found.prealignment, np.eye(4))
+        self._line_distance = content.lines_mm
+        self.displacement_range = content.smallest_mm, content.largest_mm
+        self._grid = put_grid_transform(application.scene, content, "Deformation")
+        draw_grid(self._grid, content, self._background)
+
+    def fit(self) -> None:
+        """Lets each slice view show the whole of the MRI, and the 3D view their slices."""
+        show_volumes(self._background)
+        link_and_fit(self._application.app_logic, self._background)
+        for view in nodes_of_class(self._application.scene, "vtkMRMLSliceNode"):
+            view.SetSliceVisible(True)
+        for view in self._application.view_manager.get_threed_views():
+            self.fit_view(view)
+
+    def fit_view(self, view: AbstractView) -> None:
+        """Lets one view show all there is, a 3D view from the front, left and above."""
+        view.fit_view_to_content()
+        if isinstance(view, ThreeDView):
+            camera = view.get_camera_node().GetCamera()
+            camera.Azimuth(40)
+            camera.Elevation(25)
+            camera.Zoom(1.3)
+            view.first_renderer().ResetCameraClippingRange()
+
+    def show(self, overlay: str, opacity: float, grid_in_slices: bool, grid_in_3d: bool) -> None:
+        """Shows one of `overlays` over the MRI, from 0 to 1 opaque, and over both the grid or not."""
+        show_volumes(self._background, self.overlays[overlay], opacity)
+        show_grid(self._grid, self._line_distance, grid_in_slices, grid_in_3d)
+        for view in self._application.view_manager.get_views():
+            view.schedule_render()  # which not every change of a node brings about, such as an opacity that becomes 0
+
+    def _put(
+        self,
+        image: sitk.Image,
+        name: str,
+        window: tuple[float, float] | None = None,
+        like: slicer.vtkMRMLVolumeNode | None = None,
+    ) -> slicer.vtkMRMLVolumeNode:
+        return put_volume(self._application.scene, content_from_image(image), name, window=window, like=like)

@@ -1,0 +1,93 @@
+"""The viewer served from a folder, and its page in a headless Chromium."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+repository = Path(__file__).resolve().parents[2]
+browsers = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+views = ("Axial", "3D", "Coronal", "Sagittal")  # in the order of the page
+patience = 60  # seconds
+lasts = 4  # looks, 0.2 s apart, at a picture that stays: 0.5 s after a change a view is sent anew, less compressed
+
+
+@contextmanager
+def served(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The address that `run.py view` prints for a folder, and its process."""
+    command = [sys.executable, "-m", "BSAFusionLib", "view", str(folder), "--no-browser", *options]
+    with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            said = server.stdout.readline()
+            assert "http" in said, server.stderr.read()
+            yield said.split()[-1], server
+        finally:
+            server.kill()
+
+
+class Browser:
+    """A page of Chromium; problems: what its console or its network had to complain about."""
+
+    def __init__(self, address: str) -> None:
+        from playwright.sync_api import sync_playwright
+
+        self._playwright = sync_playwright().start()
+        self._chromium = self._playwright.chromium.launch(executable_path=find_chromium())
+        self.page = self._chromium.new_page(viewport={"width": 1280, "height": 900})
+        self.problems: list[str] = []
+        self.page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.problems.append(request.url))
+        self.asked: list[str] = []  # addresses
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(address)
+        self.page.locator(".layout-grid-item img").nth(len(views) - 1).wait_for()
+
+    def close(self) -> None:
+        self._chromium.close()
+        self._playwright.stop()
+
+    def picture(self, view: str) -> np.ndarray:
+        """What a view shows now: float, (rows, columns, 3), RGB, 0 to 255."""
+        shown = self.page.locator(".layout-grid-item").nth(views.index(view)).screenshot()
+        return np.asarray(Image.open(BytesIO(shown)).convert("RGB"), dtype=float)
+
+    def wait_for(self, view: str, fits: Callable[[np.ndarray], bool]) -> np.ndarray:
+        """A picture of a view that fits and stays; an AssertionError if none comes."""
+        end, lasting = time.monotonic() + patience, 0
+        before = self.picture(view)
+        while lasting < lasts:
+            assert time.monotonic() < end, f"the view {view} does not become what it should"
+            time.sleep(0.2)
+            now = self.picture(view)
+            lasting = lasting + 1 if fits(now) and np.array_equal(now, before) else 0
+            before = now
+        return before
+
+    def choose(self, overlay: str) -> None:
+        self.page.get_by_role("button", name=overlay).click()
+
+    def fade(self, key: str) -> None:
+        """Moves the slider between MRI and overlay by a key, such as Home or End."""
+        self.page.locator("header").get_by_role("slider").press(key)
+
+    def toggle(self, switch: str) -> None:
+        self.page.get_by_label(switch, exact=True).click()
+
+
+def find_chromium() -> str:
+    """The path of a Chromium; the test is skipped where there is none, but not in CI."""
+    found = next(filter(None, map(shutil.which, browsers)), None)
+    if found is None and "CI" not in os.environ:
+        pytest.skip("there is no Chromium to open the viewer's page with: install one (on Debian: chromium)")
+    assert found is not None, "CI must have a Chromium"
+    return found

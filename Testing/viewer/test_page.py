@@ -1,0 +1,141 @@
+"""The viewer's page, in a real browser, shows a result that `fuse` wrote, to nobody but whoever started it."""
+
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from Testing.viewer.browser import Browser, served, views
+
+slices = ("Axial", "Coronal", "Sagittal")
+much, little = 1.0, 0.1  # mean differences between pictures, of 255
+
+
+def differs(picture: np.ndarray, other: np.ndarray) -> bool:
+    return np.abs(picture - other).mean() > much
+
+
+def equals(picture: np.ndarray, other: np.ndarray) -> bool:
+    return np.abs(picture - other).mean() < little
+
+
+def seen(picture: np.ndarray) -> bool:
+    """Whether there is something bright on it, besides what is written there."""
+    return (picture[80:-80].max(axis=-1) > 100).mean() > 0.02
+
+
+@pytest.fixture(scope="module")
+def server(result: Path) -> Iterator[tuple[str, subprocess.Popen]]:
+    with served(result) as (address, process):
+        yield address, process
+
+
+@pytest.fixture(scope="module")
+def address(server: tuple[str, subprocess.Popen]) -> str:
+    return server[0]
+
+
+@pytest.fixture(scope="module")
+def browser(address: str) -> Iterator[Browser]:
+    pytest.importorskip("playwright", reason="the viewer's page is opened by playwright: pip install playwright")
+    browser = Browser(address)
+    yield browser
+    browser.close()
+
+
+@pytest.mark.parametrize("view", views)
+def test_no_view_is_empty(browser: Browser, view: str) -> None:
+    browser.wait_for(view, seen)
+
+
+def test_the_grid_comes_over_slices_and_goes_again(browser: Browser) -> None:
+    without = {view: browser.wait_for(view, seen) for view in slices}
+    browser.toggle("Grid")
+    for view in slices:
+        browser.wait_for(view, lambda picture, view=view: differs(picture, without[view]))
+    browser.toggle("Grid")
+    for view in slices:
+        browser.wait_for(view, lambda picture, view=view: equals(picture, without[view]))
+
+
+def test_the_grid_comes_into_the_3d_view_and_goes_again(browser: Browser) -> None:
+    without = browser.wait_for("3D", seen)
+    browser.toggle("Grid in 3D")
+    browser.wait_for("3D", lambda picture: differs(picture, without))
+    browser.toggle("Grid in 3D")
+    browser.wait_for("3D", lambda picture: equals(picture, without))
+
+
+def test_before_rigid_start_and_fused_are_three_pictures(browser: Browser) -> None:
+    browser.fade("End")
+    pictures: list[np.ndarray] = []
+    for overlay in ("Before", "Rigid start", "Fused"):
+        browser.choose(overlay)
+        now = browser.wait_for("Axial", lambda picture: all(differs(picture, other) for other in pictures))
+        pictures.append(now)
+    browser.choose("Before")
+    browser.wait_for("Axial", lambda picture: equals(picture, pictures[0]))
+
+
+def test_the_slider_fades_from_the_mri_to_what_lies_over_it(browser: Browser) -> None:
+    browser.choose("Before")
+    browser.fade("End")
+    moving = browser.wait_for("Coronal", seen)
+    browser.fade("Home")
+    fixed = browser.wait_for("Coronal", lambda picture: differs(picture, moving))
+    browser.choose("Registered")
+    browser.fade("End")
+    registered = browser.wait_for("Coronal", lambda picture: differs(picture, fixed) and differs(picture, moving))
+    browser.fade("Home")
+    browser.wait_for("Coronal", lambda picture: differs(picture, registered) and equals(picture, fixed))
+
+
+def test_the_mouse_wheel_scrolls_a_slice_view_and_its_slider(browser: Browser) -> None:
+    before = browser.wait_for("Axial", seen)
+    slider = browser.page.locator(".view-slider").first.get_by_role("slider")
+    offset = slider.get_attribute("aria-valuenow")
+    browser.page.locator(".layout-grid-item").first.hover()
+    browser.page.mouse.wheel(0, 100)
+    browser.wait_for("Axial", lambda picture: differs(picture, before))
+    assert slider.get_attribute("aria-valuenow") != offset
+
+
+def test_the_page_says_what_it_is_for(browser: Browser) -> None:
+    assert browser.page.get_by_text("For research use only. Not for clinical use.").is_visible()
+
+
+def test_the_page_works_again_when_it_is_loaded_again(browser: Browser) -> None:
+    browser.page.reload()
+    browser.wait_for("Axial", seen)
+
+
+def test_the_browser_complains_of_nothing_and_asks_nobody_else(browser: Browser, address: str) -> None:
+    assert browser.problems == []
+    here = address.split("?")[0]
+    assert all(asked.startswith((here, "data:", "blob:")) for asked in browser.asked)
+
+
+def test_the_server_listens_on_this_machine_only(server: tuple[str, subprocess.Popen]) -> None:
+    address, process = server
+    connections = psutil.Process(process.pid).net_connections("inet")
+    listening = [connection.laddr for connection in connections if connection.status == psutil.CONN_LISTEN]
+    assert [(place.ip, str(place.port)) for place in listening] == [("127.0.0.1", address.split(":")[2].split("/")[0])]
+
+
+@pytest.mark.parametrize("path", ["", "index.html", "ws", "?key=guessed"])
+def test_nobody_sees_the_patient_without_the_key(address: str, path: str) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(address.split("?")[0] + path)
+
+
+def test_an_interrupt_ends_it_without_a_word(result: Path, server: tuple[str, subprocess.Popen]) -> None:
+    process = server[1]
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
