@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
@@ -18,7 +19,7 @@ repository = Path(__file__).resolve().parents[2]
 browsers = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 views = ("Axial", "3D", "Coronal", "Sagittal")  # in the order of the page
 patience = 60  # seconds
-lasts = 4  # looks, 0.2 s apart, at a picture that stays: 0.5 s after a change a view is sent anew, less compressed
+lasts = 3  # looks, 0.2 s apart, at a picture that stays: 0.5 s after a change a view is sent anew, less compressed
 
 
 @contextmanager
@@ -38,11 +39,12 @@ class Browser:
     """A page of Chromium; problems: what its console or its network had to complain about."""
 
     def __init__(self, address: str) -> None:
-        from playwright.sync_api import sync_playwright
+        chromium = find_chromium()
+        from playwright.sync_api import sync_playwright  # here, since not every user has it
 
         self._playwright = sync_playwright().start()
-        self._chromium = self._playwright.chromium.launch(executable_path=find_chromium())
-        self.page = self._chromium.new_page(viewport={"width": 1280, "height": 900})
+        self._chromium = self._playwright.chromium.launch(executable_path=chromium)
+        self.page = self._chromium.new_page(viewport={"width": 1280, "height": 800})
         self.problems: list[str] = []
         self.page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
@@ -85,9 +87,14 @@ class Browser:
 
 
 def find_chromium() -> str:
-    """The path of a Chromium; the test is skipped where there is none, but not in CI."""
+    """The path of a Chromium; the test is skipped where there is none or nothing to steer it, but not in CI."""
     found = next(filter(None, map(shutil.which, browsers)), None)
-    if found is None and "CI" not in os.environ:
-        pytest.skip("there is no Chromium to open the viewer's page with: install one (on Debian: chromium)")
-    assert found is not None, "CI must have a Chromium"
+    lacking = [
+        what
+        for what, there in (("a Chromium (on Debian: chromium)", found), ("playwright", find_spec("playwright")))
+        if there is None
+    ]
+    if lacking and "CI" not in os.environ:
+        pytest.skip(f"the viewer's page cannot be opened: install {' and '.join(lacking)}")
+    assert not lacking, f"CI must have {' and '.join(lacking)}"
     return found

@@ -1,0 +1,122 @@
+"""What the viewer shows of a folder, and what it says of one that it cannot show."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from slicer.util import arrayFromTransformMatrix
+from trame.app import get_server
+from trame_slicer.core import SlicerApp
+
+from BSAFusionLib.__main__ import main
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.viewer.result_folder import read_result
+from BSAFusionLib.viewer.result_scene import ResultScene
+from BSAFusionLib.viewer.serving import serve
+
+
+@pytest.fixture
+def folder(result: Path, tmp_path: Path) -> Path:
+    """A copy of the results, beside copies of what they were made from, to damage."""
+    shutil.copytree(result.parent, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "result"
+
+
+def change_report(folder: Path, **changes: object) -> None:
+    path = folder / "report.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_the_inputs_are_found_by_the_report_wherever_the_folders_moved_together(folder: Path) -> None:
+    found = read_result(folder)
+    assert found.missing == ()
+    for image, name in ((found.fixed, "mri.nii.gz"), (found.moving, "pet.nii.gz")):
+        file = sitk.ReadImage(str(folder.parent / name))
+        assert np.array_equal(sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(file))
+
+
+def test_every_way_to_lie_over_the_mri_is_offered(folder: Path) -> None:
+    shown = ResultScene(SlicerApp(), read_result(folder))
+    assert list(shown.overlays) == ["Before", "Rigid start", "Registered", "Fused"]
+
+
+def test_the_rigid_start_carries_the_moving_volume_as_the_deformation_does_far_from_the_mri(folder: Path) -> None:
+    shown = ResultScene(SlicerApp(), read_result(folder))
+    transform = sitk.ReadTransform(str(folder / "deformation.h5"))
+    x, y, z = transform.TransformPoint((-900.0, 900.0, 0.0))  # LPS, where the network's part has faded to zero
+    to_world = arrayFromTransformMatrix(shown.overlays["Rigid start"].GetParentTransformNode())
+    assert to_world @ (-x, -y, z, 1) == pytest.approx((900, -900, 0, 1), abs=1e-3)
+
+
+def test_without_the_moving_volume_there_is_no_before_and_the_page_can_say_why(folder: Path) -> None:
+    (folder.parent / "pet.nii.gz").unlink()
+    found = read_result(folder)
+    assert list(ResultScene(SlicerApp(), found).overlays) == ["Registered", "Fused"]
+    assert found.missing == (
+        "The PET is not where the report says. How it lay before cannot be shown; start again with --moving and its "
+        "file or DICOM folder.",
+    )
+
+
+def test_without_a_start_there_is_no_rigid_start(folder: Path) -> None:
+    change_report(folder, prealignment="none")
+    assert list(ResultScene(SlicerApp(), read_result(folder)).overlays) == ["Before", "Registered", "Fused"]
+
+
+def test_inputs_that_the_report_does_not_name_can_be_given(folder: Path) -> None:
+    change_report(folder, inputs={})
+    assert len(read_result(folder).missing) == 2
+    given = read_result(folder, folder.parent / "mri.nii.gz", folder.parent / "pet.nii.gz")
+    assert given.missing == ()
+    assert given.fixed is not None and given.moving is not None
+
+
+def test_one_of_several_cases_in_a_folder_is_picked_by_its_report(folder: Path) -> None:
+    report = shutil.copy(folder / "report.json", folder / "sub-2_desc-petfusion_report.json")
+    with pytest.raises(FusionError, match=r"several results .*sub-2_desc-petfusion_report\.json"):
+        read_result(folder)
+    assert read_result(Path(report)).modality == "pet"
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:2000])
+
+
+def lose(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def swap_inputs(folder: Path) -> None:
+    change_report(folder, inputs={"fixed": "../ct.nrrd", "moving": "../pet.nii.gz"})
+    sitk.WriteImage(sitk.Image(8, 8, 8, sitk.sitkInt16), str(folder.parent / "ct.nrrd"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (shutil.rmtree, "There is no folder"),
+        (lose("report.json"), "There is no result in"),
+        (lose("fused.nrrd"), "lacks fused.nrrd"),
+        (lambda folder: (folder / "report.json").write_text("[]"), "is no report of a result"),
+        (lambda folder: (folder / "report.json").write_text("{"), "report.json cannot be read"),
+        (cut("registered.nrrd"), "registered.nrrd cannot be read"),
+        (cut("deformation.h5"), "deformation.h5 is damaged"),
+        (lambda folder: sitk.WriteTransform(sitk.Euler3DTransform(), str(folder / "deformation.h5")), "is damaged"),
+        (swap_inputs, "is not the MRI of the result"),
+    ],
+)
+def test_a_folder_that_cannot_be_shown_is_refused_in_one_sentence(
+    folder: Path, damage: Callable[[Path], None], said: str, capfd: pytest.CaptureFixture
+) -> None:
+    damage(folder)
+    assert main(["view", str(folder), "--no-browser"]) == 2
+    assert said in capfd.readouterr().err.splitlines()[-1]  # HDF5 has words of its own for a damaged file
+
+
+def test_a_port_that_cannot_be_had_is_said_in_one_sentence() -> None:
+    with pytest.raises(FusionError, match="The port 99999 cannot be had"):
+        serve(get_server("a port", client_type="vue3"), 99999, open_browser=False)
