@@ -43,7 +43,7 @@ rooms = {
     ),
     "viewer": Room(
         {"errors", "network", "pipeline", "inputs", "scene"},
-        {"numpy", "SimpleITK", "slicer", "trame", "trame_slicer", "aiohttp"},
+        {"numpy", "SimpleITK", "slicer", "trame", "trame_server", "trame_slicer", "aiohttp"},
     ),
     "commands": Room(
         {"errors", "network", "training", "pipeline", "inputs", "cohort", "evaluation", "scene", "viewer"},

@@ -4,11 +4,11 @@ import os
 import secrets
 import threading
 import webbrowser
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from trame_server import Server
-from wslink.backends.aiohttp import WebAppServer
 
 from BSAFusionLib.errors import FusionError
 
@@ -37,7 +37,7 @@ def serve(server: Server, port: int = 0, open_browser: bool = True) -> None:
     async def say_where_session_is(request: web.Request) -> web.Response:
         return web.json_response({"sessionURL": f"ws://{host}:{server.port}/ws"})
 
-    def guard(backend: WebAppServer) -> None:
+    def guard(backend: Any) -> None:
         backend.app.middlewares.append(only_with_key)
         backend.app.router.add_post("/paraview/", say_where_session_is)  # which trame's client asks for first
 
