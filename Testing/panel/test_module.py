@@ -1,4 +1,4 @@
-"""The module as Slicer knows it: its name and icon, its sample data, its self-test, and the examples of the README."""
+"""The module as Slicer knows it: its name and icon, its sample data, its self-test, and the documented examples."""
 
 import shutil
 
@@ -65,9 +65,10 @@ def test_the_self_test_runs_in_reload_and_test(running, small_weights, monkeypat
 
 
 def example(heading):
-    """The indented lines of the README under a heading."""
-    text = (repository / "README.md").read_text(encoding="utf-8")
-    assert f"{heading}\n" in text, f"the README has no part {heading}"
+    """The indented lines under a heading of the README, or of the page on scripting."""
+    pages = [repository / "README.md", repository / "Documentation" / "scripting.md"]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    assert f"{heading}\n" in text, f"there is no part {heading}"
     part = text.split(f"{heading}\n", 1)[1].split("\n#", 1)[0]
     return "\n".join(line[4:] for line in part.splitlines() if line.startswith("    "))
 
@@ -80,17 +81,17 @@ def test_the_readmes_simplest_call_runs(running, quick, add_head):
     assert names["result"].fusedVolume.GetName() == "MRI + PET"
 
 
-def test_the_readmes_call_with_all_outputs_and_settings_runs(running, quick, add_head):
+def test_the_call_with_all_outputs_and_settings_runs(running, quick, add_head):
     harness.load_module(file)
     add_head("MRI"), add_head("CT", "ct", lattice(rigid((3, 0, 2))))
     names = {"slicer": slicer}  # as in the Python console
-    exec(example("#### All outputs and settings"), names)
+    exec(example("## All outputs and settings"), names)
     assert names["result"].registeredVolume.GetName() == "CT on MRI"
     assert names["result"].report.modality == "ct"
     assert slicer.util.getNode("CT").GetParentTransformNode() is names["result"].gridTransform
 
 
-def test_the_readmes_loop_over_a_folder_runs(running, quick, add_head, tmp_path):
+def test_the_loop_over_a_folder_runs(running, quick, add_head, tmp_path):
     harness.load_module(file)
     folder = tmp_path / "patients"
     for patient in ("anna", "ben"):
@@ -98,7 +99,7 @@ def test_the_readmes_loop_over_a_folder_runs(running, quick, add_head, tmp_path)
             path = folder / patient / f"{name}.nrrd"
             path.parent.mkdir(parents=True, exist_ok=True)
             slicer.util.saveNode(add_head(name, contrast), str(path))
-    exec(example("#### A loop over a folder").replace("/data/patients", folder.as_posix()), {"slicer": slicer})
+    exec(example("## A loop over a folder").replace("/data/patients", folder.as_posix()), {"slicer": slicer})
     for patient in ("anna", "ben"):
         assert (folder / patient / "fused.nrrd").is_file()
         assert (folder / patient / "deformation.h5").is_file()

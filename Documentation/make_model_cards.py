@@ -1,0 +1,50 @@
+"""Puts the figures of the weights' cards into models.md: `.venv/bin/python Documentation/make_model_cards.py`."""
+
+import json
+from pathlib import Path
+
+folder = Path(__file__).resolve().parent
+models = folder.parent / "Resources" / "Models"
+
+page = folder / "models.md"
+head = "| | CT | PET | SPECT |\n|---|---|---|---|\n"
+
+
+def with_figures(text: str) -> str:
+    """The page's text with the table as the cards have it today."""
+    cards = [json.loads((models / f"{name}.json").read_text(encoding="utf-8")) for name in ("ct", "pet", "spect")]
+    rows = "".join(row_of(cards, name, told) for name, told in columns.items())
+    before, _ = text.split(head)
+    return before + head + rows
+
+
+def row_of(cards: list[dict], name: str, told) -> str:
+    return f"| {name} | " + " | ".join(told(card) for card in cards) + " |\n"
+
+
+def deformed(figure: str, digits: int):
+    """What the card says of slices deformed at random, before and after."""
+
+    def told(card: dict) -> str:
+        figures = card["validation"]["simulated_deformations"]
+        return " / ".join(f"{figures[f'{figure}_{when}']:.{digits}f}" for when in ("before", "after"))
+
+    return told
+
+
+columns = {
+    "card": lambda card: f"[{card['modality']}.json](../Resources/Models/{card['modality']}.json)",
+    "weights, SHA-256": lambda card: f"`{card['sha256'][:12]}…`",
+    "parameters": lambda card: f"{card['parameters']:,}",
+    "trained on, pairs": lambda card: str(card["training"]["pairs"]),
+    "of patients": lambda card: str(len(card["training"]["patients"])),
+    "on": lambda card: card["training"]["hardware"],
+    "measured on, slices": lambda card: str(card["validation"]["pairs"]),
+    "which are": lambda card: card["validation"]["held_out"],
+    "error in pixels, before / after": deformed("error", 2),
+    "grey levels off, before / after": deformed("difference", 1),
+    "folded, %": lambda card: f"{card['validation']['simulated_deformations']['folded_percent']:.2f}",
+}
+
+if __name__ == "__main__":
+    page.write_text(with_figures(page.read_text(encoding="utf-8")), encoding="utf-8")
