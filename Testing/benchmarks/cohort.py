@@ -1,18 +1,23 @@
-"""Measures a cohort of 24 cases: here, on a cluster that loses a worker, and one case at a time.
+"""Measures a cohort of 24 cases and one that is damaged: here, on a cluster that loses a worker, and one at a time.
 
-    python Testing/benchmarks/cohort.py ../shared/data/volumes
+    python Testing/benchmarks/cohort.py ../shared/data/volumes --json cohort.json
 
 The T1 template with the PET and the CT, each moved by twelve known motions of 15 degrees and 20 mm with a smooth
-deformation of 6 mm, resampled to `--spacing` mm. Printed are seconds a case, the ratio to one case at a time, and
-whether both ways gave the same to the bit. Starting the processes counts.
+deformation of 6 mm, resampled to `--spacing` mm. Told are seconds by the clock and of the CPU a case, the ratio to one
+case at a time, and whether both ways gave the same to the bit. Starting the processes counts. What is no option here
+goes to `run.py batch`.
 """
 
 import argparse
 import csv
+import json
+import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 repository = Path(__file__).resolve().parents[2]
@@ -32,35 +37,80 @@ def main() -> None:
     parser.add_argument("--alone", type=int, default=24, help="cases that are run one at a time (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument("--spacing", type=float, default=2.0, metavar="MM", help="(default: %(default)s)")
-    arguments = parser.parse_args()
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    arguments, options = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), arguments)
+        figures = measure(Path(folder), arguments, options)
+    if arguments.json:
+        figures = {**figures, "options": options, "spacing": arguments.spacing, "cores": len(os.sched_getaffinity(0))}
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(folder: Path, arguments: argparse.Namespace) -> None:
+def measure(folder: Path, arguments: argparse.Namespace, options: list[str]) -> dict:
     table = write_cohort(folder, arguments.volumes, arguments.cases, arguments.spacing)
+    workers = ("--workers", str(arguments.workers))
+    figures: dict = {"cases": arguments.cases, "alone": arguments.alone, "workers": arguments.workers}
+
+    def told(name: str, figure: object) -> None:
+        figures[name] = figure
+        print(f"{name}: {figure}", flush=True)
+
     few = table.with_name("few.csv")
     few.write_text("\n".join(table.read_text().splitlines()[: arguments.alone + 1]))
-    alone = seconds(batch(few, folder / "alone", "--workers", "1")) / min(arguments.alone, arguments.cases)
-    print(f"one at a time: {alone:.1f} s a case ({arguments.alone} cases)", flush=True)
-    here = seconds(batch(table, folder / "here", "--workers", str(arguments.workers))) / arguments.cases
-    print(f"{arguments.workers} processes: {here:.1f} s a case, {alone / here:.2f} times as fast", flush=True)
-    again = seconds(batch(table, folder / "here", "--workers", str(arguments.workers)))
-    print(f"a second run: {again:.1f} s in all", flush=True)
-    with cluster(folder) as (address, workers):
-        run = batch(table, folder / "cluster", "--scheduler", address)
-        kill_a_busy_worker(address, workers, folder / "cluster")
-        lost = seconds(run) / arguments.cases
-    print(f"a cluster of two workers, of which one is killed: {lost:.1f} s a case", flush=True)
-    with (folder / "cluster" / "summary.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    finished = sum(row["state"] == "finished" for row in rows)
-    same = sum(same_results(folder / "here" / row["folder"], folder / "cluster" / row["folder"]) for row in rows)
-    print(f"{finished} of {len(rows)} cases finished there, {same} the same to the bit as here")
+    alone = Spent(batch(few, folder / "alone", "--workers", "1", *options), arguments.alone)
+    told("one at a time, seconds a case", vars(alone))
+    here = Spent(batch(table, folder / "here", *workers, *options), arguments.cases)
+    told("processes here, seconds a case", vars(here))
+    told("times as fast as one at a time", round(alone.clock / here.clock, 2))
+    told("states here", states(folder / "here"))
+    before = modified(folder / "here")
+    again = Spent(batch(table, folder / "here", *workers, *options), 1)
+    told("a second run, seconds in all", vars(again))
+    told("results that the second run touched", len(modified(folder / "here") - before))
+    with cluster(folder) as (address, processes):
+        run = batch(table, folder / "cluster", "--scheduler", address, *options)
+        kill_a_busy_worker(address, processes, folder / "cluster")
+        lost = Spent(run, arguments.cases)
+    told("a cluster of two workers, of which one is killed, seconds a case by the clock", lost.clock)
+    told("states there", states(folder / "cluster"))
+    done = [row["folder"] for row in rows(folder / "here") if row["state"] == "finished"]
+    same = sum(same_results(folder / "here" / case, folder / "cluster" / case) for case in done)
+    told("cases the same to the bit, here and there", f"{same} of {len(done)}")
+    return figures
+
+
+class Spent:
+    """Seconds a case that a run of `batch`, just started, takes by the clock, and it and its processes of the CPU."""
+
+    def __init__(self, run: subprocess.Popen, cases: int):
+        begun, used = time.perf_counter(), cpu_of_ended_processes()
+        run.wait()
+        self.clock = round((time.perf_counter() - begun) / cases, 2)
+        self.cpu = round((cpu_of_ended_processes() - used) / cases, 2)
+
+
+def cpu_of_ended_processes() -> float:
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def rows(results: Path) -> list[dict[str, str]]:
+    with (results / "summary.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def states(results: Path) -> dict[str, int]:
+    """How many cases ended in which way."""
+    return dict(Counter(row["state"] for row in rows(results)))
+
+
+def modified(results: Path) -> set[tuple[Path, int]]:
+    """The files of the cases, each with the time that it was written at."""
+    return {(path, path.stat().st_mtime_ns) for path in results.glob("sub-*/*/*")}
 
 
 def write_cohort(folder: Path, volumes: Path, cases: int, spacing: float) -> Path:
-    """Moved volumes and the table of them."""
+    """Moved volumes and the table of them; the last case's is cut short."""
     fixed = coarse(sitk.ReadImage(str(volumes / "mri_t1.nii.gz")), spacing)
     sitk.WriteImage(fixed, str(folder / "mri.nii.gz"))
     rows = ["case,fixed,moving,modality"]
@@ -71,6 +121,9 @@ def write_cohort(folder: Path, volumes: Path, cases: int, spacing: float) -> Pat
             KnownMotion(seed, degrees, mm, elastic_mm).move(moving, fixed), str(folder / f"{number}.nii.gz")
         )
         rows.append(f"{number},mri.nii.gz,{number}.nii.gz,{modality}")
+    whole = (folder / "0.nii.gz").read_bytes()
+    (folder / "damaged.nii.gz").write_bytes(whole[: len(whole) // 2])
+    rows.append("damaged,mri.nii.gz,damaged.nii.gz,pet")
     table = folder / "cohort.csv"
     table.write_text("\n".join(rows), encoding="utf-8")
     return table
@@ -88,14 +141,6 @@ def coarse(image: sitk.Image, spacing: float) -> sitk.Image:
 def batch(table: Path, out: Path, *options: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "BSAFusionLib", "batch", table, "--out", out, *options]
     return subprocess.Popen(list(map(str, command)), cwd=repository, stdout=subprocess.DEVNULL)
-
-
-def seconds(run: subprocess.Popen) -> float:
-    """How long a run that has just been started takes."""
-    begun = time.perf_counter()
-    if run.wait():
-        raise SystemExit("the run failed")
-    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":
