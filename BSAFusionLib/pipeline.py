@@ -104,11 +104,10 @@ def register_and_fuse(
     with stages.run("slices"):
         axes = _axes(fixed, settings, size)
         stacks = _to_register(seen, start, axes, size)
-        sigma = _sigma(fixed, settings, axes, size)
-        lattice = lattice_over(fixed, [each / nodes_a_sigma for each in sigma])
-        head = head_mask(on_grid(seen.fixed, lattice))
+        pixel = stacks[0].grid.GetSpacing()[0]
+        head = head_mask(on_grid(seen.fixed, lattice_over(fixed, [pixel] * 3)))
         whole = slice_grid(fixed, settings.slice_axis, fine_enough(fixed, axes[0], size))
-        seen_head = cut(sitk.Cast(head, sitk.sitkFloat32), whole) > 0.5
+        seen_head = _inside(head, whole)
         if not seen_head.any():
             raise FusionError("No head stands out in the fixed volume; choose an MRI of one.")
 
@@ -116,6 +115,10 @@ def register_and_fuse(
         evidence = through.register(stacks, settings.refine)
 
     with stages.run("deformation"):
+        sigma = [prior_sigma * pixel] * 3
+        if len(axes) == 1:
+            sigma[axes[0]] = max(settings.through_plane_smoothing, fixed.GetSpacing()[axes[0]])
+        lattice = lattice_over(fixed, [each / nodes_a_sigma for each in sigma])
         found = scaled(posterior_field(evidence, fixed, sigma, lattice), settings.strength)
         network_field, verdict = _kept(found, seen, start, axes[0], settings, warnings)
         both = joined(network_field, start)
@@ -142,9 +145,8 @@ def register_and_fuse(
             )
         total_field = compose(network_field, start)
         determinants = sitk.GetArrayFromImage(within(jacobian_determinant(total_field), lattice))
-        inside = sitk.GetArrayViewFromImage(head) > 0
         lengths = [
-            displacement_lengths(sitk.GetArrayFromImage(within(field, lattice))[inside])
+            displacement_lengths(sitk.GetArrayFromImage(within(field, lattice))[_inside(head, lattice)])
             for field in (total_field, network_field)
         ]
         report = Report(
@@ -248,12 +250,9 @@ def _to_register(seen: _Seen, start: sitk.Transform, axes: list[int], size: int)
     return stacks
 
 
-def _sigma(fixed: sitk.Image, settings: Settings, axes: list[int], size: int) -> list[float]:
-    """How smooth the deformation is taken to be along each index axis, mm."""
-    sigma = [prior_sigma * slice_grid(fixed, "ijk"[axes[0]], size).GetSpacing()[0]] * 3
-    if len(axes) == 1:
-        sigma[axes[0]] = max(settings.through_plane_smoothing, fixed.GetSpacing()[axes[0]])
-    return sigma
+def _inside(mask: sitk.Image, grid: sitk.Image) -> np.ndarray:
+    """Which voxels of a grid (slice, row, column) lie in a mask."""
+    return sitk.GetArrayFromImage(sitk.Resample(mask, grid, sitk.Transform(), sitk.sitkNearestNeighbor)) > 0
 
 
 def _kept(

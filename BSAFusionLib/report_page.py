@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from BSAFusionLib.deformation import jacobian_determinant
+from BSAFusionLib.deformation import field_of, jacobian_determinant
 from BSAFusionLib.intensities import head_mask, luminance_weights, measure_intensities
 from BSAFusionLib.report import LandmarkError, Report
 from BSAFusionLib.result import Result
@@ -67,11 +67,11 @@ def look(fixed: sitk.Image, moving: sitk.Image, result: Result) -> Pictures:
         for name, axis in normals.items()
     ]
     step = max(1, round((np.prod(size) / most_lengths) ** (1 / 3)))
-    inside = sitk.GetArrayFromImage(head[::step, ::step, ::step]) > 0
-    total = result.field[::step, ::step, ::step]
+    some = head[::step, ::step, ::step]
+    inside = sitk.GetArrayFromImage(some) > 0
     lengths = [
         np.linalg.norm(sitk.GetArrayFromImage(field)[inside], axis=-1)
-        for field in (total, sitk.Resample(result.network_field, total))
+        for field in (field_of(result.transform(), some), sitk.Resample(result.network_field, some))
     ]
     return Pictures(tuple(planes), *lengths)
 
@@ -132,9 +132,6 @@ def _plane(name: str, axis: int, slab: sitk.Image, fixed: sitk.Image, moving: si
 
     unmoved = sitk.Transform(3, sitk.sitkIdentity)
     total = result.transform()
-    whole = sitk.TransformToDisplacementField(
-        total, sitk.sitkVectorFloat64, slab.GetSize(), slab.GetOrigin(), slab.GetSpacing(), slab.GetDirection()
-    )
     network = middle(sitk.Resample(result.network_field, slab))
     at = middle(sitk.PhysicalPointSource(sitk.sitkVectorFloat64, slab.GetSize(), slab.GetOrigin(), slab.GetSpacing()))
     across = [other for other in range(3) if other != axis]  # of the columns, and of the rows
@@ -145,7 +142,7 @@ def _plane(name: str, axis: int, slab: sitk.Image, fixed: sitk.Image, moving: si
         values(moving, total),
         np.moveaxis((at + network)[..., across], -1, 0),
         np.linalg.norm(network, axis=-1),
-        middle(jacobian_determinant(whole)),
+        middle(jacobian_determinant(field_of(total, slab))),
     )
 
 
