@@ -57,7 +57,9 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
     sources = {"fixed": fixed or _named(report, "fixed", folder), "moving": moving or _named(report, "moving", folder)}
     images = {role: _read_source(source, role, report) for role, source in sources.items()}
     if images["fixed"] is not None and not _same_grid(images["fixed"], fused):
-        raise FusionError(f"{sources['fixed']} is not the MRI of the result in {folder}: give that with --fixed.")
+        raise FusionError(
+            f"The volume that was found as the MRI of {folder} is another: give the right --fixed."
+        )
     return Found(
         folder.resolve().name,
         report["modality"],

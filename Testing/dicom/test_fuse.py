@@ -11,6 +11,7 @@ import torch
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.viewer.result_folder import read_result
 from Testing.dicom.conftest import frame_of_reference, patient_id, patient_name, write_series
 from Testing.phantoms import head
 
@@ -48,6 +49,8 @@ def test_results_name_their_frame_of_reference_and_never_the_patient(
     assert report["modality"] == "pet"
     assert report["dicom"]["fixed"]["SeriesInstanceUID"] == "1.2.3.2"
     assert report["dicom"]["moving"]["FrameOfReferenceUID"] == frame_of_reference
+    assert report["inputs"] == {}
+    assert read_result(out, study, study).missing == ()  # the viewer finds the same series again
 
     everything = "".join(capfd.readouterr()).encode()
     for path in out.rglob("*"):

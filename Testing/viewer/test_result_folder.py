@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from trame.app import get_server
 from trame_slicer.core import SlicerApp
 
 from BSAFusionLib.__main__ import main
+from BSAFusionLib.cohort.cases import Case
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.inputs import Pair
 from BSAFusionLib.viewer.result_folder import read_result
 from BSAFusionLib.viewer.result_scene import ResultScene
 from BSAFusionLib.viewer.serving import serve
@@ -82,6 +85,18 @@ def test_one_of_several_cases_in_a_folder_is_picked_by_its_report(folder: Path) 
     assert read_result(Path(report)).modality == "pet"
 
 
+def test_a_case_of_batch_is_read_by_its_own_names(folder: Path) -> None:
+    names = Case(Pair(Path(), Path(), "pet"), ("sub-1",), "T1w", ("", "")).names
+    for old, new in (("fused.nrrd", names.fused), ("registered.nrrd", names.registered)):
+        sitk.WriteImage(sitk.ReadImage(str(folder / old)), str(folder / new))
+        (folder / old).unlink()
+    (folder / "deformation.h5").rename(folder / names.deformation)
+    change_report(folder, files=asdict(names))
+    (folder / "report.json").rename(folder / names.report)
+    (folder / f"{names.fused.split('.')[0]}.json").write_text("{}")  # batch describes each volume, too
+    assert read_result(folder).missing == ()
+
+
 def cut(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:2000])
 
@@ -106,7 +121,7 @@ def swap_inputs(folder: Path) -> None:
         (cut("registered.nrrd"), "registered.nrrd cannot be read"),
         (cut("deformation.h5"), "deformation.h5 is damaged"),
         (lambda folder: sitk.WriteTransform(sitk.Euler3DTransform(), str(folder / "deformation.h5")), "is damaged"),
-        (swap_inputs, "is not the MRI of the result"),
+        (swap_inputs, "is another: give the right --fixed"),
     ],
 )
 def test_a_folder_that_cannot_be_shown_is_refused_in_one_sentence(
