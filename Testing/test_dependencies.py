@@ -24,7 +24,8 @@ rooms = {
     "errors": Room(set(), set()),
     "network": Room({"errors"}, {"torch", "einops", "numpy", "safetensors"}),
     "training": Room(
-        {"errors", "network"}, {"torch", "einops", "numpy", "safetensors", "kornia", "lightning_fabric", "tqdm"}
+        {"errors", "network"},
+        {"torch", "einops", "numpy", "safetensors", "kornia", "lightning_fabric", "pytorch_optimizer", "tqdm"},
     ),
     "pipeline": Room({"errors", "network"}, {"numpy", "SimpleITK", "scipy"}),
     "dicom": Room({"errors"}, {"numpy", "SimpleITK", "pydicom"}),
