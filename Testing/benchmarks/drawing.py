@@ -1,0 +1,48 @@
+"""Measures how much of a training step is drawing the batch, which every process does whole.
+
+    python Testing/benchmarks/drawing.py
+
+CPU seconds a step of four slices of 256 x 256, for either part of the training, on the threads that it is given.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from BSAFusionLib.network.bsafusion import BSAFusion, halved  # noqa: E402
+from BSAFusionLib.training.trainer import Trainer, TrainingSettings  # noqa: E402
+from Testing.training.ellipses import ellipses  # noqa: E402
+
+
+def main() -> None:
+    settings = TrainingSettings(steps=1, fusion_steps=1, batch=4)
+    trainer = Trainer(BSAFusion(), settings, Fabric(accelerator="cpu", devices=1))
+    slices = ellipses(4, side=256).batch(torch.arange(4), torch.device("cpu"))
+    small = [halved(each) for each in slices]
+    simulators = {
+        "registration": lambda: replace(settings.simulator, pixel=2)(*small),
+        "fusion": lambda: replace(settings.simulator, vary=False)(*slices),
+    }
+    for trainer.step, (part, draw) in enumerate(simulators.items(), start=1):
+        drawing, whole = cpu_seconds(draw), cpu_seconds(lambda: trainer.learn(*slices))
+        print(f"{part}: drawing {drawing:.3f} of {whole:.3f} s, {drawing / whole:.1%}")
+
+
+def cpu_seconds(work: Callable[[], object], times: int = 4) -> float:
+    """The mean of several, after one that does not count."""
+    work()
+    begun = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - begun) / times
+
+
+if __name__ == "__main__":
+    main()
