@@ -18,9 +18,9 @@ layout_name = "Four views"
 style = """
 html { overflow: hidden; }
 .choices .v-btn { text-transform: none; letter-spacing: normal; }
-.view-label { position: absolute; top: 8px; left: 8px; padding-left: 8px; border-left: 4px solid; color: white;
-  font-size: 14px; text-shadow: 0 0 4px black; user-select: none; }
-.view-fit { position: absolute; top: 0; right: 0; color: white; }
+.view-label { position: absolute; top: 8px; left: 8px; padding: 0 8px; border-left: 4px solid; color: white;
+  background: rgba(0, 0, 0, 0.6); font-size: 14px; user-select: none; }
+.view-fit { position: absolute; top: 4px; right: 4px; color: white; background: rgba(0, 0, 0, 0.6); }
 .legend { display: inline-block; width: 120px; height: 10px; margin: 0 6px;
   background: linear-gradient(to right, rgb(0, 255, 0), rgb(255, 255, 0), rgb(255, 0, 0)); }
 .view-slider { position: absolute; bottom: 0; left: 8px; right: 8px; }
@@ -54,7 +54,7 @@ class Page:
         with VAppLayout(self.server, theme="dark") as page:
             client.Style(style)
             with vuetify.VAppBar(density="compact"):
-                vuetify.VAppBarTitle(f"BSAFusion: {found.name}")
+                vuetify.VAppBarTitle("{{ trame__title }}")
                 with vuetify.VBtnToggle(
                     v_model=("overlay",), mandatory=True, density="compact", variant="outlined", classes="choices"
                 ):
@@ -93,7 +93,7 @@ class Page:
         vuetify.VBtn(
             icon="mdi-fit-to-screen-outline",
             variant="text",
-            density="comfortable",
+            density="compact",
             classes="view-fit",
             click=lambda: self._result.fit_view(view),
         )

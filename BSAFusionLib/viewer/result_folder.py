@@ -1,13 +1,14 @@
 """What a folder of results holds, and the volumes that it was made from."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.deformation import joined
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files import read_volume
 from BSAFusionLib.inputs import read_input
@@ -22,7 +23,8 @@ same_place = 1e-3  # how far apart two grids may be, mm: NIfTI keeps places in s
 class Found:
     """One result, as it was read; images and transforms as in Result.
 
-    modality: of the moving volume, "ct", "pet" or "spect". rigid_start: whether there was a pre-alignment.
+    name: of the folder. modality: of the moving volume, "ct", "pet" or "spect". rigid_start: whether there was a
+    pre-alignment.
     fixed, moving: the volumes that it was made from; None where they were not found, which `missing` says in words.
     """
 
@@ -48,26 +50,25 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
     """
     path = _find_report(place)
     report, folder = _read_report(path), path.parent
-    names = Names(**report.get("files", {}))
-    for name in (names.fused, names.registered, names.deformation):
-        if not (folder / name).is_file():
-            raise FusionError(f"The result in {folder} lacks {name}: make it anew, or {expected}.")
-    fused = read_volume(folder / names.fused)
-    prealignment, network_field = _read_deformation(folder / names.deformation)
+    names = {**asdict(Names()), **report.get("files", {})}
+    files = {what: folder / names[what] for what in ("fused", "registered", "deformation")}
+    for file in files.values():
+        if not file.is_file():
+            raise FusionError(f"The result in {folder} lacks {file.name}: make it anew, or {expected}.")
+    fused = read_volume(files["fused"])
+    prealignment, network_field = _read_deformation(files["deformation"])
     sources = {"fixed": fixed or _named(report, "fixed", folder), "moving": moving or _named(report, "moving", folder)}
     images = {role: _read_source(source, role, report) for role, source in sources.items()}
     if images["fixed"] is not None and not _same_grid(images["fixed"], fused):
-        raise FusionError(
-            f"The volume that was found as the MRI of {folder} is another: give the right --fixed."
-        )
+        raise FusionError(f"The volume that was found as the MRI of {folder} is another: give the right --fixed.")
     return Found(
         folder.resolve().name,
         report["modality"],
         report["prealignment"] != "none",
         fused,
-        read_volume(folder / names.registered),
+        read_volume(files["registered"]),
         sitk.TransformToDisplacementField(
-            sitk.CompositeTransform([prealignment, sitk.DisplacementFieldTransform(sitk.Image(network_field))]),
+            joined(network_field, prealignment),
             sitk.sitkVectorFloat32,
             fused.GetSize(),
             fused.GetOrigin(),
@@ -111,10 +112,9 @@ def _read_deformation(path: Path) -> tuple[sitk.Transform, sitk.Image]:
     try:
         parts = sitk.CompositeTransform(sitk.ReadTransform(str(path)))
         *start, last = (parts.GetNthTransform(n) for n in range(parts.GetNumberOfTransforms()))
-        field = sitk.DisplacementFieldTransform(last).GetDisplacementField()
+        return sitk.CompositeTransform(start), sitk.DisplacementFieldTransform(last).GetDisplacementField()
     except (RuntimeError, ValueError) as error:
         raise FusionError(f"The deformation {path} is damaged, or not one of BSAFusion: make it anew.") from error
-    return sitk.CompositeTransform(start), field
 
 
 def _named(report: dict[str, Any], role: str, folder: Path) -> Path | None:

@@ -60,13 +60,13 @@ class ResultScene:
             self.fit_view(view)
 
     def fit_view(self, view: AbstractView) -> None:
-        """Lets one view show all there is, a 3D view from the front, left and above."""
+        """Lets one view show all there is, a 3D view from the front, one side and above."""
         view.fit_view_to_content()
         if isinstance(view, ThreeDView):
             camera = view.get_camera_node().GetCamera()
             camera.Azimuth(40)
             camera.Elevation(25)
-            camera.Zoom(1.3)
+            camera.Dolly(1.5)  # no Zoom, which would add up
             view.first_renderer().ResetCameraClippingRange()
 
     def show(self, overlay: str, opacity: float, grid_in_slices: bool, grid_in_3d: bool) -> None:

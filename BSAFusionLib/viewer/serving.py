@@ -47,6 +47,7 @@ def serve(server: Server, port: int = 0, open_browser: bool = True) -> None:
         if open_browser:  # not here: some browsers run in the terminal until they are left
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
+    os.environ["TRAME_ARGS"] = ""  # else trame would read our command line, and let that choose the host
     os.environ["WSLINK_READY_MSG"] = ""  # else wslink prints a sentence of its own
     server.controller.on_server_bind.add(guard)
     server.controller.on_server_ready.add(say_where)

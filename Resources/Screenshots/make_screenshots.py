@@ -2,10 +2,12 @@
 
 panel.png and panel_dark.png: the real panel, as it is after the first start, with volumes chosen, running, done, and
 where something is wrong; views.png: what Slicer's slice and 3D views show of the result; and the sample data's icon.
+`make_screenshots.py --viewer` makes viewer.jpg instead: the page of `run.py view` in Chromium, with the demo's result.
 Takes a minute or two on a CPU.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 folder = Path(__file__).resolve().parent
@@ -22,9 +24,11 @@ import slicer  # noqa: E402  isort: skip
 from trame_slicer.views import NoScheduleRendering, ThreeDView  # noqa: E402
 
 from BSAFusionLib import packages  # noqa: E402
+from BSAFusionLib.__main__ import main as run  # noqa: E402
 from BSAFusionLib.display import show_in_heat  # noqa: E402
 from BSAFusionLib.panel.parameters import View  # noqa: E402
 from BSAFusionLib.rendering import OffscreenSliceView, drawn  # noqa: E402
+from Testing.viewer.browser import Browser, served, views  # noqa: E402
 
 width = 350  # of the panel
 tile = 320  # of a view
@@ -158,5 +162,22 @@ def _beside(pictures: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([part for picture in pictures for part in (picture, between)][:-1], axis=1)
 
 
+def _write_viewer(path: Path) -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        result = Path(parent) / "demo"
+        run(["demo", "--out", str(result)])
+        with served(result) as (address, _):
+            browser = Browser(address)
+            browser.toggle("Grid")
+            browser.page.mouse.move(0, 0)  # away from the switch
+            for view in views:
+                browser.wait_for(view, lambda picture: picture.max() > 0)
+            browser.page.screenshot(path=path, type="jpeg", quality=90)
+            browser.close()
+
+
 if __name__ == "__main__":
-    main()
+    if "--viewer" in sys.argv:
+        _write_viewer(folder / "viewer.jpg")
+    else:
+        main()

@@ -175,7 +175,7 @@ def test_the_demo_comes_closer_to_the_truth_and_writes_what_it_promises(tmp_path
     assert {path.name for path in (tmp_path / "demo").iterdir()} == names
 
 
-@pytest.mark.parametrize("command", ["demo", "fuse"])
+@pytest.mark.parametrize("command", ["demo", "fuse", "view"])
 def test_every_command_explains_itself(command: str) -> None:
     finished = start(command, "--help")
     assert finished.returncode == 0

@@ -26,7 +26,9 @@ lasts = 3  # looks, 0.2 s apart, at a picture that stays: 0.5 s after a change a
 def served(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen]]:
     """The address that `run.py view` prints for a folder, and its process."""
     command = [sys.executable, "-m", "BSAFusionLib", "view", str(folder), "--no-browser", *options]
-    with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    elsewhere = {**os.environ, "TRAME_ARGS": "--host 0.0.0.0", "TRAME_DEFAULT_HOST": "0.0.0.0"}  # which must not count
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=repository, env=elsewhere, **pipes) as server:
         try:
             said = server.stdout.readline()
             assert "http" in said, server.stderr.read()

@@ -104,6 +104,17 @@ def test_the_mouse_wheel_scrolls_a_slice_view_and_its_slider(browser: Browser) -
     assert slider.get_attribute("aria-valuenow") != offset
 
 
+def test_the_3d_view_turns_with_the_mouse_and_comes_back(browser: Browser) -> None:
+    view, before = browser.page.locator(".layout-grid-item").nth(views.index("3D")), browser.wait_for("3D", seen)
+    view.hover()
+    browser.page.mouse.down()
+    view.hover(position={"x": 150, "y": 150})
+    browser.page.mouse.up()
+    browser.wait_for("3D", lambda picture: differs(picture, before))
+    view.get_by_role("button").click()
+    browser.wait_for("3D", lambda picture: equals(picture, before))
+
+
 def test_the_page_says_what_it_is_for(browser: Browser) -> None:
     assert browser.page.get_by_text("For research use only. Not for clinical use.").is_visible()
 
