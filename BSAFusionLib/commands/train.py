@@ -52,12 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, then write `<modality>.safetensors` and its card into the folder. Returns 0."""
     from BSAFusionLib.training.processes import launched_fabric, one_speaks
 
-    if arguments.steps < 0 or arguments.fusion_steps < 0 or arguments.batch < 1:
-        raise FusionError("Steps must not be negative, and the batch at least 1.")
-    if arguments.fold not in ("0", "1", "2", "3", "4", "none"):
-        raise FusionError(f"The fold is 0, 1, 2, 3, 4 or none, not {arguments.fold!r}.")
     fabric = launched_fabric(arguments.device)
     with one_speaks(fabric):
+        if arguments.steps < 0 or arguments.fusion_steps < 0 or arguments.batch < 1:
+            raise FusionError("Steps must not be negative, and the batch at least 1.")
+        if arguments.fold not in ("0", "1", "2", "3", "4", "none"):
+            raise FusionError(f"The fold is 0, 1, 2, 3, 4 or none, not {arguments.fold!r}.")
         return _train(arguments, fabric)
 
 

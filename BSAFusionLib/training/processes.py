@@ -34,6 +34,8 @@ def launched_fabric(device: str) -> Fabric:
     try:
         fabric = Fabric(accelerator=device, devices=here, num_nodes=everywhere // here, strategy=strategy)
     except (RuntimeError, ValueError) as error:
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            raise SystemExit(0) from None  # the first process here says it
         raise FusionError(
             f"This machine has no {device} device for every process (there are {here}); choose another --device, "
             "or start fewer processes."
