@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 from trame_slicer.core import SlicerApp
-from trame_slicer.views import AbstractView, ThreeDView
+from trame_slicer.views import AbstractView, ThreeDView, ViewDirection
 
 from BSAFusionLib.display import draw_grid, link_and_fit, show_grid, show_in_heat, show_volumes
 from BSAFusionLib.scene import (
@@ -61,6 +61,8 @@ class ResultScene:
 
     def fit_view(self, view: AbstractView) -> None:
         """Lets one view show all there is, a 3D view from the front, one side and above."""
+        if isinstance(view, ThreeDView):
+            view.rotate_to_view_direction(ViewDirection.ANTERIOR)  # from which the distance is found
         view.fit_view_to_content()
         if isinstance(view, ThreeDView):
             camera = view.get_camera_node().GetCamera()

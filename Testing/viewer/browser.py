@@ -19,7 +19,7 @@ repository = Path(__file__).resolve().parents[2]
 browsers = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 views = ("Axial", "3D", "Coronal", "Sagittal")  # in the order of the page
 patience = 60  # seconds
-lasts = 3  # looks, 0.2 s apart, at a picture that stays: 0.5 s after a change a view is sent anew, less compressed
+lasts = 2  # looks, 0.2 s apart, at a picture that stays
 
 
 @contextmanager
@@ -47,6 +47,7 @@ class Browser:
         self._playwright = sync_playwright().start()
         self._chromium = self._playwright.chromium.launch(executable_path=chromium)
         self.page = self._chromium.new_page(viewport={"width": 1280, "height": 800})
+        self.page.set_default_timeout(1000 * patience)
         self.problems: list[str] = []
         self.page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
