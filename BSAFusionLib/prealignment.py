@@ -10,7 +10,8 @@ from BSAFusionLib.intensities import head_mask
 from BSAFusionLib.slices import over_the_same_space, smooth_for
 
 start_turn = 12.0  # degrees: starts this far to either side about each axis leave every larger turn within reach
-kept = 2  # of the starts, after the first level
+kept = 2  # of the starts, after the first level, where they ended in different places
+same = 2.0  # mm: two that differ by less went to the same place
 lever = 40.0  # mm: one radian counts as much as a shift of this length; about the mean radius of a head
 
 
@@ -52,7 +53,10 @@ def prealign_rigidly(
             done += 1
             if progress is not None:
                 progress(done / steps)
-        candidates = [transform for _, transform in sorted(found, key=lambda pair: pair[0])[:keep]]
+        candidates = []
+        for _, transform in sorted(found, key=lambda pair: pair[0]):
+            if len(candidates) < keep and all(_largest_gap(transform, other) > same for other in candidates):
+                candidates.append(transform)
     if not np.isfinite(min(value for value, _ in found)):
         raise FusionError(
             "The pre-alignment could not bring the volumes over each other; see that both show the same head."
@@ -74,7 +78,8 @@ def _refine(
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(step, 0.01, 100, 0.8, 1e-6)
+    # Steps down to a twentieth: the next level goes on from there, and after the last one the network.
+    method.SetOptimizerAsRegularStepGradientDescent(step, step / 20, 100, 0.7, 1e-6)
     method.SetOptimizerScales([lever**2] * 3 + [1.0] * 3)
     transform = sitk.Euler3DTransform(start)
     method.SetInitialTransform(transform, inPlace=True)
@@ -88,6 +93,13 @@ def _refine(
     if cancelled is not None and cancelled():
         raise Cancelled
     return value, transform
+
+
+def _largest_gap(one: sitk.Euler3DTransform, other: sitk.Euler3DTransform) -> float:
+    """How far apart, in mm, two transforms bring a point that lies `lever` from the middle along an axis."""
+    points = one.GetCenter() + lever * np.concatenate([np.eye(3), -np.eye(3)])
+    gaps = [np.subtract(one.TransformPoint(point), other.TransformPoint(point)) for point in points.tolist()]
+    return float(np.linalg.norm(gaps, axis=1).max())
 
 
 def coarse(image: sitk.Image, spacing: float) -> sitk.Image:
