@@ -75,13 +75,13 @@ class Page:
                 views.initialize_layout_grid(page)
             with vuetify.VFooter(app=True, classes="py-1 text-caption"):
                 smallest, largest = self._result.displacement_range
-                with html.Div(v_show=("grid_in_slices || grid_in_3d",), classes="mr-6"):
+                with html.Div(v_show=("grid_in_slices || grid_in_3d",), classes="mr-6 text-no-wrap"):
                     html.Span(f"Displacement {smallest:.1f}")
                     html.Span(classes="legend")
                     html.Span(f"{largest:.1f} mm")
                 html.Span(" ".join(found.missing), classes="text-warning")
                 vuetify.VSpacer()
-                html.Span(disclaimer)
+                html.Span(disclaimer, classes="ml-6 text-no-wrap")
 
     def _draw_over(self, server: object, view_id: str, view: AbstractView) -> None:
         """What lies over a view: its name in Slicer's colour for it, the button that fits it, a slice view's slider."""
