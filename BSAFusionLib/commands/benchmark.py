@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     figures["torch"] = torch.__version__
     figures["network"] = [row for device in devices for row in network_rows(arguments, device)]
     figures.update(headline(figures["network"]))
+    figures["roofline"] = [row for device in devices for row in roofline_rows(arguments, device, figures["network"])]
     if arguments.volumes.is_dir():
         figures["whole_job"] = job_rows(arguments, names[0])
     else:
@@ -122,6 +123,48 @@ def network_rows(arguments: argparse.Namespace, device: "torch.device") -> list[
         print(f"\n{device}, a pair of {arguments.side} x {arguments.side} pixels {titles[passes]}\n")
         header = ["form", "precision", "pairs at once", "s a pair", "CPU s", "peak, MB", "x published", "x training"]
         print(markdown_table(header, lines), flush=True)
+    return rows
+
+
+def roofline_rows(arguments: argparse.Namespace, device: "torch.device", costs: list[dict]) -> list[dict]:
+    """Print how far each form is from what the device allows, registered and fused in float32, and return the rows.
+
+    On the CPU all seconds are the CPU's.
+    """
+    from BSAFusionLib.evaluation import speed
+    from BSAFusionLib.evaluation.tables import markdown_table
+
+    most = speed.ceilings(device)
+    clock = "cpu_seconds_per_pair" if device.type == "cpu" else "seconds_per_pair"
+    rows = []
+    for form, work in speed.works(device, arguments.side).items():
+        same = {"device": str(device), "passes": "forward", "form": form, "precision": "float32"}
+        taken = min(cost[clock] for cost in costs if same.items() <= cost.items())
+        floor = work.floor(most)
+        rows.append(
+            {
+                **same,
+                "flops": work.flops,
+                "bytes": work.bytes,
+                "flops_ceiling": most.flops,
+                "bytes_ceiling": most.bytes,
+                "floor_seconds": floor,
+                "seconds": taken,
+                "times_the_floor": taken / floor,
+                "binds": "arithmetic" if floor == work.flops / most.flops else "memory",
+            }
+        )
+    print(
+        f"\n{device}: at most {most.flops / 1e9:.0f} GFLOP/s (a product of matrices) and {most.bytes / 1e9:.1f} GB/s "
+        "(a copy); the floor of a pair, and the seconds of the best batch\n"
+    )
+    header = ["form", "GFLOP", "GB", "floor, s", "binds", "s a pair", "times the floor"]
+    lines = [
+        [row["form"], f"{row['flops'] / 1e9:.1f}", f"{row['bytes'] / 1e9:.2f}", f"{row['floor_seconds']:.3f}"]
+        + [row["binds"], f"{row['seconds']:.3f}", f"{row['times_the_floor']:.1f}"]
+        for row in rows
+    ]
+    print(markdown_table(header, lines), flush=True)
     return rows
 
 

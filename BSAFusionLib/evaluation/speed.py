@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.inference_form import inference_form
@@ -92,6 +95,68 @@ def speed_up(slower: Cost, faster: Cost, device: torch.device) -> np.ndarray:
     return slower.seconds / faster.seconds
 
 
+@dataclass(frozen=True)
+class Ceilings:
+    """What a device was measured to do at most, in float32: floating-point operations and bytes a second."""
+
+    flops: float
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one slice pair asks of a device: floating-point operations of convolutions and matrix products, and bytes,
+    were every operation to read what it needs from memory and write what it makes there."""
+
+    flops: int
+    bytes: int
+
+    def floor(self, ceilings: Ceilings) -> float:
+        """The least seconds it can take, whichever binds (Williams et al., Roofline, CACM 2009)."""
+        return max(self.flops / ceilings.flops, self.bytes / ceilings.bytes)
+
+
+def ceilings(device: torch.device, repetitions: int = 3) -> Ceilings:
+    """By a product of two large matrices, and by a copy that no cache holds; the best of the repetitions."""
+    side, length = (2048, 2**26) if device.type == "cpu" else (8192, 2**28)
+    matrix, values = torch.rand(side, side, device=device), torch.rand(length, device=device)
+    product, copy = torch.empty_like(matrix), torch.empty_like(values)
+
+    def best(run: Callable[[], object]) -> float:
+        run()
+        column = 1 if device.type == "cpu" else 0  # of the CPU's time there, as in `speed_up`
+        return min(_clocked(run, device)[column] for _ in range(repetitions))
+
+    return Ceilings(
+        2 * side**3 / best(lambda: torch.mm(matrix, matrix, out=product)),
+        2 * values.nbytes / best(lambda: copy.copy_(values)),
+    )
+
+
+@torch.no_grad()
+def works(device: torch.device, side: int, passes: str = "forward") -> dict[str, Work]:
+    """What one pair of slices asks, by form, in float32; `passes` as for `costs`."""
+    pair = [torch.rand(1, 1, side, side, device=device) for _ in range(2)]
+    found = {}
+    for form, network in random_forms(device).items():
+        with FlopCounterMode(display=False) as counter, _Traffic() as traffic:
+            getattr(network, passes)(*pair)
+        found[form] = Work(counter.get_total_flops(), traffic.bytes)
+    return found
+
+
+class _Traffic(TorchDispatchMode):
+    """Adds up the bytes of what operations read and write, views left out, which move nothing."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        answer = operation(*args, **(kwargs or {}))
+        if not operation.is_view:
+            self.bytes += sum(each.nbytes for each in tree_leaves((args, kwargs, answer)) if torch.is_tensor(each))
+        return answer
+
+
 def _run_in(precision: str, device: torch.device, function: Callable, pair: list[torch.Tensor]) -> Callable[[], None]:
     def run() -> None:
         with torch.autocast(device.type, precisions[precision], enabled=precision != "float32"):
@@ -100,7 +165,7 @@ def _run_in(precision: str, device: torch.device, function: Callable, pair: list
     return run
 
 
-def _clocked(run: Callable[[], None], device: torch.device) -> tuple[float, float]:
+def _clocked(run: Callable[[], object], device: torch.device) -> tuple[float, float]:
     """Seconds of one run on the clock, and of this process on all CPUs."""
     _wait_for(device)
     begun = time.perf_counter(), time.process_time()

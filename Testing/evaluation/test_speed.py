@@ -9,7 +9,7 @@ import SimpleITK as sitk
 import torch
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.evaluation.speed import Cost, costs, forms, speed_up
+from BSAFusionLib.evaluation.speed import Ceilings, Cost, Work, costs, forms, speed_up, works
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
 from Testing.phantoms import head
@@ -41,6 +41,14 @@ def test_the_speed_up_is_by_cpu_seconds_on_the_cpu_and_by_the_clock_on_a_gpu():
     assert speed_up(slow, fast, torch.device("cuda")).tolist() == [3, 3]
 
 
+def test_the_floor_is_what_binds_and_folding_takes_work_away():
+    assert Work(100, 10).floor(Ceilings(20.0, 10.0)) == 5.0
+    assert Work(100, 80).floor(Ceilings(20.0, 10.0)) == 8.0
+    found = works(cpu, 32)
+    trained, inferring = (found[form] for form in ("published graph", "published, inference form"))
+    assert inferring.flops < 0.8 * trained.flops and inferring.bytes < trained.bytes
+
+
 def test_the_command_tells_ratios_seconds_a_pair_and_a_row_a_method(tmp_path: Path, capsys, threads):
     volumes = tmp_path / "volumes"
     volumes.mkdir()
@@ -59,6 +67,8 @@ def test_the_command_tells_ratios_seconds_a_pair_and_a_row_a_method(tmp_path: Pa
     assert ours["seconds"] > 0
     assert ours["true_error_mm"] > 0
     assert sum(ours["stages"].values()) <= ours["seconds"]
+    assert {row["form"] for row in figures["roofline"]} == set(forms)
+    assert all(row["times_the_floor"] > 0 for row in figures["roofline"])
     shown = capsys.readouterr().out
     assert "exact, inference form" in shown
     assert "pre-alignment" in shown
