@@ -307,7 +307,9 @@ class BSAFusionLogic:
         result = register_and_fuse(job.fixed, job.moving, job.settings, progress, cancelled)
         if job.settings.device == "auto" and result.report.device == "cpu":
             result = _withUnusedGPUs(result)
-        transform = content_from_fields(result.field, result.network_field, result.prealignment, job.movingToWorld)
+        transform = content_from_fields(
+            result.coarse_field(), result.network_field, result.prealignment, job.movingToWorld
+        )
         if job.landmarks is not None:
             error = error_of_pairs(job.landmarks, job.movingToWorld, transform.from_parent.GetInverse())
             result = replace(result, report=replace(result.report, landmarks=error))

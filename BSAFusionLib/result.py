@@ -7,6 +7,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.deformation import field_of, joined
 from BSAFusionLib.report import Report
+from BSAFusionLib.slices import lattice_over
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Result:
     def transform(self) -> sitk.CompositeTransform:
         """Fixed point -> moving point, mm, LPS, in the whole of space."""
         return joined(self.network_field, self.prealignment)
+
+    def coarse_field(self) -> sitk.Image:
+        """`field` on a grid over the fixed volume that is as coarse as the one of `network_field`."""
+        return field_of(self.transform(), lattice_over(self.registered, self.network_field.GetSpacing()))
 
     @cached_property
     def field(self) -> sitk.Image:
