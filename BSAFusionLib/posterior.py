@@ -13,7 +13,7 @@ elastic_mm = 0.7  # standard deviations expected beforehand, of each component: 
 shift_mm = 0.7  # a shift,
 linear_mm = 0.7  # and what a turn, stretch or shear of the whole does `lever` mm from the middle
 lever = 64.0
-trust = 0.4  # share of what the slices tell that is taken for new: neighbouring slices and axes see much the same
+trust = 0.1  # share of what the slices tell that is taken for new: neighbouring slices and axes see much the same
 largest_variance = 500.0  # in voxels squared: from 710 on the coefficients of ITK's discrete Gaussian are NaN
 kept = 5e-3  # modes that vary less than this share of the strongest are left out
 
