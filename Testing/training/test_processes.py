@@ -45,7 +45,7 @@ def told(folder: Path) -> str:
     done = on_two_processes("-m", "Testing.training.short_run", folder)
     assert (folder / "resumed.pt").is_file(), done.stderr
     assert done.returncode != 0
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def seen(folder: Path, name: str) -> dict:
@@ -55,14 +55,17 @@ def seen(folder: Path, name: str) -> dict:
 def assert_same(one: dict, other: dict) -> None:
     """To the rounding of float32.
 
-    At its start the fusion part draws the larger of two pixels, where the L1 terms' gradients change sign by rounding
-    alone: with another library's convolutions, on one process, its norms changed as much.
+    At its start the fusion part draws the larger of two pixels, where its terms' gradients change sign by rounding
+    alone: with another library's convolutions, on one process, their norm changed by 9 %. So its gradients are not
+    compared, and what it learns only loosely.
     """
     registering = sum("match" in terms for terms in other["terms"])
-    torch.testing.assert_close(one["terms"], other["terms"], rtol=2e-5, atol=1e-7)
+    torch.testing.assert_close(one["terms"][:registering], other["terms"][:registering], rtol=2e-5, atol=1e-7)
     torch.testing.assert_close(one["norms"][:registering], other["norms"][:registering], rtol=1e-5, atol=0.0)
-    torch.testing.assert_close(one["norms"][registering:], other["norms"][registering:], rtol=0.1, atol=0.0)
-    torch.testing.assert_close(one["average"], other["average"], rtol=0.0, atol=1e-4)
+    torch.testing.assert_close(one["terms"][registering:], other["terms"][registering:], rtol=1e-3, atol=0.0)
+    for name, weights in other["average"].items():
+        tolerance = 1e-3 if name.startswith("mmff.") else 1e-5
+        torch.testing.assert_close(one["average"][name], weights, rtol=0.0, atol=tolerance, msg=name)
 
 
 def test_two_processes_have_the_losses_gradients_and_weights_of_one(alone: dict, folder: Path, told: str) -> None:
@@ -80,10 +83,12 @@ def test_a_run_is_taken_up_by_more_processes_and_by_fewer(alone: dict, folder: P
 
 
 def test_what_befalls_one_process_is_told_once_by_the_first(told: str) -> None:
-    first, second, third = [line for line in told.splitlines() if line.startswith("told by")]
+    first, second, *last = [line for line in told.splitlines() if line.startswith("told by")]
     assert first == "told by 0: There is no such file."
     assert second.startswith("told by 0: The field is not finite at step 2")
-    assert third.startswith("told by 0: Another process of this run has ended")
+    # Of the killed one torchrun tells, and may end the first process before it has found out.
+    assert "exitcode: -9" in told
+    assert [line.startswith("told by 0: Another process of this run has ended") for line in last] in ([], [True])
 
 
 def test_the_command_trains_on_two_processes_and_writes_once(tmp_path: Path) -> None:
