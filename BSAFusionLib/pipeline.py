@@ -35,7 +35,7 @@ from BSAFusionLib.verdict import Verdict, keep_what_helps
 
 shipped_models = Path(__file__).resolve().parents[1] / "Resources" / "Models"
 coarsest = 5.0  # pixels of a slice: longer voxels show too little of a head's shape
-most_apart = 12.0  # pixels between the slices that are registered; the deformation is far smoother
+most_apart = 10.0  # pixels between the slices that are registered; the deformation is far smoother
 prior_sigma = 16.0  # pixels of a slice: how smooth the deformations are that the network was trained on
 nodes_a_sigma = 8  # of the field's grid: what lies between, taken linearly, is off by a thousandth of the displacement
 
