@@ -190,7 +190,7 @@ def content_from_fields(
     smallest = float(min(plane.min() for plane in lengths))
     return TransformContent(
         transform_from_field(network_field, prealignment, moving_to_world),
-        extent / grid_lines_across_volume,
+        max(0.1, round(extent / grid_lines_across_volume, 1)),  # tenths are what the panel's slider can show
         smallest,
         max(smallest + least_range, float(max(plane.max() for plane in lengths))),
     )
