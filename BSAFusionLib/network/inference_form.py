@@ -19,9 +19,8 @@ def inference_form(network: BSAFusion) -> BSAFusion:
     form = copy.deepcopy(network).eval().requires_grad_(False)
     del form.mdf_fr.discriminator
     for layer in form.modules():
-        if isinstance(
-            layer, nn.Conv2d
-        ):  # at sizes as here oneDNN takes half the time for maps whose channels come last
+        if isinstance(layer, nn.Conv2d):
+            # At sizes as here oneDNN takes half the time for maps whose channels come last.
             layer.weight.data = layer.weight.contiguous(memory_format=torch.channels_last)
     for parent in list(form.modules()):
         for name, layer in parent.named_children():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from BSAFusionLib.deformation import joined
+from BSAFusionLib.deformation import field_of, joined
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files import read_volume
 from BSAFusionLib.inputs import read_input
@@ -67,14 +67,7 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
         report["prealignment"] != "none",
         fused,
         read_volume(files["registered"]),
-        sitk.TransformToDisplacementField(
-            joined(network_field, prealignment),
-            sitk.sitkVectorFloat32,
-            fused.GetSize(),
-            fused.GetOrigin(),
-            fused.GetSpacing(),
-            fused.GetDirection(),
-        ),
+        field_of(joined(network_field, prealignment), fused),
         network_field,
         prealignment,
         images["fixed"],
