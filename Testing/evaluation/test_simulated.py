@@ -1,5 +1,7 @@
 """Held-out slices are deformed by known fields, and the error against those is split as it says."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -8,6 +10,7 @@ import torch
 from BSAFusionLib.evaluation import rotation, simulated
 from BSAFusionLib.evaluation.rotation import prealign_slices
 from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.warp import warp
 from BSAFusionLib.training.slice_pairs import load_pairs
 
 
@@ -31,6 +34,33 @@ def test_a_network_that_moves_nothing_leaves_every_error_as_it_was(still_network
         np.testing.assert_allclose(values[name]["ours"], values[name]["before"], rtol=1e-3)
     assert (values["end_point_error"]["before"] > 0.5).all()
     assert (values["simulated_folded_percent"]["ours"] == 0).all()
+
+
+def test_what_is_found_in_undeformed_slices_too_is_no_error_of_the_motion(data_folder):
+    """Where the moving slices lay three pixels aside beforehand, what is found is off by that, the motion is not."""
+
+    class FindsTheTruth(torch.nn.Module):
+        """It knows the field by the pair's place among the calls, and sees both slices three pixels apart."""
+
+        metadata = BSAFusion().metadata
+
+        def __init__(self, fields):
+            super().__init__()
+            self.anchor = torch.nn.Parameter(torch.zeros(1))
+            aside = torch.tensor([3.0, 0.0])[:, None, None]
+            self.answers = [
+                answer for field in fields for answer in (aside + warp(field, aside.expand_as(field)), aside)
+            ]
+
+        def forward(self, fixed, moving, fuse):
+            return SimpleNamespace(field=self.answers.pop(0).expand(1, 2, *fixed.shape[-2:]))
+
+    _, held_out = load_pairs(data_folder, "ct")
+    fields = [made.field for made in simulated.unaligned_pairs(held_out, torch.device("cpu"))]
+    values = simulated.measure(FindsTheTruth(fields), held_out)
+    np.testing.assert_allclose(values["motion_error"]["ours"], 0, atol=1e-4)
+    np.testing.assert_allclose(values["undeformed_error"]["ours"], 3, rtol=1e-5)
+    assert (values["end_point_error"]["ours"] > 2).all()
 
 
 def test_the_whole_head_lies_between_its_edges_and_its_flat_tissue(still_network, data_folder):
