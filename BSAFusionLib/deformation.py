@@ -11,6 +11,24 @@ def scaled(field: sitk.Image, factors: np.ndarray | float) -> sitk.Image:
     return image
 
 
+def of_one_size(field: sitk.Image, inside: np.ndarray, seen: np.ndarray) -> sitk.Image:
+    """A field (mm, LPS) less the growing or shrinking that it makes of what is inside as a whole.
+
+    inside: the voxels of its grid (slice, row, column) over which that is fitted, by least squares: the multiple of the
+    distance from their middle that a displacement holds. seen: the directions (3, n), LPS, one a column, in which there
+    are displacements at all; distances count and displacements change along these alone.
+    """
+    source = sitk.PhysicalPointSource(
+        sitk.sitkVectorFloat64, field.GetSize(), field.GetOrigin(), field.GetSpacing(), field.GetDirection()
+    )
+    points, vectors = sitk.GetArrayFromImage(source), sitk.GetArrayFromImage(field)
+    away = (points - points[inside].mean(axis=0)) @ (seen @ np.linalg.pinv(seen)).T
+    growth = (away[inside] * vectors[inside]).sum() / (away[inside] ** 2).sum()
+    image = sitk.GetImageFromArray(vectors - growth * away, isVector=True)
+    image.CopyInformation(field)
+    return image
+
+
 def compose(field: sitk.Image, prealignment: sitk.Transform) -> sitk.Image:
     """The one field d(x) = T(x + u(x)) - x of a field u and the transform T that follows it (mm, LPS, on u's grid)."""
     return field_of(joined(field, prealignment), field)

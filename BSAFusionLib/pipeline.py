@@ -11,7 +11,14 @@ import SimpleITK as sitk
 
 from BSAFusionLib.border import fade_out, within
 from BSAFusionLib.checks import checked
-from BSAFusionLib.deformation import compose, jacobian_determinant, joined, resample_through, scaled
+from BSAFusionLib.deformation import (
+    compose,
+    jacobian_determinant,
+    joined,
+    of_one_size,
+    resample_through,
+    scaled,
+)
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.intensities import Intensities, head_mask, luminance_weights, measure_intensities
 from BSAFusionLib.posterior import posterior_field
@@ -120,6 +127,10 @@ def register_and_fuse(
             sigma[axes[0]] = max(settings.through_plane_smoothing, fixed.GetSpacing()[axes[0]])
         lattice = lattice_over(fixed, [each / nodes_a_sigma for each in sigma])
         found = scaled(posterior_field(evidence, fixed, sigma, lattice), settings.strength)
+        if settings.do_no_harm:
+            # The same head has one size on every scanner; but intensities can make it look larger on one.
+            seen_along = np.reshape(fixed.GetDirection(), (3, 3))[:, [0, 1, 2] if len(axes) > 1 else _others(axes[0])]
+            found = of_one_size(found, _inside(head, lattice), seen_along)
         network_field, verdict = _kept(found, seen, start, axes[0], settings, warnings)
         both = joined(network_field, start)
 
@@ -168,7 +179,7 @@ def register_and_fuse(
             seconds=stages.seconds,  # this stage's own go in when it ends
             warnings=tuple(warnings),
         )
-    return Result(fused, registered, network_field, start, report)
+    return Result(fused, registered, network_field, start, report, found)
 
 
 class _Stages:
@@ -228,10 +239,14 @@ def _axes(fixed: sitk.Image, settings: Settings, size: int) -> list[int]:
     The others only where their slices are fine enough in both directions.
     """
     across = slice_axis(fixed, settings.slice_axis)
-    others = [axis for axis in range(3) if axis != across] if settings.three_axes else []
+    others = _others(across) if settings.three_axes else []
     pixels = [slice_grid(fixed, "ijk"[axis], size).GetSpacing()[0] for axis in others]
     fine = [axis for axis, pixel in zip(others, pixels, strict=True) if fixed.GetSpacing()[across] <= coarsest * pixel]
     return [across, *fine]
+
+
+def _others(axis: int) -> list[int]:
+    return [other for other in range(3) if other != axis]
 
 
 def _to_register(seen: _Seen, start: sitk.Transform, axes: list[int], size: int) -> list[Stack]:

@@ -21,6 +21,7 @@ class Result:
         is carried on by `prealignment`, so beyond the margin that acts alone.
     prealignment: the start alone, fixed point -> moving point, mm, LPS.
     report: what was measured on the way.
+    found_field: the network's field as it was found, before any of it was taken back, on that grid without the margin.
     """
 
     fused: sitk.Image
@@ -28,6 +29,7 @@ class Result:
     network_field: sitk.Image
     prealignment: sitk.Transform
     report: Report
+    found_field: sitk.Image
 
     def transform(self) -> sitk.CompositeTransform:
         """Fixed point -> moving point, mm, LPS, in the whole of space."""

@@ -31,7 +31,8 @@ class Settings:
         the Gaussian by which white noise would become like it.
     strength: share of the network's field that is followed, 0 to 1.
     refine: whether each slice is registered mirrored, too, and what both tell is joined; it takes twice the time.
-    do_no_harm: whether the network's field is taken back where it lowers the mutual information.
+    do_no_harm: whether the network's field, less its growth or shrinking of the whole head, is followed only as far as
+        it raises the mutual information.
     fold_free: whether the network's field is damped wherever it would fold space.
     weights: a checkpoint; None is the shipped one for the modality.
     """

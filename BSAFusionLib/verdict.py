@@ -9,9 +9,11 @@ from BSAFusionLib.deformation import joined, scaled
 from BSAFusionLib.intensities import head_mask
 from BSAFusionLib.prealignment import coarse
 
-shares = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the deformation, tried as a whole
+shares = np.linspace(0, 1, 9)  # of the deformation, tried as a whole
+price = 0.015  # nats that all of the deformation must earn; a share of it, the share squared of that
 spacing = 3.0  # mm, of the volumes that are compared
 bins = 24  # a side of the joint histograms
+most = 0.7  # of the deformation; where less was kept, the user is told
 window = 12.0  # mm, sigma along the slices of what is judged together
 tolerance = 0.02  # nats that a part may lose before all of its deformation is taken away
 
@@ -20,21 +22,22 @@ tolerance = 0.02  # nats that a part may lose before all of its deformation is t
 class Verdict:
     """What was kept of the network's deformation.
 
-    kept: share of it that gave the most mutual information, of all slices together. slices_damped: percent of the
-    slices in which less than half of that was kept, since their own mutual information fell.
+    kept: share of it that gave the most mutual information, less the price, of all slices together. slices_damped:
+    percent of the slices in which less than half of that was kept, since their own mutual information fell.
     """
 
     kept: float
     slices_damped: float
 
     def remark(self) -> str | None:
-        """What the user should know of it, in a sentence; None where all was kept."""
+        """What the user should know of it, in a sentence; None where most was kept."""
         if self.kept == 0:
-            return "The deformation did not raise the mutual information, so only the pre-alignment was kept."
+            return "The deformation hardly raised the mutual information, so only the pre-alignment was kept."
         parts = []
-        if self.kept < 1:
+        if self.kept < most:
             parts.append(
-                f"only {100 * self.kept:.0f} % of the deformation was kept, which gave more mutual information"
+                f"only {100 * self.kept:.0f} % of the deformation was kept, for more of it would hardly have raised "
+                "the mutual information"
             )
         if self.slices_damped > 0:
             parts.append(
@@ -51,8 +54,9 @@ def keep_what_helps(
 
     fixed, moving: float32 in [0, 1], what the network sees of them. axis: the fixed volume's index axis across the
     slices that are judged. The whole is scaled by that one of `shares` which gives the most mutual information inside
-    the fixed head. Then every slice, with those around it, is judged by itself, and the field taken back smoothly
-    where its mutual information fell.
+    the fixed head, less its `price`: noise, and what two scans show differently, raise it a little, too. Then every
+    slice, with those around it, is judged by itself, and the field taken back smoothly where its mutual information
+    fell.
     """
     small_fixed, small_moving = coarse(fixed, spacing), coarse(moving, spacing)
     inside = np.moveaxis(sitk.GetArrayFromImage(head_mask(small_fixed)) > 0, 2 - axis, 0)
@@ -71,8 +75,9 @@ def keep_what_helps(
             dtype=float,
         )
 
-    by_share = [histograms(share) for share in shares]
-    best = int(np.argmax([_information(each.sum(axis=0)) for each in by_share]))
+    by_share = [histograms(share) for share in shares.tolist()]
+    earned = [float(_information(each.sum(axis=0))) for each in by_share] - price * shares**2
+    best = int(earned.argmax())
     if best == 0:
         return scaled(field, 0.0), Verdict(0.0, 100.0)
     sigma = window / small_fixed.GetSpacing()[axis]
@@ -82,7 +87,7 @@ def keep_what_helps(
     factors = np.interp(_positions(field, axis, small_fixed), np.arange(len(kept)), shares[best] * kept)
     shape = [1, 1, 1, 1]
     shape[2 - axis] = -1
-    return scaled(field, factors.reshape(shape)), Verdict(shares[best], float(100 * np.mean(kept[shown] < 0.5)))
+    return scaled(field, factors.reshape(shape)), Verdict(float(shares[best]), float(100 * np.mean(kept[shown] < 0.5)))
 
 
 def _binned(values: np.ndarray) -> np.ndarray:

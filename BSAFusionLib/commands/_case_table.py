@@ -36,6 +36,7 @@ def print_cases(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     if arguments.rivals:
         rivals.check_rivals(arguments.rivals)
     volumes = case_rows.CaseVolumes(folder)
+    unmoved = case_rows.Unmoved(volumes, weights, arguments.device)
     torch.set_num_threads(arguments.threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(arguments.threads)
 
@@ -44,13 +45,16 @@ def print_cases(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     figures: dict = {"threads": arguments.threads}
     print(
         f"\nMean error inside the head in mm, of {arguments.cases or len(cases)} cases; {arguments.threads} "
-        f"thread{'s' if arguments.threads > 1 else ''} for every method\n"
+        f"thread{'s' if arguments.threads > 1 else ''} for every method; of the motion: against what is found in the\n"
+        "pair unmoved\n"
     )
     print(_case_header(), flush=True)
     for case in cases[: arguments.cases or None]:
         row = measured.get(case.number)
         if row is None:
-            row, _ = case_rows.measure_case(case, volumes, weights[case.modality], arguments.device, there_and_back)
+            row, _ = case_rows.measure_case(
+                case, volumes, unmoved, weights[case.modality], arguments.device, there_and_back
+            )
         if arguments.rivals and "rivals" not in row:
             row["rivals"] = case_rows.measure_rivals(case, volumes, arguments.rivals, arguments.threads)
         rows.append(row)
@@ -60,9 +64,9 @@ def print_cases(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
         if arguments.json:
             save_json({"cases": figures}, arguments.json)
     figures["summary"] = {name: case_rows.summary(level) for name, level in case_rows.by_level(rows).items()}
-    figures["verdicts"] = case_rows.verdicts(rows)
+    figures["verdicts"] = {measure: case_rows.verdicts(rows, measure) for measure in case_rows.measures}
     figures["methods"] = case_rows.side_by_side(rows) if arguments.rivals else {}
-    _print_summary(figures, case_rows.harmed(rows))
+    _print_summary(figures, rows)
     return figures
 
 
@@ -98,14 +102,23 @@ def _earlier_rows(arguments: argparse.Namespace, weights: dict[str, Path]) -> di
     used = {modality: sha256(read_parts(path)) for modality, path in weights.items()}
     try:
         rows = json.loads(arguments.json.read_text(encoding="utf-8"))["cases"]["rows"]
-        return {row["number"]: row for row in rows if row["report"]["weights_sha256"] == used[row["modality"]]}
+        used_for = {row["number"]: row["report"]["weights_sha256"] for row in rows if row["motion_error_mm"]}
+        return {row["number"]: row for row in rows if used_for[row["number"]] == used[row["modality"]]}
     except (ValueError, KeyError, TypeError) as error:
         raise FusionError(f"{arguments.json} holds no cases to go on from; name another file.") from error
 
 
 columns = (
     *(("case", 4), ("modality", 8), ("axis", 4), ("degrees, mm", 11), ("elastic", 7), ("sampling", 27)),
-    *(("before", 6), ("rigid", 6), ("after", 6), ("change", 6)),
+    *(
+        ("before", 6),
+        ("rigid", 6),
+        ("after", 6),
+        ("change", 6),
+        ("of the motion: rigid", 20),
+        ("after", 6),
+        ("change", 6),
+    ),
     *(("Jacobian", 8), ("inverse", 7), ("seconds", 7)),
 )
 
@@ -123,6 +136,8 @@ def _case_line(row: dict) -> str:
         *(f"{row['elastic_mm']:g}", row["sampling"]),
         *(f"{row['error_mm'][name]:.2f}" for name in motions),
         f"{harm(row):+.2f}",
+        *(f"{row['motion_error_mm'][name]:.2f}" for name in motions[1:]),
+        f"{harm(row, 'motion_error_mm'):+.2f}",
         f"{row['smallest_jacobian']:.2f}",
         f"{row['inverse_error_voxels']:.3f}",
         f"{row['seconds']:.0f}",
@@ -130,16 +145,19 @@ def _case_line(row: dict) -> str:
     return "| " + " | ".join(cell.rjust(width) for cell, (_, width) in zip(cells, columns, strict=True)) + " |"
 
 
-def _print_summary(figures: dict, harmed: list[dict]) -> None:
+def _print_summary(figures: dict, rows: list[dict]) -> None:
     from BSAFusionLib.evaluation import case_rows, rivals
     from BSAFusionLib.evaluation.tables import markdown_table
 
-    header = ["", "cases", "before", "rigid", "after", "worst change", "harmed", "least Jacobian", "inverse", "seconds"]
+    header = ["", "cases", "before", "rigid", "after", "worst change", "harmed"]
+    header += ["of the motion: rigid", "after", "worst change", "harmed", "least Jacobian", "inverse", "seconds"]
     lines = [
         [
             *(name, str(level["cases"])),
             *(f"{level[motion]:.2f}" for motion in motions),
             *(f"{level['worst_harm']:+.2f}", str(level["harmed"])),
+            *(f"{level[f'motion_{motion}']:.2f}" for motion in motions[1:]),
+            *(f"{level['motion_worst_harm']:+.2f}", str(level["motion_harmed"])),
             *(f"{level['smallest_jacobian']:.2f}", f"{level['inverse_error_voxels']:.3f}", f"{level['seconds']:.0f}"),
         ]
         for name, level in figures["summary"].items()
@@ -149,10 +167,17 @@ def _print_summary(figures: dict, harmed: list[dict]) -> None:
         "\nerrors and seconds: means; change: after less rigid, mm; harmed: worse than rigid by more than "
         f"{case_rows.harm_mm:g} mm;\ninverse: largest distance between a point and itself there and back, voxels"
     )
-    worse = ", ".join(f"{row['number']} ({case_rows.harm(row):+.2f})" for row in harmed)
-    print(f"\nharmed: {worse or 'none'}")
-    verdicts = [[truly, str(counts["rose"]), str(counts["fell"])] for truly, counts in figures["verdicts"].items()]
-    print("\n" + markdown_table(["than rigid, truly", "mutual information rose", "fell"], verdicts))
+    for measure, title in case_rows.measures.items():
+        harmed = case_rows.harmed(rows, measure)
+        worse = ", ".join(f"{row['number']} ({case_rows.harm(row, measure):+.2f})" for row in harmed)
+        print(f"\nby the error {title}: harmed: {worse or 'none'}\n")
+        counts = figures["verdicts"][measure]
+        header = ["all that was found is", "cases", "kept all", "some", "none", "rightly", "information rose", "fell"]
+        print(markdown_table(header, [[truly, *map(str, count.values())] for truly, count in counts.items()]))
+    print(
+        "\nbetter and worse than rigid by more than "
+        f"{case_rows.harm_mm:g} mm; rightly: within as much of the better one of all and nothing"
+    )
     if figures["methods"]:
         titles = {"ours": "ours", **rivals.titles}
         lines = [

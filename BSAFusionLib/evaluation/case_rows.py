@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from BSAFusionLib.deformation import displacement_transform
+from BSAFusionLib.deformation import field_of, joined
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.evaluation import rivals
 from BSAFusionLib.evaluation.cases import Case, factors
@@ -18,8 +18,11 @@ from BSAFusionLib.intensities import head_mask
 from BSAFusionLib.pipeline import register_and_fuse
 from BSAFusionLib.result import Result
 from BSAFusionLib.settings import Settings
+from BSAFusionLib.slices import lattice_over
 
 harm_mm = 0.1  # a case that ends worse than its start by more than this was harmed
+measures = {"error_mm": "of the declared truth", "motion_error_mm": "of the motion"}
+unmoved_spacing = 4.0  # mm; what is found is so smooth that linear interpolation on such a grid is exact to 0.01 mm
 inverse_points = 20_000  # of the head, at most, are carried there and back
 
 # Points (N, 3), mm, LPS, there and back through a result's transform.
@@ -39,14 +42,46 @@ class CaseVolumes:
         return *case.volumes(self.fixed, moving), case.motion.transform(self.fixed)
 
 
+class Unmoved:
+    """What is found in pairs that are shown as their cases show them, but left unmoved; each once, when asked for."""
+
+    def __init__(self, volumes: CaseVolumes, weights: dict[str, Path], device: str) -> None:
+        self._volumes, self._weights, self._device = volumes, weights, device
+        self._found: dict[Case, dict[str, sitk.Transform]] = {}
+
+    def found(self, case: Case) -> dict[str, sitk.Transform]:
+        """What `found_in` says, each on a coarse grid over the fixed volume."""
+        unmoved = replace(case, number=0, degrees=0.0, mm=0.0, elastic_mm=0.0)
+        if unmoved not in self._found:
+            fixed, moving, _ = self._volumes.shown(unmoved)
+            settings = Settings(
+                case.modality, slice_axis=case.slice_axis, device=self._device, weights=self._weights[case.modality]
+            )
+            grid = lattice_over(fixed, [unmoved_spacing] * 3)
+            found = found_in(register_and_fuse(fixed, moving, settings))
+            self._found[unmoved] = {
+                name: sitk.DisplacementFieldTransform(field_of(transform, grid)) for name, transform in found.items()
+            }
+        return self._found[unmoved]
+
+
+def found_in(result: Result) -> dict[str, sitk.Transform]:
+    """What a run found, fixed point -> moving point, mm, LPS: by the pre-alignment, by the network if all of its
+    deformation were followed, and after all, when that was taken back where it did not help."""
+    start = result.prealignment
+    return {"prealigned": start, "undamped": joined(result.found_field, start), "after": result.transform()}
+
+
 def measure_case(
-    case: Case, volumes: CaseVolumes, weights: Path, device: str, there_and_back: ThereAndBack
+    case: Case, volumes: CaseVolumes, unmoved: Unmoved, weights: Path, device: str, there_and_back: ThereAndBack
 ) -> tuple[dict, Result]:
     """The row of a case, and the result it was measured on.
 
-    Errors are means inside the head of the fixed volume as the case shows it, in mm. The inverse error is the largest
-    distance there, in voxels of that volume, between a point and where it is after going there and back. The seconds
-    pass on the clock, the CPU seconds do not count what else the machine is at. `report` is the whole report.
+    Errors are means inside the head of the fixed volume as the case shows it, in mm. Those of the motion hold what was
+    found against where the true motion carries what the same means find in the pair unmoved, for the pair itself may
+    not be quite aligned. The inverse error is the largest distance there, in voxels of that volume, between a point and
+    where it is after going there and back. The seconds pass on the clock, the CPU seconds do not count what else the
+    machine is at. `report` is the whole report.
     """
     fixed, moving, truth = volumes.shown(case)
     settings = Settings(case.modality, slice_axis=case.slice_axis, device=device, weights=weights)
@@ -54,16 +89,16 @@ def measure_case(
     result = register_and_fuse(fixed, moving, settings)
     seconds, cpu_seconds = _clocks() - begun
     head = head_mask(fixed)
-    found = {
-        "before": sitk.Transform(3, sitk.sitkIdentity),
-        "prealigned": result.prealignment,
-        "after": displacement_transform(result.field),
-    }
+    found = {"before": sitk.Transform(3, sitk.sitkIdentity), **found_in(result)}
     points = points_in(head)
     off = in_voxels(there_and_back(result, points) - points, fixed)
     row = {
         **asdict(case),
         "error_mm": {name: error_mm(transform, truth, head) for name, transform in found.items()},
+        "motion_error_mm": {
+            name: error_mm(found[name], sitk.CompositeTransform([truth, own]), head)  # the last one acts first
+            for name, own in unmoved.found(case).items()
+        },
         "smallest_jacobian": result.report.smallest_jacobian,
         "inverse_error_voxels": float(np.linalg.norm(off, axis=1).max()),
         "seconds": float(seconds),
@@ -92,14 +127,15 @@ def measure_rivals(case: Case, volumes: CaseVolumes, python: Path, threads: int)
     return rows
 
 
-def harm(row: dict) -> float:
-    """By how many mm a case ended worse than its start; below zero it ended better."""
-    return row["error_mm"]["after"] - row["error_mm"]["prealigned"]
+def harm(row: dict, measure: str = "error_mm") -> float:
+    """By how many mm a case ended worse than its start, by one of the `measures`; below zero it ended better."""
+    return row[measure]["after"] - row[measure]["prealigned"]
 
 
-def harmed(rows: list[dict]) -> list[dict]:
+def harmed(rows: list[dict], measure: str = "error_mm") -> list[dict]:
     """The cases that ended worse than their start by more than `harm_mm`, the worst first."""
-    return sorted((row for row in rows if harm(row) > harm_mm), key=harm, reverse=True)
+    worse = [row for row in rows if harm(row, measure) > harm_mm]
+    return sorted(worse, key=lambda row: harm(row, measure), reverse=True)
 
 
 def by_level(rows: list[dict]) -> dict[str, list[dict]]:
@@ -115,27 +151,44 @@ def summary(rows: list[dict]) -> dict[str, float]:
     """What some rows come to."""
     return {
         "cases": len(rows),
-        **{name: float(np.mean([row["error_mm"][name] for row in rows])) for name in ("before", "prealigned", "after")},
+        **{name: _mean(rows, "error_mm", name) for name in ("before", "prealigned", "after")},
         "worst_harm": max(map(harm, rows)),
         "harmed": len(harmed(rows)),
+        **{f"motion_{name}": _mean(rows, "motion_error_mm", name) for name in ("prealigned", "after")},
+        "motion_worst_harm": max(harm(row, "motion_error_mm") for row in rows),
+        "motion_harmed": len(harmed(rows, "motion_error_mm")),
         "smallest_jacobian": min(row["smallest_jacobian"] for row in rows),
         "inverse_error_voxels": max(row["inverse_error_voxels"] for row in rows),
         "seconds": float(np.mean([row["seconds"] for row in rows])),
     }
 
 
-def verdicts(rows: list[dict]) -> dict[str, dict[str, int]]:
-    """How many cases mutual information calls better and worse than their start, by what they truly are.
+def verdicts(rows: list[dict], measure: str = "error_mm") -> dict[str, dict[str, int]]:
+    """What was decided on the deformations that were found, by what all of one truly would have made of its case.
 
-    `worse` is by more than `harm_mm`, `better` likewise, `same` is between.
+    `worse` is by more than `harm_mm` than the start, `better` likewise, `same` is between. All of a deformation was
+    kept, some of it or none; `right` are the cases that ended within `harm_mm` of the better one of all and none. The
+    mutual information of what was kept rose or fell.
     """
-    counts = {truly: {"rose": 0, "fell": 0} for truly in ("better", "same", "worse")}
+    counts = {
+        truly: dict.fromkeys(("cases", "all", "some", "none", "right", "rose", "fell"), 0)
+        for truly in ("better", "same", "worse")
+    }
     for row in rows:
-        truly = "worse" if harm(row) > harm_mm else "better" if harm(row) < -harm_mm else "same"
-        report = row["report"]
+        errors, report = row[measure], row["report"]
+        change = errors["undamped"] - errors["prealigned"]
+        count = counts["worse" if change > harm_mm else "better" if change < -harm_mm else "same"]
+        count["cases"] += 1
+        kept = report["verdict"]["kept"]
+        count["none" if kept == 0 else "all" if kept == 1 and report["verdict"]["slices_damped"] == 0 else "some"] += 1
+        count["right"] += errors["after"] <= min(errors["undamped"], errors["prealigned"]) + harm_mm
         rose = report["mutual_information_after"] >= report["mutual_information_prealigned"]
-        counts[truly]["rose" if rose else "fell"] += 1
+        count["rose" if rose else "fell"] += 1
     return counts
+
+
+def _mean(rows: list[dict], measure: str, name: str) -> float:
+    return float(np.mean([row[measure][name] for row in rows]))
 
 
 def side_by_side(rows: list[dict]) -> dict[str, dict[str, float]]:

@@ -24,12 +24,16 @@ def row(number: int, prealigned: float, after: float, information: tuple[float, 
         "degrees": 2.0,
         "elastic_mm": 3.0,
         "sampling": "as is",
-        "error_mm": {"before": 9.0, "prealigned": prealigned, "after": after},
+        "error_mm": {"before": 9.0, "prealigned": prealigned, "undamped": after, "after": after},
+        "motion_error_mm": {"prealigned": prealigned - 1, "undamped": after - 1.15, "after": after - 1.15},
         "smallest_jacobian": 0.5,
         "inverse_error_voxels": 0.01,
         "seconds": 10.0,
         "cpu_seconds": 8.0,
-        "report": dict(zip(("mutual_information_prealigned", "mutual_information_after"), information, strict=True)),
+        "report": {
+            **dict(zip(("mutual_information_prealigned", "mutual_information_after"), information, strict=True)),
+            "verdict": {"kept": 1.0, "slices_damped": 0.0},
+        },
         **others,
     }
 
@@ -48,6 +52,7 @@ def rows() -> list[dict]:
 def test_harmed_is_what_ended_worse_by_more_than_a_tenth_of_a_millimetre(rows):
     assert [harm(each) for each in rows] == pytest.approx([-1.0, 0.05, 0.2, 3.0])
     assert [each["number"] for each in harmed(rows)] == [3, 2]
+    assert [each["number"] for each in harmed(rows, "motion_error_mm")] == [3]
 
 
 def test_rows_are_summed_up_for_every_level_of_what_varies(rows):
@@ -59,14 +64,21 @@ def test_rows_are_summed_up_for_every_level_of_what_varies(rows):
     assert (whole["prealigned"], whole["after"]) == pytest.approx((2.25, 2.8125))
     assert (whole["worst_harm"], whole["smallest_jacobian"], whole["inverse_error_voxels"]) == (3.0, 0.2, 0.05)
     assert whole["seconds"] == 15.0
+    assert (whole["motion_prealigned"], whole["motion_after"]) == pytest.approx((1.25, 1.6625))
+    assert (whole["motion_worst_harm"], whole["motion_harmed"]) == (pytest.approx(2.85), 1)
 
 
-def test_mutual_informations_word_is_held_against_the_truth(rows):
-    assert verdicts(rows) == {
-        "better": {"rose": 1, "fell": 0},
-        "same": {"rose": 0, "fell": 1},
-        "worse": {"rose": 1, "fell": 1},
-    }
+def test_what_was_decided_is_held_against_what_all_of_the_deformation_would_have_done(rows):
+    rows[1]["report"]["verdict"] = {"kept": 1.0, "slices_damped": 10.0}
+    rows[2]["report"]["verdict"] = {"kept": 0.0, "slices_damped": 100.0}
+    rows[2]["error_mm"].update(undamped=2.2, after=2.0)
+    rows[3]["error_mm"].update(undamped=9.0, after=5.0)
+    counts = verdicts(rows)
+    assert {truly: count["cases"] for truly, count in counts.items()} == {"better": 1, "same": 1, "worse": 2}
+    assert counts["better"] == dict(cases=1, all=1, some=0, none=0, right=1, rose=1, fell=0)
+    assert counts["same"] == dict(cases=1, all=0, some=1, none=0, right=1, rose=0, fell=1)
+    assert counts["worse"] == dict(cases=2, all=1, some=0, none=1, right=1, rose=1, fell=1)
+    assert verdicts(rows, "motion_error_mm")["worse"]["cases"] == 1
 
 
 def test_methods_are_compared_on_the_cases_where_all_came_through(rows):

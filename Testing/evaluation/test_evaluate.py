@@ -84,6 +84,9 @@ def test_the_table_of_cases_holds_what_was_measured_and_goes_on_where_it_was_sto
     for row in figures["rows"]:
         assert row["error_mm"]["prealigned"] < row["error_mm"]["before"]
         assert row["error_mm"]["after"] != row["error_mm"]["prealigned"]
+        for measure in ("error_mm", "motion_error_mm"):
+            assert row[measure]["after"] != row[measure]["undamped"] or row["report"]["verdict"]["kept"] == 1
+        assert row["motion_error_mm"]["after"] != row["error_mm"]["after"]
         assert 0 < row["smallest_jacobian"] < 1
         assert 0 < row["inverse_error_voxels"] < 0.1
         assert row["report"]["mutual_information_after"] > 0

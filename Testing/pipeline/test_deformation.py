@@ -9,6 +9,7 @@ from BSAFusionLib.deformation import (
     displacement_transform,
     field_of,
     jacobian_determinant,
+    of_one_size,
     resample_through,
 )
 
@@ -40,6 +41,30 @@ def test_the_composed_field_goes_through_the_field_first_and_then_the_prealignme
     total = displacement_transform(compose(field_of(shift, grid), rigid))
     point = (15.0, -10.0, 20.0)
     assert total.TransformPoint(point) == pytest.approx(rigid.TransformPoint((19.0, -5.0, 14.0)), abs=1e-6)
+
+
+def test_a_field_loses_its_growth_about_the_head_and_keeps_its_turn_and_shift(grid, affine):
+    inside = np.zeros(grid.GetSize()[::-1], bool)
+    inside[tuple(slice(count // 4, 3 * count // 4) for count in inside.shape)] = True
+    turn = ((0.01, -0.02, 0.015, 1.0), (2.0, 1.0, -3.0), (12.0, -20.0, 30.0))
+    turned, grown = sitk.VersorRigid3DTransform(*turn), sitk.Similarity3DTransform(1.05, *turn)
+    kept = of_one_size(field_of(grown, grid), inside, np.eye(3))
+    expected = sitk.GetArrayFromImage(field_of(turned, grid))
+    assert np.abs(sitk.GetArrayFromImage(kept) - expected)[inside].max() < 0.4  # it grew by 5 %, which makes up to 4 mm
+
+
+def test_where_two_directions_were_seen_the_third_stays_out_of_it(grid, affine):
+    inside = np.ones(grid.GetSize()[::-1], bool)
+    axes = np.reshape(grid.GetDirection(), (3, 3))
+    points = sitk.GetArrayFromImage(
+        sitk.PhysicalPointSource(
+            sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), axes.ravel()
+        )
+    )
+    seen = axes[:, :2]
+    field = sitk.GetImageFromArray(0.03 * (points - points[inside].mean(axis=0)) @ seen @ seen.T, isVector=True)
+    field.CopyInformation(grid)
+    assert np.abs(sitk.GetArrayFromImage(of_one_size(field, inside, seen))).max() < 1e-9
 
 
 def test_making_a_transform_of_a_field_leaves_the_field_as_it_was(grid, affine):

@@ -54,7 +54,7 @@ def case(mri, report):
     away.Scale(1 / (1 + stretch))
     back = sitk.CompositeTransform([away, sitk.TranslationTransform(3, [-by for by in shift])])
     moving = sitk.Resample(mri, mri, back, sitk.sitkLinear, 0.0)
-    return mri, moving, Result(mri, mri, network, start, report)
+    return mri, moving, Result(mri, mri, network, start, report, network)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_planes_stand_upright_whichever_way_the_volume_is_stored(head, grid, cas
     fixed = head(grid, "mri")
     still = sitk.Image(grid.GetSize(), sitk.sitkVectorFloat64, 3)
     still.CopyInformation(grid)
-    axial, coronal, sagittal = look(fixed, fixed, Result(fixed, fixed, still, sitk.Transform(), None)).planes
+    axial, coronal, sagittal = look(fixed, fixed, Result(fixed, fixed, still, sitk.Transform(), None, still)).planes
     assert [plane.name for plane in (axial, coronal, sagittal)] == ["Axial", "Coronal", "Sagittal"]
     for plane, (across, down) in ((axial, (0, 1)), (coronal, (0, 2)), (sagittal, (1, 2))):
         columns, rows = plane.coordinates

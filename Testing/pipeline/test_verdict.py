@@ -48,7 +48,12 @@ def test_the_opposite_of_it_is_dropped_and_said_so(seen, deformation):
 def test_too_much_of_it_is_scaled_down(seen, deformation):
     _, verdict = keep_what_helps(scaled(deformation, 2.0), nowhere, *seen, axis=2)
     assert verdict.kept == pytest.approx(0.5, abs=0.25)
-    assert "gave more mutual information" in verdict.remark()
+    assert "of the deformation was kept" in verdict.remark()
+
+
+def test_the_less_a_deformation_earns_the_less_of_it_is_followed(seen, deformation):
+    kept = [keep_what_helps(scaled(deformation, share), nowhere, *seen, axis=2)[1].kept for share in (0.02, 0.1, 1.0)]
+    assert kept[0] <= 0.25 and kept == sorted(kept) and kept[2] == 1
 
 
 def test_where_it_is_wrong_in_some_slices_it_is_taken_back_there_smoothly(seen, deformation):
