@@ -1,6 +1,5 @@
 """The module that Slicer loads: what it is called, who made it, its panel, the way to its logic, and no computing."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from BSAFusionLib.panel.choices import Choices  # noqa: E402
 from BSAFusionLib.panel.connection import Connection  # noqa: E402
 from BSAFusionLib.panel.device_choice import DeviceChoice  # noqa: E402
 from BSAFusionLib.panel.parameters import Parameters  # noqa: E402
-from BSAFusionLib.panel.results import Results  # noqa: E402
+from BSAFusionLib.panel.results import Results, as_json  # noqa: E402
 from BSAFusionLib.panel.run import Run  # noqa: E402
 from BSAFusionLib.panel.setup_row import SetupRow  # noqa: E402
 from BSAFusionLib.panel.views import Views  # noqa: E402
@@ -185,7 +184,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if result.registeredVolume is not None:
                 parameters.registeredVolume = result.registeredVolume
             parameters.reportFixedVolume, parameters.reportMovingVolume = job.fixedVolume, job.movingVolume
-            parameters.report = json.dumps(result.report.as_dict())
+            parameters.report = as_json(result.report)
             if isFirst:
                 parameters.gridSpacing = result.gridTransform.GetDisplayNode().GetGridSpacingMm()
         self.results.done(result)

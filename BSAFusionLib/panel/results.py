@@ -16,7 +16,12 @@ from BSAFusionLib.files import written_whole
 from BSAFusionLib.landmarks import landmark_error
 from BSAFusionLib.logic import ProcessResult
 from BSAFusionLib.panel.parameters import Parameters
-from BSAFusionLib.report import LandmarkError
+from BSAFusionLib.report import LandmarkError, Report
+
+
+def as_json(report: Report) -> str:
+    """A report as the parameter node keeps it."""
+    return json.dumps(report.as_dict())
 
 
 def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -92,9 +97,11 @@ class Results:
         ui.savePageButton.connect("clicked(bool)", self._savePage)
 
     def follow(self, parameters: Parameters | None) -> None:
-        """Shows this node's report from now on."""
+        """Shows this node's report from now on; the pictures of a run stay for as long as the report is that run's."""
         self._parameters = parameters
-        self.done(None)
+        result = self._result
+        kept = result is not None and parameters is not None and parameters.report == as_json(result.report)
+        self.done(result if kept else None)
 
     def done(self, result: ProcessResult | None) -> None:
         """Shows the report that the parameter node has got from a run; none where the run was not of this session."""

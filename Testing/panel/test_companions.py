@@ -121,6 +121,19 @@ def test_a_report_that_cannot_be_written_is_told_and_none_is_kept(ready, finish,
     assert "cannot be written" in told[0]
 
 
+def test_the_pictures_are_still_there_after_a_look_at_another_module(ready, finish, tmp_path):
+    finish()
+    (tmp_path / "Other.py").write_text(
+        "from slicer.ScriptedLoadableModule import *\n"
+        "class Other(ScriptedLoadableModule): pass\n"
+        "class OtherWidget(ScriptedLoadableModuleWidget): pass\n"
+    )
+    harness.load_module(tmp_path / "Other.py")
+    slicer.util.selectModule("Other")
+    slicer.util.selectModule("BSAFusion")
+    assert ready.ui.savePageButton.enabled
+
+
 def test_pictures_of_another_session_are_offered_only_after_another_run(ready, finish, tmp_path, scene):
     finish()
     assert ready.ui.savePageButton.enabled
