@@ -35,6 +35,12 @@ from BSAFusionLib.panel.views import Views  # noqa: E402
 
 resources = folder / "Resources"
 
+# Slicer keeps what it has fetched by name, for all extensions and versions of them: these tell our files from others.
+sampleData = {
+    "mri_t1.nii.gz": "SHA256:9e1d698db183dd0fd2c47d08b838fd6c579df30eb491209b052b596d53ea6004",
+    "pet_fdg.nii.gz": "SHA256:4d7ba0695e2b487f0b88b4de89111954c6bf613781166e7dae125bf407d5a457",
+}
+
 
 class BSAFusion(ScriptedLoadableModule):
     def __init__(self, parent):
@@ -60,14 +66,14 @@ def registerSampleData():
     """Adds the MRI and PET that we ship to Slicer's Sample Data module."""
     import SampleData
 
-    files = [resources / "SampleData" / name for name in ("mri_t1.nii.gz", "pet_fdg.nii.gz")]
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="BSAFusion",
         sampleName="BSAFusionMRIPET",
         thumbnailFileName=str(resources / "Icons" / "BSAFusionMRIPET.png"),
-        uris=[file.as_uri() for file in files],
-        fileNames=[file.name for file in files],
+        uris=[(resources / "SampleData" / name).as_uri() for name in sampleData],
+        fileNames=list(sampleData),
         nodeNames=["MRI", "PET"],
+        checksums=list(sampleData.values()),
     )
 
 

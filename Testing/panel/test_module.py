@@ -1,6 +1,7 @@
 """The module as Slicer knows it: its name and icon, its sample data, its self-test, and the documented examples."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +48,19 @@ def test_the_sample_mri_and_pet_are_loaded_by_the_sample_data_module(running):
     assert (mri.GetName(), pet.GetName()) == ("MRI", "PET")
     assert mri.GetImageData().GetDimensions() == (165, 201, 60)
     assert arrayFromVolume(pet).max() > 1000
+
+
+def test_another_file_of_the_same_name_in_slicers_cache_is_not_taken_for_the_sample(running):
+    import SampleData
+
+    harness.load_module(file)
+    slicer.app.startupCompleted.emit()
+    cache = Path(running.scene.GetCacheManager().GetRemoteCacheDirectory())
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / "mri_t1.nii.gz").write_bytes(b"of another extension")
+    mri, _ = SampleData.SampleDataLogic().downloadSamples("BSAFusionMRIPET")
+    assert mri.GetName() == "MRI"
+    assert mri.GetImageData().GetDimensions() == (165, 201, 60)
 
 
 def test_the_self_test_runs_in_reload_and_test(running, small_weights, monkeypatch):
