@@ -25,6 +25,7 @@ from BSAFusionLib.scene import (
     all_or_nothing,
     content_from_fields,
     content_from_image,
+    file_beside,
     image_from_volume,
     modality_from_dicom,
     parent_to_world,
@@ -337,6 +338,8 @@ class BSAFusionLogic:
             draw_grid(gridTransform, computed.transform, job.fixedVolume)
             for node in job.carry:
                 place_under(node, gridTransform)
+            for node in {fusedVolume, gridTransform, registeredVolume} - {*job.nodes(), None}:
+                file_beside(node, job.fixedVolume)
             show_volumes(fusedVolume)
         return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.result.report, computed.pictures)
 

@@ -135,6 +135,14 @@ def _parent_before(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTrans
     return parent
 
 
+def file_beside(node: slicer.vtkMRMLNode, neighbour: slicer.vtkMRMLNode) -> None:
+    """Lets a node lie in the folder, study or patient of the subject hierarchy that another one lies in."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    item, beside = (hierarchy.GetItemByDataNode(each) for each in (node, neighbour))
+    if item and beside:  # without Slicer's application nobody makes any
+        hierarchy.SetItemParent(item, hierarchy.GetItemParent(beside))
+
+
 def transform_from_node(node: slicer.vtkMRMLTransformNode) -> sitk.AffineTransform:
     """A transform node that would carry the moving volume to the fixed one, as fixed point -> moving point, mm, LPS.
 

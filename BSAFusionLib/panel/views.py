@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.display import checkerboard, link_and_fit, show_grid, show_legend, show_volumes
 from BSAFusionLib.panel.parameters import Parameters, View
-from BSAFusionLib.scene import place_back, place_under, put_volume
+from BSAFusionLib.scene import file_beside, place_back, place_under, put_volume
 
 
 class Views:
@@ -134,5 +134,7 @@ class Views:
             board = checkerboard(fixed, registered, parameters.checkerFields)
             name = f"{fixed.GetName()} / {registered.GetName()}"
             node = put_volume(fixed.GetScene(), board, name, parameters.checkerboardVolume, window=(0, 255))
+        if parameters.checkerboardVolume is None:
+            file_beside(node, fixed)
         parameters.checkerboardVolume = node
         show_volumes(node)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import slicer
 from slicer.util import arrayFromVolume
+from vtkmodules.util.misc import calldata_type
+from vtkmodules.util.vtkConstants import VTK_OBJECT
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.logic import BSAFusionLogic
@@ -54,6 +56,28 @@ def test_outputs_lie_on_the_fixed_grid_in_the_world_under_no_transform(add_head,
         assert image.GetSize() == grid.GetSize()
         for of in ("GetOrigin", "GetSpacing", "GetDirection"):
             np.testing.assert_allclose(getattr(image, of)(), getattr(grid, of)(), atol=1e-9)
+
+
+def test_what_is_created_lies_with_the_fixed_volume_in_the_subject_hierarchy(scene, heads, process):
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "Study")
+    hierarchy.CreateItem(study, heads[0])
+    given = add(scene, "GridTransform")
+    hierarchy.CreateItem(hierarchy.GetSceneItemID(), given)
+
+    @calldata_type(VTK_OBJECT)
+    def make_item(caller, event, node):
+        """As Slicer's qSlicerSubjectHierarchyPluginLogic does, which slicer-core lacks."""
+        if node.IsA("vtkMRMLDisplayableNode"):
+            hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+
+    scene.AddObserver(scene.NodeAddedEvent, make_item)
+    result = process(*heads, None, given)
+    folders = [
+        hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+        for node in (result.fusedVolume, result.registeredVolume, given)
+    ]
+    assert folders == [study, study, hierarchy.GetSceneItemID()]
 
 
 def test_a_second_run_fills_the_nodes_of_the_first(scene, heads, process):
