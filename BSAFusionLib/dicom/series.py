@@ -54,6 +54,9 @@ names = (
 )
 tags = [Tag(name) for name in names]
 
+# Where a file says where its images lie: a classic one, an enhanced one, a gamma camera's.
+places = ("ImagePositionPatient", "PerFrameFunctionalGroupsSequence", "DetectorInformationSequence")
+
 
 @dataclass(frozen=True)
 class Series:
@@ -62,17 +65,29 @@ class Series:
     uid: str
     headers: list[pydicom.FileDataset]
 
+    @property
+    def images(self) -> int:
+        return sum(int(header.get("NumberOfFrames", 1) or 1) for header in self.headers)
+
     def __str__(self) -> str:
         """What tells it from others, without what people write into descriptions."""
         first = self.headers[0]
-        images = sum(int(header.get("NumberOfFrames", 1) or 1) for header in self.headers)
         number = first.get("SeriesNumber")
         named = f"number {number}, " if number is not None else ""
-        return f"{self.uid} ({named}{first.Modality}, {images} images of {first.Columns} x {first.Rows})"
+        return f"{self.uid} ({named}{first.Modality}, {self.images} images of {first.Columns} x {first.Rows})"
+
+    def may_be_volume(self) -> bool:
+        """Whether it has several images, says where they lie, and calls none of them a localizer."""
+        placed = any(name in self.headers[0] for name in places)
+        localizer = any("LOCALIZER" in (header.get("ImageType") or ()) for header in self.headers)
+        return self.images > 1 and placed and not localizer
 
 
 def choose_series(path: Path, wanted: tuple[str, ...], uid: str | None = None) -> Series:
-    """The only series of a wanted modality in a folder (or file), or the one of that UID; FusionError otherwise."""
+    """The only series of a wanted modality in a folder (or file), or the one of that UID; FusionError otherwise.
+
+    What lies beside a volume in a study's folder and is none itself, a localizer or a screenshot, does not count.
+    """
     found = [series for series in series_in(path) if modality_names[series.headers[0].Modality] in wanted]
     kinds = " or ".join(name.upper() for name in wanted)
     if not found:
@@ -81,6 +96,8 @@ def choose_series(path: Path, wanted: tuple[str, ...], uid: str | None = None) -
         found = [series for series in found if series.uid == uid]
         if not found:
             raise FusionError(f"The DICOM folder holds no {kinds} series {uid}; give the UID of one of its series.")
+    if len(found) > 1:
+        found = [series for series in found if series.may_be_volume()] or found
     if len(found) > 1:
         listed = "; ".join(map(str, found))
         raise FusionError(f"The DICOM folder holds {len(found)} {kinds} series; name one by its UID: {listed}.")

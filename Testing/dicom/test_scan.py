@@ -1,5 +1,6 @@
 """A DICOM series comes back as the volume it was made from, or is refused in a sentence that says what is wrong."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,21 @@ def test_of_several_series_the_one_of_the_wanted_modality_or_uid(volume: sitk.Im
         read_scan(tmp_path, ("mri",), "1.2.3")
     with pytest.raises(FusionError, match="no PET volume"):
         read_scan(tmp_path, ("pet",))
+
+
+def test_localizers_and_screenshots_beside_a_volume_need_no_naming(volume: sitk.Image, tmp_path: Path) -> None:
+    uid = write_series(tmp_path / "axial", volume + 1, "CT")
+    write_series(tmp_path / "scout", volume[:, :, :2], "CT", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    write_series(tmp_path / "dose", volume[:, :, :1], "CT")
+    write_series(tmp_path / "screen", volume, "CT")
+    for path in (tmp_path / "screen").iterdir():
+        dataset = dcmread(path)
+        del dataset.ImagePositionPatient
+        dataset.save_as(path)
+    assert read_scan(tmp_path, ("ct",)).series_uid == uid
+    shutil.rmtree(tmp_path / "axial")
+    with pytest.raises(FusionError, match="3 CT series"):
+        read_scan(tmp_path, ("ct",))
 
 
 def slices_of(folder: Path) -> list[Path]:
