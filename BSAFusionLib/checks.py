@@ -4,6 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.slices import over_the_same_space
 
 thinnest, thickest = 1e-3, 1e3  # mm, of what can be taken for a voxel of a head
 flattest = 1e-3  # the least volume that directions of length one may span
@@ -55,21 +56,24 @@ def _finite(image: sitk.Image, role: str, warnings: list[str]) -> sitk.Image:
     One of `beyond_measure` or more counts as not finite: some programs put the largest number there is outside a body.
     """
     values = sitk.GetArrayViewFromImage(image)
-    finite = np.abs(values) < beyond_measure
-    if not finite.any():
+    sound, ends = True, []
+    for plane in values:  # by planes, for large volumes' sake
+        finite = np.abs(plane) < beyond_measure
+        sound = sound and finite.all()
+        some = plane if sound else plane[finite]
+        ends += [some.min(), some.max()] if some.size else []
+    if not ends:
         raise FusionError(f"The {role} volume has no voxel with a finite value; choose another.")
-    sound = finite.all()
-    some = values if sound else values[finite]
-    lowest = some.min()
-    if lowest == some.max():
+    if min(ends) == max(ends):
         raise FusionError(f"All voxels of the {role} volume have the same value; choose another.")
     if sound:
         return image
+    finite = np.abs(values) < beyond_measure
     warnings.append(
         f"{np.count_nonzero(~finite)} voxels of the {role} volume were not finite, or beyond 1e37; they count as its "
         "lowest."
     )
-    mended = sitk.GetImageFromArray(np.where(finite, values, lowest))
+    mended = sitk.GetImageFromArray(np.where(finite, values, min(ends)))
     mended.CopyInformation(image)
     return mended
 
@@ -81,6 +85,5 @@ def _overlap(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform) -> fl
     lattice.SetSpacing((size * fixed.GetSpacing() / 16).tolist())
     lattice.SetDirection(fixed.GetDirection())
     lattice.SetOrigin(fixed.TransformContinuousIndexToPhysicalPoint(((size / 16 - 1) / 2).tolist()))
-    covered = sitk.Image(moving.GetSize(), sitk.sitkUInt8) + 1
-    covered.CopyInformation(moving)
+    covered = over_the_same_space(moving, np.array([1, 1, 1])) + 1
     return float(sitk.GetArrayFromImage(sitk.Resample(covered, lattice, start, sitk.sitkNearestNeighbor)).mean())

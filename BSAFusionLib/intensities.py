@@ -1,5 +1,6 @@
 """Intensities as in training: CT in a brain window, MRI by percentiles, PET and SPECT in colour."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,18 +62,24 @@ class Intensities:
         channels = [np.interp(level, points[:, 0], points[:, channel] / 255) for channel in (1, 2, 3)]
         return np.stack(channels, axis=-1).astype(np.float32)
 
-    def luminance(self, image: sitk.Image) -> sitk.Image:
-        """What the network sees of a volume: float32 in [0, 1], on its grid."""
-        values = sitk.GetArrayViewFromImage(image)
-        seen = np.empty(values.shape[:3], np.float32)
-        # By planes, so that a large volume's colours are never all in memory.
-        for plane, out in zip(values, seen, strict=True):
-            if self.modality in colour_maps:
-                out[:] = self.colour(plane[None])[0] @ luminance_weights
-            else:
-                out[:] = self._level(plane)
+    def luminance(self, image: sitk.Image, together: Sequence[int] = (1, 1, 1)) -> sitk.Image:
+        """What the network sees of a volume: float32 in [0, 1], on its grid, or on a coarser one.
+
+        together: so many voxels along each index axis become one, their mean; what is left over at the end is left out.
+        """
+        i, j, k = together
+        columns, rows, slices = (n // each for n, each in zip(image.GetSize(), together, strict=True))
+        values = sitk.GetArrayViewFromImage(image)[:, : rows * j, : columns * i]
+        seen = np.empty((slices, rows, columns), np.float32)
+        # By slabs, so that a large volume's colours are never all in memory.
+        for n, out in enumerate(seen):
+            slab = values[n * k : (n + 1) * k]
+            shown = self.colour(slab) @ luminance_weights if self.modality in colour_maps else self._level(slab)
+            out[:] = shown.reshape(k, rows, j, columns, i).mean(axis=(0, 2, 4))
         result = sitk.GetImageFromArray(seen)
-        result.CopyInformation(image)
+        result.SetSpacing(np.multiply(image.GetSpacing(), together).tolist())
+        result.SetDirection(image.GetDirection())
+        result.SetOrigin(image.TransformContinuousIndexToPhysicalPoint([(each - 1) / 2 for each in together]))
         return result
 
     def _level(self, values: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from BSAFusionLib.deformation import (
 )
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.intensities import Intensities, head_mask, luminance_weights, measure_intensities
+from BSAFusionLib.memory import check_memory, shortage_told
 from BSAFusionLib.posterior import posterior_field
 from BSAFusionLib.prealignment import prealign_rigidly
 from BSAFusionLib.report import Report, displacement_lengths, mutual_information
@@ -44,6 +45,7 @@ shipped_models = Path(__file__).resolve().parents[1] / "Resources" / "Models"
 coarsest = 5.0  # pixels of a slice: longer voxels show too little of a head's shape
 most_apart = 10.0  # pixels between the slices that are registered; the deformation is far smoother
 prior_sigma = 16.0  # pixels of a slice: how smooth the deformations are that the network was trained on
+slab_voxels = 1 << 25  # that are coloured at once
 nodes_a_sigma = 8  # of the field's grid: what lies between, taken linearly, is off by a thousandth of the displacement
 
 # What part of the whole job's time each stage takes, roughly; the progress is told by it.
@@ -62,6 +64,7 @@ Slices = tuple[int, int] | None  # of those that go through the network: how man
 Progress = Callable[[str, float, Slices], None]
 
 
+@shortage_told()
 def register_and_fuse(
     fixed: sitk.Image,
     moving: sitk.Image,
@@ -82,7 +85,8 @@ def register_and_fuse(
         cancelled: asked often.
 
     Raises:
-        FusionError: what the user can mend: volumes that cannot be aligned, weights or a device that are not there.
+        FusionError: what the user can mend: volumes that cannot be aligned, weights or a device that are not there, too
+            little memory.
         Cancelled: `cancelled` said so.
     """
     # Here, since torch takes seconds to import.
@@ -102,7 +106,8 @@ def register_and_fuse(
         through = ThroughNetwork(running, warnings, stages.tell)
         if network.metadata.modality not in (settings.modality, "all"):
             warnings.append(f"The weights {weights.name} were trained for {network.metadata.modality}.")
-        seen, moving_intensities = _what_is_seen(fixed, moving, settings, warnings)
+        check_memory(_needed(fixed, moving, settings, size))
+        seen, moving_intensities = _what_is_seen(fixed, moving, settings, size, warnings)
 
     with stages.run("pre-alignment"):
         if kind == "rigid":
@@ -139,10 +144,11 @@ def register_and_fuse(
         fused_slices = through.fuse(aligned)
 
     with stages.run("volumes"):
-        fused = stacked(fused_slices, whole, fixed)
         registered = resample_through(moving, fixed, both)
-        if settings.modality != "ct":
-            fused = _coloured(fused, registered, moving_intensities)
+        if settings.modality == "ct":
+            fused = stacked(fused_slices, whole, fixed)
+        else:
+            fused = _coloured(fused_slices, whole, registered, moving_intensities)
 
     with stages.run("report"):
         information = [
@@ -215,22 +221,42 @@ def _given_start(settings: Settings) -> tuple[sitk.Transform, str]:
     return sitk.Transform(3, sitk.sitkIdentity), settings.prealignment
 
 
+def _needed(fixed: sitk.Image, moving: sitk.Image, settings: Settings, size: int) -> float:
+    """About how many bytes a run takes beside the volumes: the results, what is seen of them, slices and network."""
+    values = moving.GetNumberOfComponentsPerPixel() * moving.GetSizeOfPixelComponent()
+    results = fixed.GetNumberOfPixels() * (values + (4 if settings.modality == "ct" else 3))
+    seen = 4 * sum(image.GetNumberOfPixels() / np.prod(_together(image, fixed, size)) for image in (fixed, moving))
+    slices = 4 * size**2 * fixed.GetSize()[slice_axis(fixed, settings.slice_axis)]
+    return results + 2 * seen + 6 * slices + 6e8
+
+
+def _together(image: sitk.Image, fixed: sitk.Image, size: int) -> list[int]:
+    """How many of an image's voxels along each axis may become one and still be half a pixel of the slices at most."""
+    pixel = min(slice_grid(fixed, axis, size).GetSpacing()[0] for axis in "ijk")
+    return [max(1, int(pixel / 2 / own)) for own in image.GetSpacing()]
+
+
 class _Seen(NamedTuple):
-    """What the network sees of both volumes: float32 in [0, 1], each on its own grid."""
+    """What the network sees of both volumes: float32 in [0, 1], each on its own grid, or on one over the same space
+    whose voxels are half a pixel of the slices at most."""
 
     fixed: sitk.Image
     moving: sitk.Image
 
 
 def _what_is_seen(
-    fixed: sitk.Image, moving: sitk.Image, settings: Settings, warnings: list[str]
+    fixed: sitk.Image, moving: sitk.Image, settings: Settings, size: int, warnings: list[str]
 ) -> tuple[_Seen, Intensities]:
-    """What the network sees, and how the moving volume's values became it."""
+    """What the network sees, in slices of `size` pixels, and how the moving volume's values became it."""
     fixed_intensities, _ = measure_intensities(fixed, "mri")
     moving_intensities, remark = measure_intensities(moving, settings.modality, settings.ct_window)
     if remark:
         warnings.append(remark)
-    return _Seen(fixed_intensities.luminance(fixed), moving_intensities.luminance(moving)), moving_intensities
+    shown = [
+        intensities.luminance(image, _together(image, fixed, size))
+        for intensities, image in ((fixed_intensities, fixed), (moving_intensities, moving))
+    ]
+    return _Seen(*shown), moving_intensities
 
 
 def _axes(fixed: sitk.Image, settings: Settings, size: int) -> list[int]:
@@ -286,17 +312,23 @@ def _kept(
     return field, verdict
 
 
-def _coloured(fused: sitk.Image, registered: sitk.Image, intensities: Intensities) -> sitk.Image:
-    """The fused luminance in the registered volume's colours (RGB of uint8).
+def _coloured(slices: np.ndarray, grid: sitk.Image, registered: sitk.Image, intensities: Intensities) -> sitk.Image:
+    """The luminance of fused slices on a grid in the registered volume's colours (RGB of uint8), on its grid.
 
     To keep Cb and Cr and replace Y is to add the difference in Y to red, green and blue alike (BT.601).
     """
-    rgb = np.empty((*fused.GetSize()[::-1], 3), np.uint8)
-    arrays = sitk.GetArrayViewFromImage(fused), sitk.GetArrayViewFromImage(registered)
-    for out, luminance, values in zip(rgb, *arrays, strict=True):
-        colour = intensities.colour(values[None])[0]
-        change = luminance - colour @ luminance_weights
-        out[:] = np.rint(255 * np.clip(colour + change[..., None], 0, 1))
-    image = sitk.GetImageFromArray(rgb, isVector=True)
-    image.CopyInformation(fused)
+    image = sitk.Image(registered.GetSize(), sitk.sitkVectorUInt8, 3)
+    image.CopyInformation(registered)
+    columns, rows, count = registered.GetSize()
+    thick = max(1, slab_voxels // (columns * rows))
+    for start in range(0, count, thick):
+        slab = registered[:, :, start : start + thick]
+        fused = stacked(slices, grid, slab)
+        arrays = sitk.GetArrayViewFromImage(fused), sitk.GetArrayViewFromImage(slab)
+        rgb = np.empty((*arrays[0].shape, 3), np.uint8)
+        for out, luminance, values in zip(rgb, *arrays, strict=True):
+            colour = intensities.colour(values[None])[0]
+            change = luminance - colour @ luminance_weights
+            out[:] = np.rint(255 * np.clip(colour + change[..., None], 0, 1))
+        image[:, :, start : start + thick] = sitk.GetImageFromArray(rgb, isVector=True)
     return image

@@ -55,7 +55,7 @@ rooms = {
 room_of_module = {
     **dict.fromkeys(["settings", "checks", "pipeline", "prealignment", "intensities", "slices"], "pipeline"),
     **dict.fromkeys(["border", "deformation", "files", "outputs", "report", "result", "topology"], "pipeline"),
-    **dict.fromkeys(["posterior", "verdict", "through_network"], "pipeline"),
+    **dict.fromkeys(["posterior", "verdict", "through_network", "memory"], "pipeline"),
     **dict.fromkeys(["scene", "display", "packages", "landmarks", "logic", "rendering"], "scene"),
     "__main__": "commands",
 }

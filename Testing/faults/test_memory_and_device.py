@@ -1,11 +1,14 @@
 """Where memory runs out or a GPU fails, the run goes on by smaller means and says so."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.memory import check_memory
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.inference import Running, register_slices
 from BSAFusionLib.pipeline import register_and_fuse
@@ -48,6 +51,40 @@ def test_where_memory_runs_out_fewer_slices_go_through_at_once(run_program):
 def test_memory_too_little_for_one_pair_of_slices_is_told_in_a_sentence(run_program):
     finished = run_program(in_little_memory, 100, "large")
     assert "FusionError: The memory does not do for a single pair of slices" in finished.stderr
+
+
+def test_volumes_for_which_the_machine_has_too_little_memory_are_told_before_anything_begins():
+    check_memory(1e6)
+    if Path("/proc/meminfo").is_file():
+        with pytest.raises(FusionError, match="need about 1000000 GB of memory, and"):
+            check_memory(1e15)
+
+
+on_a_large_grid = """
+import resource, sys
+import SimpleITK as sitk
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.pipeline import register_and_fuse
+from BSAFusionLib.settings import Settings
+from Testing.faults.conftest import head
+
+fixed, moving = head(), head("pet")
+fixed = sitk.Expand(fixed, (16, 16, 16))
+settings = Settings("pet", weights=sys.argv[1], prealignment="none", device="cpu")
+register_and_fuse(head(), moving, settings)
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 100 * 2**20,) * 2)
+try:
+    register_and_fuse(fixed, moving, settings)
+except FusionError as error:
+    print(error)
+"""
+
+
+@on_posix
+def test_memory_too_little_for_the_volumes_is_told_in_a_sentence(run_program, weights):
+    finished = run_program(on_a_large_grid, weights)
+    assert finished.stdout.startswith("The memory does not do for volumes of this size;"), finished.stderr
 
 
 @pytest.fixture

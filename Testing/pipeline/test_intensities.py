@@ -79,6 +79,16 @@ def test_of_an_rgb_volume_the_network_sees_the_luminance():
     assert seen[0, 0] == pytest.approx((0.299, 1.0), abs=1e-5)
 
 
+def test_voxels_seen_together_become_their_mean_and_stay_where_they_are(mri):
+    seen = measure_intensities(mri, "mri")[0].luminance(mri)
+    coarse = measure_intensities(mri, "mri")[0].luminance(mri, (2, 3, 1))
+    assert coarse.GetSize() == (25, 18, 40)
+    expected = sitk.BinShrink(seen, (2, 3, 1))
+    assert coarse.GetOrigin() == pytest.approx(expected.GetOrigin())
+    assert coarse.GetSpacing() == pytest.approx(expected.GetSpacing())
+    np.testing.assert_allclose(*map(sitk.GetArrayFromImage, (coarse, expected)), atol=1e-6)
+
+
 def test_only_hounsfield_units_are_taken_for_ct(ct, pet):
     assert guess_modality(ct) == "ct" and guess_modality(pet) == "pet"
     assert guess_modality(sitk.Image((4, 4, 4), sitk.sitkVectorUInt8, 3)) == "pet"

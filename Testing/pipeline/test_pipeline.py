@@ -74,6 +74,23 @@ def test_the_fused_colours_have_the_luminance_that_the_network_gave(mri, pet, se
     assert channels.std() > 1
 
 
+def test_colours_are_the_same_however_few_slices_are_coloured_at_once(mri, pet, settings, monkeypatch):
+    at_once = register_and_fuse(mri, pet, settings("pet")).fused
+    monkeypatch.setattr("BSAFusionLib.pipeline.slab_voxels", 7 * 50 * 54)  # of 40 slices
+    few = register_and_fuse(mri, pet, settings("pet")).fused
+    assert few.IsSameImageGeometryAs(at_once)
+    np.testing.assert_array_equal(*map(sitk.GetArrayFromImage, (few, at_once)))
+
+
+def test_volumes_far_finer_than_the_slices_are_seen_coarser_to_much_the_same_end(mri, pet, settings, monkeypatch):
+    fine = [sitk.Expand(image, (6, 1, 1)) for image in (mri, pet)]  # 5 voxels a pixel
+    seen_coarser = register_and_fuse(*fine, settings("pet")).network_field
+    monkeypatch.setattr("BSAFusionLib.pipeline._together", lambda *_: [1, 1, 1])
+    field = register_and_fuse(*fine, settings("pet")).network_field
+    found, expected = (sitk.GetArrayFromImage(each) for each in (sitk.Resample(seen_coarser, field), field))
+    assert np.linalg.norm(found - expected, axis=-1).mean() < 0.05 * np.linalg.norm(expected, axis=-1).mean()
+
+
 def test_the_report_is_ready_for_json_and_its_figures_belong_together(mri, pet, settings):
     shift = sitk.TranslationTransform(3, (5.0, 0.0, 0.0))
     report = register_and_fuse(mri, pet, settings("pet", prealignment=shift)).report
