@@ -24,6 +24,7 @@ if str(folder) not in sys.path:
     sys.path.append(str(folder))
 
 from BSAFusionLib import logic  # noqa: E402  (found only once the path is set)
+from BSAFusionLib.display import hide_grid  # noqa: E402
 from BSAFusionLib.panel.choices import Choices  # noqa: E402
 from BSAFusionLib.panel.connection import Connection  # noqa: E402
 from BSAFusionLib.panel.device_choice import DeviceChoice  # noqa: E402
@@ -183,13 +184,19 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onDone(self, job, result):
         """Keeps what a run has made in the parameter node, so that the next one fills the same nodes, and shows it."""
         parameters = self._parameters
-        isFirst = parameters.gridTransform is not result.gridTransform
+        last = parameters.reportGridTransform
+        isFirst = last is not result.gridTransform
+        if isFirst and last is not None:
+            hide_grid(last)
         with slicer.util.NodeModify(parameters.parameterNode):
             parameters.fusedVolume = result.fusedVolume
             parameters.gridTransform = result.gridTransform
             if result.registeredVolume is not None:
                 parameters.registeredVolume = result.registeredVolume
             parameters.reportFixedVolume, parameters.reportMovingVolume = job.fixedVolume, job.movingVolume
+            parameters.reportFusedVolume = result.fusedVolume
+            parameters.reportGridTransform = result.gridTransform
+            parameters.reportRegisteredVolume = result.registeredVolume
             parameters.report = as_json(result.report)
             if isFirst:
                 parameters.gridSpacing = result.gridTransform.GetDisplayNode().GetGridSpacingMm()

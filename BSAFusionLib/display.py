@@ -54,6 +54,15 @@ def show_grid(
     display.SetVisibility3D(in_3d)
 
 
+def hide_grid(node: slicer.vtkMRMLGridTransformNode) -> None:
+    """Takes a drawn grid and its legend out of all views."""
+    display = node.GetDisplayNode()
+    display.SetVisibility(False)
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
+    if legend is not None:
+        legend.SetVisibility(False)
+
+
 def show_legend(node: slicer.vtkMRMLGridTransformNode, title: str, shown: bool) -> None:
     """Puts Slicer's colour legend of a drawn grid into the views that show it, or takes it away."""
     display = node.GetDisplayNode()

@@ -109,10 +109,14 @@ class Parameters:
     gridByDisplacement: bool = True
     gridSpacing: Annotated[float, WithinRange(1, 100)] = 10.0
 
-    # The last run: its report as JSON, the volumes that it aligned, and the checkerboard of them.
+    # The last run: its report as JSON, the volumes that it aligned, what it made of them (above stands where the next
+    # one is to go), and the checkerboard.
     report: str = ""
     reportFixedVolume: slicer.vtkMRMLScalarVolumeNode
     reportMovingVolume: AnyVolume
+    reportFusedVolume: AnyVolume
+    reportGridTransform: slicer.vtkMRMLGridTransformNode
+    reportRegisteredVolume: AnyVolume
     checkerboardVolume: slicer.vtkMRMLVectorVolumeNode
     fixedLandmarks: slicer.vtkMRMLMarkupsFiducialNode
     movingLandmarks: slicer.vtkMRMLMarkupsFiducialNode

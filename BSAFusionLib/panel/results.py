@@ -143,7 +143,7 @@ class Results:
             parameters.fixedLandmarks,
             parameters.movingLandmarks,
             parameters.reportMovingVolume,
-            parameters.gridTransform,
+            parameters.reportGridTransform,
         )
         self._landmarks, label.text = None, ""
         if None not in nodes:

@@ -45,16 +45,16 @@ class Views:
         if not self._complete():
             return
         parameters = self._parameters
-        if parameters.view is View.CHECKERBOARD and parameters.registeredVolume is not None:
+        if parameters.view is View.CHECKERBOARD and parameters.reportRegisteredVolume is not None:
             self._showCheckerboard()
         elif parameters.view is View.BLEND:
             show_volumes(parameters.reportFixedVolume, parameters.reportMovingVolume, parameters.blend)
         else:
-            show_volumes(parameters.fusedVolume)
+            show_volumes(parameters.reportFusedVolume)
         in_slices, in_3d = parameters.gridInSlices, parameters.gridIn3D
         by_displacement = parameters.gridByDisplacement
-        show_grid(parameters.gridTransform, parameters.gridSpacing, in_slices, in_3d, by_displacement)
-        show_legend(parameters.gridTransform, _("Displacement (mm)"), by_displacement and (in_slices or in_3d))
+        show_grid(parameters.reportGridTransform, parameters.gridSpacing, in_slices, in_3d, by_displacement)
+        show_legend(parameters.reportGridTransform, _("Displacement (mm)"), by_displacement and (in_slices or in_3d))
 
     def stop(self) -> None:
         """Ends the flicker."""
@@ -66,8 +66,8 @@ class Views:
         return parameters is not None and None not in (
             parameters.reportFixedVolume,
             parameters.reportMovingVolume,
-            parameters.fusedVolume,
-            parameters.gridTransform,
+            parameters.reportFusedVolume,
+            parameters.reportGridTransform,
         )
 
     def _choices(self) -> tuple:
@@ -100,13 +100,13 @@ class Views:
 
     def _isAfter(self) -> bool:
         parameters = self._parameters
-        return parameters.reportMovingVolume.GetParentTransformNode() is parameters.gridTransform
+        return parameters.reportMovingVolume.GetParentTransformNode() is parameters.reportGridTransform
 
     def _place(self, after: bool) -> None:
         if not self._complete():
             return
         if after:
-            place_under(self._parameters.reportMovingVolume, self._parameters.gridTransform)
+            place_under(self._parameters.reportMovingVolume, self._parameters.reportGridTransform)
         else:
             place_back(self._parameters.reportMovingVolume)
         self._enable()
@@ -129,7 +129,7 @@ class Views:
 
     def _showCheckerboard(self) -> None:
         parameters = self._parameters
-        fixed, registered = parameters.reportFixedVolume, parameters.registeredVolume
+        fixed, registered = parameters.reportFixedVolume, parameters.reportRegisteredVolume
         with slicer.util.WaitCursor():
             board = checkerboard(fixed, registered, parameters.checkerFields)
             name = f"{fixed.GetName()} / {registered.GetName()}"

@@ -141,6 +141,32 @@ def test_link_and_fit_shows_the_whole_fixed_volume_in_views_that_move_together(d
         assert logic.GetSliceCompositeNode().GetLinkedControl()
 
 
+def test_the_last_result_stays_in_sight_while_other_outputs_are_chosen_for_the_next(done, scene, heads):
+    ui = done.ui
+    fused, grid = ui.fusedVolumeSelector.currentNode(), ui.gridTransformSelector.currentNode()
+    ui.fusedVolumeSelector.setCurrentNode(None)
+    ui.gridTransformSelector.setCurrentNode(scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "Empty"))
+    assert ui.viewsCollapsibleButton.visible
+    ui.gridSpacingSlider.value = 25
+    assert grid.GetDisplayNode().GetGridSpacingMm() == 25
+    assert {layer[:2] for layer in layers(scene)} == {(fused.GetID(), None)}
+    choose(done, View.BLEND)
+    harness.click(ui.afterButton)
+    assert heads[1].GetParentTransformNode() is grid
+
+
+def test_the_grid_of_the_last_result_gives_way_to_that_of_the_next(done, finish):
+    ui = done.ui
+    first = ui.gridTransformSelector.currentNode().GetDisplayNode()
+    for selector in (ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector):
+        selector.setCurrentNode(None)
+    finish()
+    second = ui.gridTransformSelector.currentNode().GetDisplayNode()
+    assert [display.GetVisibility() for display in (first, second)] == [0, 1]
+    legends = [slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display) for display in (first, second)]
+    assert [legend.GetVisibility() for legend in legends] == [0, 1]
+
+
 def test_without_its_nodes_there_is_nothing_to_look_at(done, scene):
     choose(done, View.BLEND)
     harness.click(done.ui.flickerCheckBox)
