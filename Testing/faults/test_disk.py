@@ -1,6 +1,7 @@
 """Whatever happens while results are written, a folder holds whole files only: the old ones or the new ones."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,21 @@ def test_a_full_disk_is_told_and_leaves_the_older_results(name, tmp_path, run_pr
     assert "could not be written" in finished.stdout or "cannot be written" in finished.stdout
     assert "Traceback" not in finished.stderr and "HDF5" not in finished.stderr
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"first.txt": "old", name: "old"}
+
+
+def test_a_disk_that_is_full_indeed_is_told_and_leaves_the_older_results(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    small = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size=64k tmpfs '{disk}'"
+    if shutil.which("unshare") is None or subprocess.run([*small, mount]).returncode:
+        pytest.skip("this system lets nobody mount a small disk")
+    program = writing.replace("resource.setrlimit", "lambda *limit: limit  # ")
+    write = f"cd '{repository}' && {sys.executable} - deformation.h5 '{disk}'"
+    steps = f"{mount} && echo old >'{disk}/deformation.h5' && {write}; ls -A '{disk}'"
+    finished = subprocess.run([*small, steps], input=program, capture_output=True, text=True)
+    assert "could not be written; see that the disk has room" in finished.stdout, finished.stderr
+    assert finished.stdout.splitlines()[1:] == ["deformation.h5"]
 
 
 @on_posix

@@ -93,6 +93,23 @@ def test_nodes_renamed_while_it_runs_give_the_result_their_new_names(heads, proc
     assert result.gridTransform.GetName() == "FDG to T1 ü"
 
 
+@pytest.mark.parametrize("which", ["fixed", "moving", "output", "companion"])
+def test_a_node_removed_while_it_runs_is_told_and_nothing_else_changes(which, heads, scene, process):
+    output = scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "Output")
+    points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
+    node = {"fixed": heads[0], "moving": heads[1], "output": output, "companion": points}[which]
+    left = []
+
+    def remove(*_):
+        if scene.IsNodePresent(node):
+            scene.RemoveNode(node)
+            left.extend(state(scene))
+
+    with pytest.raises(FusionError, match=f"'{node.GetName()}' was removed while it was in use"):
+        process(*heads, fusedVolume=output, carry=[points], progress=remove)
+    assert state(scene) == left
+
+
 def test_two_runs_at_once_do_not_disturb_each_other(heads, add_head, weights):
     logic = BSAFusionLogic()
     choices = {"weights": weights, "device": "cpu", "prealignment": "none", "modality": "pet", "strength": 0.1}
