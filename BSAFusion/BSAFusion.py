@@ -101,7 +101,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.run = Run(self.ui, self.logic, self.onDone)
         self.views = Views(self.ui)
         self.results = Results(self.ui)
-        self.setupRow = SetupRow(self.ui, onMissing=self.run.setMissing)
+        self.setupRow = SetupRow(self.ui, onMissing=self.onMissing)
         self.ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
 
         scene = slicer.mrmlScene
@@ -137,6 +137,11 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onNodeRemoved(self, caller=None, event=None):
         self.run.nodesRemoved()
         self.views.update()
+
+    def onMissing(self, packages):
+        """Packages are missing, or none is any more."""
+        self.run.setMissing(packages)
+        self.onAdvancedCollapsed(self.ui.advancedCollapsibleButton.collapsed)
 
     def onAdvancedCollapsed(self, collapsed):
         if not collapsed:

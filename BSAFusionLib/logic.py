@@ -323,7 +323,10 @@ class BSAFusionLogic:
         )
 
     def fill(self, job: Job, computed: Computed) -> ProcessResult:
-        """Puts what was computed into the scene, all at once, and shows it."""
+        """Puts what was computed into the scene, all at once, and shows it; FusionError where a node is gone."""
+        gone = next((node for node in job.nodes() if node.GetScene() is None), None)
+        if gone is not None:
+            raise FusionError(f"'{gone.GetName()}' was removed while it was in use; run again without it.")
         scene = job.fixedVolume.GetScene()
         fusedName, transformName, registeredName = self.outputNames(job.fixedVolume, job.movingVolume)
         window = (0, 1) if job.settings.modality == "ct" else (0, 255)
@@ -383,11 +386,13 @@ def _checkOutputs(outputs: dict[str, tuple[slicer.vtkMRMLNode | None, str]], inp
             continue
         if node in taken:
             raise FusionError(
-                f"The {role} cannot be '{node.GetName()}', which is used for something else: choose another."
+                f"The {role} cannot be '{node.GetName()}', which is used for something else: choose another, or let "
+                "one be created."
             )
         if node.GetClassName() != className:
             raise FusionError(
-                f"The {role} must be a {className}, but '{node.GetName()}' is a {node.GetClassName()}: choose another."
+                f"The {role} must be a {className}, but '{node.GetName()}' is a {node.GetClassName()}: choose another, "
+                "or let one be created."
             )
         taken.append(node)
 

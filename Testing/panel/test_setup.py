@@ -190,6 +190,16 @@ def test_devices_are_listed_by_name_and_memory_once_they_are_looked_for(unknown_
     assert ready.logic.getParameterNode().device == "cuda:0"
 
 
+def test_devices_are_listed_once_torch_is_installed_though_the_list_was_open_before(
+    unknown_gpu, absent, running, ready
+):
+    box = ready.ui.deviceComboBox
+    ready.ui.advancedCollapsibleButton.collapsed = False
+    running.install = lambda requirements: absent.clear()
+    harness.click(ready.ui.installButton)
+    harness.wait_until(lambda: box.count == 3, seconds=60)
+
+
 def test_a_gpu_that_cannot_be_used_is_left_for_the_cpu_and_named(unknown_gpu, ready, finish):
     ready.logic.getParameterNode().device = "auto"
     finish()
