@@ -206,14 +206,15 @@ def headline(rows: list[dict]) -> dict:
 def job_rows(arguments: argparse.Namespace, device: str) -> list[dict]:
     """Print what it takes to register and fuse T1 and a moved PET, a row a method, and return the rows."""
     from BSAFusionLib.commands._case_table import there_and_back
-    from BSAFusionLib.evaluation.case_rows import CaseVolumes, measure_case, measure_rivals
+    from BSAFusionLib.evaluation.case_rows import CaseVolumes, Unmoved, measure_case, measure_rivals
     from BSAFusionLib.evaluation.cases import Case
     from BSAFusionLib.evaluation.rivals import titles
     from BSAFusionLib.evaluation.tables import markdown_table
 
     case = Case(0, "pet", "k", 12.0, 15.0, 6.0, "as is")
     volumes = CaseVolumes(arguments.volumes)
-    ours, _ = measure_case(case, volumes, arguments.weights, device, there_and_back)
+    unmoved = Unmoved(volumes, {case.modality: arguments.weights}, device)
+    ours, _ = measure_case(case, volumes, unmoved, arguments.weights, device, there_and_back)
     measured = {"ours": ours}
     if arguments.rivals:
         measured.update(measure_rivals(case, volumes, arguments.rivals, arguments.threads))
