@@ -43,7 +43,7 @@ def main() -> None:
                 continue
         command = [sys.executable, __file__, "--type", arguments.type, "--size", *map(str, size)]
         command += ["--small"] if arguments.small else []
-        before, after, *stages = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        before, *stages, after = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
         slope = (float(after) - last[1]) / (voxels - last[0]) if last is not None else 0.0
         last = voxels, float(after)
         figures = f"{float(before) / 2**30:>12.2f}{float(after) / 2**30:>11.2f}{slope:>15.0f}"
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measure(size: tuple[int, int, int], kind: str, small: bool) -> None:
-    """Prints the bytes before and at the peak, then the peak by the end of each stage in GiB."""
+    """Prints the bytes at the peak before, the peak by the end of each stage in GiB as they end, and the last peak."""
     import numpy as np
     import SimpleITK as sitk
     import torch
@@ -72,8 +72,15 @@ def measure(size: tuple[int, int, int], kind: str, small: bool) -> None:
         volumes.append(sitk.GetImageFromArray(values))
         volumes[-1].SetSpacing((200 / np.array(size)).tolist())
     del values, plane, inside, folds
-    before = peak()
-    ends: dict[str, int] = {}
+    print(peak(), flush=True)
+    ended = ""
+
+    def tell(stage: str, done: float, slices: object) -> None:
+        nonlocal ended
+        if stage != ended and ended:
+            print(f"{ended}:{peak() / 2**30:.2f}", flush=True)
+        ended = stage
+
     with tempfile.TemporaryDirectory() as folder:
         weights = None
         if small:
@@ -81,8 +88,8 @@ def measure(size: tuple[int, int, int], kind: str, small: bool) -> None:
             weights = Path(folder, "random.safetensors")
             save_network(weights, BSAFusion(Metadata(size=64)))
         settings = Settings("pet", device="cpu", weights=weights)
-        register_and_fuse(*volumes, settings, progress=lambda stage, *_: ends.__setitem__(stage, peak()))
-    print(before, peak(), *(f"{stage}:{bytes_ / 2**30:.2f}" for stage, bytes_ in ends.items()))
+        register_and_fuse(*volumes, settings, progress=tell)
+    print(peak())
 
 
 def peak() -> int:
