@@ -52,6 +52,16 @@ def test_every_widget_says_what_it_is_for(ui):
     assert silent == []
 
 
+def test_every_field_has_a_name_that_is_read_out(ui):
+    """A screen reader takes it from the text of a button or box, or from the label whose buddy the field is."""
+    named = {child.buddy() for child in ui.BSAFusion.findChildren(qt.QLabel)}
+    kinds = ("ComboBox", "SpinBox", "Slider", "CheckBox", "LineEdit", "SliderWidget")
+    fields = [getattr(ui, name) for kind, name in widgets_of() if kind.endswith(kinds)]
+    assert len(fields) > 20
+    silent = [field for field in fields if field not in named and not field.accessibleName]
+    assert [field.objectName for field in silent if not (isinstance(field, qt.QCheckBox) and field.text)] == []
+
+
 def test_nothing_sticks_out_at_a_width_of_350_pixels(opened):
     assert opened.parent.width == narrow
     out = []
