@@ -339,14 +339,6 @@ def save_scene(scene: slicer.vtkMRMLScene, path: Path) -> None:
         raise FusionError(f"The scene could not be written to {path}: see that the folder exists and has room.")
 
 
-def load_scene(scene: slicer.vtkMRMLScene, path: Path) -> None:
-    """Adds what a .mrb file holds to a scene; FusionError where that fails."""
-    with quiet():
-        read = scene.ReadFromMRB(str(path))
-    if not read:
-        raise FusionError(f"The scene could not be read from {path}: see that it is a whole .mrb file.")
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps what VTK reports off the console, where our own sentence, or nothing, is all that a user should read."""

@@ -4,7 +4,7 @@ import pytest
 import slicer
 
 from BSAFusionLib.panel.parameters import Modality, SliceAxis, Start, View
-from BSAFusionLib.scene import load_scene, save_scene
+from BSAFusionLib.scene import save_scene
 from BSAFusionLib.settings import Settings
 from Testing import harness
 from Testing.panel.conftest import rigid
@@ -46,7 +46,7 @@ def test_all_choices_come_back_with_the_scene_and_the_widgets_show_them(ready, s
     scene.Clear()
     assert ready.logic.getParameterNode().strength == Settings.strength
     assert ready.ui.deviceComboBox.currentText == "Automatic"
-    load_scene(scene, tmp_path / "scene.mrb")
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
 
     parameters = ready.logic.getParameterNode()
     assert {name: parameters.getValue(name) for name in choices} == choices
@@ -70,7 +70,7 @@ def test_a_result_can_be_looked_at_in_a_loaded_scene(ready, scene, finish, tmp_p
     save_scene(scene, tmp_path / "scene.mrb")
     scene.Clear()
     assert not ready.ui.resultsCollapsibleButton.visible
-    load_scene(scene, tmp_path / "scene.mrb")
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
     assert ready.ui.resultsTable.item(0, 1).text() == figures
     assert ready.ui.viewsCollapsibleButton.visible
     assert ready.ui.afterButton.checked
