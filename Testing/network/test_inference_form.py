@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from BSAFusionLib.network import inference_layers
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import load_network
-from BSAFusionLib.network.inference_form import FoldedPairs, inference_form
+from BSAFusionLib.network.inference_form import inference_form
+from BSAFusionLib.network.inference_layers import folded
 from BSAFusionLib.network.restormer import convolution_pair
 from BSAFusionLib.network.warp import EXACT, PUBLISHED
 
@@ -34,7 +37,7 @@ def network(request: pytest.FixtureRequest) -> BSAFusion:
 def pair() -> tuple[torch.Tensor, torch.Tensor]:
     """Smooth noise, brighter in the middle: something to register."""
     torch.manual_seed(1)
-    noise = torch.nn.functional.interpolate(torch.rand(4, 1, 10, 12), (80, 96), mode="bicubic").clamp(0, 1)
+    noise = F.interpolate(torch.rand(4, 1, 10, 12), (80, 96), mode="bicubic").clamp(0, 1)
     return noise[:2], noise[2:]
 
 
@@ -72,14 +75,43 @@ def test_slices_are_fused_without_the_transfer_as_with_it(pair):
         assert all(torch.equal(*maps) for maps in zip(encoded.maps, features.maps, strict=True))
 
 
+@torch.inference_mode()
+def test_both_forms_agree_without_the_operations_of_onednn(pair):
+    network = random_network(PUBLISHED)
+    expected = network(*pair)
+    with torch.backends.mkldnn.flags(enabled=False):
+        found = inference_form(network)(*pair)
+    torch.testing.assert_close(found.fused, expected.fused, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.field, expected.field, atol=1e-3, rtol=0)
+
+
+@torch.inference_mode()
+def test_bands_of_rows_make_no_difference(pair, monkeypatch):
+    form = inference_form(random_network(PUBLISHED))
+    whole = form(*pair)
+    monkeypatch.setattr(inference_layers, "band_values", 2**13)
+    torch.testing.assert_close(form(*pair).fused, whole.fused, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("modality", ["ct", "pet", "spect"])
+@torch.inference_mode()
+def test_half_the_bits_change_little(modality, pair):
+    network = load_network(models / f"{modality}.safetensors")
+    expected, found = network(*pair), inference_form(network, torch.bfloat16)(*pair)
+    assert found.fused.dtype == found.field.dtype == torch.float32
+    assert (found.fused - expected.fused).abs().mean() < 5e-3
+    assert 0 < (found.field - expected.field).abs().mean() < 0.05 * expected.field.abs().mean()
+
+
 @pytest.mark.parametrize("side", [1, 2, 7])
 @torch.inference_mode()
 def test_pairs_of_convolutions_fold_exactly_up_to_the_border(side):
     torch.manual_seed(2)
     pairs = [convolution_pair(3, 5), convolution_pair(3, 4)]
     x = torch.randn(2, 3, side, side + 1)
-    for pair, folded in zip(pairs, FoldedPairs(*pairs)(x), strict=True):
-        torch.testing.assert_close(folded, pair(x), atol=1e-5, rtol=1e-5)
+    weight, bias = folded(*pairs)
+    found = F.conv2d(F.pad(x, [0, 0, 0, 0, 0, 1], value=1.0), weight, bias, padding=1)
+    torch.testing.assert_close(found, torch.cat([pair(x) for pair in pairs], dim=1), atol=1e-5, rtol=1e-5)
 
 
 def test_the_network_itself_stays_as_it_was():
