@@ -100,7 +100,7 @@ def register_and_fuse(
         start, kind = _given_start(settings)
         fixed, moving, warnings = checked(fixed, moving, settings.modality, start)
         weights = Path(settings.weights or shipped_models / f"{settings.modality}.safetensors")
-        network = kept_network(weights)
+        network = kept_network(weights, settings.precision)
         size = network.metadata.size
         running = Running(network, settings.batch_size, cancelled=cancelled, device=choose_device(settings.device))
         through = ThroughNetwork(running, warnings, stages.tell)

@@ -10,6 +10,7 @@ from BSAFusionLib.errors import FusionError
 
 modalities = ("ct", "pet", "spect")
 slice_axes = ("auto", "i", "j", "k")
+precisions = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Settings:
     ct_window: (centre, width) in the CT's own units; None is the brain window, 40 and 80 Hounsfield units, or, for a CT
         that is not in Hounsfield units, a window like it found from the intensities.
     device: "auto", "cpu", "cuda", "cuda:0", "mps".
+    precision: what the network's convolutions and linear layers are reckoned in: "float32", or "bfloat16", which is
+        faster where the device does it by itself and changes its answers a little.
     batch_size: slices in one pass of the network; None lets the program choose.
     three_axes: whether slices of the other two axes are registered too, where they are fine enough, so that motion
         across the slices is seen.
@@ -42,6 +45,7 @@ class Settings:
     slice_axis: str = "auto"
     ct_window: tuple[float, float] | None = None
     device: str = "auto"
+    precision: str = "float32"
     batch_size: int | None = None
     three_axes: bool = True
     through_plane_smoothing: float = 16.0
@@ -62,6 +66,8 @@ class Settings:
             centre, width = self.ct_window
             if not (math.isfinite(centre) and math.isfinite(width) and width > 0):
                 raise FusionError(f"The CT window {self.ct_window} needs a finite centre and a width above zero.")
+        if self.precision not in precisions:
+            raise FusionError(f"The precision {self.precision!r} is unknown; choose one of {', '.join(precisions)}.")
         if self.batch_size is not None and self.batch_size < 1:
             raise FusionError(f"The batch size {self.batch_size} must be 1 or more, or left to the program.")
         if not (math.isfinite(self.through_plane_smoothing) and self.through_plane_smoothing >= 0):

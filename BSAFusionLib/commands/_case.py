@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib.outputs import Names
-from BSAFusionLib.settings import Settings, slice_axes
+from BSAFusionLib.settings import Settings, precisions, slice_axes
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -77,8 +77,18 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="leave the network's field as it is where it folds space (default: it is damped there)",
     )
     parser.add_argument("--device", default=Settings.device, help="auto, cpu, cuda, cuda:0, mps (default: auto)")
+    add_precision(parser)
     parser.add_argument("--batch-size", type=int, metavar="N", help="slices in one pass of the network")
     parser.add_argument("--weights", metavar="FILE", help="a checkpoint (default: the shipped one for the modality)")
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precision",
+        choices=precisions,
+        default=Settings.precision,
+        help="of the network's layers; bfloat16 is faster where the device does it by itself (default: float32)",
+    )
 
 
 def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -88,6 +98,7 @@ def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
         "sliceAxis": arguments.axis,
         "ctWindow": tuple(arguments.ct_window) if arguments.ct_window else None,
         "device": arguments.device,
+        "precision": arguments.precision,
         "batchSize": arguments.batch_size,
         "throughPlaneSmoothing": arguments.smoothing,
         "strength": arguments.strength,

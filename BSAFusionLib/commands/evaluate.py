@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from BSAFusionLib.commands._case import save_json
+from BSAFusionLib.commands._case import add_precision, save_json
 from BSAFusionLib.commands._case_table import print_cases
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.evaluation.cases import modalities as case_modalities
@@ -82,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sheets", type=Path, metavar="DIR", help="draw eight benchmark pairs of each modality into this folder"
     )
     parser.add_argument("--device", default=Settings.device, help="auto, cpu, cuda, cuda:0, mps (default: auto)")
+    add_precision(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
 
 
@@ -130,8 +131,10 @@ def weights_file(weights: Path | None, modality: str) -> Path:
 def load(arguments: argparse.Namespace, modality: str) -> "BSAFusion":
     from BSAFusionLib.network.checkpoints import load_network
     from BSAFusionLib.network.inference import choose_device
+    from BSAFusionLib.network.inference_form import inference_form, precisions
 
-    return load_network(weights_file(arguments.weights, modality), choose_device(arguments.device))
+    network = load_network(weights_file(arguments.weights, modality), choose_device(arguments.device))
+    return inference_form(network, precisions[arguments.precision])
 
 
 def slice_figures(arguments: argparse.Namespace, modality: str) -> dict:

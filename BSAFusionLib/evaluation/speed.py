@@ -14,10 +14,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.inference_form import inference_form
+from BSAFusionLib.network.inference_form import inference_form, precisions
 from BSAFusionLib.network.warp import EXACT, PUBLISHED
 
-precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 forms = {  # by name: the convention, and whether in the inference form
     "published graph": (PUBLISHED, False),
     "published, inference form": (PUBLISHED, True),
@@ -43,12 +42,15 @@ class Cost:
     peak_bytes: int | None
 
 
-def random_forms(device: torch.device) -> dict[str, BSAFusion]:
-    """Every one of `forms` on a device, in evaluation mode; two of one convention have the same random weights."""
+def random_forms(device: torch.device, precision: str = "float32") -> dict[str, BSAFusion]:
+    """Every one of `forms` on a device, in evaluation mode; two of one convention have the same random weights.
+
+    The precision is that of the inference forms; the others are run under `torch.autocast`.
+    """
     torch.manual_seed(0)
     trained = {convention: BSAFusion(Metadata(convention)).eval().to(device) for convention in (PUBLISHED, EXACT)}
     return {
-        name: inference_form(trained[convention]) if inferring else trained[convention]
+        name: inference_form(trained[convention], precisions[precision]) if inferring else trained[convention]
         for name, (convention, inferring) in forms.items()
     }
 
@@ -71,13 +73,13 @@ def costs(
     In every repetition each form has its turn, so that what disturbs the machine disturbs all. `passes` names the
     method of the network that is run: "forward", or "told" and "fuse", which the pipeline runs.
     """
-    networks = random_forms(device)
+    networks = {precision: random_forms(device, precision) for precision in usable_precisions(device)}
     for batch in batches:
         pair = [torch.rand(batch, 1, side, side, device=device) for _ in range(2)]
         runs = {
-            (form, precision): _run_in(precision, device, getattr(network, passes), pair)
-            for form, network in networks.items()
-            for precision in usable_precisions(device)
+            (form, precision): _run_in("float32" if inferring else precision, device, getattr(made[form], passes), pair)
+            for form, (_, inferring) in forms.items()
+            for precision, made in networks.items()
         }
         peaks = {}
         for key, run in runs.items():

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.inference_form import inference_form
+from BSAFusionLib.network.inference_form import inference_form, precisions
 from BSAFusionLib.network.released import SECTIONS, released_name
 from BSAFusionLib.network.warp import PUBLISHED
 
@@ -47,14 +47,14 @@ def load_network(path: Path | str, device: torch.device | str = "cpu") -> BSAFus
     return network.to(device).eval()
 
 
-def kept_network(path: Path | str) -> BSAFusion:
+def kept_network(path: Path | str, precision: str = "float32") -> BSAFusion:
     """As `load_network`, in the inference form; the last ones are kept while their files stay as they are."""
-    return _kept(Path(path), read_parts(Path(path)))
+    return _kept(Path(path), read_parts(Path(path)), precision)
 
 
 @lru_cache(maxsize=2)
-def _kept(path: Path, content: bytes) -> BSAFusion:
-    return inference_form(load_network(path))
+def _kept(path: Path, content: bytes, precision: str) -> BSAFusion:
+    return inference_form(load_network(path), precisions[precision])
 
 
 def save_network(path: Path | str, network: BSAFusion, dtype: torch.dtype = torch.float16) -> None:

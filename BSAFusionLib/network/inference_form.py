@@ -11,6 +11,8 @@ from BSAFusionLib.network.published_form import LeanBSFA, LeanMMFF
 from BSAFusionLib.network.restormer import Restormer
 from BSAFusionLib.network.warp import PUBLISHED
 
+precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 def inference_form(network: BSAFusion, dtype: torch.dtype = torch.float32) -> BSAFusion:
     """A copy in evaluation mode, whose answers differ from the network's by rounding alone.

@@ -54,6 +54,16 @@ class SliceAxis(Enum):
         return _("Automatic") if self is SliceAxis.AUTO else self.name
 
 
+class Precision(Enum):
+    """What the network is reckoned in; the values are those of Settings."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+    def label(self) -> str:
+        return _("Single (float32)") if self is Precision.FLOAT32 else _("Half (bfloat16)")
+
+
 class View(Enum):
     """What the slice views show."""
 
@@ -87,6 +97,7 @@ class Parameters:
     carry: list[slicer.vtkMRMLDisplayableNode]
 
     device: str = Settings.device
+    precision: Precision = Precision.FLOAT32
     sliceAxis: SliceAxis = SliceAxis.AUTO
     ctWindowAutomatic: bool = True
     ctWindowCentre: Annotated[float, WithinRange(-2000, 4000)] = 40.0
@@ -146,6 +157,7 @@ def asked(parameters: Parameters) -> dict[str, Any]:
         "sliceAxis": parameters.sliceAxis.value,
         "ctWindow": window,
         "device": parameters.device,
+        "precision": parameters.precision.value,
         "batchSize": parameters.batchSize or None,
         "throughPlaneSmoothing": parameters.throughPlaneSmoothing,
         "strength": parameters.strength,

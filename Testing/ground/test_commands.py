@@ -140,10 +140,11 @@ def test_every_option_reaches_the_run(inputs: dict[str, Path], tmp_path: Path, m
     monkeypatch.setattr(BSAFusionLogic, "compute", stop)
     fuse = ["fuse", str(inputs["mri"]), str(inputs["ct"]), "--out", str(tmp_path)]
     options = "--modality ct --prealignment none --axis j --ct-window 30 90 --smoothing 2.5 --strength 0.25"
-    options += " --one-axis --refine --no-check --no-fold-free --device cpu --batch-size 3 --weights some.safetensors"
+    options += " --one-axis --refine --no-check --no-fold-free --device cpu --precision bfloat16 --batch-size 3"
+    options += " --weights some.safetensors"
     assert main([*fuse, *options.split()]) == main([*fuse, "--modality", "pet"]) == 2
     assert runs[0] == Settings(
-        "ct", "none", "j", (30.0, 90.0), "cpu", 3, False, 2.5, 0.25, True, False, False, "some.safetensors"
+        "ct", "none", "j", (30.0, 90.0), "cpu", "bfloat16", 3, False, 2.5, 0.25, True, False, False, "some.safetensors"
     )
     assert runs[1] == Settings("pet")
 

@@ -6,7 +6,14 @@ import torch
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.inference import Running, choose_device, fuse_slices, register_slices, warp_slices
+from BSAFusionLib.network.inference import (
+    Running,
+    _usual_batch,
+    choose_device,
+    fuse_slices,
+    register_slices,
+    warp_slices,
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +100,9 @@ def test_auto_always_finds_a_device():
 def test_a_device_that_is_not_there_is_refused(name):
     with pytest.raises(FusionError, match="cpu"):
         choose_device(name)
+
+
+@pytest.mark.parametrize(("free", "batch"), [(2**34, 32), (2**30, 4), (2**20, 1)])
+def test_on_a_gpu_the_batch_is_what_half_of_its_free_memory_holds(free, batch, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**35))
+    assert _usual_batch(torch.device("cuda"), 256 * 256) == batch

@@ -11,5 +11,6 @@ def test_weights_are_loaded_once_and_anew_when_their_file_has_changed(tmp_path: 
     save_network(path, BSAFusion(Metadata(modality="pet")))
     first = kept_network(path)
     assert kept_network(path) is first
+    assert kept_network(path, "bfloat16") is not first
     save_network(path, BSAFusion(Metadata(modality="ct")))
     assert kept_network(path).metadata.modality == "ct"

@@ -3,7 +3,7 @@
 import pytest
 import slicer
 
-from BSAFusionLib.panel.parameters import Modality, SliceAxis, Start, View
+from BSAFusionLib.panel.parameters import Modality, Precision, SliceAxis, Start, View
 from BSAFusionLib.scene import save_scene
 from BSAFusionLib.settings import Settings
 from Testing import harness
@@ -14,6 +14,7 @@ choices = {
     "start": Start.TRANSFORM,
     "makeRegistered": False,
     "device": "cuda:7",
+    "precision": Precision.BFLOAT16,
     "sliceAxis": SliceAxis.J,
     "ctWindowAutomatic": False,
     "ctWindowCentre": 300.0,
@@ -55,6 +56,7 @@ def test_all_choices_come_back_with_the_scene_and_the_widgets_show_them(ready, s
     assert ui.startTransformSelector.currentNode() is not None
     assert ui.modalityComboBox.currentText == "SPECT"
     assert ui.deviceComboBox.currentText == "cuda:7"
+    assert ui.precisionComboBox.currentText == "Half (bfloat16)"
     assert ui.strengthSlider.value == 0.25
     assert not ui.threeAxesCheckBox.checked and ui.refineCheckBox.checked and not ui.doNoHarmCheckBox.checked
     assert not ui.foldFreeCheckBox.checked
