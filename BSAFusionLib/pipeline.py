@@ -45,6 +45,7 @@ shipped_models = Path(__file__).resolve().parents[1] / "Resources" / "Models"
 coarsest = 5.0  # pixels of a slice: longer voxels show too little of a head's shape
 most_apart = 10.0  # pixels between the slices that are registered; the deformation is far smoother
 prior_sigma = 16.0  # pixels of a slice: how smooth the deformations are that the network was trained on
+worth_less = 4  # voxels a pixel, from which on a volume's memory is worth less detail
 slab_voxels = 1 << 25  # that are coloured at once
 nodes_a_sigma = 8  # of the field's grid: what lies between, taken linearly, is off by a thousandth of the displacement
 
@@ -231,14 +232,15 @@ def _needed(fixed: sitk.Image, moving: sitk.Image, settings: Settings, size: int
 
 
 def _together(image: sitk.Image, fixed: sitk.Image, size: int) -> list[int]:
-    """How many of an image's voxels along each axis may become one and still be half a pixel of the slices at most."""
+    """How many of an image's voxels along each axis are seen as one: as many as a pixel of the slices holds, where that
+    is `worth_less` or more."""
     pixel = min(slice_grid(fixed, axis, size).GetSpacing()[0] for axis in "ijk")
-    return [max(1, int(pixel / 2 / own)) for own in image.GetSpacing()]
+    counts = [int(pixel / own) for own in image.GetSpacing()]
+    return [count if count >= worth_less else 1 for count in counts]
 
 
 class _Seen(NamedTuple):
-    """What the network sees of both volumes: float32 in [0, 1], each on its own grid, or on one over the same space
-    whose voxels are half a pixel of the slices at most."""
+    """What the network sees of both volumes: float32 in [0, 1], each on its own grid, or on a coarser one."""
 
     fixed: sitk.Image
     moving: sitk.Image

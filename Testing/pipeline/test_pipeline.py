@@ -88,7 +88,7 @@ def test_volumes_far_finer_than_the_slices_are_seen_coarser_to_much_the_same_end
     monkeypatch.setattr("BSAFusionLib.pipeline._together", lambda *_: [1, 1, 1])
     field = register_and_fuse(*fine, settings("pet")).network_field
     found, expected = (sitk.GetArrayFromImage(each) for each in (sitk.Resample(seen_coarser, field), field))
-    assert np.linalg.norm(found - expected, axis=-1).mean() < 0.05 * np.linalg.norm(expected, axis=-1).mean()
+    assert np.linalg.norm(found - expected, axis=-1).mean() < 0.2 * np.linalg.norm(expected, axis=-1).mean()
 
 
 def test_the_report_is_ready_for_json_and_its_figures_belong_together(mri, pet, settings):
