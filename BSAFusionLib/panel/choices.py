@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from BSAFusionLib.logic import BSAFusionLogic
@@ -15,18 +16,22 @@ class Choices:
     def __init__(self, ui: SimpleNamespace, logic: BSAFusionLogic) -> None:
         self._ui, self._logic = ui, logic
         self._parameters: Parameters | None = None
+        self._inputs: tuple = ()
         ui.weightsPathLineEdit.connect("currentPathChanged(QString)", self._weightsChosen)
         ui.carrySelector.connect("checkedNodesChanged()", self._carryChosen)
 
     def follow(self, parameters: Parameters | None) -> None:
         """Shows these choices from now on."""
         self._parameters = parameters
+        if parameters is not None:
+            self._inputs = parameters.fixedVolume, parameters.movingVolume
         self.update()
 
     def update(self) -> None:
         ui, parameters = self._ui, self._parameters
         if parameters is None:
             return
+        self._keepLastResult()
         ui.modalityFoundLabel.text = self._modalityFound()
         ui.modalityFoundLabel.visible = bool(ui.modalityFoundLabel.text)
         by_transform = parameters.start is Start.TRANSFORM
@@ -38,6 +43,23 @@ class Choices:
         if ui.weightsPathLineEdit.currentPath != parameters.weights:
             ui.weightsPathLineEdit.currentPath = parameters.weights
         self._showCarried()
+
+    def _keepLastResult(self) -> None:
+        """Gives other inputs outputs of their own, lest what is called after one volume be filled with another."""
+        parameters = self._parameters
+        inputs = parameters.fixedVolume, parameters.movingVolume
+        if inputs == self._inputs:
+            return
+        self._inputs = inputs
+        if slicer.mrmlScene.IsImporting():
+            return  # they come with their outputs
+        with slicer.util.NodeModify(parameters.parameterNode):
+            if parameters.fusedVolume is parameters.reportFusedVolume:
+                parameters.fusedVolume = None
+            if parameters.gridTransform is parameters.reportGridTransform:
+                parameters.gridTransform = None
+            if parameters.registeredVolume is parameters.reportRegisteredVolume:
+                parameters.registeredVolume = None
 
     def _modalityFound(self) -> str:
         volume = self._parameters.movingVolume

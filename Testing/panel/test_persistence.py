@@ -64,11 +64,31 @@ def test_all_choices_come_back_with_the_scene_and_the_widgets_show_them(ready, s
     assert ui.ctWindowWidthSpinBox.enabled
 
 
+def outputs_of(ui):
+    return ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_outputs_of_a_scene_that_is_opened_beside_another_stay_chosen(shown, ready, scene, finish, add_head, tmp_path):
+    finish()
+    save_scene(scene, tmp_path / "scene.mrb")
+    scene.Clear()
+    ready.ui.fixedVolumeSelector.setCurrentNode(add_head("Something else"))
+    if not shown:
+        ready.parent.exit()
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    if not shown:
+        ready.parent.enter()
+    assert ready.ui.fixedVolumeSelector.currentNode().GetName() == "MRI"
+    assert None not in [selector.currentNode() for selector in outputs_of(ready.ui)]
+
+
 def test_a_result_can_be_looked_at_in_a_loaded_scene(ready, scene, finish, tmp_path):
     finish()
     ready.ui.viewComboBox.currentIndex = list(View).index(View.BLEND)
     harness.click(ready.ui.afterButton)
     figures = ready.ui.resultsTable.item(0, 1).text()
+    made = [selector.currentNode().GetName() for selector in outputs_of(ready.ui)]
     save_scene(scene, tmp_path / "scene.mrb")
     scene.Clear()
     assert not ready.ui.resultsCollapsibleButton.visible
@@ -76,6 +96,7 @@ def test_a_result_can_be_looked_at_in_a_loaded_scene(ready, scene, finish, tmp_p
     assert ready.ui.resultsTable.item(0, 1).text() == figures
     assert ready.ui.viewsCollapsibleButton.visible
     assert ready.ui.afterButton.checked
+    assert [selector.currentNode().GetName() for selector in outputs_of(ready.ui)] == made
     moving = slicer.util.getNode("PET")
     harness.click(ready.ui.beforeButton)
     assert moving.GetParentTransformNode() is None

@@ -66,6 +66,22 @@ def test_another_run_fills_the_same_nodes_also_while_the_moving_volume_lies_unde
     np.testing.assert_array_equal(arrayFromVolume(first[2]), voxels)  # it was taken from where it lay before
 
 
+def test_another_moving_volume_gets_outputs_of_its_own(ready, finish, add_head, scene):
+    finish()
+    first = outputs(ready.ui)
+    voxels = arrayFromVolume(first[2]).copy()
+    other = add_head("Other PET", "pet")
+    ready.ui.movingVolumeSelector.setCurrentNode(other)
+    assert outputs(ready.ui) == [None] * 3
+    finish()
+    names = [node.GetName() for node in outputs(ready.ui)]
+    assert names == ["MRI + Other PET", "Other PET to MRI", "Other PET registered"]
+    np.testing.assert_array_equal(arrayFromVolume(first[2]), voxels)
+    ready.ui.movingVolumeSelector.setCurrentNode(add_head("Third PET", "pet"))
+    ready.ui.fusedVolumeSelector.setCurrentNode(first[0])  # chosen after the inputs, it is filled
+    assert outputs(ready.ui) == [first[0], None, None]
+
+
 def test_the_registered_volume_is_made_only_if_asked_for(ready, finish):
     harness.click(ready.ui.makeRegisteredCheckBox)
     finish()
