@@ -3,6 +3,7 @@
 import gzip
 import math
 import os
+import re
 import shutil
 import struct
 import tempfile
@@ -28,6 +29,8 @@ def read_volume(path: Path | str) -> sitk.Image:
         raise FusionError(f"There is no file {path}; give the path of a NIfTI, NRRD or MetaImage file.")
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's remarks on header fields that nothing here uses
     try:
+        if path.suffix in (".mha", ".mhd") and not _has_few_dimensions(path):
+            raise RuntimeError
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
@@ -97,6 +100,13 @@ def written_whole(folder: Path | str) -> Iterator[Path]:
                 os.replace(path, folder / path.name)
     except OSError as error:
         raise FusionError(f"The results cannot be written to {folder} ({error.strerror}); choose another.") from error
+
+
+def _has_few_dimensions(path: Path) -> bool:
+    """Whether a MetaImage file gives its volume 1 to 10 dimensions; for more, ITK writes beyond its own memory."""
+    with path.open("rb") as file:
+        given = re.findall(rb"NDims\s*[=:]\s*(\S*)", file.read(block))
+    return all(each.isdigit() and 1 <= int(each) <= 10 for each in given) and len(given) > 0
 
 
 def _is_whole_nifti(path: Path) -> bool:

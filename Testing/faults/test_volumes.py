@@ -106,6 +106,16 @@ def test_a_file_whose_axes_have_no_bounds_is_refused_at_once(tmp_path):
         read_volume(tmp_path / "volume.mha")
 
 
+@pytest.mark.parametrize("dimensions", ["0", "-1", "11", "99999999999999999999", "3\nNDims = 99999999", ""])
+def test_a_metaimage_of_more_dimensions_than_can_be_is_refused_and_brings_nothing_down(dimensions, tmp_path):
+    sitk.WriteImage(head(), str(tmp_path / "volume.mha"))
+    content = (tmp_path / "volume.mha").read_bytes()
+    assert b"NDims = 3" in content
+    (tmp_path / "volume.mha").write_bytes(content.replace(b"NDims = 3", f"NDims = {dimensions}".encode()))
+    with pytest.raises(FusionError, match="volume.mha cannot be read"):
+        read_volume(tmp_path / "volume.mha")
+
+
 def test_a_file_whose_axes_are_not_at_right_angles_is_read_as_it_is(tmp_path):
     image = head(directions=sheared)
     sitk.WriteImage(image, str(tmp_path / "sheared.nrrd"))
