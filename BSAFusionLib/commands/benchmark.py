@@ -1,6 +1,7 @@
 """Measures how fast it is: the network's forms beside one another, and one whole job by stages."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from BSAFusionLib.pipeline import shipped_models
 if TYPE_CHECKING:
     import torch
 
+grown_stacks = [(32, 128), (128, 128), (512, 128), (32, 256), (32, 512)]  # slices, pixels along a side
 volumes_folder = Path(__file__).resolve().parents[3] / "shared" / "data" / "volumes"
 
 
@@ -34,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batches", type=int, nargs="+", default=[1, 4], metavar="N", help="slice pairs at once (default: 1 4)"
     )
     parser.add_argument("--side", type=int, default=256, metavar="PIXELS", help="of the slices (default: 256)")
+    parser.add_argument(
+        "--growth",
+        action="store_true",
+        help="also how the network's stage grows from 32 to 512 slices and from 128 to 512 pixels (two minutes)",
+    )
     parser.add_argument("--device", nargs="+", metavar="NAME", help="cpu, cuda:0, mps (default: all that are here)")
     parser.add_argument(
         "--rivals",
@@ -79,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     figures["network"] = [row for device in devices for row in network_rows(arguments, device)]
     figures.update(headline(figures["network"]))
     figures["roofline"] = [row for device in devices for row in roofline_rows(arguments, device, figures["network"])]
+    if arguments.growth:
+        figures["growth"] = [row for device in devices for row in growth_rows(device)]
     if arguments.volumes.is_dir():
         figures["whole_job"] = job_rows(arguments, names[0])
     else:
@@ -168,6 +177,36 @@ def roofline_rows(arguments: argparse.Namespace, device: "torch.device", costs: 
     return rows
 
 
+def growth_rows(device: "torch.device") -> list[dict]:
+    """Print what the network's stage costs as stacks grow, and return the rows.
+
+    Time that grows with the pixels and memory that does not grow with the slices are ratios of 1.
+    """
+    from BSAFusionLib.evaluation import speed
+    from BSAFusionLib.evaluation.tables import markdown_table
+
+    on_cpu = device.type == "cpu"
+    rows: list[dict] = []
+    for slices, side in grown_stacks:
+        row = {"device": str(device), **asdict(speed.growth(device, slices, side))}
+        row["seconds_a_megapixel"] = row["cpu_seconds" if on_cpu else "seconds"] / (slices * side**2 / 1e6)
+        row["working_bytes"] = (row["peak_bytes"] or 0) - (row["answer_bytes"] if on_cpu else 0)
+        rows.append(row)
+        fewest = next(each for each in rows if each["side"] == side)
+        row["time_over_linear"] = row["seconds_a_megapixel"] / rows[0]["seconds_a_megapixel"]
+        row["memory_over_fewest_slices"] = row["working_bytes"] / fewest["working_bytes"]
+    lines = [
+        [str(row["slices"]), str(row["side"]), f"{row['seconds_a_megapixel']:.2f}", f"{row['time_over_linear']:.2f}"]
+        + [f"{row['working_bytes'] / 1e6:.0f}", f"{row['memory_over_fewest_slices']:.2f}"]
+        for row in rows
+    ]
+    seconds = "CPU s a megapixel" if on_cpu else "s a megapixel"
+    print(f"\n{device}, the network's stage as stacks grow; memory without the slices and the answers\n")
+    header = ["slices", "pixels", seconds, "by the first", "peak, MB", "by the fewest slices"]
+    print(markdown_table(header, lines), flush=True)
+    return rows
+
+
 def training_form(form: str) -> str:
     return {"published, inference form": "published graph", "exact, inference form": "exact, training form"}.get(
         form, form
@@ -196,6 +235,7 @@ def headline(rows: list[dict]) -> dict:
         if (row["passes"], row["precision"], row["device"]) == ("forward", "float32", device)
     }
     return {
+        # Of the published graph; ours follows.
         "inference_over_training_form": first["published, inference form"]["over_training_form"]["median"],
         "exact_inference_over_training_form": first["exact, inference form"]["over_training_form"]["median"],
         "exact_inference_over_published_graph": first["exact, inference form"]["over_published"]["median"],

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+from BSAFusionLib.network.inference import Running, fuse_slices, register_slices
 from BSAFusionLib.network.inference_form import inference_form, precisions
 from BSAFusionLib.network.warp import EXACT, PUBLISHED
 
@@ -95,6 +96,36 @@ def speed_up(slower: Cost, faster: Cost, device: torch.device) -> np.ndarray:
     if device.type == "cpu":
         return slower.cpu_seconds / faster.cpu_seconds
     return slower.seconds / faster.seconds
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a stack of slices costs in the network's stage, registered and fused; seconds and peak_bytes as in `Cost`,
+    the answers' own bytes among these on the CPU."""
+
+    slices: int
+    side: int
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int | None
+    answer_bytes: int
+
+
+def growth(device: torch.device, slices: int, side: int) -> Growth:
+    """The costs of our inference form, as the pipeline runs it, on a stack of random values."""
+    running = Running(random_forms(torch.device("cpu"))["exact, inference form"], device=device)
+    pair = np.random.default_rng(0).random((2, slices, side, side), np.float32)
+
+    def run(count: int) -> int:
+        stacks = pair[:, :count]
+        told, fused = register_slices(*stacks, running), fuse_slices(*stacks, running)
+        return told.mean.nbytes + told.precision.nbytes + fused.fused.nbytes
+
+    few = min(slices, 4)
+    answer_bytes = run(few) // few * slices
+    taken: list[tuple[float, float]] = []
+    peak = _peak_bytes(lambda: taken.append(_clocked(lambda: run(slices), device)), device)
+    return Growth(slices, side, *taken[0], peak, answer_bytes)
 
 
 @dataclass(frozen=True)

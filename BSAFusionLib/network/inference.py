@@ -14,7 +14,6 @@ from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.bsfa import Evidence
 from BSAFusionLib.network.warp import warp
 
-
 bytes_a_pixel = 2048  # of a slice pair's maps at once, a generous guess from their channels
 
 
@@ -138,7 +137,7 @@ def _run(
     device = home if running.device is None else running.device
     pixels = fixed.shape[-2] * fixed.shape[-1]
     batch_size = running.batch_size or _usual_batch(device, pixels)
-    answers: list[list[np.ndarray]] = []
+    answers: list[np.ndarray] = []
     placed: BSAFusion | None = None
     remarks: dict[str, str] = {}
     start = 0
@@ -156,7 +155,10 @@ def _run(
         else:
             if not all(np.isfinite(each).all() for each in answer):
                 raise FusionError("The network gave values that are not finite; choose other weights.")
-            answers.append(answer)
+            if not answers:
+                answers = [np.empty((len(fixed), *each.shape[1:]), each.dtype) for each in answer]
+            for whole, part in zip(answers, answer, strict=True):
+                whole[chosen] = part
             start += batch_size
             if running.progress is not None:
                 running.progress(min(start, len(fixed)))
@@ -177,8 +179,7 @@ def _run(
             ) from problem
         else:
             raise problem
-    joined = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
-    return joined, device, tuple(remarks.values())
+    return answers, device, tuple(remarks.values())
 
 
 def _sent(slices: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 import torch
 
 from BSAFusionLib.__main__ import main
+from BSAFusionLib.commands import benchmark
 from BSAFusionLib.evaluation.speed import Ceilings, Cost, Work, costs, forms, speed_up, works
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
@@ -47,6 +48,14 @@ def test_the_floor_is_what_binds_and_folding_takes_work_away():
     found = works(cpu, 32)
     trained, inferring = (found[form] for form in ("published graph", "published, inference form"))
     assert inferring.flops < 0.8 * trained.flops and inferring.bytes < trained.bytes
+
+
+def test_the_networks_stage_is_measured_as_stacks_grow(monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "grown_stacks", [(5, 32), (10, 32)])
+    few, many = benchmark.growth_rows(cpu)
+    assert (few["time_over_linear"], few["memory_over_fewest_slices"]) == (1, 1)
+    assert many["answer_bytes"] == 2 * few["answer_bytes"] == 10 * 4 * (32 * 32 + 5 * 4 * 4)
+    assert many["cpu_seconds"] > 0 and "by the fewest slices" in capsys.readouterr().out
 
 
 def test_the_command_tells_ratios_seconds_a_pair_and_a_row_a_method(tmp_path: Path, capsys, threads):
