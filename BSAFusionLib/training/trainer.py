@@ -157,7 +157,7 @@ class Trainer:
             "match": losses.match_loss(registration, pairs),
             "supervision": 2.0 * losses.supervision_loss(registration, pairs),  # in pixels of the whole slice
             "smoothness": 0.1 * losses.smoothness_loss(registration),
-            "registration": losses.registration_loss(registration, pairs),
+            "registration": 30.0 * losses.registration_loss(registration, pairs),  # as much as a pixel or two of error
         }
 
     def _fusion_terms(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
