@@ -164,8 +164,8 @@ def roofline_rows(arguments: argparse.Namespace, device: "torch.device", costs: 
             }
         )
     print(
-        f"\n{device}: at most {most.flops / 1e9:.0f} GFLOP/s (a product of matrices) and {most.bytes / 1e9:.1f} GB/s "
-        "(a copy); the floor of a pair, and the seconds of the best batch\n"
+        f"\n{device}: at most {most.flops / 1e9:.0f} GFLOP/s (a product of matrices or a convolution) and "
+        f"{most.bytes / 1e9:.1f} GB/s (a copy); the floor of a pair, and the seconds of the best batch\n"
     )
     header = ["form", "GFLOP", "GB", "floor, s", "binds", "s a pair", "times the floor"]
     lines = [
