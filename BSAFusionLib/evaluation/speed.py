@@ -118,8 +118,8 @@ def growth(device: torch.device, slices: int, side: int) -> Growth:
     pair = np.random.default_rng(0).random((2, slices, side, side), np.float32)
 
     def run(count: int) -> int:
-        stacks = pair[:, :count]
-        told, fused = register_slices(*stacks, running), fuse_slices(*stacks, running)
+        fixed, moving = pair[:, :count]
+        told, fused = register_slices(fixed, moving, running), fuse_slices(fixed, moving, running)
         return told.mean.nbytes + told.precision.nbytes + fused.fused.nbytes
 
     few = min(slices, 4)
@@ -151,7 +151,7 @@ class Work:
 
 
 def ceilings(device: torch.device, repetitions: int = 3) -> Ceilings:
-    """By a product of two large matrices or a 3x3 convolution of 64 channels, the faster of the two (PyTorch's product is
+    """By a product of two large matrices or a 3x3 convolution of 64 channels, the faster of both (PyTorch's product is
     slow on some CPUs), and by a copy that no cache holds; the best of the repetitions."""
     side, length = (2048, 2**26) if device.type == "cpu" else (8192, 2**28)
     matrix, values = torch.rand(side, side, device=device), torch.rand(length, device=device)
