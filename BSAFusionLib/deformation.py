@@ -29,6 +29,13 @@ def of_one_size(field: sitk.Image, inside: np.ndarray, seen: np.ndarray) -> sitk
     return image
 
 
+def no_longer_than(field: sitk.Image, longest: float) -> tuple[sitk.Image, float]:
+    """A field whose longer vectors are cut to that length, direction kept, and how long the longest one was; mm."""
+    lengths = np.linalg.norm(sitk.GetArrayViewFromImage(field), axis=-1, keepdims=True)
+    found = float(lengths.max())
+    return (scaled(field, longest / np.maximum(lengths, longest)) if found > longest else field), found
+
+
 def compose(field: sitk.Image, prealignment: sitk.Transform) -> sitk.Image:
     """The one field d(x) = T(x + u(x)) - x of a field u and the transform T that follows it (mm, LPS, on u's grid)."""
     return field_of(joined(field, prealignment), field)

@@ -15,6 +15,7 @@ from BSAFusionLib.deformation import (
     compose,
     jacobian_determinant,
     joined,
+    no_longer_than,
     of_one_size,
     resample_through,
     scaled,
@@ -47,6 +48,7 @@ most_apart = 10.0  # pixels between the slices that are registered; the deformat
 prior_sigma = 16.0  # pixels of a slice: how smooth the deformations are that the network was trained on
 worth_less = 4  # voxels a pixel, from which on a volume's memory is worth less detail
 slab_voxels = 1 << 25  # that are coloured at once
+longest_trained = 18.0  # pixels of a slice: the displacements that the network was trained on reach about so far
 nodes_a_sigma = 8  # of the field's grid: what lies between, taken linearly, is off by a thousandth of the displacement
 
 # What part of the whole job's time each stage takes, roughly; the progress is told by it.
@@ -137,6 +139,12 @@ def register_and_fuse(
             # The same head has one size on every scanner; but intensities can make it look larger on one.
             seen_along = np.reshape(fixed.GetDirection(), (3, 3))[:, [0, 1, 2] if len(axes) > 1 else _others(axes[0])]
             found = of_one_size(found, _inside(head, lattice), seen_along)
+            found, longest = no_longer_than(found, longest_trained * pixel)
+            if longest > longest_trained * pixel:
+                warnings.append(
+                    f"The network found displacements of up to {longest:.0f} mm, further than it was trained on; they "
+                    f"were cut to {longest_trained * pixel:.0f} mm. Give a better start, if there is one."
+                )
         network_field, verdict = _kept(found, seen, start, axes[0], settings, warnings)
         both = joined(network_field, start)
 
@@ -156,17 +164,14 @@ def register_and_fuse(
             mutual_information(aligned.fixed[seen_head], shown[seen_head])
             for shown in (cut(seen.moving, whole), cut(seen.moving, whole, start), aligned.moving)
         ]
-        if information[2] < information[1]:
-            warnings.append(
-                "The deformation lowered the mutual information, so it may have made the alignment worse than the "
-                "start alone; compare before and after, or set the strength to 0."
-            )
         total_field = compose(network_field, start)
         determinants = sitk.GetArrayFromImage(within(jacobian_determinant(total_field), lattice))
         lengths = [
             displacement_lengths(sitk.GetArrayFromImage(within(field, lattice))[_inside(head, lattice)])
             for field in (total_field, network_field)
         ]
+        percent_folded = float(100 * np.mean(determinants <= 0))
+        warnings += _doubts(information, percent_folded)
         report = Report(
             modality=settings.modality,
             prealignment=kind,
@@ -179,8 +184,9 @@ def register_and_fuse(
             displacement=lengths[0],
             network_displacement=lengths[1],
             smallest_jacobian=float(determinants.min()),
-            percent_folded=float(100 * np.mean(determinants <= 0)),
+            percent_folded=percent_folded,
             device=str(through.running.device),
+            precision=settings.precision,
             weights=weights.name,
             weights_sha256=sha256(read_parts(weights)),
             seconds=stages.seconds,  # this stage's own go in when it ends
@@ -312,6 +318,22 @@ def _kept(
         if damped > 0:
             warnings.append(f"The deformation folded space in places; it was damped there, by {damped:.1f} mm at most.")
     return field, verdict
+
+
+def _doubts(information: list[float], percent_folded: float) -> Iterator[str]:
+    """What the figures give to think: the mutual information as placed, at the start and after all, and the folding."""
+    as_placed, at_the_start, after_all = information
+    if after_all < at_the_start:
+        yield (
+            "The deformation lowered the mutual information, so it may have made the alignment worse than the start "
+            "alone; compare before and after, or set the strength to 0."
+        )
+    if after_all < as_placed:
+        yield "The volumes are less alike than they were as placed; choose another start."
+    if percent_folded > 0:
+        yield (
+            f"The deformation folds in {percent_folded:.2g} % of the voxels; raise the smoothing or lower the strength."
+        )
 
 
 def _coloured(slices: np.ndarray, grid: sitk.Image, registered: sitk.Image, intensities: Intensities) -> sitk.Image:

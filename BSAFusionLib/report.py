@@ -52,6 +52,7 @@ class Report:
     smallest_jacobian: float
     percent_folded: float
     device: str
+    precision: str  # as in Settings
     weights: str
     weights_sha256: str
     seconds: Mapping[str, float]

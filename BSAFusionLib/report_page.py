@@ -274,7 +274,7 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         ("Smallest Jacobian", f"{report.smallest_jacobian:.2f}"),
         ("Folded voxels", f"{report.percent_folded:.2f} %"),
         ("Slices", f"{report.slices}"),
-        ("Time", f"{sum(report.seconds.values()):.1f} s on {report.device}"),
+        ("Time", f"{sum(report.seconds.values()):.1f} s on {report.device}, in {report.precision}"),
         ("Weights", f"{report.weights} ({report.weights_sha256[:12]})"),
     ]
 

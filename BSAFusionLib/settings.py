@@ -25,7 +25,7 @@ class Settings:
     ct_window: (centre, width) in the CT's own units; None is the brain window, 40 and 80 Hounsfield units, or, for a CT
         that is not in Hounsfield units, a window like it found from the intensities.
     device: "auto", "cpu", "cuda", "cuda:0", "mps".
-    precision: what the network's convolutions and linear layers are reckoned in: "float32", or "bfloat16", which is
+    precision: what the network's convolutions and linear layers are computed in: "float32", or "bfloat16", which is
         faster where the device does it by itself and changes its answers a little.
     batch_size: slices in one pass of the network; None lets the program choose.
     three_axes: whether slices of the other two axes are registered too, where they are fine enough, so that motion

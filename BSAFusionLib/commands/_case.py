@@ -224,7 +224,7 @@ def report_text(report: "Report") -> str:
             )
         ),
         ("smallest Jacobian", f"{report.smallest_jacobian:.3f}, {report.percent_folded:.3f} % of voxels folded"),
-        ("slices", f"{report.slices} on {report.device}, weights {report.weights}"),
+        ("slices", f"{report.slices} on {report.device} in {report.precision}, weights {report.weights}"),
         ("seconds", ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.seconds.items())),
     ]
     if report.landmarks is not None:

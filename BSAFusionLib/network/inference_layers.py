@@ -64,7 +64,7 @@ class Convolution(nn.Module):
 
 
 class FloatConvolution(Convolution):
-    """One whose answer is float32 whatever it was reckoned in, for what follows and is not made for less."""
+    """One whose answer is float32 whatever it was computed in, for what follows and is not made for less."""
 
     def forward(self, x: torch.Tensor, rows_padding: int | None = None) -> torch.Tensor:
         return super().forward(x, rows_padding).float()

@@ -55,13 +55,13 @@ class SliceAxis(Enum):
 
 
 class Precision(Enum):
-    """What the network is reckoned in; the values are those of Settings."""
+    """What the network is computed in; the values are those of Settings."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
 
     def label(self) -> str:
-        return _("Single (float32)") if self is Precision.FLOAT32 else _("Half (bfloat16)")
+        return self.value  # a name of PyTorch, the same in every language
 
 
 class View(Enum):

@@ -45,6 +45,7 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         (_("Time"), f"{sum(report['seconds'].values()):.1f} s"),
         (_("Modality"), report["modality"].upper()),
         (_("Device"), report["device"]),
+        (_("Precision"), report.get("precision", "float32")),
         (_("Weights"), report["weights"]),
     ]
 
@@ -61,24 +62,10 @@ def landmark_rows(error: LandmarkError | None) -> list[tuple[str, str]]:
     ]
 
 
-def warnings(report: Mapping[str, Any]) -> list[str]:
-    """What the user should look at before using this result, a sentence each."""
-    found = list(report["warnings"])
-    if report["percent_folded"] > 0:
-        found.append(
-            _("The deformation folds in {percent} % of the voxels; raise the smoothing or lower the strength.").format(
-                percent=f"{report['percent_folded']:.2g}"
-            )
-        )
-    if report["mutual_information_after"] < report["mutual_information_before"]:
-        found.append(_("The volumes are less alike than they were as placed; choose another start."))
-    return found
-
-
 def text(report: Mapping[str, Any], landmarks: LandmarkError | None = None) -> str:
     """The table and the warnings, a line each, names and figures set apart by a tabulator for spreadsheets."""
     lines = [f"{name}\t{figure}" for name, figure in rows(report) + landmark_rows(landmarks)]
-    return "\n".join(lines + [f"{_('Warning')}\t{warning}" for warning in warnings(report)])
+    return "\n".join(lines + [f"{_('Warning')}\t{warning}" for warning in report["warnings"]])
 
 
 class Results:
@@ -121,7 +108,7 @@ class Results:
         ui.resultsCollapsibleButton.visible = report is not None
         if report is None:
             return
-        ui.warningsLabel.text = "\n".join(_("Warning: {text}").format(text=warning) for warning in warnings(report))
+        ui.warningsLabel.text = "\n".join(_("Warning: {text}").format(text=warning) for warning in report["warnings"])
         ui.warningsLabel.visible = bool(ui.warningsLabel.text)
         self._measureLandmarks()
         table, figures = ui.resultsTable, rows(report) + landmark_rows(self._landmarks)

@@ -13,7 +13,6 @@ from BSAFusionLib.logic import BSAFusionLogic, Computed, Job, ProcessResult
 from BSAFusionLib.panel.background import BackgroundTask
 from BSAFusionLib.panel.parameters import Parameters, asked
 from BSAFusionLib.panel.progress import Progress
-from BSAFusionLib.panel.results import warnings
 from BSAFusionLib.pipeline import Slices
 
 
@@ -144,7 +143,7 @@ class Run:
         except Exception as error:  # all_or_nothing has put the scene back
             self._failed(error)
             return
-        if warnings(result.report.as_dict()):
+        if result.report.warnings:
             self._end(_("Done, with warnings: see the results."), warn=True)
         else:
             self._end(_("Done."))

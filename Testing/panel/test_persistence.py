@@ -56,7 +56,7 @@ def test_all_choices_come_back_with_the_scene_and_the_widgets_show_them(ready, s
     assert ui.startTransformSelector.currentNode() is not None
     assert ui.modalityComboBox.currentText == "SPECT"
     assert ui.deviceComboBox.currentText == "cuda:7"
-    assert ui.precisionComboBox.currentText == "Half (bfloat16)"
+    assert ui.precisionComboBox.currentText == "bfloat16"
     assert ui.strengthSlider.value == 0.25
     assert not ui.threeAxesCheckBox.checked and ui.refineCheckBox.checked and not ui.doNoHarmCheckBox.checked
     assert not ui.foldFreeCheckBox.checked

@@ -9,6 +9,7 @@ from BSAFusionLib.deformation import (
     displacement_transform,
     field_of,
     jacobian_determinant,
+    no_longer_than,
     of_one_size,
     resample_through,
 )
@@ -51,6 +52,19 @@ def test_a_field_loses_its_growth_about_the_head_and_keeps_its_turn_and_shift(gr
     kept = of_one_size(field_of(grown, grid), inside, np.eye(3))
     expected = sitk.GetArrayFromImage(field_of(turned, grid))
     assert np.abs(sitk.GetArrayFromImage(kept) - expected)[inside].max() < 0.4  # it grew by 5 %, which makes up to 4 mm
+
+
+def test_vectors_too_long_are_cut_and_the_others_left_alone(grid, affine):
+    field = field_of(affine, grid)
+    vectors = sitk.GetArrayFromImage(field)
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    longest = float(np.median(lengths))
+    cut, found = no_longer_than(field, longest)
+    kept = sitk.GetArrayFromImage(cut)
+    assert found == pytest.approx(lengths.max())
+    np.testing.assert_allclose(kept[lengths[..., 0] < longest], vectors[lengths[..., 0] < longest])
+    np.testing.assert_allclose(kept * np.maximum(lengths, longest), vectors * longest, rtol=1e-9)
+    assert no_longer_than(field, found)[0] is field
 
 
 def test_where_two_directions_were_seen_the_third_stays_out_of_it(grid, affine):

@@ -82,6 +82,14 @@ def test_colours_are_the_same_however_few_slices_are_coloured_at_once(mri, pet, 
     np.testing.assert_array_equal(*map(sitk.GetArrayFromImage, (few, at_once)))
 
 
+def test_displacements_beyond_what_was_trained_on_are_cut_and_told(mri, pet, settings, monkeypatch):
+    monkeypatch.setattr("BSAFusionLib.pipeline.longest_trained", 0.01)
+    result = register_and_fuse(mri, pet, settings("pet", do_no_harm=True))
+    lengths = np.linalg.norm(sitk.GetArrayFromImage(result.found_field), axis=-1)
+    assert lengths.max() < 0.1  # mm: a hundredth of a pixel
+    assert any("further than it was trained on" in warning for warning in result.report.warnings)
+
+
 def test_volumes_far_finer_than_the_slices_are_seen_coarser_to_much_the_same_end(mri, pet, settings, monkeypatch):
     fine = [sitk.Expand(image, (6, 1, 1)) for image in (mri, pet)]  # 5 voxels a pixel
     seen_coarser = register_and_fuse(*fine, settings("pet")).network_field
@@ -94,8 +102,10 @@ def test_volumes_far_finer_than_the_slices_are_seen_coarser_to_much_the_same_end
 def test_the_report_is_ready_for_json_and_its_figures_belong_together(mri, pet, settings):
     shift = sitk.TranslationTransform(3, (5.0, 0.0, 0.0))
     report = register_and_fuse(mri, pet, settings("pet", prealignment=shift)).report
+    assert any("less alike than they were as placed" in warning for warning in report.warnings)
     figures = json.loads(json.dumps(report.as_dict()))
     assert figures["prealignment"] == "given" and figures["modality"] == "pet" and figures["device"] == "cpu"
+    assert figures["precision"] == "float32"
     assert figures["weights"] == "random.safetensors" and len(figures["weights_sha256"]) == 64
     assert figures["mutual_information_before"] > figures["mutual_information_prealigned"] > 0
     lengths = figures["displacement"]

@@ -33,6 +33,7 @@ def report():
         smallest_jacobian=0.9,
         percent_folded=0.0,
         device="cpu",
+        precision="float32",
         weights="pet.safetensors",
         weights_sha256="0123456789abcdef",
         seconds={"registration": 1.5},
