@@ -55,7 +55,7 @@ class SmoothPrior(nn.Module):
             dim=1,
         )
         told = torch.cat([(xx * x + xy * y) @ modes, (xy * x + yy * y) @ modes], dim=1)
-        coefficients = torch.linalg.solve(matrix, told).unflatten(1, (2, -1))
+        coefficients = solved(matrix, told).unflatten(1, (2, -1))
         answering = _modes(tuple(size), tuple(answer), mean.device, mean.dtype)
         return (coefficients @ answering.mT).unflatten(2, answer)
 
@@ -63,6 +63,17 @@ class SmoothPrior(nn.Module):
         """What is expected of each of so many modes beforehand: 1 / variance (modes)."""
         deviations = torch.stack([self.shift, self.linear, self.linear, *[self.elastic] * (modes - 3)])
         return (-2 * deviations).exp()
+
+
+def solved(matrices: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """What each matrix (N, M, M) turns into its vector (N, M).
+
+    On the CPU one at a time: of several at once on several threads, from M of about 150 on, MKL mixes up the pivots and
+    raises, hangs, or answers wrongly (PyTorch issue 142815).
+    """
+    if matrices.device.type == "cpu":
+        return torch.stack([torch.linalg.solve(*each) for each in zip(matrices, vectors, strict=True)])
+    return torch.linalg.solve(matrices, vectors)
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from BSAFusionLib.network.smooth_prior import SmoothPrior
+from BSAFusionLib.network.smooth_prior import SmoothPrior, solved
 from BSAFusionLib.training.unaligned_pairs import Simulator
 
 size = (128, 96)
@@ -61,3 +61,18 @@ def test_it_is_learnt_through(prior, field):
     precision = sure(0.1).clone().requires_grad_()
     gradients = torch.autograd.grad(prior(mean, precision, size, (32, 24)).square().sum(), [mean, precision])
     assert all(gradient.isfinite().all() and gradient.abs().max() > 0 for gradient in gradients)
+
+
+def test_several_systems_are_solved_on_several_threads():
+    """Which PyTorch's own solver does not do for matrices of this size, all at once."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.manual_seed(0)
+        square = torch.randn(4, 256, 256, dtype=torch.float64)
+        matrices, vectors = square @ square.mT + 256 * torch.eye(256), torch.randn(4, 256, dtype=torch.float64)
+        for _ in range(5):
+            answers = solved(matrices, vectors)
+            torch.testing.assert_close((matrices @ answers[..., None])[..., 0], vectors)
+    finally:
+        torch.set_num_threads(threads)
