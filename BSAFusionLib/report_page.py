@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.deformation import field_of, jacobian_determinant
 from BSAFusionLib.intensities import head_mask, luminance_weights, measure_intensities
-from BSAFusionLib.report import LandmarkError, Report
+from BSAFusionLib.report import Report, rows
 from BSAFusionLib.result import Result
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def page(pictures: Pictures, report: Report, title: str) -> str:
         ("Displacement inside the head", _histogram(pictures)),
     ]
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_template)
-    return template.render(title=title, warnings=report.warnings, rows=_rows(report), pictures=drawn)
+    return template.render(title=title, warnings=report.warnings, rows=rows(report.as_dict()), pictures=drawn)
 
 
 def _slab(lowest: np.ndarray, highest: np.ndarray, centre: tuple[float, float, float], axis: int) -> sitk.Image:
@@ -250,40 +250,6 @@ def _png(figure: "Figure") -> str:
     written = io.BytesIO()
     figure.savefig(written, format="png", dpi=100)
     return base64.b64encode(written.getvalue()).decode("ascii")
-
-
-def _rows(report: Report) -> list[tuple[str, str]]:
-    total, network = (
-        f"mean {lengths.mean:.1f}, 95 % {lengths.percentile_95:.1f}, largest {lengths.maximum:.1f} mm"
-        for lengths in (report.displacement, report.network_displacement)
-    )
-    kept = "all, unchecked" if report.verdict is None else f"{100 * report.verdict.kept:.0f} %"
-    landmarks = [] if report.landmarks is None else [("Landmarks", _landmark_distances(report.landmarks))]
-    return [
-        ("Modality", report.modality.upper()),
-        ("Start", report.prealignment),
-        (
-            "Mutual information",
-            f"{report.mutual_information_before:.3f} before, {report.mutual_information_prealigned:.3f} at the start, "
-            f"{report.mutual_information_after:.3f} after",
-        ),
-        ("Displacement", total),
-        ("By the network", network),
-        ("Kept of that", kept),
-        *landmarks,
-        ("Smallest Jacobian", f"{report.smallest_jacobian:.2f}"),
-        ("Folded voxels", f"{report.percent_folded:.2f} %"),
-        ("Slices", f"{report.slices}"),
-        ("Time", f"{sum(report.seconds.values()):.1f} s on {report.device}, in {report.precision}"),
-        ("Weights", f"{report.weights} ({report.weights_sha256[:12]})"),
-    ]
-
-
-def _landmark_distances(error: LandmarkError) -> str:
-    return (
-        f"mean {error.mean_before:.1f}, largest {error.largest_before:.1f} mm before; "
-        f"mean {error.mean_after:.1f}, largest {error.largest_after:.1f} mm after"
-    )
 
 
 _template = """<!DOCTYPE html>

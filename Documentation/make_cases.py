@@ -18,6 +18,7 @@ folder = Path(__file__).resolve().parent
 repository = folder.parent
 sys.path.insert(0, str(repository))
 
+from BSAFusionLib.commands._case import line  # noqa: E402
 from BSAFusionLib.evaluation.known_motion import KnownMotion, error_mm  # noqa: E402
 from BSAFusionLib.intensities import head_mask  # noqa: E402
 
@@ -79,7 +80,7 @@ def true_errors(fixed: sitk.Image, results: Path) -> str:
         "prealigned": error_mm(whole.GetNthTransform(0), truth, head),
         "after": error_mm(whole, truth, head),
     }
-    return f"{'true error':<19}" + ", ".join(f"{name} {error:.2f}" for name, error in errors.items()) + " mm\n"
+    return line("True error", ", ".join(f"{name} {error:.2f}" for name, error in errors.items()) + " mm\n")
 
 
 if __name__ == "__main__":

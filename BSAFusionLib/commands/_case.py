@@ -67,7 +67,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         dest="do_no_harm",
         action="store_false",
         default=Settings.do_no_harm,
-        help="follow the network's field even where it lowers the mutual information (default: it is taken back there)",
+        help="follow all of the network's field (default: a growth or shrinking of the whole head is taken out, "
+        "displacements longer than it was trained on are cut, and the rest is followed as far as it raises the mutual "
+        "information by what its size costs)",
     )
     parser.add_argument(
         "--no-fold-free",
@@ -208,36 +210,15 @@ def save_json(content: dict, path: Path) -> None:
 
 def report_text(report: "Report") -> str:
     """The report as a person reads it, a figure a line."""
-    lines = [
-        ("modality", report.modality),
-        ("start", report.prealignment),
-        (
-            "mutual information",
-            f"{report.mutual_information_before:.3f} as placed, {report.mutual_information_prealigned:.3f} at the "
-            f"start, {report.mutual_information_after:.3f} after all",
-        ),
-        *(
-            (name, f"mean {lengths.mean:.2f}, 95 % {lengths.percentile_95:.2f}, largest {lengths.maximum:.2f} mm")
-            for name, lengths in (
-                ("displacement", report.displacement),
-                ("  by the network", report.network_displacement),
-            )
-        ),
-        ("smallest Jacobian", f"{report.smallest_jacobian:.3f}, {report.percent_folded:.3f} % of voxels folded"),
-        ("slices", f"{report.slices} on {report.device} in {report.precision}, weights {report.weights}"),
-        ("seconds", ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.seconds.items())),
-    ]
-    if report.landmarks is not None:
-        found = report.landmarks
-        lines.append(
-            (
-                "landmarks",
-                f"mean {found.mean_before:.2f}, largest {found.largest_before:.2f} mm before, "
-                f"mean {found.mean_after:.2f}, largest {found.largest_after:.2f} mm after",
-            )
-        )
-    lines += [("warning", warning) for warning in report.warnings]
-    return "\n".join(f"{name:<19}{value}" for name, value in lines)
+    from BSAFusionLib.report import rows
+
+    lines = rows(report.as_dict()) + [("Warning", warning) for warning in report.warnings]
+    return "\n".join(line(name, figure) for name, figure in lines)
+
+
+def line(name: str, figure: str) -> str:
+    """One line of such a report."""
+    return f"{name:<28}{figure}"
 
 
 @contextmanager

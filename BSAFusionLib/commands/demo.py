@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from BSAFusionLib.commands._case import add_settings, choices_of, progress_bar, report_text, run_case, save_json
+from BSAFusionLib.commands._case import add_settings, choices_of, line, progress_bar, report_text, run_case, save_json
 
 sample_data = Path(__file__).resolve().parents[2] / "Resources" / "SampleData"
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     errors = {name: error_mm(transform, truth, head) for name, transform in found.items()}
 
     print(report_text(result.report))
-    print(f"{'true error':<19}" + ", ".join(f"{name} {error:.2f}" for name, error in errors.items()) + " mm")
+    print(line("True error", ", ".join(f"{name} {error:.2f}" for name, error in errors.items()) + " mm"))
     print(f"results in {arguments.out}")
     if arguments.json:
         save_json({"true_error_mm": errors, "report": result.report.as_dict()}, arguments.json)

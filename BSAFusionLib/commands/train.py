@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = several
     parser.add_argument("--data", type=Path, required=True, help="folder with ct.npz, pet.npz, spect.npz")
-    parser.add_argument("--modality", choices=("ct", "pet", "spect", "all"), required=True)
+    parser.add_argument(
+        "--modality", choices=("ct", "pet", "spect", "all"), required=True, help="which of them to learn from"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, logs, weights and their card")
     parser.add_argument("--steps", type=int, default=6000, help="steps of the registration part")
     parser.add_argument("--fusion-steps", type=int, default=400, help="steps of the fusion part, after them")
@@ -40,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=Path, help="tissue maps to draw some of the pairs from")
     parser.add_argument("--synthetic", type=float, default=0.3, help="share of pairs drawn from them")
     parser.add_argument("--smallest-scale", type=float, default=0.8, help="how far views zoom out, at most 1.15")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
     parser.add_argument("--start", type=Path, help="weights to begin from, safetensors")
     parser.add_argument("--resume", type=Path, help="checkpoint.pt of an earlier run to go on from")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: auto")
     parser.add_argument("--full-precision", action="store_true", help="float32 throughout, no bfloat16 in the layers")
     parser.add_argument("--json", type=Path, help="write the card of the run here too")
 

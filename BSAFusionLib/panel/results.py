@@ -1,8 +1,7 @@
-"""A report as the rows of a table, its warnings in words, and both as text."""
+"""The report of the last run as a table, its warnings in words, and both as text."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,56 +15,12 @@ from BSAFusionLib.files import written_whole
 from BSAFusionLib.landmarks import landmark_error
 from BSAFusionLib.logic import ProcessResult
 from BSAFusionLib.panel.parameters import Parameters
-from BSAFusionLib.report import LandmarkError, Report
+from BSAFusionLib.report import LandmarkError, Report, rows
 
 
 def as_json(report: Report) -> str:
     """A report as the parameter node keeps it."""
     return json.dumps(report.as_dict())
-
-
-def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The figures of Report.as_dict(), each with its name and unit."""
-    total, network = report["displacement"], report["network_displacement"]
-    verdict = report.get("verdict")  # reports of older scenes have none
-    kept = _("all, unchecked") if verdict is None else f"{100 * verdict['kept']:.0f} %"
-    return [
-        (_("Mutual information, before"), f"{report['mutual_information_before']:.3f}"),
-        (_("Mutual information, start"), f"{report['mutual_information_prealigned']:.3f}"),
-        (_("Mutual information, after"), f"{report['mutual_information_after']:.3f}"),
-        (_("Displacement, mean"), f"{total['mean']:.1f} mm"),
-        (_("Displacement, 95 %"), f"{total['percentile_95']:.1f} mm"),
-        (_("Displacement, largest"), f"{total['maximum']:.1f} mm"),
-        (_("By the network, mean"), f"{network['mean']:.1f} mm"),
-        (_("By the network, largest"), f"{network['maximum']:.1f} mm"),
-        (_("Kept of that"), kept),
-        (_("Smallest Jacobian"), f"{report['smallest_jacobian']:.2f}"),
-        (_("Folded voxels"), f"{report['percent_folded']:.2f} %"),
-        (_("Slices"), f"{report['slices']}"),
-        (_("Time"), f"{sum(report['seconds'].values()):.1f} s"),
-        (_("Modality"), report["modality"].upper()),
-        (_("Device"), report["device"]),
-        (_("Precision"), report.get("precision", "float32")),
-        (_("Weights"), report["weights"]),
-    ]
-
-
-def landmark_rows(error: LandmarkError | None) -> list[tuple[str, str]]:
-    """The distances of landmarks, where there are any, each with its name and unit."""
-    if error is None:
-        return []
-    return [
-        (_("Landmarks before, mean"), f"{error.mean_before:.1f} mm"),
-        (_("Landmarks before, largest"), f"{error.largest_before:.1f} mm"),
-        (_("Landmarks after, mean"), f"{error.mean_after:.1f} mm"),
-        (_("Landmarks after, largest"), f"{error.largest_after:.1f} mm"),
-    ]
-
-
-def text(report: Mapping[str, Any], landmarks: LandmarkError | None = None) -> str:
-    """The table and the warnings, a line each, names and figures set apart by a tabulator for spreadsheets."""
-    lines = [f"{name}\t{figure}" for name, figure in rows(report) + landmark_rows(landmarks)]
-    return "\n".join(lines + [f"{_('Warning')}\t{warning}" for warning in report["warnings"]])
 
 
 class Results:
@@ -111,7 +66,7 @@ class Results:
         ui.warningsLabel.text = "\n".join(_("Warning: {text}").format(text=warning) for warning in report["warnings"])
         ui.warningsLabel.visible = bool(ui.warningsLabel.text)
         self._measureLandmarks()
-        table, figures = ui.resultsTable, rows(report) + landmark_rows(self._landmarks)
+        table, figures = ui.resultsTable, self._figures(report)
         table.setRowCount(len(figures))
         for row, texts in enumerate(figures):
             for column, content in enumerate(texts):
@@ -145,6 +100,9 @@ class Results:
             return None
         return json.loads(self._parameters.report)
 
+    def _figures(self, report: dict[str, Any]) -> list[tuple[str, str]]:
+        return rows({**report, "landmarks": asdict(self._landmarks) if self._landmarks is not None else None})
+
     def _savePage(self, checked: bool = False) -> None:
         chosen = qt.QFileDialog.getSaveFileName(
             slicer.util.mainWindow(), _("Save report"), "report.html", _("Web pages (*.html)")
@@ -160,4 +118,7 @@ class Results:
             slicer.util.errorDisplay(str(error))
 
     def _copy(self, checked: bool = False) -> None:
-        qt.QApplication.clipboard().setText(text(self._report(), self._landmarks))
+        """Copies table and warnings, a line each, names and figures set apart by a tabulator for spreadsheets."""
+        report = self._report()
+        lines = self._figures(report) + [(_("Warning"), warning) for warning in report["warnings"]]
+        qt.QApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))

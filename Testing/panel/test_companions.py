@@ -107,7 +107,7 @@ def test_the_report_with_its_pictures_is_saved_where_the_user_says(ready, finish
     harness.click(ready.ui.savePageButton)
     page = target.read_text(encoding="utf-8")
     assert "<h1>PET to MRI</h1>" in page
-    assert "mean 5.0, largest 5.0 mm before" in page
+    assert "<th>Landmarks before, mean</th><td>5.0 mm</td>" in page
     assert list(tmp_path.iterdir()) == [target]
 
 

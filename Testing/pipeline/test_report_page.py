@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.report import Displacement, Report
+from BSAFusionLib.report import Displacement, LandmarkError, Report, rows
 from BSAFusionLib.report_page import look, page
 from BSAFusionLib.result import Result
 from BSAFusionLib.verdict import Verdict
@@ -38,6 +38,7 @@ def report():
         weights_sha256="0123456789abcdef",
         seconds={"registration": 1.5},
         warnings=("Something is < it should be.",),
+        landmarks=LandmarkError(4, 8, 1.25, 2.5),
     )
 
 
@@ -61,6 +62,19 @@ def case(mri, report):
 @pytest.fixture(scope="module")
 def pictures(case):
     return look(*case)
+
+
+def test_figures_are_told_with_their_units_whatever_the_version_that_measured_them(report):
+    told = dict(rows(report.as_dict()))
+    assert told["Mutual information, start"] == "0.400"
+    assert told["Displacement, largest"] == "16.0 mm"
+    assert told["Kept of that"] == "75 %"
+    assert told["Landmarks after, mean"] == "1.2 mm"
+    assert told["Weights"] == "pet.safetensors (0123456789ab)"
+    older = {
+        name: value for name, value in report.as_dict().items() if name not in ("verdict", "precision", "landmarks")
+    }
+    assert told.keys() - dict(rows(older)).keys() == {name for name in told if name.startswith("Landmarks")}
 
 
 def test_after_the_motion_the_moving_volume_lies_on_the_fixed_one(pictures):
@@ -107,7 +121,8 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(pictures, report):
     assert "Not for clinical use" in html
     assert "PET &amp; MRI" in html
     assert "Something is &lt; it should be." in html
-    assert "0.100 before, 0.400 at the start, 0.500 after" in html
+    for name, figure in rows(report.as_dict()):
+        assert f"<th>{name}</th><td>{figure}</td>" in html
     sources = re.findall(r'(?:src|href)="([^"]*)"', html)
     assert len(sources) == 7
     for source in sources:
