@@ -42,6 +42,11 @@ colour_maps = {
 }
 
 
+def in_colour(modality: str) -> bool:
+    """Whether a modality is seen, and fused, in colour; the others are grey."""
+    return modality in colour_maps
+
+
 @dataclass(frozen=True)
 class Intensities:
     """How the values of one volume become what the network sees: `low` is 0 and `high` is 1.
@@ -74,7 +79,7 @@ class Intensities:
         # By slabs, so that a large volume's colours are never all in memory.
         for n, out in enumerate(seen):
             slab = values[n * k : (n + 1) * k]
-            shown = self.colour(slab) @ luminance_weights if self.modality in colour_maps else self._level(slab)
+            shown = self.colour(slab) @ luminance_weights if in_colour(self.modality) else self._level(slab)
             out[:] = shown.reshape(k, rows, j, columns, i).mean(axis=(0, 2, 4))
         result = sitk.GetImageFromArray(seen)
         result.SetSpacing(np.multiply(image.GetSpacing(), together).tolist())

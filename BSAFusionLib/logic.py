@@ -12,7 +12,7 @@ from slicer.util import arrayFromVolume
 
 from BSAFusionLib.display import draw_grid, show_volumes
 from BSAFusionLib.errors import Cancelled, FusionError
-from BSAFusionLib.intensities import guess_modality
+from BSAFusionLib.intensities import guess_modality, in_colour
 from BSAFusionLib.landmarks import LandmarkPairs, error_of_pairs, landmark_pairs
 from BSAFusionLib.packages import require_packages
 from BSAFusionLib.pipeline import Progress, register_and_fuse
@@ -37,6 +37,7 @@ from BSAFusionLib.scene import (
 from BSAFusionLib.settings import Settings
 
 same_place = 1e-4  # how far the matrices of two places may be apart, mm
+filled_from = "BSAFusion.filledFrom"  # node reference of a volume that a run filled: to the moving volume
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,7 @@ class BSAFusionLogic:
             _checkScalar(movingVolume, "a CT")
         _checkOutputs(
             {
-                "fused volume": (fusedVolume, _volumeClass(modality != "ct")),
+                "fused volume": (fusedVolume, _volumeClass(in_colour(modality))),
                 "grid transform": (gridTransform, "vtkMRMLGridTransformNode"),
                 "registered volume": (registeredVolume, _volumeClass(_components(movingVolume) > 1)),
             },
@@ -333,13 +334,24 @@ class BSAFusionLogic:
             raise FusionError(f"'{gone.GetName()}' was removed while it was in use; run again without it.")
         scene = job.fixedVolume.GetScene()
         fusedName, transformName, registeredName = self.outputNames(job.fixedVolume, job.movingVolume)
-        window = (0, 1) if job.settings.modality == "ct" else (0, 255)
+        window = (0, 255) if in_colour(job.settings.modality) else (0, 1)
+        # What another run of the same volumes fills stays as the user has come to show it.
+        keptFused, keptRegistered = (
+            node is not None and node.GetNodeReference(filled_from) is job.movingVolume
+            for node in (job.fusedVolume, job.registeredVolume)
+        )
         registeredVolume = None
         with all_or_nothing(scene, job.fusedVolume, job.gridTransform, job.registeredVolume, moved=job.carry):
-            fusedVolume = put_volume(scene, computed.fused, fusedName, job.fusedVolume, window=window)
+            fusedVolume = put_volume(
+                scene, computed.fused, fusedName, job.fusedVolume, window=None if keptFused else window
+            )
             if job.makeRegistered:
                 registeredVolume = put_volume(
-                    scene, computed.registered, registeredName, job.registeredVolume, like=job.movingVolume
+                    scene,
+                    computed.registered,
+                    registeredName,
+                    job.registeredVolume,
+                    like=None if keptRegistered else job.movingVolume,
                 )
             gridTransform = put_grid_transform(scene, computed.transform, transformName, job.gridTransform)
             draw_grid(gridTransform, computed.transform, job.fixedVolume)
@@ -348,6 +360,8 @@ class BSAFusionLogic:
             for node in {fusedVolume, gridTransform, registeredVolume} - {*job.nodes(), None}:
                 file_beside(node, job.fixedVolume)
             show_volumes(fusedVolume)
+            for node in {fusedVolume, registeredVolume} - {None}:
+                node.SetNodeReferenceID(filled_from, job.movingVolume.GetID())
         return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.result.report, computed.pictures)
 
 

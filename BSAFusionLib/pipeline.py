@@ -21,7 +21,7 @@ from BSAFusionLib.deformation import (
     scaled,
 )
 from BSAFusionLib.errors import Cancelled, FusionError
-from BSAFusionLib.intensities import Intensities, head_mask, luminance_weights, measure_intensities
+from BSAFusionLib.intensities import Intensities, head_mask, in_colour, luminance_weights, measure_intensities
 from BSAFusionLib.memory import check_memory, shortage_told
 from BSAFusionLib.posterior import posterior_field
 from BSAFusionLib.prealignment import prealign_rigidly
@@ -154,10 +154,10 @@ def register_and_fuse(
 
     with stages.run("volumes"):
         registered = resample_through(moving, fixed, both)
-        if settings.modality == "ct":
-            fused = stacked(fused_slices, whole, fixed)
-        else:
+        if in_colour(settings.modality):
             fused = _coloured(fused_slices, whole, registered, moving_intensities)
+        else:
+            fused = stacked(fused_slices, whole, fixed)
 
     with stages.run("report"):
         information = [
@@ -231,7 +231,7 @@ def _given_start(settings: Settings) -> tuple[sitk.Transform, str]:
 def _needed(fixed: sitk.Image, moving: sitk.Image, settings: Settings, size: int) -> float:
     """About how many bytes a run takes beside the volumes: the results, what is seen of them, slices and network."""
     values = moving.GetNumberOfComponentsPerPixel() * moving.GetSizeOfPixelComponent()
-    results = fixed.GetNumberOfPixels() * (values + (4 if settings.modality == "ct" else 3))
+    results = fixed.GetNumberOfPixels() * (values + (3 if in_colour(settings.modality) else 4))
     seen = 4 * sum(image.GetNumberOfPixels() / np.prod(_together(image, fixed, size)) for image in (fixed, moving))
     slices = 4 * size**2 * fixed.GetSize()[slice_axis(fixed, settings.slice_axis)]
     return results + 2 * seen + 6 * slices + 6e8

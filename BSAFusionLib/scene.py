@@ -283,7 +283,7 @@ def put_volume(
     """Adds a volume to the scene under a free name, or, where a node is given, gives that node its voxels and place.
 
     It is shown from the lower to the upper value of `window`, or in the colours, window and level of another volume,
-    where that one is shown at all; otherwise Slicer finds a window from the voxels.
+    `like`, where that one is shown at all; otherwise as the node was shown, or Slicer finds a window from the voxels.
     """
     if node is None:
         colour = content.voxels.GetNumberOfScalarComponents() > 1

@@ -45,7 +45,7 @@ class Views:
         if not self._complete():
             return
         parameters = self._parameters
-        if parameters.view is View.CHECKERBOARD and parameters.reportRegisteredVolume is not None:
+        if self._hasBoard():
             self._showCheckerboard()
         elif parameters.view is View.BLEND:
             show_volumes(parameters.reportFixedVolume, parameters.reportMovingVolume, parameters.blend)
@@ -70,6 +70,12 @@ class Views:
             parameters.reportGridTransform,
         )
 
+    def _hasBoard(self) -> bool:
+        """Whether a checkerboard is chosen, and can be made."""
+        parameters = self._parameters
+        chosen = self._complete() and parameters.view is View.CHECKERBOARD
+        return chosen and parameters.reportRegisteredVolume is not None
+
     def _choices(self) -> tuple:
         parameters = self._parameters
         if parameters is None:
@@ -92,7 +98,11 @@ class Views:
         blend, board = view is View.BLEND, view is View.CHECKERBOARD
         for widget in (ui.blendSlider, ui.beforeButton, ui.afterButton, ui.flickerCheckBox, ui.flickerRateSpinBox):
             widget.enabled = complete and blend
-        ui.checkerFieldsSpinBox.enabled = complete and board
+        ui.checkerFieldsSpinBox.enabled = self._hasBoard()
+        ui.viewProblemLabel.visible = board and not self._hasBoard()
+        ui.viewProblemLabel.text = _(
+            "The checkerboard needs the registered volume, which was not made: the fused volume is shown instead."
+        )
         if complete:
             after = self._isAfter()
             (ui.afterButton if after else ui.beforeButton).checked = True
@@ -133,8 +143,9 @@ class Views:
         with slicer.util.WaitCursor():
             board = checkerboard(fixed, registered, parameters.checkerFields)
             name = f"{fixed.GetName()} / {registered.GetName()}"
-            node = put_volume(fixed.GetScene(), board, name, parameters.checkerboardVolume, window=(0, 255))
-        if parameters.checkerboardVolume is None:
+            last = parameters.checkerboardVolume
+            node = put_volume(fixed.GetScene(), board, name, last, window=(0, 255) if last is None else None)
+        if last is None:
             file_beside(node, fixed)
         parameters.checkerboardVolume = node
         show_volumes(node)

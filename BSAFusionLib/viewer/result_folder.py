@@ -14,6 +14,7 @@ from BSAFusionLib.files import read_volume
 from BSAFusionLib.inputs import read_input
 from BSAFusionLib.outputs import Names
 from BSAFusionLib.settings import modalities
+from BSAFusionLib.slices import lattice_over
 
 expected = "give the folder that `run.py fuse` or `run.py demo` wrote, or that of one case of `run.py batch`"
 same_place = 1e-3  # how far apart two grids may be, mm: NIfTI keeps places in single precision
@@ -21,7 +22,7 @@ same_place = 1e-3  # how far apart two grids may be, mm: NIfTI keeps places in s
 
 @dataclass(frozen=True)
 class Found:
-    """One result, as it was read; images and transforms as in Result.
+    """One result, as it was read; images, fields and transforms as in Result.
 
     name: of the folder. modality: of the moving volume, "ct", "pet" or "spect". rigid_start: whether there was a
     pre-alignment.
@@ -33,7 +34,7 @@ class Found:
     rigid_start: bool
     fused: sitk.Image
     registered: sitk.Image
-    field: sitk.Image
+    coarse_field: sitk.Image
     network_field: sitk.Image
     prealignment: sitk.Transform
     fixed: sitk.Image | None
@@ -67,7 +68,7 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
         report["prealignment"] != "none",
         fused,
         read_volume(files["registered"]),
-        field_of(joined(network_field, prealignment), fused),
+        field_of(joined(network_field, prealignment), lattice_over(fused, network_field.GetSpacing())),
         network_field,
         prealignment,
         images["fixed"],

@@ -7,6 +7,7 @@ from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView, ThreeDView, ViewDirection
 
 from BSAFusionLib.display import draw_grid, link_and_fit, show_grid, show_in_heat, show_volumes
+from BSAFusionLib.intensities import in_colour
 from BSAFusionLib.scene import (
     content_from_fields,
     content_from_image,
@@ -29,10 +30,10 @@ class ResultScene:
     def __init__(self, application: SlicerApp, found: Found) -> None:
         self._application = application
         moving = found.modality.upper()
-        window = (0, 1) if found.modality == "ct" else (0, 255)
+        window = (0, 255) if in_colour(found.modality) else (0, 1)
         fused = self._put(found.fused, "Fused", window=window)
         registered = self._put(found.registered, f"{moving} registered")
-        if found.modality != "ct" and registered.GetImageData().GetNumberOfScalarComponents() == 1:
+        if in_colour(found.modality) and registered.GetImageData().GetNumberOfScalarComponents() == 1:
             show_in_heat(registered)
         self.overlays = {}
         if found.moving is not None:
@@ -44,7 +45,7 @@ class ResultScene:
             self.overlays["Rigid start"] = turned
         self.overlays |= {"Registered": registered, "Fused": fused}
         self._background = fused if found.fixed is None else self._put(found.fixed, "MRI")
-        content = content_from_fields(found.field, found.network_field, found.prealignment, np.eye(4))
+        content = content_from_fields(found.coarse_field, found.network_field, found.prealignment, np.eye(4))
         self._line_distance = content.lines_mm
         self.displacement_range = content.smallest_mm, content.largest_mm
         self._grid = put_grid_transform(application.scene, content, "Deformation")

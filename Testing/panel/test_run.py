@@ -69,6 +69,29 @@ def test_another_run_fills_the_same_nodes_also_while_the_moving_volume_lies_unde
     np.testing.assert_array_equal(arrayFromVolume(first[2]), voxels)  # it was taken from where it lay before
 
 
+def test_another_run_leaves_colours_and_window_as_the_user_set_them(ready, finish):
+    finish()
+    displays = [outputs(ready.ui)[n].GetDisplayNode() for n in (0, 2)]
+    assert displays[0].GetWindow() == 255
+    for display in displays:
+        display.SetWindowLevel(70, 30)
+    displays[1].SetAndObserveColorNodeID("vtkMRMLColorTableNodeRed")
+    finish()
+    assert ready.ui.messageLabel.text.startswith("Done")
+    assert [(display.GetWindow(), display.GetLevel()) for display in displays] == [(70, 30)] * 2
+    assert displays[1].GetColorNodeID() == "vtkMRMLColorTableNodeRed"
+
+
+def test_an_output_that_was_another_volume_is_shown_anew(ready, finish, add_head):
+    other = add_head("Something else", "mri")
+    other.GetDisplayNode().AutoWindowLevelOff()
+    other.GetDisplayNode().SetWindowLevel(1, 5000)
+    ready.ui.registeredVolumeSelector.setCurrentNode(other)
+    finish()
+    moving = ready.ui.movingVolumeSelector.currentNode().GetDisplayNode()
+    assert other.GetDisplayNode().GetWindow() == moving.GetWindow() != 1
+
+
 def test_another_moving_volume_gets_outputs_of_its_own(ready, finish, add_head, scene):
     finish()
     first = outputs(ready.ui)

@@ -100,6 +100,26 @@ def test_the_checkerboard_takes_its_fields_from_both_volumes_in_turn(done, scene
     assert arrayFromVolume(board)[0, 0, 9, 0] == first
 
 
+def test_a_checkerboard_keeps_the_window_that_the_user_gave_it(done, parameters):
+    choose(done, View.CHECKERBOARD)
+    parameters.checkerboardVolume.GetDisplayNode().SetWindowLevel(100, 50)
+    done.ui.checkerFieldsSpinBox.value = 4
+    assert parameters.checkerboardVolume.GetDisplayNode().GetWindow() == 100
+
+
+def test_without_a_registered_volume_the_panel_says_why_there_is_no_checkerboard(done, scene, finish):
+    choose(done, View.CHECKERBOARD)
+    assert not done.ui.viewProblemLabel.visible
+    harness.click(done.ui.makeRegisteredCheckBox)
+    finish()
+    assert "needs the registered volume" in done.ui.viewProblemLabel.text
+    assert done.ui.viewProblemLabel.visible
+    assert not done.ui.checkerFieldsSpinBox.enabled
+    assert {layer[:2] for layer in layers(scene)} == {(done.ui.fusedVolumeSelector.currentNodeID, None)}
+    choose(done, View.FUSED)
+    assert not done.ui.viewProblemLabel.visible
+
+
 def test_the_grid_follows_its_choices(done, parameters):
     display = parameters.gridTransform.GetDisplayNode()
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
