@@ -68,15 +68,6 @@ def save_network(path: Path | str, network: BSAFusion, dtype: torch.dtype = torc
     unfinished.replace(path)
 
 
-def to_released(network: BSAFusion) -> dict[str, Tensors]:
-    """A network of the published convention as the four state dicts of a released checkpoint."""
-    sections: dict[str, Tensors] = {section: {} for section in SECTIONS}
-    for name, tensor in network.state_dict().items():
-        section, key = released_name(name).split(".", 1)
-        sections[section][key] = tensor
-    return sections
-
-
 def from_released(sections: dict[str, Tensors], path: Path) -> Tensors:
     """The four state dicts of a released checkpoint under our names.
 

@@ -22,10 +22,11 @@ from BSAFusionLib.errors import FusionError  # noqa: E402
 from BSAFusionLib.files import read_volume, write_transform, write_volume  # noqa: E402
 from BSAFusionLib.landmarks import landmark_pairs, read_landmarks, storages  # noqa: E402
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata  # noqa: E402
-from BSAFusionLib.network.checkpoints import load_network, save_network, to_released  # noqa: E402
+from BSAFusionLib.network.checkpoints import load_network, save_network  # noqa: E402
 from BSAFusionLib.network.inference import Running, register_slices  # noqa: E402
 from BSAFusionLib.pipeline import register_and_fuse  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
+from Testing.released import to_released  # noqa: E402
 
 gibibytes = 6  # of address space, so that a header that promises the earth costs nobody theirs
 

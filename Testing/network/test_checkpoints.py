@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import load_network, save_network, sha256, to_released
+from BSAFusionLib.network.checkpoints import load_network, save_network, sha256
 from BSAFusionLib.network.released import released_name
+from Testing.released import to_released
 
 shared_layout = "parity/state_dict.json"
 

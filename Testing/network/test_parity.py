@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from BSAFusionLib.network import parity
-from BSAFusionLib.network.checkpoints import load_network, to_released
+from BSAFusionLib.network.checkpoints import load_network
+from Testing.released import to_released
 
 
 @pytest.fixture(scope="module")
