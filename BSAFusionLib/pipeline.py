@@ -40,7 +40,7 @@ from BSAFusionLib.slices import (
     thinned,
 )
 from BSAFusionLib.topology import without_folds
-from BSAFusionLib.verdict import Verdict, keep_what_helps
+from BSAFusionLib.verdict import Features, Verdict, keep_what_helps
 
 shipped_models = Path(__file__).resolve().parents[1] / "Resources" / "Models"
 coarsest = 5.0  # pixels of a slice: longer voxels show too little of a head's shape
@@ -145,7 +145,10 @@ def register_and_fuse(
                     f"The network found displacements of up to {longest:.0f} mm, further than it was trained on; they "
                     f"were cut to {longest_trained * pixel:.0f} mm. Give a better start, if there is one."
                 )
-        network_field, verdict = _kept(found, seen, start, axes[0], settings, warnings)
+        judged = thinned(slice_grid(seen.fixed, "ijk"[axes[0]], size), most_apart * pixel)
+        shown = cut(seen.fixed, judged)
+        features = Features(lambda to: through.agreement(Stack(judged, shown, cut(seen.moving, judged, to))), judged)
+        network_field, verdict = _kept(found, seen, start, axes[0], features, settings, warnings)
         both = joined(network_field, start)
 
     with stages.run("fusion"):
@@ -305,12 +308,18 @@ def _inside(mask: sitk.Image, grid: sitk.Image) -> np.ndarray:
 
 
 def _kept(
-    field: sitk.Image, seen: _Seen, start: sitk.Transform, across: int, settings: Settings, warnings: list[str]
+    field: sitk.Image,
+    seen: _Seen,
+    start: sitk.Transform,
+    across: int,
+    features: Features,
+    settings: Settings,
+    warnings: list[str],
 ) -> tuple[sitk.Image, Verdict | None]:
     """The network's field so far as it helps and does not fold, a margin around it; and the verdict, if asked."""
     verdict = None
     if settings.do_no_harm:
-        field, verdict = keep_what_helps(field, start, seen.fixed, seen.moving, across)
+        field, verdict = keep_what_helps(field, start, seen.fixed, seen.moving, across, features)
         warnings += filter(None, [verdict.remark()])
     field = fade_out(field)
     if settings.fold_free:

@@ -72,6 +72,11 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """
     total, network = report["displacement"], report["network_displacement"]
     verdict = report.get("verdict")
+    agreements = [
+        (f"Features' agreement, {title}", f"{verdict[f'agreement_{when}']:.3f}")
+        for when, title in (("before", "start"), ("after", "after"))
+        if verdict is not None and verdict.get(f"agreement_{when}") is not None
+    ]
     landmarks = report.get("landmarks")
     distances = [
         (f"Landmarks {when}, {which}", f"{landmarks[f'{which}_{when}']:.1f} mm")
@@ -83,6 +88,7 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Mutual information, before", f"{report['mutual_information_before']:.3f}"),
         ("Mutual information, start", f"{report['mutual_information_prealigned']:.3f}"),
         ("Mutual information, after", f"{report['mutual_information_after']:.3f}"),
+        *agreements,
         *distances,
         ("Displacement, mean", f"{total['mean']:.1f} mm"),
         ("Displacement, 95 %", f"{total['percentile_95']:.1f} mm"),

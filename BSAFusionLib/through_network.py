@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from BSAFusionLib.network.inference import FusedSlices, RegisteredSlices, Running, fuse_slices, register_slices
+from BSAFusionLib.network.inference import (
+    ComparedSlices,
+    FusedSlices,
+    RegisteredSlices,
+    Running,
+    compare_slices,
+    fuse_slices,
+    register_slices,
+)
 from BSAFusionLib.posterior import SliceEvidence
 from BSAFusionLib.slices import Stack
 
@@ -34,6 +42,15 @@ class ThroughNetwork:
             done += len(stack.filled)
         return evidence
 
+    def agreement(self, stack: Stack) -> np.ndarray:
+        """How well the network's features of each slice pair agree as it lies (slice,); NaN for empty ones."""
+        values = np.full(len(stack.fixed), np.nan, np.float32)
+        if len(stack.filled) > 0:
+            compared = compare_slices(*stack.shown(), replace(self.running, progress=None))
+            self._note(compared)
+            values[stack.filled] = compared.agreement
+        return values
+
     def fuse(self, aligned: Stack) -> np.ndarray:
         """Fused slices of slices that lie on each other; an empty one keeps the larger of the two pixels."""
         slices = np.maximum(aligned.fixed, aligned.moving)
@@ -49,6 +66,6 @@ class ThroughNetwork:
 
         return replace(self.running, progress=tell)
 
-    def _note(self, came_through: RegisteredSlices | FusedSlices) -> None:
+    def _note(self, came_through: RegisteredSlices | ComparedSlices | FusedSlices) -> None:
         self.running = replace(self.running, device=came_through.device)
         self.warnings += (remark for remark in came_through.remarks if remark not in self.warnings)

@@ -1,5 +1,6 @@
 """Whether a deformation helped, told from the volumes themselves, and what is kept of it where it did not."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ bins = 24  # a side of the joint histograms
 most = 0.7  # of the deformation; where less was kept, the user is told
 window = 12.0  # mm, sigma along the slices of what is judged together
 tolerance = 0.02  # nats that a part may lose before all of its deformation is taken away
+features_tolerance = 0.1  # of the agreement of the network's features, likewise; it changes about five times as much
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,15 @@ class Verdict:
     """What was kept of the network's deformation.
 
     kept: share of it that gave the most mutual information, less the price, of all slices together. slices_damped:
-    percent of the slices in which less than half of that was kept, since their own mutual information fell.
+    percent of the slices in which less than half of that was kept, since their own mutual information fell, or the
+    agreement of the network's features. agreement_before, agreement_after: the mean of that agreement over the slices,
+    at the start and with that share, where it was asked for; greater is better.
     """
 
     kept: float
     slices_damped: float
+    agreement_before: float | None = None
+    agreement_after: float | None = None
 
     def remark(self) -> str | None:
         """What the user should know of it, in a sentence; None where most was kept."""
@@ -41,14 +47,32 @@ class Verdict:
             )
         if self.slices_damped > 0:
             parts.append(
-                f"in {self.slices_damped:.0f} % of the slices it was taken back, for there mutual information fell"
+                f"in {self.slices_damped:.0f} % of the slices it was taken back, for there mutual information fell, or "
+                "the network's own features agreed less"
             )
         sentence = " and ".join(parts)
         return f"{sentence[0].upper()}{sentence[1:]}." if parts else None
 
 
+@dataclass(frozen=True)
+class Features:
+    """How well the network's modality-free features agree, a second witness beside mutual information.
+
+    agreement: of a transform (fixed point -> moving point, mm, LPS) to a number a slice of `grid`; NaN where a slice
+    shows nothing. grid: its third axis runs along the axis that is judged.
+    """
+
+    agreement: Callable[[sitk.Transform], np.ndarray]
+    grid: sitk.Image
+
+
 def keep_what_helps(
-    field: sitk.Image, prealignment: sitk.Transform, fixed: sitk.Image, moving: sitk.Image, axis: int
+    field: sitk.Image,
+    prealignment: sitk.Transform,
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    axis: int,
+    features: Features | None = None,
 ) -> tuple[sitk.Image, Verdict]:
     """The field (fixed point + field, carried on by the pre-alignment; mm, LPS) less what does not help.
 
@@ -56,7 +80,7 @@ def keep_what_helps(
     slices that are judged. The whole is scaled by that one of `shares` which gives the most mutual information inside
     the fixed head, less its `price`: noise, and what two scans show differently, raise it a little, too. Then every
     slice, with those around it, is judged by itself, and the field taken back smoothly where its mutual information
-    fell.
+    fell, or where its features agree less, if they are asked.
     """
     small_fixed, small_moving = coarse(fixed, spacing), coarse(moving, spacing)
     inside = np.moveaxis(sitk.GetArrayFromImage(head_mask(small_fixed)) > 0, 2 - axis, 0)
@@ -83,11 +107,22 @@ def keep_what_helps(
     sigma = window / small_fixed.GetSpacing()[axis]
     before, after = (_information(_smoothed(by_share[n], sigma)) for n in (0, best))
     kept = _smoothed(np.clip(1 + (after - before) / tolerance, 0, 1), sigma)
+    agreements: list[float] = []
+    if features is not None:
+        both = [features.agreement(each) for each in (prealignment, joined(scaled(field, shares[best]), prealignment))]
+        told = np.isfinite(both).all(axis=0)
+        if told.any():
+            agreements = [float(each[told].mean()) for each in both]
+            sigma = window / features.grid.GetSpacing()[2]
+            change = _smoothed(both[1][told] - both[0][told], sigma)
+            there = _smoothed(np.clip(1 + change / features_tolerance, 0, 1), sigma)
+            kept *= np.interp(np.arange(len(kept)), _positions(features.grid, 2, small_fixed, axis)[told], there)
     shown = inside.any(axis=(1, 2))
-    factors = np.interp(_positions(field, axis, small_fixed), np.arange(len(kept)), shares[best] * kept)
+    factors = np.interp(_positions(field, axis, small_fixed, axis), np.arange(len(kept)), shares[best] * kept)
     shape = [1, 1, 1, 1]
     shape[2 - axis] = -1
-    return scaled(field, factors.reshape(shape)), Verdict(float(shares[best]), float(100 * np.mean(kept[shown] < 0.5)))
+    verdict = Verdict(float(shares[best]), float(100 * np.mean(kept[shown] < 0.5)), *agreements)
+    return scaled(field, factors.reshape(shape)), verdict
 
 
 def _binned(values: np.ndarray) -> np.ndarray:
@@ -109,9 +144,9 @@ def _smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
     return np.tensordot(weights / weights.sum(axis=1, keepdims=True), values, 1)
 
 
-def _positions(field: sitk.Image, axis: int, small: sitk.Image) -> np.ndarray:
-    """Where the field's slices lie along an axis in the smaller volume's index."""
-    indices = np.zeros((field.GetSize()[axis], 3), int)
-    indices[:, axis] = np.arange(len(indices))
-    points = [field.TransformIndexToPhysicalPoint(index) for index in indices.tolist()]
+def _positions(image: sitk.Image, own_axis: int, small: sitk.Image, axis: int) -> np.ndarray:
+    """Where an image's slices across its `own_axis` lie along an axis in the smaller volume's index."""
+    indices = np.zeros((image.GetSize()[own_axis], 3), int)
+    indices[:, own_axis] = np.arange(len(indices))
+    points = [image.TransformIndexToPhysicalPoint(index) for index in indices.tolist()]
     return np.array([small.TransformPhysicalPointToContinuousIndex(point)[axis] for point in points])

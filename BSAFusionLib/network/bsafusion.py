@@ -12,6 +12,8 @@ from BSAFusionLib.network.mdf_fr import MDFFR, Features
 from BSAFusionLib.network.mmff import MMFF, PyramidMMFF
 from BSAFusionLib.network.warp import CONVENTIONS, EXACT, PUBLISHED
 
+seen_level = 0.05  # a pixel brighter than this in either slice shows something
+
 
 @dataclass(frozen=True)
 class Metadata:
@@ -111,6 +113,23 @@ class BSAFusion(nn.Module):
         mean, precision = self.bsfa.told(*self.mdf_fr(halved(fixed), halved(moving)))
         rows, columns = fixed.shape[-2] // 8, fixed.shape[-1] // 8  # without what the halved slices were bordered by
         return Evidence(2 * mean[..., :rows, :columns], precision[..., :rows, :columns] / 4)
+
+    def agreement(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
+        """How well the modality-free features of slices, as in `forward`, agree as they lie, a number a pair (N,).
+
+        Only the difference between two numbers of one fixed slice means something: the larger, the better they lie. It
+        is what `CorrelationBSFA.agreement` says, in nats. The published layout has no matches; its transferred
+        features, from which the modality cannot be told (equation (3)), are compared by the cosine between them.
+        """
+        check_slices(fixed, moving)
+        if self.metadata.convention == PUBLISHED:
+            transferred = [features.transferred for features in self.mdf_fr(fixed, moving)]
+            # What all places share says nothing about which are the same.
+            varying = [maps - maps.mean(dim=(2, 3), keepdim=True) for maps in transferred]
+            return F.cosine_similarity(*varying).mean(dim=(1, 2))
+        small = halved(fixed), halved(moving)
+        inside = (torch.maximum(*small) > seen_level).float()
+        return self.bsfa.agreement(*self.mdf_fr(*small), inside)
 
     def fuse(self, fixed: torch.Tensor, registered: torch.Tensor) -> torch.Tensor:
         """Fuse slices (N, 1, H, W), as in `forward`, that lie on each other."""

@@ -270,6 +270,9 @@ def inverse(covariance: torch.Tensor) -> torch.Tensor:
     return torch.cat([yy, xx, -xy], dim=1) / (xx * yy - xy.square())
 
 
+judging_step = 2  # of the five: its match tells best where slices lie on each other, at an eighth of their resolution
+
+
 class CorrelationBSFA(nn.Module):
     """The exact layout: each level's own features, warped once by the sum of the steps so far, and their correlation.
 
@@ -305,6 +308,18 @@ class CorrelationBSFA(nn.Module):
     def told(self, fixed: Features, moving: Features) -> Evidence:
         """What the last step tells, alone."""
         return self._steps(fixed, moving, with_last_field=False)[2]
+
+    def agreement(self, fixed: Features, moving: Features, inside: torch.Tensor) -> torch.Tensor:
+        """Mean log-probability (N,), in nats, that a pixel's partner is where the pixel itself is, over `inside`.
+
+        As the third step's matcher has it, from maps that nothing has moved; inside: (N, 1, H, W), weights.
+        """
+        matcher, level = self.matchers[judging_step], self.levels[judging_step]
+        match = matcher(self.top_down(fixed)[level], self.top_down(moving)[level])
+        nearest = (offsets(matcher.radius).abs() < 1).all(dim=0)
+        log_probability = match.pixels[:, nearest].mean(dim=1)
+        weights = F.adaptive_avg_pool2d(inside, log_probability.shape[-2:])[:, 0]
+        return (log_probability * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2)).clamp(min=1e-6)
 
     def _steps(self, fixed: Features, moving: Features, with_last_field: bool) -> tuple[Fields, list[Match], Evidence]:
         """Fields of the reverse steps, matches, and what the last step tells.

@@ -59,6 +59,14 @@ class FusedSlices(NamedTuple):
     remarks: tuple[str, ...]
 
 
+class ComparedSlices(NamedTuple):
+    """What `compare_slices` found, float32 (N,), as `BSAFusion.agreement`, and how; as in `RegisteredSlices`."""
+
+    agreement: np.ndarray
+    device: torch.device
+    remarks: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Running:
     """How slices go through a network.
@@ -126,6 +134,19 @@ def fuse_slices(fixed: np.ndarray, registered: np.ndarray, running: Running) -> 
 
     (slices,), device, remarks = _run(fused, fixed, registered, running)
     return FusedSlices(slices, device, remarks)
+
+
+def compare_slices(fixed: np.ndarray, moving: np.ndarray, running: Running) -> ComparedSlices:
+    """How well the network's features of slice pairs, as in `register_slices`, agree as they lie.
+
+    Raises as `register_slices` does.
+    """
+
+    def agreement(network: BSAFusion, *pair: torch.Tensor) -> list[torch.Tensor]:
+        return [network.agreement(*pair)]
+
+    (values,), device, remarks = _run(agreement, fixed, moving, running)
+    return ComparedSlices(values, device, remarks)
 
 
 @torch.inference_mode()

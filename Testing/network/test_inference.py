@@ -1,19 +1,25 @@
 """Slices go through the network in batches, and can be stopped."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from BSAFusionLib.errors import Cancelled, FusionError
-from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+from BSAFusionLib.network.checkpoints import load_network
 from BSAFusionLib.network.inference import (
     Running,
     _usual_batch,
     choose_device,
+    compare_slices,
     fuse_slices,
     register_slices,
     warp_slices,
 )
+from BSAFusionLib.network.warp import EXACT, PUBLISHED
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,18 @@ def test_the_batch_size_does_not_change_the_result(network, pair):
             assert all_at_once.shape[0] == 5 and all_at_once.shape[-2:] == size
             assert np.abs(all_at_once).max() > 1e-3
             np.testing.assert_allclose(in_parts, all_at_once, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("convention", [EXACT, PUBLISHED])
+def test_features_agree_the_better_the_nearer_slices_lie(convention):
+    torch.manual_seed(2)
+    shipped = Path(__file__).resolve().parents[2] / "Resources" / "Models" / "ct.safetensors"
+    network = load_network(shipped) if convention == EXACT else BSAFusion(Metadata(convention)).eval()
+    noise = F.interpolate(torch.rand(3, 1, 10, 10), (160, 160), mode="bicubic").clamp(0, 1)[:, 0].numpy()
+    shifted = [noise[:, 16:144, 16 - by : 144 - by] for by in (0, 6, 14)]
+    agreement = [compare_slices(shifted[0], each, Running(network)).agreement for each in shifted]
+    assert agreement[0].shape == (3,)
+    assert (np.diff(agreement, axis=0) < 0).all()
 
 
 def test_what_the_slices_tell_smoothed_is_the_networks_field(network, pair):

@@ -57,6 +57,7 @@ def test_both_forms_tell_and_fuse_the_same(network, pair):
     torch.testing.assert_close(found.mean, expected.mean, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.precision, expected.precision, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(form.fuse(*pair), network.fuse(*pair), atol=1e-4, rtol=0)
+    torch.testing.assert_close(form.agreement(*pair), network.agreement(*pair), atol=1e-4, rtol=0)
 
 
 @torch.inference_mode()

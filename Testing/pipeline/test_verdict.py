@@ -5,7 +5,8 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.deformation import displacement_transform, scaled
-from BSAFusionLib.verdict import keep_what_helps
+from BSAFusionLib.slices import slice_grid
+from BSAFusionLib.verdict import Features, keep_what_helps
 
 nowhere = sitk.Transform(3, sitk.sitkIdentity)
 
@@ -64,3 +65,23 @@ def test_where_it_is_wrong_in_some_slices_it_is_taken_back_there_smoothly(seen, 
     assert share[3:8].max() < 0.3 and share[22:35].min() > 0.7 * verdict.kept
     assert np.abs(np.diff(share)).max() < 0.35
     assert verdict.slices_damped > 10
+
+
+def test_where_features_agree_less_it_is_taken_back_too(seen, deformation):
+    grid = slice_grid(seen[0], "k")[:, :, ::4]
+
+    def agreement(transform: sitk.Transform) -> np.ndarray:
+        """As the first third of the slices, and they alone, would have it if nothing had needed to move."""
+        moved = np.linalg.norm(np.subtract(transform.TransformPoint((0.0, 0.0, 0.0)), (0.0, 0.0, 0.0)))
+        values = np.where(np.arange(grid.GetDepth()) < grid.GetDepth() // 3, -moved, 0.1 * moved)
+        values[-1] = np.nan  # a slice that shows nothing
+        return values
+
+    whole, without = keep_what_helps(deformation, nowhere, *seen, axis=2)
+    kept, verdict = keep_what_helps(deformation, nowhere, *seen, axis=2, features=Features(agreement, grid))
+    share = largest(kept) / largest(whole)
+    assert share[:8].max() < 0.1 and share[22:].min() > 0.95
+    assert np.abs(np.diff(share)).max() < 0.35
+    assert verdict.kept == without.kept == 1 and verdict.slices_damped > 20 > without.slices_damped
+    assert verdict.agreement_before == 0 and verdict.agreement_after < 0
+    assert "features agreed less" in verdict.remark()
