@@ -17,7 +17,7 @@ bins = 24  # a side of the joint histograms
 most = 0.7  # of the deformation; where less was kept, the user is told
 window = 12.0  # mm, sigma along the slices of what is judged together
 tolerance = 0.02  # nats that a part may lose before all of its deformation is taken away
-features_tolerance = 0.1  # of the agreement of the network's features, likewise; it changes about five times as much
+features_tolerance = 0.05  # of the agreement of the network's features, likewise; losses and gains of both are added up
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Verdict:
     """What was kept of the network's deformation.
 
     kept: share of it that gave the most mutual information, less the price, of all slices together. slices_damped:
-    percent of the slices in which less than half of that was kept, since their own mutual information fell, or the
-    agreement of the network's features. agreement_before, agreement_after: the mean of that agreement over the slices,
-    at the start and with that share, where it was asked for; greater is better.
+    percent of the slices in which less than half of that was kept, since their own mutual information, or the agreement
+    of the network's features, fell by more than the other rose. agreement_before, agreement_after: the mean of that
+    agreement over the slices, at the start and with that share, where it was asked for; greater is better.
     """
 
     kept: float
@@ -47,8 +47,8 @@ class Verdict:
             )
         if self.slices_damped > 0:
             parts.append(
-                f"in {self.slices_damped:.0f} % of the slices it was taken back, for there mutual information fell, or "
-                "the network's own features agreed less"
+                f"in {self.slices_damped:.0f} % of the slices it was taken back, for there mutual information and the "
+                "agreement of the network's features fell"
             )
         sentence = " and ".join(parts)
         return f"{sentence[0].upper()}{sentence[1:]}." if parts else None
@@ -80,7 +80,7 @@ def keep_what_helps(
     slices that are judged. The whole is scaled by that one of `shares` which gives the most mutual information inside
     the fixed head, less its `price`: noise, and what two scans show differently, raise it a little, too. Then every
     slice, with those around it, is judged by itself, and the field taken back smoothly where its mutual information
-    fell, or where its features agree less, if they are asked.
+    fell; where features are asked, what they lost or gained is counted in.
     """
     small_fixed, small_moving = coarse(fixed, spacing), coarse(moving, spacing)
     inside = np.moveaxis(sitk.GetArrayFromImage(head_mask(small_fixed)) > 0, 2 - axis, 0)
@@ -106,17 +106,17 @@ def keep_what_helps(
         return scaled(field, 0.0), Verdict(0.0, 100.0)
     sigma = window / small_fixed.GetSpacing()[axis]
     before, after = (_information(_smoothed(by_share[n], sigma)) for n in (0, best))
-    kept = _smoothed(np.clip(1 + (after - before) / tolerance, 0, 1), sigma)
+    gained = (after - before) / tolerance
     agreements: list[float] = []
     if features is not None:
         both = [features.agreement(each) for each in (prealignment, joined(scaled(field, shares[best]), prealignment))]
         told = np.isfinite(both).all(axis=0)
         if told.any():
             agreements = [float(each[told].mean()) for each in both]
-            sigma = window / features.grid.GetSpacing()[2]
-            change = _smoothed(both[1][told] - both[0][told], sigma)
-            there = _smoothed(np.clip(1 + change / features_tolerance, 0, 1), sigma)
-            kept *= np.interp(np.arange(len(kept)), _positions(features.grid, 2, small_fixed, axis)[told], there)
+            change = _smoothed(both[1][told] - both[0][told], window / features.grid.GetSpacing()[2])
+            places = _positions(features.grid, 2, small_fixed, axis)[told]
+            gained += np.interp(np.arange(len(gained)), places, change / features_tolerance)
+    kept = _smoothed(np.clip(1 + gained, 0, 1), sigma)
     shown = inside.any(axis=(1, 2))
     factors = np.interp(_positions(field, axis, small_fixed, axis), np.arange(len(kept)), shares[best] * kept)
     shape = [1, 1, 1, 1]

@@ -14,6 +14,7 @@ from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.bsfa import Evidence
 from BSAFusionLib.network.warp import warp
 
+pixels_at_once = 2**18  # of the slice pairs on the CPU: four of 256 x 256, where more are no faster
 bytes_a_pixel = 2048  # of a slice pair's maps at once, a generous guess from their channels
 
 
@@ -71,8 +72,8 @@ class ComparedSlices(NamedTuple):
 class Running:
     """How slices go through a network.
 
-    network: in evaluation mode. batch_size: slice pairs at once; None for 4 on the CPU, where more are no faster, and
-    on a GPU as many as half of its free memory holds, but 32 at most. progress: told how many slice pairs are done.
+    network: in evaluation mode. batch_size: slice pairs at once; None for 4 on the CPU, more where slices are small,
+    and on a GPU as many as half of its free memory holds, but 32 at most. progress: told how many slice pairs are done.
     cancelled: asked between batches. device: None for that of the network; on another one works a copy, since a GPU
     that fails gives nothing back.
 
@@ -210,8 +211,10 @@ def _sent(slices: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def _usual_batch(device: torch.device, pixels: int) -> int:
+    if device.type == "cpu":
+        return max(4, pixels_at_once // pixels)
     if device.type != "cuda":
-        return 4 if device.type == "cpu" else 16
+        return 16
     free, _ = torch.cuda.mem_get_info(device)
     return max(1, min(32, free // 2 // (pixels * bytes_a_pixel)))
 

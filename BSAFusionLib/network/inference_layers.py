@@ -9,6 +9,7 @@ from torch import nn
 from BSAFusionLib.network.restormer import Restormer
 
 activations = {"none": lambda x: x, "relu": F.relu_, "leaky_relu": F.leaky_relu_, "gelu": F.gelu, "tanh": torch.tanh_}
+pixels_at_once = 2**16  # of the maps in a Restormer layer, on the CPU, for the cache's sake
 band_values = 2**20  # of each branch of a Restormer layer's gate at once, on the CPU, for the cache's sake
 
 
@@ -140,9 +141,8 @@ class FoldedRestormer(nn.Module):
 
     def from_entered(self, x: torch.Tensor) -> torch.Tensor:
         """What follows the entry; (N, C + 1, H, W), the last of them ones, and float32."""
-        if x.device.type == "cpu":  # one at a time, so that a slice's maps stay in the cache
-            return channels_last(torch.cat([self._of_some(each) for each in x.split(1)]))
-        return self._of_some(x)
+        some = max(1, pixels_at_once // (x.shape[-2] * x.shape[-1])) if x.device.type == "cpu" else len(x)
+        return channels_last(torch.cat([self._of_some(each) for each in x.split(some)]))
 
     def _of_some(self, x: torch.Tensor) -> torch.Tensor:
         channels, height, width = x.shape[1] - 1, *x.shape[-2:]
@@ -163,7 +163,7 @@ class FoldedRestormer(nn.Module):
 
         bordered = F.pad(self._normalised(pixels).to(self.gate.weight.dtype), [0, 0, 0, 0, 1, 1]).permute(0, 3, 1, 2)
         x = channels_last(x[:, :channels])
-        bands = -(-height * width * len(self.gate.weight) // band_values) if x.device.type == "cpu" else 1
+        bands = -(-x.shape[0] * height * width * len(self.gate.weight) // band_values) if x.device.type == "cpu" else 1
         rows = -(-height // bands)
         for start in range(0, height, rows):
             band = bordered[..., start : start + rows + 2, :]

@@ -84,4 +84,4 @@ def test_where_features_agree_less_it_is_taken_back_too(seen, deformation):
     assert np.abs(np.diff(share)).max() < 0.35
     assert verdict.kept == without.kept == 1 and verdict.slices_damped > 20 > without.slices_damped
     assert verdict.agreement_before == 0 and verdict.agreement_after < 0
-    assert "features agreed less" in verdict.remark()
+    assert "agreement of the network's features fell" in verdict.remark()
