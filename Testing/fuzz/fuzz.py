@@ -2,8 +2,9 @@
 
 A whole file of every kind is cut short, has bits flipped, bytes overwritten, parts doubled or taken out, numbers of its
 header exchanged, code planted in it, or is another kind's under this one's name. `reader.py` then takes it for what its
-name says, in a process of its own that may take so many seconds and GiB. Right is an answer or a FusionError. Anything
-else is a failure: it is told with what was done to the file, and the file is kept. So is the count of every outcome.
+name says, in a process of its own that may take so many seconds of computing and GiB. Right is an answer or a
+FusionError. Anything else is a failure: it is told with what was done to the file, and the file is kept. So is the
+count of every outcome.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=2000, help="files in all (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of what is done to them (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=60, help="that one file may take (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=60, help="of computing for one file (default: %(default)s)")
     parser.add_argument("--keep", type=Path, default=Path("results", "fuzz"), help="for what failed (%(default)s)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +105,7 @@ class Reader:
             return answer
         ended = self._process.wait()
         self._process = None
-        return f"failed: the process ended by {ended} (-14: not back after {seconds} s)"
+        return f"failed: the process ended by {ended} (-27: after {seconds} s of computing; -14: it came to no end)"
 
     def end(self) -> None:
         if self._process is not None:

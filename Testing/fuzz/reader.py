@@ -28,6 +28,7 @@ from BSAFusionLib.pipeline import register_and_fuse  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
 from Testing.released import to_released  # noqa: E402
 
+patience = 20  # seconds waited for one of computing, on a busy machine
 gibibytes = 6  # of address space, so that a header that promises the earth costs nobody theirs
 
 
@@ -79,7 +80,8 @@ def serve(folder: Path) -> None:
     scene = SlicerApp().scene
     for line in sys.stdin:
         seconds, path = line.strip().split(" ", 1)
-        signal.alarm(int(seconds))
+        signal.setitimer(signal.ITIMER_PROF, float(seconds))
+        signal.alarm(patience * int(seconds))
         try:
             read(Path(path), folder, scene)
             outcome = "read"
@@ -87,6 +89,7 @@ def serve(folder: Path) -> None:
             outcome = "refused"
         except Exception as error:  # which is what this is about
             outcome = f"failed: {type(error).__name__}: {error}".replace("\n", " ")[:300]
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         scene.Clear(False)
         answers.write(outcome + "\n")
