@@ -1,0 +1,172 @@
+"""Measures other engines beside our inference form on the CPU: `python Testing/benchmarks/engines.py ENGINE ...`.
+
+ENGINE is torch.compile (which needs a C++ compiler), onnxruntime or openvino; the two last read what onnx and
+onnxscript write of the network, so all of their packages must be there. Two slices of random values are fused, or what
+they tell of the displacement is read, by the shipped PET weights or by the published layout with random ones. A row
+tells the CPU seconds of making the engine ready (those of writing ONNX are told apart), the CPU milliseconds a pair,
+how many times as fast as our inference form in the same precision (the median of repetitions in which both have their
+turn, with the least and the greatest), and the largest and the mean difference from our inference form in float32: of
+fused values in [0, 1], or of displacements in pixels.
+
+ONNX has no operation that solves linear equations; where such are solved, conjugate gradients stand for it there.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+repository = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(repository))
+
+from BSAFusionLib.evaluation.speed import random_forms  # noqa: E402
+from BSAFusionLib.evaluation.tables import markdown_table  # noqa: E402
+from BSAFusionLib.network.bsafusion import BSAFusion  # noqa: E402
+from BSAFusionLib.network.checkpoints import load_network  # noqa: E402
+from BSAFusionLib.network.inference_form import inference_form, precisions  # noqa: E402
+from BSAFusionLib.pipeline import shipped_models  # noqa: E402
+
+Pair = list[torch.Tensor]
+Ready = Callable[[Pair], np.ndarray]  # a pair to the first of what is answered
+
+
+class Way(torch.nn.Module):
+    """One way through a network, as a function of two slices to one tensor."""
+
+    def __init__(self, network: BSAFusion, way: str):
+        super().__init__()
+        self.network, self.way = network, way
+
+    def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
+        if self.way == "told":
+            return torch.cat(self.network.told(fixed, moving), dim=1)
+        return self.network.fuse(fixed, moving)
+
+
+def compiled(module: Way, pair: Pair, precision: str, threads: int) -> Ready:
+    import torch._inductor.config as inductor
+
+    inductor.freezing = True  # weights are packed beforehand
+    faster = torch.compile(module)
+
+    def run(pair: Pair) -> np.ndarray:
+        with torch.autocast("cpu", precisions[precision], enabled=precision != "float32"):
+            return faster(*pair).float().numpy()
+
+    run(pair)
+    return run
+
+
+def by_onnxruntime(module: Way, pair: Pair, precision: str, threads: int) -> Ready:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(exported(module, *pair), options, ["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    return lambda pair: session.run(None, dict(zip(names, (each.numpy() for each in pair), strict=True)))[0]
+
+
+def by_openvino(module: Way, pair: Pair, precision: str, threads: int) -> Ready:
+    import openvino
+
+    hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": {"float32": "f32"}.get(precision, "bf16")}
+    model = openvino.Core().compile_model(exported(module, *pair), b"", "CPU", hints)
+    return lambda pair: model([each.numpy() for each in pair])[0]
+
+
+@cache
+def exported(module: Way, *pair: torch.Tensor) -> bytes:
+    """As ONNX, once for all engines."""
+    with patch("BSAFusionLib.network.smooth_prior.solved", by_conjugate_gradients):
+        return torch.onnx.export(module, pair, dynamo=True, verbose=False).model_proto.SerializeToString()
+
+
+def by_conjugate_gradients(matrices: torch.Tensor, vectors: torch.Tensor, rounds: int = 30) -> torch.Tensor:
+    """Stands for `smooth_prior.solved`; the matrices (N, M, M) are positive definite."""
+    scale = matrices.diagonal(dim1=1, dim2=2).rsqrt()
+    answer, rest = torch.zeros_like(vectors), vectors * scale
+    direction = rest
+    for _ in range(rounds):
+        turned = (matrices @ (direction * scale)[..., None])[..., 0] * scale
+        length = rest.square().sum(dim=1, keepdim=True)
+        step = length / (direction * turned).sum(dim=1, keepdim=True)
+        answer, rest = answer + step * direction, rest - step * turned
+        direction = rest + rest.square().sum(dim=1, keepdim=True) / length * direction
+    return answer * scale
+
+
+def as_ready(module: Way) -> Ready:
+    return lambda pair: module(*pair).numpy()
+
+
+engines = {"torch.compile": compiled, "onnxruntime": by_onnxruntime, "openvino": by_openvino}
+
+
+@torch.no_grad()
+def measured(convention: str, way: str, batch: int, arguments: argparse.Namespace) -> Iterator[list[str]]:
+    """A row an engine and precision."""
+    if convention == "exact":
+        trained = load_network(shipped_models / "pet.safetensors").eval()
+    else:
+        trained = random_forms(torch.device("cpu"))["published graph"]
+    torch.manual_seed(0)
+    pair = [torch.rand(batch, 1, arguments.side, arguments.side) for _ in range(2)]
+    truth = Way(inference_form(trained), way)(*pair).numpy()
+    module = Way(trained, way).eval()
+    if set(arguments.engines) - {"torch.compile"}:
+        begun = time.process_time()
+        exported(module, *pair)
+        print(f"Written as ONNX in {time.process_time() - begun:.0f} s.", file=sys.stderr)
+    for precision, engine in product(arguments.precisions, arguments.engines):
+        if (engine, precision) == ("onnxruntime", "bfloat16"):
+            continue  # its CPU engine has no convolutions in that
+        ours = as_ready(Way(inference_form(trained, precisions[precision]), way))
+        begun = time.process_time()
+        theirs = engines[engine](module, pair, precision, arguments.threads)
+        ready = time.process_time() - begun
+        off = np.abs(theirs(pair) - truth)[:, :2]  # of what is told, the displacement
+        taken = np.array([[clocked(run, pair) for run in (ours, theirs)] for _ in range(arguments.repetitions)])
+        ratio = taken[:, 0] / taken[:, 1]
+        yield [
+            *(engine, convention, way, str(batch), precision, f"{ready:.0f}"),
+            *(f"{1000 * each / batch:.0f}" for each in np.median(taken, axis=0)),
+            f"{np.median(ratio):.2f} ({ratio.min():.2f} to {ratio.max():.2f})",
+            *(f"{each:.1e}" for each in (off.max(), off.mean())),
+        ]
+
+
+def clocked(run: Ready, pair: Pair) -> float:
+    begun = time.process_time()
+    run(pair)
+    return time.process_time() - begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("engines", nargs="+", choices=list(engines))
+    parser.add_argument("--conventions", nargs="+", default=["exact", "published"])
+    parser.add_argument("--ways", nargs="+", default=["told", "fuse"], help="told, fuse")
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 4], help="slice pairs at once")
+    parser.add_argument("--precisions", nargs="+", default=list(precisions), choices=list(precisions))
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--side", type=int, default=256, help="of the slices, in pixels")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    header = ["engine", "network", "way", "at once", "precision", "CPU s to make ready", "ours, ms", "theirs, ms"]
+    print(markdown_table([*header, "times as fast", "largest difference", "mean"], []), flush=True)
+    for convention, way, batch in product(arguments.conventions, arguments.ways, arguments.batches):
+        for row in measured(convention, way, batch, arguments):
+            print(f"| {' | '.join(row)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
