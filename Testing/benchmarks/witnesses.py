@@ -1,0 +1,117 @@
+"""Measures what a second witness is worth to the verdict: `python Testing/benchmarks/witnesses.py VOLUMES`.
+
+VOLUMES is a folder as `run.py evaluate --volumes` takes it. T1 with PET and CT are moved by known motions, with elastic
+parts of 0, 3, 6 and 10 mm, registered, and what the network found is judged by mutual information alone and together
+with the agreement of the network's features. Printed are, for each pair: the mean error inside the head in mm at the
+start, after all that was found, and after what either verdict kept of it; in how many cases each ends worse than the
+start by more than 0.1 mm; and how what a slice gains in mutual information and in agreement goes, by correlation, with
+what it truly gains.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+repository = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(repository))
+
+from BSAFusionLib.deformation import field_of, joined  # noqa: E402
+from BSAFusionLib.evaluation.case_rows import harm_mm  # noqa: E402
+from BSAFusionLib.evaluation.known_motion import KnownMotion, error_mm  # noqa: E402
+from BSAFusionLib.evaluation.tables import markdown_table  # noqa: E402
+from BSAFusionLib.files import read_volume  # noqa: E402
+from BSAFusionLib.intensities import head_mask, measure_intensities  # noqa: E402
+from BSAFusionLib.network.checkpoints import kept_network  # noqa: E402
+from BSAFusionLib.network.inference import Running  # noqa: E402
+from BSAFusionLib.pipeline import most_apart, register_and_fuse, shipped_models  # noqa: E402
+from BSAFusionLib.report import mutual_information  # noqa: E402
+from BSAFusionLib.settings import Settings  # noqa: E402
+from BSAFusionLib.slices import Stack, cut, slice_grid, thinned  # noqa: E402
+from BSAFusionLib.through_network import ThroughNetwork  # noqa: E402
+from BSAFusionLib.verdict import Features, keep_what_helps  # noqa: E402
+
+motions = ((15.0, 20.0), (5.0, 5.0), (20.0, 10.0), (8.0, 15.0))  # degrees and mm
+elastics = (0.0, 3.0, 6.0, 10.0)  # mm
+first_seed = 100  # none of those that anything else is measured or was chosen on
+ways = "rigid start", "all that was found", "kept by mutual information", "kept by both"
+least = 500  # pixels of the head that a slice must show to count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("volumes", type=Path)
+    parser.add_argument("--motions", type=int, default=4, choices=range(1, 5), help="rigid ones (default: %(default)s)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    fixed = read_volume(arguments.volumes / "mri_t1.nii.gz")
+    for modality in ("pet", "ct"):
+        moving = sitk.Cast(read_volume(arguments.volumes / f"{modality}.nii.gz"), sitk.sitkFloat32)
+        known = [
+            KnownMotion(first_seed + number, *motion, elastic)
+            for number, motion in enumerate(motions[: arguments.motions])
+            for elastic in elastics
+        ]
+        rows, gains = zip(*(measured(fixed, moving, modality, motion) for motion in known), strict=True)
+        errors = np.array(rows)
+        worse = (errors > errors[:, :1] + harm_mm).sum(axis=0)
+        lines = [
+            [way, f"{mean:.3f}", f"{count} of {len(errors)}"]
+            for way, mean, count in zip(ways, errors.mean(axis=0), worse, strict=True)
+        ]
+        print(f"\n{markdown_table([f'T1 with {modality.upper()}', 'error, mm', 'worse than the start'], lines)}")
+        truly, information, agreement = np.concatenate(gains).T
+        print(
+            f"{len(truly)} slices: correlation of the true gain with that in mutual information "
+            f"{np.corrcoef(truly, information)[0, 1]:.2f}, in agreement {np.corrcoef(truly, agreement)[0, 1]:.2f}",
+            flush=True,
+        )
+
+
+def measured(
+    fixed: sitk.Image, moving: sitk.Image, modality: str, motion: KnownMotion
+) -> tuple[list[float], np.ndarray]:
+    """The mean error of every way, and what all that was found gains in each slice (slice, 3): mm, nats, agreement."""
+    moved, truth, head = motion.move(moving, fixed), motion.transform(fixed), head_mask(fixed)
+    result = register_and_fuse(fixed, moved, Settings(modality, device="cpu"))
+    start, found = result.prealignment, result.found_field
+    seen = [measure_intensities(each, kind)[0].luminance(each) for each, kind in ((fixed, "mri"), (moved, modality))]
+    network = kept_network(shipped_models / f"{modality}.safetensors")
+    through = ThroughNetwork(Running(network), [], lambda *_: None)
+    grid = slice_grid(fixed, "k", network.metadata.size)
+    grid = thinned(grid, most_apart * grid.GetSpacing()[0])
+
+    def stack(transform: sitk.Transform) -> Stack:
+        return Stack(grid, cut(seen[0], grid), cut(seen[1], grid, transform))
+
+    features = Features(lambda transform: through.agreement(stack(transform)), grid)
+    kept = [keep_what_helps(found, start, *seen, 2, witness)[0] for witness in (None, features)]
+    transforms = [start, *(joined(field, start) for field in (found, *kept))]
+
+    inside = sitk.GetArrayFromImage(sitk.Resample(head, grid, sitk.Transform(), sitk.sitkNearestNeighbor)) > 0
+    where = sitk.GetArrayFromImage(field_of(truth, grid))
+    figures = []
+    for transform in transforms[:2]:
+        off = np.linalg.norm(sitk.GetArrayFromImage(field_of(transform, grid)) - where, axis=-1)
+        there = stack(transform)
+        agreement = through.agreement(there)
+        figures.append(
+            [
+                [
+                    -off[n][inside[n]].mean(),
+                    mutual_information(there.fixed[n][inside[n]], there.moving[n][inside[n]], 24),
+                    agreement[n],
+                ]
+                for n in range(len(off))
+                if inside[n].sum() >= least
+            ]
+        )
+    gained = np.subtract(figures[1], figures[0])
+    return [error_mm(transform, truth, head) for transform in transforms], gained[np.isfinite(gained).all(axis=1)]
+
+
+if __name__ == "__main__":
+    main()
