@@ -69,7 +69,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default=Settings.do_no_harm,
         help="follow all of the network's field (default: a growth or shrinking of the whole head is taken out, "
         "displacements longer than it was trained on are cut, and the rest is followed as far as it raises the mutual "
-        "information by what its size costs)",
+        "information by more than a price for its size; in slices in which that and the agreement of the network's "
+        "features fall, less far)",
     )
     parser.add_argument(
         "--no-fold-free",
