@@ -91,7 +91,7 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
         learning_rate=arguments.learning_rate,
         same_modality_steps=arguments.same_modality_steps,
         fusion_steps=arguments.fusion_steps,
-        brightness=(1.0 if arguments.modality == "ct" else 0.1)
+        brightness=(3.0 if arguments.modality == "ct" else 0.1)
         if arguments.brightness is None
         else arguments.brightness,
         synthetic=0.0 if arguments.labels is None else arguments.synthetic,
