@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.inference_layers import Dense, FloatConvolution, FoldedRestormer
+from BSAFusionLib.network.inference_layers import Dense, FloatConvolution, FoldedRestormer, LeanAttention
 from BSAFusionLib.network.published_form import LeanBSFA, LeanMMFF
 from BSAFusionLib.network.restormer import Restormer
+from BSAFusionLib.network.transformer import Attention
 from BSAFusionLib.network.warp import PUBLISHED
 
 precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -34,6 +35,8 @@ def _replace(parent: nn.Module, dtype: torch.dtype) -> None:
     for name, layer in parent.named_children():
         if isinstance(layer, Restormer):
             setattr(parent, name, FoldedRestormer(layer, dtype))
+        elif isinstance(layer, Attention):
+            setattr(parent, name, LeanAttention(layer, dtype))
         elif isinstance(layer, nn.Conv2d):
             setattr(
                 parent,

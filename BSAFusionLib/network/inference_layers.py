@@ -4,9 +4,11 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import nn
 
 from BSAFusionLib.network.restormer import Restormer
+from BSAFusionLib.network.transformer import Attention
 
 activations = {"none": lambda x: x, "relu": F.relu_, "leaky_relu": F.leaky_relu_, "gelu": F.gelu, "tanh": torch.tanh_}
 pixels_at_once = 2**16  # of the maps in a Restormer layer, on the CPU, for the cache's sake
@@ -14,7 +16,9 @@ band_values = 2**20  # of each branch of a Restormer layer's gate at once, on th
 
 
 def channels_last(x: torch.Tensor) -> torch.Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
+    x = x.contiguous(memory_format=torch.channels_last)
+    # Of one channel PyTorch takes the usual strides for another order, and a convolution of it answers in that.
+    return x.as_strided(x.shape, (x[0].numel(), 1, x.shape[3], 1)) if x.shape[1] == 1 else x
 
 
 class Convolution(nn.Module):
@@ -86,6 +90,23 @@ class Dense(nn.Module):
         return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
 
 
+class LeanAttention(nn.Module):
+    """`Attention`; in bfloat16 its products are oneDNN's, which take half the time of PyTorch's own attention."""
+
+    def __init__(self, layer: Attention, dtype: torch.dtype):
+        super().__init__()
+        self.heads = layer.heads
+        self.qkv, self.projection = Dense(layer.qkv, dtype), Dense(layer.projection, dtype)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        query, key, value = rearrange(self.qkv(tokens), "n t (three h d) -> three n h t d", three=3, h=self.heads)
+        if query.dtype == torch.bfloat16 and has_onednn(query):
+            mixed = (query * query.shape[-1] ** -0.5 @ key.mT).softmax(dim=-1) @ value
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.projection(rearrange(mixed, "n h t d -> n t (h d)"))
+
+
 def has_onednn(x: torch.Tensor) -> bool:
     """Whether oneDNN's own operations do for x; they were tried on x86 alone."""
     return x.device.type == "cpu" and torch.backends.mkldnn.enabled and _onednn_knows(x.dtype)
@@ -140,11 +161,14 @@ class FoldedRestormer(nn.Module):
         return self.from_entered(channels_last(self.entry(channels_last(x)).float()))
 
     def from_entered(self, x: torch.Tensor) -> torch.Tensor:
-        """What follows the entry; (N, C + 1, H, W), the last of them ones, and float32."""
+        """What follows the entry; (N, C + 1, H, W), the last of them ones, float32, channels last. It is changed."""
+        answer = channels_last(torch.empty_like(x[:, :-1]))
         some = max(1, pixels_at_once // (x.shape[-2] * x.shape[-1])) if x.device.type == "cpu" else len(x)
-        return channels_last(torch.cat([self._of_some(each) for each in x.split(some)]))
+        for part, of_part in zip(x.split(some), answer.split(some), strict=True):
+            self._of_some(part, of_part)
+        return answer
 
-    def _of_some(self, x: torch.Tensor) -> torch.Tensor:
+    def _of_some(self, x: torch.Tensor, answer: torch.Tensor) -> None:
         channels, height, width = x.shape[1] - 1, *x.shape[-2:]
         pixels = x.permute(0, 2, 3, 1)
         normed = self._normalised(pixels).permute(0, 3, 1, 2)
@@ -162,14 +186,13 @@ class FoldedRestormer(nn.Module):
         pixels.flatten(1, 2)[..., :channels] += torch.baddbmm(self.mixing_bias, value, mixing.mT)
 
         bordered = F.pad(self._normalised(pixels).to(self.gate.weight.dtype), [0, 0, 0, 0, 1, 1]).permute(0, 3, 1, 2)
-        x = channels_last(x[:, :channels])
-        bands = -(-x.shape[0] * height * width * len(self.gate.weight) // band_values) if x.device.type == "cpu" else 1
+        bands = -(-len(x) * height * width * len(self.gate.weight) // band_values) if x.device.type == "cpu" else 1
         rows = -(-height // bands)
         for start in range(0, height, rows):
             band = bordered[..., start : start + rows + 2, :]
             gated = self.content.times(band, self.gate(band, rows_padding=0), rows_padding=0)
-            x[..., start : start + rows, :] += self.projection(gated)
-        return x
+            here = ..., slice(start, start + rows), slice(None)
+            torch.add(x[:, :channels][here], self.projection(gated), out=answer[here])
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         """Every channel of (N, H, W, C + 1) to mean 0 and variance 1, the ones apart, which stay.

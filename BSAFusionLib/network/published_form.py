@@ -1,5 +1,7 @@
 """The published layout's registration and fusion as the inference form runs them, channels last throughout."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -8,7 +10,6 @@ from BSAFusionLib.network.bsfa import BSFA, STEP_SCALES, CrossAttention, Fields,
 from BSAFusionLib.network.inference_layers import Convolution, FoldedRestormer, channels_last
 from BSAFusionLib.network.mdf_fr import Features
 from BSAFusionLib.network.mmff import MMFF, LevelChange, Seen, warp_at_level
-from BSAFusionLib.network.restormer import each_channel_normalised
 from BSAFusionLib.network.warp import PUBLISHED, warp
 
 
@@ -17,34 +18,36 @@ def like(layer: nn.Conv2d, dtype: torch.dtype, activation: str = "none") -> Conv
 
 
 class LeanCrossAttention(nn.Module):
-    """What both ways of a `CrossAttention` add up to, a of p with b of q and a of q with b of p, each read once.
+    """What both ways of a `CrossAttention` add up to, a of p with b of q and a of q with b of p.
 
-    Its softmax is written out: PyTorch's is slow where channels come last.
+    p's a lies beside its b, and q's the other way round, so that both ways are one pass. The softmax is written out:
+    PyTorch's is slow where channels come last.
     """
 
     def __init__(self, layer: CrossAttention, dtype: torch.dtype):
         super().__init__()
+
+        def beside(first: nn.Conv2d, second: nn.Conv2d) -> Convolution:
+            weight, bias = (torch.cat([getattr(first, name), getattr(second, name)]) for name in ("weight", "bias"))
+            return Convolution(weight, bias, "relu", dtype)
+
         own, other = layer.own[0], layer.other[0]
-        weight, bias = torch.cat([own.weight, other.weight]), torch.cat([own.bias, other.bias])
-        self.branches = Convolution(weight, bias, "relu", dtype)
+        self.own_and_other, self.other_and_own = beside(own, other), beside(other, own)
 
     def forward(self, p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-        (own_p, other_p), (own_q, other_q) = (self.branches(each).float().chunk(2, dim=1) for each in (p, q))
-        return attended(own_p, other_q).add_(attended(own_q, other_p)).add_(p).add_(q)
+        of_p, of_q = self.own_and_other(p).float(), self.other_and_own(q).float()
+        scores = of_p * of_q
+        powers = scores.sub_(over_image(torch.amax, scores)).exp_()
+        shares = powers.div_(over_image(torch.sum, powers))
+        (of_first, of_second), (first, _), (_, second) = (each.chunk(2, dim=1) for each in (shares, of_p, of_q))
+        return (of_first * first).addcmul_(of_second, second).add_(p).add_(q)
 
 
-def attended(own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """own times the softmax over positions of own times other."""
-    scores = own * other
-    powers = scores.sub_(largest(scores)).exp_()
-    return powers.div_(powers.sum(dim=(2, 3), keepdim=True)).mul_(own)
-
-
-def largest(x: torch.Tensor) -> torch.Tensor:
-    """Each channel's largest value (N, C, 1, 1): along whole rows first, which lie in one piece where channels come
-    last; `amax` over the image takes ten times as long."""
+def over_image(reduced: Callable[[torch.Tensor, int], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """Each channel's sum, mean or largest value (N, C, 1, 1): along whole rows first, which lie in one piece where
+    channels come last; over the image at once it takes up to ten times as long."""
     rows = x.permute(0, 2, 3, 1).flatten(2)
-    return rows.amax(1).unflatten(1, (-1, x.shape[1])).amax(1)[:, :, None, None]
+    return reduced(reduced(rows, 1).unflatten(1, (-1, x.shape[1])), 1)[:, :, None, None]
 
 
 class LeanStep(nn.Module):
@@ -83,7 +86,8 @@ class LeanUpsampler(nn.Module):
     def forward(self, x: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
         x = channels_last(warp(self.narrow(x), field, PUBLISHED)) + self.bias[:, None, None]
         x = self.convolution(double(x, align_corners=True)).float()
-        return channels_last(F.leaky_relu_(each_channel_normalised(x)))
+        centred = x.sub_(over_image(torch.mean, x))
+        return F.leaky_relu_(centred.mul_((over_image(torch.mean, centred.square()) + 1e-5).rsqrt()))
 
 
 class LeanBSFA(nn.Module):
@@ -96,6 +100,7 @@ class LeanBSFA(nn.Module):
         def steps(layers: nn.ModuleList) -> nn.ModuleList:
             return nn.ModuleList(LeanStep(layer, index == last, dtype) for index, layer in enumerate(layers))
 
+        self.dtype = dtype
         self.forward_steps, self.reverse_steps = steps(bsfa.forward_steps), steps(bsfa.reverse_steps)
         self.upsamplers = nn.ModuleList(LeanUpsampler(layer, dtype) for layer in bsfa.upsamplers)
 
@@ -104,7 +109,7 @@ class LeanBSFA(nn.Module):
         fixed_stream, moving_stream = maps.chunk(2)
         forward_fields, reverse_fields = [], []
         for level, (forward_step, reverse_step) in enumerate(zip(self.forward_steps, self.reverse_steps, strict=True)):
-            both = torch.cat(maps.chunk(2), dim=1)
+            both = torch.cat(maps.to(self.dtype).chunk(2), dim=1)
             forward_field, fixed_stream = forward_step(fixed_stream, both)
             reverse_field, moving_stream = reverse_step(moving_stream, both)
             forward_fields.append(forward_field)
@@ -148,7 +153,7 @@ class LeanMMFF(nn.Module):
         previous: list[torch.Tensor] = []
         for level, block in enumerate(self.blocks):
             fixed_map, moving_map = maps.chunk(2)
-            warped = warp_at_level(moving_map, field, STEP_SCALES[level])
+            warped = channels_last(warp_at_level(moving_map, field, STEP_SCALES[level]))
             fused = block(torch.cat([fixed_map, warped, *previous], dim=1))
             if level < len(self.changes):
                 maps, raised = self.changes[level](maps, fused)

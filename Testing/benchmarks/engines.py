@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from unittest.mock import patch
@@ -78,7 +79,8 @@ def by_openvino(module: Way, pair: Pair, precision: str, threads: int) -> Ready:
     import openvino
 
     hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": {"float32": "f32"}.get(precision, "bf16")}
-    model = openvino.Core().compile_model(exported(module, *pair), b"", "CPU", hints)
+    core = openvino.Core()
+    model = core.compile_model(core.read_model(BytesIO(exported(module, *pair))), "CPU", hints)
     return lambda pair: model([each.numpy() for each in pair])[0]
 
 

@@ -63,11 +63,13 @@ def test_volumes_for_which_the_machine_has_too_little_memory_are_told_before_any
 on_a_large_grid = """
 import resource, sys
 import SimpleITK as sitk
+import torch
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.pipeline import register_and_fuse
 from BSAFusionLib.settings import Settings
 from Testing.faults.conftest import head
 
+torch.set_num_threads(1)  # another thread would reserve more than there is left
 fixed, moving = head(), head("pet")
 fixed = sitk.Expand(fixed, (16, 16, 16))
 settings = Settings("pet", weights=sys.argv[1], prealignment="none", device="cpu")
