@@ -1,6 +1,8 @@
 """A rigid start: the moving volume turned and shifted onto the fixed one by mutual information."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import SimpleITK as sitk
@@ -44,19 +46,21 @@ def prealign_rigidly(
             candidates.append(candidate)
 
     done, steps = 0, len(candidates) + kept + 1
-    for spacing, step, keep in ((8.0, 4.0, kept), (4.0, 2.0, 1), (3.0, 0.5, 1)):  # mm, mm
-        coarse_fixed, coarse_moving = coarse(fixed, spacing), _amid_air(coarse(moving, spacing))
-        mask = _around_head(coarse_fixed)
-        found = []
-        for candidate in candidates:
-            found.append(_refine(coarse_fixed, coarse_moving, mask, candidate, step, cancelled))
-            done += 1
-            if progress is not None:
-                progress(done / steps)
-        candidates = []
-        for _, transform in sorted(found, key=lambda pair: pair[0]):
-            if len(candidates) < keep and all(_largest_gap(transform, other) > same for other in candidates):
-                candidates.append(transform)
+    with ThreadPoolExecutor(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()) as pool:
+        for spacing, step, keep in ((8.0, 4.0, kept), (4.0, 2.0, 1), (3.0, 0.5, 1)):  # mm, mm
+            coarse_fixed, coarse_moving = coarse(fixed, spacing), _amid_air(coarse(moving, spacing))
+            mask = _around_head(coarse_fixed)
+            found = []
+            refine = partial(_refine, coarse_fixed, coarse_moving, mask, step=step, cancelled=cancelled)
+            for refined in pool.map(refine, candidates):
+                found.append(refined)
+                done += 1
+                if progress is not None:
+                    progress(done / steps)
+            candidates = []
+            for _, transform in sorted(found, key=lambda pair: pair[0]):
+                if len(candidates) < keep and all(_largest_gap(transform, other) > same for other in candidates):
+                    candidates.append(transform)
     if not np.isfinite(min(value for value, _ in found)):
         raise FusionError(
             "The pre-alignment could not bring the volumes over each other; see that both show the same head."
@@ -74,7 +78,7 @@ def _refine(
 ) -> tuple[float, sitk.Euler3DTransform]:
     """The best transform near `start` and its negative mutual information, infinite where the volumes do not meet."""
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # sums in one order, so that every machine finds the same
+    method.SetNumberOfThreads(1)  # sums in one order, so that every machine finds the same; others start beside it
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
     method.SetInterpolator(sitk.sitkLinear)
