@@ -1,5 +1,6 @@
 """Where the images of a series lie: put in order along their normal, and seen to be a whole volume."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +54,7 @@ def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
     """
     try:
         frames = [frame for header in headers for frame in _frames(header)]
-    except (AttributeError, KeyError, IndexError, TypeError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise FusionError("The DICOM series does not say where its images lie; give one that was reconstructed.") from (
             error
         )
@@ -160,15 +161,22 @@ def _frame(
     moved: np.ndarray | float = 0.0,
 ) -> Frame:
     """A frame from the data sets that hold its position, orientation, pixel spacing and rescale slope."""
-    across, down = np.array(orientation.ImageOrientationPatient, float).reshape(2, 3)
+    across, down = _numbers(orientation.ImageOrientationPatient).reshape(2, 3)
+    rows, columns = _numbers(measures.PixelSpacing)
+    slope, intercept = _numbers([scale.get("RescaleSlope", 1), scale.get("RescaleIntercept", 0)])
     return Frame(
         Path(str(header.filename)),
         index,
-        np.array(position.ImagePositionPatient, float) + moved,
+        _numbers(position.ImagePositionPatient).reshape(3) + moved,
         across / np.linalg.norm(across),
         down / np.linalg.norm(down),
-        (float(measures.PixelSpacing[0]), float(measures.PixelSpacing[1])),
+        (float(rows), float(columns)),
         (int(header.Columns), int(header.Rows)),
-        float(scale.get("RescaleSlope", 1)),
-        float(scale.get("RescaleIntercept", 0)),
+        float(slope),
+        float(intercept),
     )
+
+
+def _numbers(values: Sequence[str | float]) -> np.ndarray:
+    """The values of a tag; ValueError where one is no number, or not finite."""
+    return np.asarray_chkfinite(values, float)

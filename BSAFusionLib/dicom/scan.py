@@ -77,7 +77,7 @@ def _values(frames: list[Frame]) -> np.ndarray:
             voxels = voxels.reshape(-1, *voxels.shape[-2:])[[frame.index for frame in frames]]
         else:
             voxels = sitk.GetArrayFromImage(sitk.ReadImage(files, kind, imageIO="GDCMImageIO"))
-    except RuntimeError as error:
+    except (RuntimeError, IndexError) as error:
         raise FusionError("An image of the DICOM series is cut short or damaged; send the series anew.") from error
     return voxels
 

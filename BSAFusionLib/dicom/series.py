@@ -7,6 +7,7 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.tag import Tag
+from pydicom.uid import UID
 
 from BSAFusionLib.errors import FusionError
 
@@ -53,6 +54,8 @@ names = (
     0x70531009,
 )
 tags = [Tag(name) for name in names]
+
+damaged = "A DICOM file is cut short or damaged; send the series anew."
 
 # Where a file says where its images lie: a classic one, an enhanced one, a gamma camera's.
 places = ("ImagePositionPatient", "PerFrameFunctionalGroupsSequence", "DetectorInformationSequence")
@@ -105,18 +108,27 @@ def choose_series(path: Path, wanted: tuple[str, ...], uid: str | None = None) -
 
 
 def series_in(path: Path) -> list[Series]:
-    """The series in a folder, and below it, that show something in space, ordered by number; or those of one file."""
+    """The series in a folder, and below it, that show something in space, ordered by number; or those of one file.
+
+    FusionError where one is damaged, for a volume without its last slice would look whole.
+    """
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     headers = defaultdict(list)
     for file in files:
         try:
             header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags)
-        except (InvalidDicomError, OSError):  # what lies beside the images: a DICOMDIR's viewer, notes
+            list(header.iterall())  # pydicom takes each tag's value apart only now
+        except InvalidDicomError:  # what lies beside the images: a DICOMDIR's viewer, notes
             continue
-        if header.get("Modality") in modality_names and "Rows" in header and _is_reconstructed(header):
+        except Exception as error:  # whatever its damaged input leads to
+            raise FusionError(damaged) from error
+        kind = UID(header.file_meta.get("MediaStorageSOPClassUID", ""))
+        if kind.name.endswith("Image Storage") and not ("Modality" in header and "Rows" in header):
+            raise FusionError(damaged)
+        if str(header.get("Modality")) in modality_names and "Rows" in header and _is_reconstructed(header):
             headers[str(header.get("SeriesInstanceUID", ""))].append(header)
     series = [Series(uid, files) for uid, files in headers.items()]
-    return sorted(series, key=lambda one: (int(one.headers[0].get("SeriesNumber", None) or 0), one.uid))
+    return sorted(series, key=lambda one: (str(one.headers[0].get("SeriesNumber", "")).zfill(12), one.uid))
 
 
 def _is_reconstructed(header: pydicom.FileDataset) -> bool:

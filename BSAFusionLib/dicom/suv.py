@@ -36,7 +36,7 @@ def suv_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
     try:
         dose = _dose_left(headers)
         weight = float(first.PatientWeight)
-    except (AttributeError, IndexError, TypeError, ValueError):
+    except (AttributeError, IndexError, TypeError, ValueError, ArithmeticError):
         return None, "weight, dose, half-life or a time is missing from its tags"
     if not (weight > 0 and dose > 0):
         return None, "weight or dose is zero in its tags"

@@ -142,6 +142,25 @@ def test_a_damaged_image_is_refused(volume: sitk.Image, tmp_path: Path) -> None:
         read_scan(tmp_path, every)
 
 
+@pytest.mark.parametrize("length", [250, 400, 600, 800, -50])
+def test_a_last_image_that_is_cut_short_is_missed(volume: sitk.Image, tmp_path: Path, length: int) -> None:
+    write_series(tmp_path, volume, "MR")
+    path = slices_of(tmp_path)[-1]
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(FusionError, match="cut short or damaged"):
+        read_scan(tmp_path, every)
+
+
+@pytest.mark.parametrize("number", [b"nan", b"0.9.0", b"9\\9", b"1e999"])
+def test_a_number_that_is_none_is_refused(volume: sitk.Image, tmp_path: Path, number: bytes) -> None:
+    write_series(tmp_path, volume, "MR")
+    spacing = b"0.900000000000"
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes().replace(spacing, number.ljust(len(spacing))))
+    with pytest.raises(FusionError, match="does not say where its images lie"):
+        read_scan(tmp_path, every)
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(FusionError, match="no MRI volume"):

@@ -1,4 +1,4 @@
-"""Gives damaged files to everything that reads a user's files: `python Testing/fuzz/fuzz.py --count 2000`.
+"""Gives damaged files to what reads volumes, points, weights and DICOM: `python Testing/fuzz/fuzz.py --count 2000`.
 
 A whole file of every kind is cut short, has bits flipped, bytes overwritten, parts doubled or taken out, numbers of its
 header exchanged, code planted in it, or is another kind's under this one's name. `reader.py` then takes it for what its
@@ -29,7 +29,8 @@ sys.path.insert(0, str(repository))
 volumes = "nii", "nii.gz", "nrrd", "mha"
 points = "mrk.json", "fcsv"
 weights = "safetensors", "pkl"
-kinds = (*volumes, *points, *weights)
+dicom = "pet.dcm", "spect.dcm"  # a slice among others that are whole; all slices in one
+kinds = (*volumes, *points, *weights, *dicom)
 
 strange = [b"0", b"-1", b"1", b"nan", b"inf", b"1e308", b"1e-320", b"99999999999999999999", b"", b"x", b"1 2"]
 header = 352  # bytes of a NIfTI file, of fields that struct calls h, i and f

@@ -12,12 +12,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import json  # noqa: E402
+import shutil  # noqa: E402
 
 import numpy as np  # noqa: E402
 import SimpleITK as sitk  # noqa: E402
 import torch  # noqa: E402
 from trame_slicer.core import SlicerApp  # noqa: E402
 
+from BSAFusionLib.dicom.scan import read_scan  # noqa: E402
 from BSAFusionLib.errors import FusionError  # noqa: E402
 from BSAFusionLib.files import read_volume, write_transform, write_volume  # noqa: E402
 from BSAFusionLib.landmarks import landmark_pairs, read_landmarks, storages  # noqa: E402
@@ -25,7 +27,8 @@ from BSAFusionLib.network.bsafusion import BSAFusion, Metadata  # noqa: E402
 from BSAFusionLib.network.checkpoints import load_network, save_network  # noqa: E402
 from BSAFusionLib.network.inference import Running, register_slices  # noqa: E402
 from BSAFusionLib.pipeline import register_and_fuse  # noqa: E402
-from BSAFusionLib.settings import Settings  # noqa: E402
+from BSAFusionLib.settings import Settings, modalities  # noqa: E402
+from Testing.dicom.conftest import write_nuclear, write_series  # noqa: E402
 from Testing.released import to_released  # noqa: E402
 
 patience = 20  # seconds waited for one of computing, on a busy machine
@@ -41,6 +44,9 @@ def make(folder: Path) -> None:
     image.SetOrigin((-90.0, -98.0, -80.0))
     for kind in ("nii", "nii.gz", "nrrd", "mha"):
         write_volume(image, folder / f"whole.{kind}")
+    write_series(folder / "series", image, "PT", Units="GML")
+    next((folder / "series").iterdir()).rename(folder / "whole.pet.dcm")
+    write_nuclear(folder / "whole.spect.dcm", image, 15.0)
     write_transform(sitk.Euler3DTransform(), folder / "whole.h5")
     write_transform(sitk.Euler3DTransform(), folder / "whole.tfm")
     application = SlicerApp()
@@ -66,6 +72,11 @@ def read(path: Path, folder: Path, scene) -> None:
         network = load_network(path)
         slices = np.zeros((2, 1, 32, 32), np.float32)
         register_slices(*slices, Running(network))
+    elif path.name.endswith(".pet.dcm"):
+        shutil.copy(path, folder / "series" / "given.dcm")  # of which it is one slice
+        read_scan(folder / "series", ("pet",))
+    elif path.suffix == ".dcm":
+        read_scan(path, modalities)
     else:
         image, whole = read_volume(path), sitk.ReadImage(str(folder / "whole.nrrd"))
         settings = Settings("pet", prealignment="none", device="cpu", weights=folder / "whole.safetensors")
