@@ -74,10 +74,10 @@ class ComparedSlices(NamedTuple):
 class Running:
     """How slices go through a network.
 
-    network: in evaluation mode. batch_size: slice pairs at once; None for 8 of 256 x 256 pixels on the CPU, more where
-    they are smaller, and on a GPU as many as half of its free memory holds, but 32 at most. progress: told how many
-    slice pairs are done. cancelled: asked between batches. device: None for that of the network; on another one works
-    a copy, since a GPU that fails gives nothing back.
+    network: in evaluation mode. batch_size: slice pairs at once; None for 8 of 256 x 256 pixels on the CPU and for as
+    many as half of its free memory holds on a GPU, more where they are smaller, but 32 at most. progress: told how
+    many slice pairs are done. cancelled: asked between batches. device: None for that of the network; on another one
+    works a copy, since a GPU that fails gives nothing back.
 
     Where memory runs out, batches are halved. Where that does not help, or the device fails, the rest goes through the
     network where that was given, on the CPU.
@@ -232,12 +232,10 @@ def _sent(slices: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def _usual_batch(device: torch.device, pixels: int) -> int:
-    if device.type == "cpu":
-        return max(1, pixels_at_once // pixels)
-    if device.type != "cuda":
+    if device.type not in ("cpu", "cuda"):
         return 16
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(32, free // 2 // (pixels * bytes_a_pixel)))
+    held = pixels_at_once if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // 2 // bytes_a_pixel
+    return max(1, min(32, held // pixels))
 
 
 def _is_lack_of_memory(error: RuntimeError) -> bool:
