@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = {
         "before": sitk.Transform(),
         "prealigned": result.prealignment,
-        "after": sitk.DisplacementFieldTransform(sitk.Image(result.field)),
+        "after": result.transform(),
     }
     head = head_mask(fixed)
     errors = {name: error_mm(transform, truth, head) for name, transform in found.items()}

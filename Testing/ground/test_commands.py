@@ -21,6 +21,7 @@ from BSAFusionLib.logic import BSAFusionLogic, Job
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
 from BSAFusionLib.settings import Settings
+from Testing.phantoms import head
 
 repository = Path(__file__).resolve().parents[2]
 commands = repository / "BSAFusionLib" / "commands"
@@ -36,17 +37,8 @@ def start(*arguments: str | Path) -> subprocess.CompletedProcess:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two ellipsoids, the second moved by 4 mm, as files; and weights that nobody trained."""
     folder = tmp_path_factory.mktemp("inputs")
-    z, y, x = np.mgrid[:10, :48, :40]
-    noise = np.random.default_rng(0).normal(0, 0.02, z.shape)
-
-    def head(shift: float) -> np.ndarray:
-        inside = ((z - 5) / 5) ** 2 + ((y - 24) / 18) ** 2 + ((x - 20 - shift) / 14) ** 2
-        return np.clip(1 - inside, 0, 1) + (inside < 1) * (0.5 + noise)
-
     for name, shift in (("mri.nii.gz", 0.0), ("ct.nrrd", 1.0)):
-        image = sitk.GetImageFromArray((head(shift) * 1000).astype(np.int16))
-        image.SetSpacing((4.0, 4.0, 8.0))
-        sitk.WriteImage(image, str(folder / name))
+        sitk.WriteImage(head(shift), str(folder / name))
     application = SlicerApp()
     for name, places in (("points_mri.mrk.json", np.eye(3)), ("points_ct.fcsv", np.eye(3) - (3.0, 0.0, 0.0))):
         markups = application.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
