@@ -1,8 +1,8 @@
 """A rigid start: the moving volume turned and shifted onto the fixed one by mutual information."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Event
 
 import numpy as np
 import SimpleITK as sitk
@@ -46,14 +46,17 @@ def prealign_rigidly(
             candidates.append(candidate)
 
     done, steps = 0, len(candidates) + kept + 1
+    stop = Event()
     with ThreadPoolExecutor(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()) as pool:
         for spacing, step, keep in ((8.0, 4.0, kept), (4.0, 2.0, 1), (3.0, 0.5, 1)):  # mm, mm
             coarse_fixed, coarse_moving = coarse(fixed, spacing), _amid_air(coarse(moving, spacing))
             mask = _around_head(coarse_fixed)
             found = []
-            refine = partial(_refine, coarse_fixed, coarse_moving, mask, step=step, cancelled=cancelled)
-            for refined in pool.map(refine, candidates):
-                found.append(refined)
+            for future in [
+                pool.submit(_refine, coarse_fixed, coarse_moving, mask, candidate, step, stop)
+                for candidate in candidates
+            ]:
+                found.append(_awaited(future, cancelled, stop))
                 done += 1
                 if progress is not None:
                     progress(done / steps)
@@ -74,7 +77,7 @@ def _refine(
     mask: sitk.Image,
     start: sitk.Euler3DTransform,
     step: float,
-    cancelled: Callable[[], bool] | None,
+    stop: Event,
 ) -> tuple[float, sitk.Euler3DTransform]:
     """The best transform near `start` and its negative mutual information, infinite where the volumes do not meet."""
     method = sitk.ImageRegistrationMethod()
@@ -87,16 +90,24 @@ def _refine(
     method.SetOptimizerScales([lever**2] * 3 + [1.0] * 3)
     transform = sitk.Euler3DTransform(start)
     method.SetInitialTransform(transform, inPlace=True)
-    if cancelled is not None:
-        method.AddCommand(sitk.sitkIterationEvent, lambda: method.StopRegistration() if cancelled() else None)
+    method.AddCommand(sitk.sitkIterationEvent, lambda: method.StopRegistration() if stop.is_set() else None)
     try:
         method.Execute(fixed, moving)
         value = method.GetMetricValue()
     except RuntimeError:  # ITK: too few points of the fixed volume come to lie in the moving one
         value = float("inf")
-    if cancelled is not None and cancelled():
+    if stop.is_set():
         raise Cancelled
     return value, transform
+
+
+def _awaited(future: Future, cancelled: Callable[[], bool] | None, stop: Event) -> tuple[float, sitk.Euler3DTransform]:
+    """What a future comes to; `cancelled` is asked on this thread alone, since it may look at a window."""
+    while True:
+        if cancelled is not None and cancelled():
+            stop.set()
+        if wait([future], timeout=0.05).done:
+            return future.result()
 
 
 def _largest_gap(one: sitk.Euler3DTransform, other: sitk.Euler3DTransform) -> float:
