@@ -1,14 +1,12 @@
 """Measures other engines beside our inference form on the CPU: `python Testing/benchmarks/engines.py ENGINE ...`.
 
 ENGINE is torch.compile (which needs a C++ compiler), onnxruntime or openvino; the two last read what onnx and
-onnxscript write of the network, so all of their packages must be there. Two slices of random values are fused, or what
-they tell of the displacement is read, by the shipped PET weights or by the published layout with random ones. A row
-tells the CPU seconds of making the engine ready (those of writing ONNX are told apart), the CPU milliseconds a pair,
-how many times as fast as our inference form in the same precision (the median of repetitions in which both have their
-turn, with the least and the greatest), and the largest and the mean difference from our inference form in float32: of
-fused values in [0, 1], or of displacements in pixels.
-
-ONNX has no operation that solves linear equations; where such are solved, conjugate gradients stand for it there.
+onnxscript write of the network, so all of their packages must be there. Slices of random values are fused, by the
+shipped PET weights or by the published layout with random ones; registering is left out, since ONNX has no operation
+that solves linear equations. A row tells the CPU seconds of making the engine ready (those of writing ONNX are told
+apart), the CPU milliseconds a pair, how many times as fast as our inference form in the same precision (the median of
+repetitions in which both have their turn, with the least and the greatest), and the largest and the mean difference of
+fused values from our inference form in float32.
 """
 
 import argparse
@@ -19,7 +17,6 @@ from functools import cache
 from io import BytesIO
 from itertools import product
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -38,20 +35,18 @@ Pair = list[torch.Tensor]
 Ready = Callable[[Pair], np.ndarray]  # a pair to the first of what is answered
 
 
-class Way(torch.nn.Module):
-    """One way through a network, as a function of two slices to one tensor."""
+class Fusion(torch.nn.Module):
+    """A network's fusion as a function."""
 
-    def __init__(self, network: BSAFusion, way: str):
+    def __init__(self, network: BSAFusion):
         super().__init__()
-        self.network, self.way = network, way
+        self.network = network
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
-        if self.way == "told":
-            return torch.cat(self.network.told(fixed, moving), dim=1)
         return self.network.fuse(fixed, moving)
 
 
-def compiled(module: Way, pair: Pair, precision: str, threads: int) -> Ready:
+def compiled(module: Fusion, pair: Pair, precision: str, threads: int) -> Ready:
     import torch._inductor.config as inductor
 
     inductor.freezing = True  # weights are packed beforehand
@@ -65,7 +60,7 @@ def compiled(module: Way, pair: Pair, precision: str, threads: int) -> Ready:
     return run
 
 
-def by_onnxruntime(module: Way, pair: Pair, precision: str, threads: int) -> Ready:
+def by_onnxruntime(module: Fusion, pair: Pair, precision: str, threads: int) -> Ready:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -75,7 +70,7 @@ def by_onnxruntime(module: Way, pair: Pair, precision: str, threads: int) -> Rea
     return lambda pair: session.run(None, dict(zip(names, (each.numpy() for each in pair), strict=True)))[0]
 
 
-def by_openvino(module: Way, pair: Pair, precision: str, threads: int) -> Ready:
+def by_openvino(module: Fusion, pair: Pair, precision: str, threads: int) -> Ready:
     import openvino
 
     hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": {"float32": "f32"}.get(precision, "bf16")}
@@ -85,27 +80,12 @@ def by_openvino(module: Way, pair: Pair, precision: str, threads: int) -> Ready:
 
 
 @cache
-def exported(module: Way, *pair: torch.Tensor) -> bytes:
+def exported(module: Fusion, *pair: torch.Tensor) -> bytes:
     """As ONNX, once for all engines."""
-    with patch("BSAFusionLib.network.smooth_prior.solved", by_conjugate_gradients):
-        return torch.onnx.export(module, pair, dynamo=True, verbose=False).model_proto.SerializeToString()
+    return torch.onnx.export(module, pair, dynamo=True, verbose=False).model_proto.SerializeToString()
 
 
-def by_conjugate_gradients(matrices: torch.Tensor, vectors: torch.Tensor, rounds: int = 30) -> torch.Tensor:
-    """Stands for `smooth_prior.solved`; the matrices (N, M, M) are positive definite."""
-    scale = matrices.diagonal(dim1=1, dim2=2).rsqrt()
-    answer, rest = torch.zeros_like(vectors), vectors * scale
-    direction = rest
-    for _ in range(rounds):
-        turned = (matrices @ (direction * scale)[..., None])[..., 0] * scale
-        length = rest.square().sum(dim=1, keepdim=True)
-        step = length / (direction * turned).sum(dim=1, keepdim=True)
-        answer, rest = answer + step * direction, rest - step * turned
-        direction = rest + rest.square().sum(dim=1, keepdim=True) / length * direction
-    return answer * scale
-
-
-def as_ready(module: Way) -> Ready:
+def as_ready(module: Fusion) -> Ready:
     return lambda pair: module(*pair).numpy()
 
 
@@ -113,7 +93,7 @@ engines = {"torch.compile": compiled, "onnxruntime": by_onnxruntime, "openvino":
 
 
 @torch.no_grad()
-def measured(convention: str, way: str, batch: int, arguments: argparse.Namespace) -> Iterator[list[str]]:
+def measured(convention: str, batch: int, arguments: argparse.Namespace) -> Iterator[list[str]]:
     """A row an engine and precision."""
     if convention == "exact":
         trained = load_network(shipped_models / "pet.safetensors").eval()
@@ -121,8 +101,8 @@ def measured(convention: str, way: str, batch: int, arguments: argparse.Namespac
         trained = random_forms(torch.device("cpu"))["published graph"]
     torch.manual_seed(0)
     pair = [torch.rand(batch, 1, arguments.side, arguments.side) for _ in range(2)]
-    truth = Way(inference_form(trained), way)(*pair).numpy()
-    module = Way(trained, way).eval()
+    truth = as_ready(Fusion(inference_form(trained)))(pair)
+    module = Fusion(trained).eval()
     if set(arguments.engines) - {"torch.compile"}:
         begun = time.process_time()
         exported(module, *pair)
@@ -130,15 +110,15 @@ def measured(convention: str, way: str, batch: int, arguments: argparse.Namespac
     for precision, engine in product(arguments.precisions, arguments.engines):
         if (engine, precision) == ("onnxruntime", "bfloat16"):
             continue  # its CPU engine has no convolutions in that
-        ours = as_ready(Way(inference_form(trained, precisions[precision]), way))
+        ours = as_ready(Fusion(inference_form(trained, precisions[precision])))
         begun = time.process_time()
         theirs = engines[engine](module, pair, precision, arguments.threads)
         ready = time.process_time() - begun
-        off = np.abs(theirs(pair) - truth)[:, :2]  # of what is told, the displacement
+        off = np.abs(theirs(pair) - truth)
         taken = np.array([[clocked(run, pair) for run in (ours, theirs)] for _ in range(arguments.repetitions)])
         ratio = taken[:, 0] / taken[:, 1]
         yield [
-            *(engine, convention, way, str(batch), precision, f"{ready:.0f}"),
+            *(engine, convention, str(batch), precision, f"{ready:.0f}"),
             *(f"{1000 * each / batch:.0f}" for each in np.median(taken, axis=0)),
             f"{np.median(ratio):.2f} ({ratio.min():.2f} to {ratio.max():.2f})",
             *(f"{each:.1e}" for each in (off.max(), off.mean())),
@@ -155,7 +135,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("engines", nargs="+", choices=list(engines))
     parser.add_argument("--conventions", nargs="+", default=["exact", "published"])
-    parser.add_argument("--ways", nargs="+", default=["told", "fuse"], help="told, fuse")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 4], help="slice pairs at once")
     parser.add_argument("--precisions", nargs="+", default=list(precisions), choices=list(precisions))
     parser.add_argument("--repetitions", type=int, default=5)
@@ -163,10 +142,10 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256, help="of the slices, in pixels")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    header = ["engine", "network", "way", "at once", "precision", "CPU s to make ready", "ours, ms", "theirs, ms"]
+    header = ["engine", "network", "at once", "precision", "CPU s to make ready", "ours, ms", "theirs, ms"]
     print(markdown_table([*header, "times as fast", "largest difference", "mean"], []), flush=True)
-    for convention, way, batch in product(arguments.conventions, arguments.ways, arguments.batches):
-        for row in measured(convention, way, batch, arguments):
+    for convention, batch in product(arguments.conventions, arguments.batches):
+        for row in measured(convention, batch, arguments):
             print(f"| {' | '.join(row)} |", flush=True)
 
 
