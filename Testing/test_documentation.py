@@ -42,6 +42,8 @@ def parser_of(command: str) -> argparse.ArgumentParser:
 def commands_of(page: Path) -> list[tuple[str, list[str], bool]]:
     """Command, arguments, and whether it stands on a line of its own, for each use of run.py that names a command."""
     text = spoken(page)
+    for variable, first in re.findall(r"^ +for (\w+) in (\w+)", text, re.MULTILINE):  # a loop of the shell
+        text = text.replace(f"${variable}", first)
     lines = [(line.strip(), True) for line in text.splitlines() if line.startswith("    ")]
     lines += [(code, False) for code in re.findall(r"`([^`\n]+)`", text)]
     found = []
