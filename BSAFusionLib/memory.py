@@ -26,12 +26,17 @@ def check_memory(needed: float) -> None:
         )
 
 
+def lacks_memory(error: Exception) -> bool:
+    """Whether that is what an error of Python, ITK or the C++ library says."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in _signs)
+
+
 @contextmanager
 def shortage_told() -> Iterator[None]:
     """FusionError where memory runs out within."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or any(sign in str(error) for sign in _signs):
+        if lacks_memory(error):
             raise FusionError(f"The memory does not do for volumes of this size; {_advice}") from error
         raise

@@ -72,7 +72,7 @@ def install_packages(say: Callable[[str], None]) -> None:
         raise FusionError(
             f"The packages could not be installed ({error}); see the Python console for pip's own words."
         ) from error
-    changed = [name for name, version in _versions().items() if version != before[name]]
+    changed = [name for name, version in _versions().items() if version != before.get(name, version)]
     if changed:
         raise FusionError(f"Installing has changed {', '.join(changed)}, which Slicer ships; restart Slicer.")
     if missing_packages():

