@@ -136,3 +136,16 @@ def test_every_sentence_that_the_panel_shows_can_be_translated(path):
     exempt |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in exempt]
     assert [text for text in texts if isinstance(text, str) and " " in text.strip()] == []
+
+
+def test_no_two_things_share_a_place_in_a_form():
+    ui = repository / "Resources" / "UI" / "BSAFusion.ui"
+    forms = [form for form in ElementTree.parse(ui).iter("layout") if form.get("class") == "QFormLayout"]
+    assert len(forms) > 3
+    for form in forms:
+        places = [
+            (item.get("row"), column)
+            for item in form.findall("item")
+            for column in range(int(item.get("column")), int(item.get("column")) + int(item.get("colspan", 1)))
+        ]
+        assert len(places) == len(set(places)), form.get("name")
