@@ -145,9 +145,7 @@ def register_and_fuse(
                     f"The network found displacements of up to {longest:.0f} mm, further than it was trained on; they "
                     f"were cut to {longest_trained * pixel:.0f} mm. Give a better start, if there is one."
                 )
-        judged = thinned(slice_grid(seen.fixed, "ijk"[axes[0]], size), most_apart * pixel)
-        shown = cut(seen.fixed, judged)
-        features = Features(lambda to: through.agreement(Stack(judged, shown, cut(seen.moving, judged, to))), judged)
+        features = _features(seen, _grid_to_register(seen, axes[0], size), through.agreement)
         network_field, verdict = _kept(found, seen, start, axes[0], features, settings, warnings)
         both = joined(network_field, start)
 
@@ -290,8 +288,7 @@ def _to_register(seen: _Seen, start: sitk.Transform, axes: list[int], size: int)
     """The slices of every axis that are registered; FusionError where none shows both volumes."""
     stacks = []
     for axis in axes:
-        every = slice_grid(seen.fixed, "ijk"[axis], size)
-        grid = thinned(every, most_apart * every.GetSpacing()[0])
+        grid = _grid_to_register(seen, axis, size)
         stacks.append(Stack(grid, cut(seen.fixed, grid), cut(seen.moving, grid, start)))
     stacks = [stack for stack in stacks if len(stack.filled) > 0]
     if not stacks:
@@ -300,6 +297,17 @@ def _to_register(seen: _Seen, start: sitk.Transform, axes: list[int], size: int)
             "voxel sizes are right, or set another start."
         )
     return stacks
+
+
+def _grid_to_register(seen: _Seen, axis: int, size: int) -> sitk.Image:
+    """The slices across an axis that are registered."""
+    every = slice_grid(seen.fixed, "ijk"[axis], size)
+    return thinned(every, most_apart * every.GetSpacing()[0])
+
+
+def _features(seen: _Seen, grid: sitk.Image, agreement: Callable[[Stack], np.ndarray]) -> Features:
+    """How the slices of a grid are compared when a transform has brought the moving volume to them."""
+    return Features(lambda to: agreement(Stack(grid, cut(seen.fixed, grid), cut(seen.moving, grid, to))), grid)
 
 
 def _inside(mask: sitk.Image, grid: sitk.Image) -> np.ndarray:
