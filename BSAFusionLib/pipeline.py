@@ -307,7 +307,8 @@ def _grid_to_register(seen: _Seen, axis: int, size: int) -> sitk.Image:
 
 def _features(seen: _Seen, grid: sitk.Image, agreement: Callable[[Stack], np.ndarray]) -> Features:
     """How the slices of a grid are compared when a transform has brought the moving volume to them."""
-    return Features(lambda to: agreement(Stack(grid, cut(seen.fixed, grid), cut(seen.moving, grid, to))), grid)
+    fixed = cut(seen.fixed, grid)
+    return Features(lambda transform: agreement(Stack(grid, fixed, cut(seen.moving, grid, transform))), grid)
 
 
 def _inside(mask: sitk.Image, grid: sitk.Image) -> np.ndarray:
