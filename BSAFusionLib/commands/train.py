@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--same-modality", type=float, default=0.2, help="share of such pairs after those steps")
     parser.add_argument("--fold", default="0", help="which fifth of the patients is held out, 0 to 4, or none")
     parser.add_argument("--plain", type=float, default=0.0, help="share of pairs that are shown almost as they are")
+    parser.add_argument("--elastic-only", type=float, default=0.0, help="share of pairs moved without the affine part")
     parser.add_argument("--labels", type=Path, help="tissue maps to draw some of the pairs from")
     parser.add_argument("--synthetic", type=float, default=0.3, help="share of pairs drawn from them")
     parser.add_argument("--smallest-scale", type=float, default=0.8, help="how far views zoom out, at most 1.15")
@@ -98,7 +99,10 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
         seed=arguments.seed,
         mixed_precision=not arguments.full_precision,
         simulator=Simulator(
-            scale=(arguments.smallest_scale, 1.15), same_modality=arguments.same_modality, plain=arguments.plain
+            scale=(arguments.smallest_scale, 1.15),
+            same_modality=arguments.same_modality,
+            plain=arguments.plain,
+            elastic_only=arguments.elastic_only,
         ),
     )
     trainer = Trainer(network, settings, fabric)

@@ -242,7 +242,7 @@ def validate(network: BSAFusion, pairs: SlicePairs, settings: TrainingSettings, 
         Mean end-point error in pixels inside the head before and after, mean absolute difference to the truth in grey
         levels before and after, and percent of pixels whose composed field folds.
     """
-    simulator = replace(settings.simulator, vary=False)
+    simulator = replace(settings.simulator, vary=False, elastic_only=0.0)
     device = next(network.parameters()).device
     network.eval()
     chosen = torch.linspace(0, len(pairs) - 1, min(most or len(pairs), len(pairs))).round().long()

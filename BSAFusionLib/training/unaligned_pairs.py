@@ -39,6 +39,7 @@ class Simulator:
     scale: tuple[float, float] = (0.8, 1.15)  # of the views
     same_modality: float = 0.2  # share of pairs whose moving slice is the fixed one, remapped
     plain: float = 0.0  # share of pairs that are at most mirrored, and keep their intensities
+    elastic_only: float = 0.0  # share of pairs without the affine motion, as all were when the method was published
     vary: bool = True  # views and intensities; off for validation
 
     def __call__(self, fixed: torch.Tensor, moving: torch.Tensor) -> UnalignedPairs:
@@ -80,6 +81,8 @@ class Simulator:
             ],
             dim=1,
         )
+        if self.elastic_only > 0:
+            affine = affine * (torch.rand(count, 1, 1, 1, device=device) >= self.elastic_only)
         return elastic + affine
 
     def _view(

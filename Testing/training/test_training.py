@@ -38,6 +38,13 @@ def test_the_inverse_of_a_field_undoes_it():
     assert field.square().sum(1).sqrt().mean() > 2
 
 
+def test_a_share_of_the_motions_is_elastic_only():
+    torch.manual_seed(0)
+    moved = replace(Simulator(), elastic=0.0, elastic_only=0.5).random_field(40, (32, 32), torch.device("cpu"))
+    still = (moved == 0).all(dim=3).all(dim=2).all(dim=1)
+    assert 8 < still.sum() < 32
+
+
 def test_the_moving_slice_sampled_through_the_true_field_is_the_aligned_one(batch):
     torch.manual_seed(1)
     pairs = replace(small, vary=False)(*batch)
