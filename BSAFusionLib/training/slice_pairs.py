@@ -8,6 +8,7 @@ import torch
 from kornia.color import rgb_to_y
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.training.atlas_colours import levels
 
 MODALITIES = ("ct", "pet", "spect")
 FOLDS = 5
@@ -15,13 +16,16 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class SlicePairs:
-    """Aligned pairs: `fixed` and `moving` (N, 1, H, W) uint8 (luminance where the image has colour).
+    """Aligned pairs: `fixed`, `moving` and `shown` (N, 1, H, W) uint8; the moving slice comes in two ways.
 
-    `patient` and `modality` (N,) say whose and which they are.
+    Where it has colour, `moving` is what the colours stand for, which is what is registered, and `shown` is their
+    luminance, which is what is fused; elsewhere they are the same. `patient` and `modality` (N,) say whose and which
+    they are.
     """
 
     fixed: torch.Tensor
     moving: torch.Tensor
+    shown: torch.Tensor
     patient: np.ndarray
     modality: np.ndarray
 
@@ -31,16 +35,20 @@ class SlicePairs:
     def where(self, chosen: np.ndarray) -> "SlicePairs":
         """Those pairs for which the boolean array (N,) is true."""
         rows = torch.from_numpy(chosen)
-        return SlicePairs(self.fixed[rows], self.moving[rows], self.patient[chosen], self.modality[chosen])
+        slices = (each[rows] for each in (self.fixed, self.moving, self.shown))
+        return SlicePairs(*slices, self.patient[chosen], self.modality[chosen])
 
     def draw(self, count: int) -> torch.Tensor:
         """Indices of pairs at random, every modality as likely as the others, however many pairs it has."""
         _, index, sizes = np.unique(self.modality, return_inverse=True, return_counts=True)
         return torch.multinomial(torch.from_numpy(1 / sizes[index]), count, replacement=True)
 
-    def batch(self, indices: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """The chosen pairs as float32 (n, 1, H, W) in [0, 1] on `device`."""
-        return tuple(images[indices].to(device, torch.float32) / 255 for images in (self.fixed, self.moving))
+    def batch(
+        self, indices: torch.Tensor, device: torch.device, shown: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The chosen pairs as float32 (n, 1, H, W) in [0, 1] on `device`; the moving slices as registered or `shown`."""
+        chosen = (self.fixed, self.shown if shown else self.moving)
+        return tuple(images[indices].to(device, torch.float32) / 255 for images in chosen)
 
 
 def held_out_patients(patients: np.ndarray, fold: int = 0) -> list[int]:
@@ -59,20 +67,23 @@ def load_pairs(folder: Path, modality: str, fold: int | None = 0) -> tuple[Slice
     Raises:
         FusionError: a file `<modality>.npz` is missing from the folder, or the fold has no patients.
     """
-    fixed, moving, patients, modalities, published, held_out = [], [], [], [], [], []
+    fixed, moving, shown, patients, modalities, published, held_out = [], [], [], [], [], [], []
     for name in MODALITIES if modality == "all" else (modality,):
         path = Path(folder) / f"{name}.npz"
         if not path.is_file():
             raise FusionError(f"There are no training slices at {path}; name the folder that holds {name}.npz.")
         with np.load(path, allow_pickle=False) as arrays:
             fixed.append(torch.from_numpy(arrays["mri"])[:, None])
-            slices = torch.from_numpy(arrays["moving"])
+            slices = arrays["moving"]
             patients.append(arrays["id"].astype(int) // 1000)
             published.append(arrays["split"] == "train")
             modalities.append(np.full(len(slices), name))
-        moving.append(slices[:, None] if slices.ndim == 3 else luminance(slices))
+        in_colour = slices.ndim == 4
+        moving.append(torch.from_numpy(levels(slices, name) if in_colour else slices)[:, None])
+        shown.append(luminance(torch.from_numpy(slices)) if in_colour else moving[-1])
         held_out += [] if fold is None else held_out_patients(patients[-1], fold)
-    pairs = SlicePairs(torch.cat(fixed), torch.cat(moving), np.concatenate(patients), np.concatenate(modalities))
+    slices = (torch.cat(each) for each in (fixed, moving, shown))
+    pairs = SlicePairs(*slices, np.concatenate(patients), np.concatenate(modalities))
     train = np.concatenate(published)
     if fold is None:
         return pairs.where(train), pairs.where(~train)

@@ -98,8 +98,9 @@ class Trainer:
         for step in tqdm(range(self.step + 1, self.last_step + 1), unit="step", disable=not writes):
             self.step = step
             chosen = training.draw(self.settings.batch)
-            slices = training.batch(chosen, self.fabric.device)
-            if labels is not None and step <= self.settings.steps:
+            registering = step <= self.settings.steps
+            slices = training.batch(chosen, self.fabric.device, shown=not registering)
+            if labels is not None and registering:
                 drawn = (torch.rand(len(chosen)) < self.settings.synthetic).nonzero()[:, 0]
                 synthetic = labels.draw(training.modality[chosen[drawn].numpy()].tolist(), self.fabric.device)
                 for slice_, other in zip(slices, synthetic, strict=True):
