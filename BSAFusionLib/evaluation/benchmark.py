@@ -12,7 +12,8 @@ from BSAFusionLib.evaluation import fusion_quality, likeness
 from BSAFusionLib.evaluation.folding import folded_percent
 from BSAFusionLib.intensities import luminance_weights
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.warp import warp
+from BSAFusionLib.network.warp import PUBLISHED, warp
+from BSAFusionLib.training.atlas_colours import levels
 
 versions = ("before", "published", "ours")
 
@@ -51,7 +52,8 @@ titles = {
 class BenchmarkPairs:
     """N pairs of one modality, uint8 (N, H, W), the colour ones (N, H, W, 3) or None where there is no colour.
 
-    Where there is, the grey ones are Y of YCbCr in the range 16 to 235 (ITU-R BT.601): black is 16.
+    Where there is, the grey ones are Y of YCbCr in the range 16 to 235 (ITU-R BT.601): black is 16; and `moving_levels`
+    are what the colours stand for (`training.atlas_colours`), 0 to 255.
     """
 
     fixed: np.ndarray
@@ -60,6 +62,7 @@ class BenchmarkPairs:
     published_aligned: np.ndarray
     published_fused: np.ndarray
     moving_rgb: np.ndarray | None = None
+    moving_levels: np.ndarray | None = None
     published_fused_rgb: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -82,6 +85,7 @@ def load_benchmark(folder: Path, modality: str) -> BenchmarkPairs:
     if not path.is_file():
         raise FusionError(f"There are no benchmark pairs at {path}; name the folder that holds {path.name}.")
     with np.load(path, allow_pickle=False) as arrays:
+        colours = arrays.get("moving_rgb")
         try:
             return BenchmarkPairs(
                 fixed=arrays["fixed"],
@@ -89,7 +93,8 @@ def load_benchmark(folder: Path, modality: str) -> BenchmarkPairs:
                 truth=arrays["aligned_truth"],
                 published_aligned=arrays["published_aligned"],
                 published_fused=arrays["published_fused"],
-                moving_rgb=arrays.get("moving_rgb"),
+                moving_rgb=colours,
+                moving_levels=None if colours is None else levels(colours, modality),
                 published_fused_rgb=arrays.get("published_fused_rgb"),
             )
         except KeyError as error:
@@ -99,21 +104,29 @@ def load_benchmark(folder: Path, modality: str) -> BenchmarkPairs:
 def answer(network: BSAFusion, pairs: BenchmarkPairs) -> Answer:
     """Register and fuse the slices, following the network's whole field.
 
-    The network sees what it does in the pipeline, of coloured slices the luminance from 0 to 255; `registered` is
-    `moving` through its field, in the grey levels of the truth.
+    Of coloured slices, what the colours stand for is registered, as a scanner's own values are in the pipeline, and
+    their luminance from 0 to 255 is fused; the published layout was made to register that luminance, too. `registered`
+    is `moving` through the field, in the grey levels of the truth.
     """
-    seen = pairs.moving / 255 if pairs.moving_rgb is None else pairs.moving_rgb @ luminance_weights / 255
-    slices = [torch.from_numpy(each.astype(np.float32))[:, None] for each in (pairs.fixed / 255, seen)]
+    convention = network.metadata.convention
+    shown = pairs.moving if pairs.moving_rgb is None else pairs.moving_rgb @ luminance_weights
+    seen = shown if pairs.moving_levels is None or convention == PUBLISHED else pairs.moving_levels
+    slices = [torch.from_numpy(each.astype(np.float32))[:, None] / 255 for each in (pairs.fixed, seen, shown)]
     device = next(network.parameters()).device
+    fields, fused = [], []
     with torch.inference_mode():
-        answers = [
-            network(*(each.to(device) for each in batch)) for batch in zip(*(s.split(4) for s in slices), strict=True)
-        ]
-    fused = torch.cat([each.fused[:, 0] for each in answers]).cpu().numpy()
-    field = torch.cat([each.field for each in answers]).cpu().numpy()
+        for batch in zip(*(each.split(4) for each in slices), strict=True):
+            fixed, to_register, to_fuse = (each.to(device) for each in batch)
+            output = network(fixed, to_register, fuse=seen is shown)
+            fields.append(output.field)
+            fused.append(
+                network.fuse(fixed, warp(to_fuse, output.field, convention)) if output.fused is None else output.fused
+            )
+    field = torch.cat(fields).cpu()
     moving = torch.from_numpy(pairs.moving.astype(np.float32))[:, None]
-    registered = warp(moving, torch.from_numpy(field), network.metadata.convention)[:, 0].numpy()
-    return Answer(np.rint(registered).astype(np.uint8), np.rint(255 * fused).astype(np.uint8), field)
+    registered = warp(moving, field, convention)[:, 0].numpy()
+    fused_levels = 255 * torch.cat(fused)[:, 0].cpu().numpy()
+    return Answer(np.rint(registered).astype(np.uint8), np.rint(fused_levels).astype(np.uint8), field.numpy())
 
 
 def measure(pairs: BenchmarkPairs, ours: Answer) -> dict[str, dict[str, np.ndarray]]:

@@ -46,7 +46,7 @@ class SlicePairs:
     def batch(
         self, indices: torch.Tensor, device: torch.device, shown: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The chosen pairs as float32 (n, 1, H, W) in [0, 1] on `device`; the moving slices as registered or `shown`."""
+        """The chosen pairs as float32 (n, 1, H, W) in [0, 1] on `device`, moving ones as registered or `shown`."""
         chosen = (self.fixed, self.shown if shown else self.moving)
         return tuple(images[indices].to(device, torch.float32) / 255 for images in chosen)
 

@@ -1,6 +1,7 @@
 """The command that measures on slices prints tables, writes every figure, and draws the pairs."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from BSAFusionLib.commands import evaluate
 from BSAFusionLib.evaluation import benchmark, rotation, simulated
 from BSAFusionLib.evaluation.sheet import coloured
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import load_network, save_network
+from BSAFusionLib.network.checkpoints import save_network
 
 
 @pytest.fixture
@@ -80,14 +81,23 @@ def test_the_colours_of_what_is_fused_are_those_of_the_registered_slice():
     np.testing.assert_array_equal(shown[0, 0, 0], (140, 90, 40))
 
 
-def test_the_network_sees_coloured_slices_at_full_range(benchmark_folder, weights):
-    """Their luminance, whatever the grey slices beside them are."""
+@pytest.mark.parametrize(("convention", "registered"), [("exact", "moving_levels"), ("published", "moving_rgb")])
+def test_of_coloured_slices_the_levels_are_registered_and_the_luminance_is_fused(
+    convention, registered, benchmark_folder
+):
+    """By the published layout, the luminance is registered, too; the grey slices beside it only carry the result."""
     pairs = benchmark.load_benchmark(benchmark_folder, "pet")
-    network = load_network(weights / "pet.safetensors")
-    paler = benchmark.BenchmarkPairs(**{**vars(pairs), "moving": pairs.moving // 2 + 16})
-    first, second = benchmark.answer(network, pairs), benchmark.answer(network, paler)
-    np.testing.assert_array_equal(first.fused, second.fused)
-    assert not np.array_equal(first.registered, second.registered)
+    torch.manual_seed(0)
+    network = BSAFusion(Metadata(convention=convention, modality="pet", size=64)).eval()
+    first = benchmark.answer(network, pairs)
+    paler = benchmark.answer(network, replace(pairs, moving=pairs.moving // 2 + 16))
+    np.testing.assert_array_equal(first.fused, paler.fused)
+    assert not np.array_equal(first.registered, paler.registered)
+    turned = {name: getattr(pairs, name)[:, ::-1].copy() for name in ("moving_levels", "moving_rgb")}
+    for name, slices in turned.items():
+        other = benchmark.answer(network, replace(pairs, **{name: slices}))
+        assert np.array_equal(first.field, other.field) == (name != registered)
+        assert np.array_equal(first.fused, other.fused) == (name != registered and name != "moving_rgb")
 
 
 @pytest.mark.parametrize(
