@@ -1,3 +1,3 @@
 """Everything BSAFusion does, as plain Python; importing it loads neither torch nor Slicer."""
 
-version = "0.3.0"
+version = "0.4.0"
