@@ -22,7 +22,7 @@ def levels(rgb: np.ndarray, modality: str) -> np.ndarray:
     shares = np.arange(256) / 255
     colours = np.stack([np.interp(shares * points[-1, 0], points[:, 0], points[:, c]) for c in (1, 2, 3)], axis=1)
     codes = rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-    different = np.flatnonzero(np.bincount(codes.ravel(), minlength=1))
+    different = np.flatnonzero(np.bincount(codes.ravel()))
     there = np.stack([different >> 16, different >> 8 & 255, different & 255], axis=1)
     nearest = torch.cdist(torch.from_numpy(there.astype(float)), torch.from_numpy(colours)).argmin(dim=1)
     level_of_code = np.zeros(2**24, np.uint8)

@@ -1,0 +1,65 @@
+"""Measures whether templates of one space are aligned: `python Testing/benchmarks/symmetry.py VOLUMES`.
+
+VOLUMES is a folder as `run.py evaluate --volumes` takes it. Each template is an average of many heads, so left and
+right mirror each other about a plane. Where it lies is found by registering each volume to its own mirror image; so it
+tells how far CT and PET lie off the T1 from left to right without comparing one with another. Beside it stands what the
+rigid start finds, which does compare them.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+repository = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(repository))
+
+from BSAFusionLib.evaluation.volumes import moving_files  # noqa: E402
+from BSAFusionLib.files import read_volume  # noqa: E402
+from BSAFusionLib.intensities import measure_intensities  # noqa: E402
+from BSAFusionLib.prealignment import prealign_rigidly  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("volumes", type=Path)
+    folder = parser.parse_args().volumes
+    fixed = read_volume(folder / "mri_t1.nii.gz")
+    plane = plane_of_symmetry(fixed)
+    seen = measure_intensities(fixed, "mri")[0].luminance(fixed)
+    print("Towards the left, in mm, from the T1:")
+    for modality, file in moving_files.items():
+        moving = sitk.Cast(read_volume(folder / file), sitk.sitkFloat32)
+        start = prealign_rigidly(seen, measure_intensities(moving, modality)[0].luminance(moving))
+        found = np.subtract(start.TransformPoint(_middle(fixed)), _middle(fixed))[0]
+        off = plane_of_symmetry(moving) - plane
+        print(f"{modality}: {off:+.2f} by their planes of symmetry, {found:+.2f} by the rigid start", flush=True)
+
+
+def plane_of_symmetry(volume: sitk.Image) -> float:
+    """Where left and right mirror each other, along x in mm (LPS), amid a volume whose first axis is x."""
+    values = np.nan_to_num(sitk.GetArrayFromImage(volume)).astype(np.float32)
+    image, mirrored = sitk.GetImageFromArray(values), sitk.GetImageFromArray(np.flip(values, axis=2).copy())
+    image.CopyInformation(volume)
+    mirrored.CopyInformation(volume)
+    transform = sitk.Euler3DTransform()
+    transform.SetCenter(_middle(volume))
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsCorrelation()
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(learningRate=1.0, minStep=0.001, numberOfIterations=200)
+    method.SetOptimizerScales([40.0**2] * 3 + [1.0] * 3)  # mm: about the mean radius of a head
+    method.SetInitialTransform(transform, inPlace=True)
+    method.Execute(image, mirrored)
+    # Where v is the volume: v(x) = mirrored(x + shift) = v(2 middle - x - shift).
+    return _middle(volume)[0] - transform.GetTranslation()[0] / 2
+
+
+def _middle(volume: sitk.Image) -> tuple[float, ...]:
+    return volume.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in volume.GetSize()])
+
+
+if __name__ == "__main__":
+    main()
