@@ -51,7 +51,7 @@ class BSAFusion(ScriptedLoadableModule):
         parent.contributors = ["The BSAFusion for 3D Slicer developers"]
         parent.icon = qt.QIcon(str(resources / "Icons" / "BSAFusion.svg"))
         parent.helpText = _(
-            "Aligns a CT, PET or SPECT with an MRI of the same head and fuses the two in one pass of a network; "
+            "Aligns a CT, PET or SPECT with an MRI of the same head and fuses the two, by a rigid registration and a neural network; "
             "gives the fused volume, the registered volume and the deformation as a grid transform.<br>"
             "For research use only. Not for clinical use."
         )
