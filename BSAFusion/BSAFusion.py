@@ -25,6 +25,7 @@ if str(folder) not in sys.path:
 
 from BSAFusionLib import logic  # noqa: E402  (found only once the path is set)
 from BSAFusionLib.display import hide_grid  # noqa: E402
+from BSAFusionLib.packages import missing_packages  # noqa: E402
 from BSAFusionLib.panel.choices import Choices  # noqa: E402
 from BSAFusionLib.panel.connection import Connection  # noqa: E402
 from BSAFusionLib.panel.device_choice import DeviceChoice  # noqa: E402
@@ -33,6 +34,7 @@ from BSAFusionLib.panel.results import Results, as_json  # noqa: E402
 from BSAFusionLib.panel.run import Run  # noqa: E402
 from BSAFusionLib.panel.setup_row import SetupRow  # noqa: E402
 from BSAFusionLib.panel.views import Views  # noqa: E402
+from BSAFusionLib.scene import put_back_orphans  # noqa: E402
 
 resources = folder / "Resources"
 
@@ -51,8 +53,8 @@ class BSAFusion(ScriptedLoadableModule):
         parent.contributors = ["The BSAFusion for 3D Slicer developers"]
         parent.icon = qt.QIcon(str(resources / "Icons" / "BSAFusion.svg"))
         parent.helpText = _(
-            "Aligns a CT, PET or SPECT with an MRI of the same head and fuses the two, by a rigid registration and a neural network; "
-            "gives the fused volume, the registered volume and the deformation as a grid transform.<br>"
+            "Aligns a CT, PET or SPECT with an MRI of the same head, by a rigid registration and a neural network, and "
+            "fuses the two; gives the fused volume, the registered volume and the deformation as a grid transform.<br>"
             "For research use only. Not for clinical use."
         )
         parent.acknowledgementText = _(
@@ -137,6 +139,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onNodeRemoved(self, caller=None, event=None):
         self.run.nodesRemoved()
         self.views.update()
+        if not slicer.mrmlScene.IsClosing():
+            put_back_orphans(slicer.mrmlScene)
 
     def onMissing(self, packages):
         """Packages are missing, or none is any more."""
@@ -198,6 +202,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             parameters.gridTransform = result.gridTransform
             if result.registeredVolume is not None:
                 parameters.registeredVolume = result.registeredVolume
+            if (parameters.reportFixedVolume, parameters.reportMovingVolume) != (job.fixedVolume, job.movingVolume):
+                parameters.checkerboardVolume = None  # it stays what it is called after
             parameters.reportFixedVolume, parameters.reportMovingVolume = job.fixedVolume, job.movingVolume
             parameters.reportFusedVolume = result.fusedVolume
             parameters.reportGridTransform = result.gridTransform
@@ -235,6 +241,8 @@ class BSAFusionTest(ScriptedLoadableModuleTest):
 
     def test_sample(self):
         """The PET is found to be one, is brought closer to the MRI, and lies on its grid."""
+        if missing := missing_packages():
+            self.skipTest(f"The panel must install {', '.join(missing)} first.")
         self.delayDisplay(_("Aligning and fusing the sample MRI and PET"))
         fixed, moving = self.load("mri_t1.nii.gz", "MRI"), self.load("pet_fdg.nii.gz", "PET")
         result = BSAFusionLogic().process(fixed, moving)

@@ -116,6 +116,8 @@ def checkerboard(first: slicer.vtkMRMLVolumeNode, second: slicer.vtkMRMLVolumeNo
     """Two volumes on one grid, both as they are shown, in turns: `fields` along each axis; RGB."""
     board = vtkImageCheckerboard()
     for place, volume in enumerate((first, second)):
+        if volume.GetDisplayNode() is None:
+            volume.CreateDefaultDisplayNodes()
         colours = vtkImageExtractComponents()
         colours.SetInputConnection(volume.GetDisplayNode().GetImageDataConnection())
         colours.SetComponents(0, 1, 2)

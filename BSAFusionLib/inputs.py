@@ -6,6 +6,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from BSAFusionLib.dicom.scan import is_dicom_path, read_scan
+from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files import read_volume
 from BSAFusionLib.settings import modalities
 
@@ -49,9 +50,13 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
 
 def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality: str) -> Input:
     """One volume of modality `modality`, if it is a file; of one of those `wanted`, if DICOM. FusionError as above."""
-    if not is_dicom_path(path):
-        return Input(read_volume(path), Path(path.name.removesuffix(".gz")).stem, modality, {})
-    scan = read_scan(path, wanted, series)
+    try:
+        if not is_dicom_path(path):
+            return Input(read_volume(path), Path(path.name.removesuffix(".gz")).stem, modality, {})
+        scan = read_scan(path, wanted, series)
+    except OSError as error:
+        role = "fixed" if modality == "mri" else "moving"
+        raise FusionError(f"The {role} volume cannot be read ({error.strerror}); see that you may open it.") from error
     metadata = {
         "FrameOfReferenceUID": scan.frame_of_reference_uid,
         "SeriesInstanceUID": scan.series_uid,

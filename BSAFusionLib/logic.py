@@ -26,7 +26,9 @@ from BSAFusionLib.scene import (
     content_from_fields,
     content_from_image,
     file_beside,
+    filled_from,
     image_from_volume,
+    mark_as_filled,
     modality_from_dicom,
     parent_to_world,
     place_under,
@@ -34,10 +36,9 @@ from BSAFusionLib.scene import (
     put_volume,
     transform_from_node,
 )
-from BSAFusionLib.settings import Settings
+from BSAFusionLib.settings import Settings, modalities
 
 same_place = 1e-4  # how far the matrices of two places may be apart, mm
-filled_from = "BSAFusion.filledFrom"  # node reference of a volume that a run filled: to the moving volume
 
 
 @dataclass(frozen=True)
@@ -248,6 +249,7 @@ class BSAFusionLogic:
             raise FusionError(f"'{fixedVolume.GetName()}' is both the fixed and the moving volume: choose two volumes.")
         for volume in (fixedVolume, movingVolume):
             parent_to_world(volume)
+        _checkRoles(fixedVolume, movingVolume, modality)
         if modality == "auto":
             modality, _ = self.foundModality(movingVolume)
         if isinstance(prealignment, slicer.vtkMRMLTransformNode):
@@ -287,7 +289,7 @@ class BSAFusionLogic:
     def foundModality(self, movingVolume: slicer.vtkMRMLScalarVolumeNode) -> tuple[str, bool]:
         """What "auto" takes a volume for: "ct", "pet" or "spect"; and whether DICOM says so, not the intensities."""
         noted = modality_from_dicom(movingVolume)
-        if noted is not None:
+        if noted in modalities:
             return noted, True
         modified = movingVolume.GetImageData().GetMTime()  # no two objects of VTK, and no two states of one, share it
         if self._guessed[0] != modified:
@@ -360,8 +362,7 @@ class BSAFusionLogic:
             for node in {fusedVolume, gridTransform, registeredVolume} - {*job.nodes(), None}:
                 file_beside(node, job.fixedVolume)
             show_volumes(fusedVolume)
-            for node in {fusedVolume, registeredVolume} - {None}:
-                node.SetNodeReferenceID(filled_from, job.movingVolume.GetID())
+            mark_as_filled({fusedVolume, registeredVolume} - {None}, gridTransform, job.movingVolume)
         return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.result.report, computed.pictures)
 
 
@@ -389,6 +390,23 @@ def _checkInput(volume: slicer.vtkMRMLNode | None, role: str) -> None:
     if _components(volume) not in (1, 3):
         raise FusionError(
             f"The {role} volume '{volume.GetName()}' has {_components(volume)} values a voxel: choose one with 1 or 3."
+        )
+
+
+def _checkRoles(
+    fixedVolume: slicer.vtkMRMLScalarVolumeNode, movingVolume: slicer.vtkMRMLVolumeNode, modality: str
+) -> None:
+    """FusionError where DICOM says that the fixed volume is no MRI, or that the moving one is one."""
+    other = modality_from_dicom(fixedVolume)
+    if other not in (None, "mri"):
+        raise FusionError(
+            f"The fixed volume '{fixedVolume.GetName()}' is a {other.upper()} by DICOM and no MRI: exchange the two, "
+            "or choose another."
+        )
+    if modality == "auto" and modality_from_dicom(movingVolume) == "mri":
+        raise FusionError(
+            f"The moving volume '{movingVolume.GetName()}' is an MRI by DICOM: exchange the two, choose another, or "
+            "say its modality."
         )
 
 

@@ -21,7 +21,7 @@ def check_memory(needed: float) -> None:
     free = next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), needed)
     if free < needed:
         raise FusionError(
-            f"Volumes of this size need about {needed / gigabyte:.0f} GB of memory, and {free / gigabyte:.0f} GB are "
+            f"Volumes of this size need about {needed / gigabyte:.1f} GB of memory, and {free / gigabyte:.1f} GB are "
             f"free; {_advice}"
         )
 

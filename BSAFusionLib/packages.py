@@ -6,11 +6,12 @@ import importlib.metadata
 import importlib.util
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 import slicer
 
@@ -61,7 +62,7 @@ def install_packages(say: Callable[[str], None]) -> None:
     """
     before = _versions()
     try:
-        with _pinned(before), contextlib.redirect_stdout(_Lines(say)):
+        with _pinned(before), contextlib.redirect_stdout(_Lines(say, sys.stdout)):
             pytorch = _pytorch_extension()
             if "torch" in missing_packages() and pytorch is not None:
                 pytorch.installTorch(torchVersionRequirement=required["torch"].removeprefix("torch"))
@@ -122,12 +123,13 @@ def _installer() -> ModuleType:
 
 
 class _Lines(io.TextIOBase):
-    """A text stream that hands on each whole line that is written to it."""
+    """A text stream that writes to another one, and also says each whole line."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say, self._begun = say, ""
+    def __init__(self, say: Callable[[str], None], stream: TextIO) -> None:
+        self._say, self._stream, self._begun = say, stream, ""
 
     def write(self, text: str) -> int:
+        self._stream.write(text)
         *lines, self._begun = (self._begun + text).split("\n")
         for line in filter(str.strip, lines):
             self._say(line.strip())

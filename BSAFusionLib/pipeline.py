@@ -327,7 +327,7 @@ def _kept(
 ) -> tuple[sitk.Image, Verdict | None]:
     """The network's field so far as it helps and does not fold, a margin around it; and the verdict, if asked."""
     verdict = None
-    if settings.do_no_harm:
+    if settings.do_no_harm and settings.strength > 0:
         field, verdict = keep_what_helps(field, start, seen.fixed, seen.moving, across, features)
         warnings += filter(None, [verdict.remark()])
     field = fade_out(field)
@@ -350,7 +350,8 @@ def _doubts(information: list[float], percent_folded: float) -> Iterator[str]:
         yield "The volumes are less alike than they were as placed; choose another start."
     if percent_folded > 0:
         yield (
-            f"The deformation folds in {percent_folded:.2g} % of the voxels; raise the smoothing or lower the strength."
+            f"The deformation folds in {percent_folded:.2g} % of the voxels; have it made free of folds, or lower the "
+            "strength."
         )
 
 

@@ -1,6 +1,6 @@
 """MRML nodes to SimpleITK images and back: volumes, world transforms, the grid transform and how all of it is shown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +25,15 @@ from BSAFusionLib.errors import FusionError
 # Slicer's world is RAS, ITK's LPS: x and y change sign, either way.
 ras_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-dicom_modalities = {"CT": "ct", "PT": "pet", "NM": "spect"}
+dicom_modalities = {"MR": "mri", "CT": "ct", "PT": "pet", "NM": "spect"}
 
 grid_lines_across_volume = 16
 flat = 1e-6  # the least share of a box's volume that a parallelepiped of the same edges may take
 
 # Node references of what lies under a result: to that, and to the parent that it had before.
 placed_under, placed_before = "BSAFusion.placedUnder", "BSAFusion.placedBefore"
+# Of what a run filled: to the moving volume; and of its grid transform: to the parent whose place that takes.
+filled_from, takes_place_of = "BSAFusion.filledFrom", "BSAFusion.takesPlaceOf"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def image_from_volume(volume: slicer.vtkMRMLVolumeNode) -> sitk.Image:
 
 
 def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
-    """What Slicer's DICOM import noted on a volume: "ct", "pet" or "spect"; None where it noted nothing of the kind.
+    """What Slicer's DICOM import noted on a volume: "mri", "ct", "pet" or "spect"; None where it noted none of these.
 
     The import keeps the modality with the subject hierarchy item, and marks a CT's voxels as Hounsfield units.
     """
@@ -98,7 +100,7 @@ def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
 def parent_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
     """The 4 x 4 matrix, mm, RAS, that a node's parent transforms amount to; FusionError where they are not linear.
 
-    A node that `place_under` put under a result counts as lying where it lay before.
+    A node that `place_under` put under a result, or a moving volume under its own, counts as lying where it lay.
     """
     parent = _parent_before(node)
     if parent is None:
@@ -128,11 +130,36 @@ def place_back(node: slicer.vtkMRMLTransformableNode) -> None:
     node.RemoveNodeReferenceIDs(placed_before)
 
 
+def put_back_orphans(scene: slicer.vtkMRMLScene) -> None:
+    """Puts the nodes that `place_under` moved back under their own parents where the result is no longer there."""
+    for node in nodes_of_class(scene, "vtkMRMLTransformableNode"):
+        if node.GetNodeReference(placed_before) and not node.GetNodeReference(placed_under):
+            if node.GetParentTransformNode() is None:
+                node.SetAndObserveTransformNodeID(node.GetNodeReferenceID(placed_before))
+            node.RemoveNodeReferenceIDs(placed_before)
+
+
 def _parent_before(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransformNode | None:
     parent = node.GetParentTransformNode()
-    if parent is not None and parent is node.GetNodeReference(placed_under):
+    if parent is None:
+        return None
+    if parent is node.GetNodeReference(placed_under):
         return node.GetNodeReference(placed_before)
+    if parent.GetNodeReference(filled_from) is node:  # by hand, and not by `place_under`
+        return parent.GetNodeReference(takes_place_of)
     return parent
+
+
+def mark_as_filled(
+    nodes: Iterable[slicer.vtkMRMLNode],
+    grid_transform: slicer.vtkMRMLTransformNode,
+    moving: slicer.vtkMRMLTransformableNode,
+) -> None:
+    """Notes which moving volume a run filled these nodes from, and which parent of it the grid transform replaces."""
+    parent = _parent_before(moving)
+    for node in (*nodes, grid_transform):
+        node.SetNodeReferenceID(filled_from, moving.GetID())
+    grid_transform.SetNodeReferenceID(takes_place_of, parent.GetID() if parent is not None else None)
 
 
 def file_beside(node: slicer.vtkMRMLNode, neighbour: slicer.vtkMRMLNode) -> None:
@@ -198,7 +225,7 @@ def content_from_fields(
     smallest = float(min(plane.min() for plane in lengths))
     return TransformContent(
         transform_from_field(network_field, prealignment, moving_to_world),
-        max(0.1, round(extent / grid_lines_across_volume, 1)),  # tenths are what the panel's slider can show
+        min(100.0, max(1.0, round(extent / grid_lines_across_volume, 1))),  # what the panel's slider can show
         smallest,
         max(smallest + least_range, float(max(plane.max() for plane in lengths))),
     )

@@ -1,5 +1,6 @@
 """Which cases are done, so that a run that was stopped goes on and one that is complete does nothing."""
 
+import glob
 import hashlib
 import json
 from pathlib import Path
@@ -15,8 +16,13 @@ def fingerprint(case: Case, choices: dict[str, Any], program: str) -> str:
     """
     files = []
     for path in (case.pair.fixed, case.pair.moving):
-        below = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        for file in below:
+        if path.is_dir():
+            parts = sorted(file for file in path.rglob("*") if file.is_file())
+        elif path.suffix in (".mhd", ".nhdr"):  # a header, its voxels in a file beside it
+            parts = sorted(path.parent.glob(f"{glob.escape(path.stem)}.*"))
+        else:
+            parts = [path]
+        for file in parts:
             state = file.stat() if file.is_file() else None
             files.append((str(file), state and (state.st_size, state.st_mtime_ns)))
     series = case.pair.fixed_series, case.pair.moving_series

@@ -40,7 +40,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="MM",
         default=Settings.through_plane_smoothing,
-        help="sigma of the field's smoothing through the slices (default: %(default)s)",
+        help="with --one-axis: sigma of the field's smoothing through the slices (default: %(default)s)",
     )
     parser.add_argument(
         "--strength",

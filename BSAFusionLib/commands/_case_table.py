@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,11 @@ def print_cases(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     if arguments.rivals:
         rivals.check_rivals(arguments.rivals)
     volumes = case_rows.CaseVolumes(folder)
-    unmoved = case_rows.Unmoved(volumes, weights, arguments.device)
+    settings = {
+        modality: Settings(modality, device=arguments.device, precision=arguments.precision, weights=path)
+        for modality, path in weights.items()
+    }
+    unmoved = case_rows.Unmoved(volumes, settings)
     torch.set_num_threads(arguments.threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(arguments.threads)
 
@@ -52,9 +57,7 @@ def print_cases(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     for case in cases[: arguments.cases or None]:
         row = measured.get(case.number)
         if row is None:
-            row, _ = case_rows.measure_case(
-                case, volumes, unmoved, weights[case.modality], arguments.device, there_and_back
-            )
+            row, _ = case_rows.measure_case(case, volumes, unmoved, settings[case.modality], there_and_back)
         if arguments.rivals and "rivals" not in row:
             row["rivals"] = case_rows.measure_rivals(case, volumes, arguments.rivals, arguments.threads)
         rows.append(row)
@@ -90,7 +93,7 @@ def there_and_back(result: "Result", points: "np.ndarray") -> "np.ndarray":
 
 
 def _earlier_rows(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict[int, dict]:
-    """The rows in the --json file that these weights made, by the case's number; none without --resume."""
+    """The rows in the --json file that these weights made in that precision, by number; none without --resume."""
     from BSAFusionLib.network.checkpoints import read_parts, sha256
 
     if not arguments.resume:
@@ -102,8 +105,13 @@ def _earlier_rows(arguments: argparse.Namespace, weights: dict[str, Path]) -> di
     used = {modality: sha256(read_parts(path)) for modality, path in weights.items()}
     try:
         rows = json.loads(arguments.json.read_text(encoding="utf-8"))["cases"]["rows"]
-        used_for = {row["number"]: row["report"]["weights_sha256"] for row in rows if row["motion_error_mm"]}
-        return {row["number"]: row for row in rows if used_for[row["number"]] == used[row["modality"]]}
+        reports = {row["number"]: row["report"] for row in rows if row["motion_error_mm"]}
+        return {
+            row["number"]: row
+            for row in rows
+            if reports[row["number"]]["weights_sha256"] == used[row["modality"]]
+            and reports[row["number"]]["precision"] == arguments.precision
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise FusionError(f"{arguments.json} holds no cases to go on from; name another file.") from error
 

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     programs = {case.pair.modality: _program(case.pair.modality, choices["weights"]) for case in cases}
     marks = {case.name: fingerprint(case, choices, programs[case.pair.modality]) for case in cases}
     reports = {case.name: finished_report(case, folder, marks[case.name]) for case in cases}
-    outcomes = {case.name: Outcome(case, reports[case.name], "not run") for case in cases}
+    outcomes = {case.name: Outcome(case, reports[case.name], "" if reports[case.name] else "not run") for case in cases}
     pending = {case.name: (case, choices, folder, marks[case.name]) for case in cases if reports[case.name] is None}
     print(f"{len(cases)} cases, {len(cases) - len(pending)} of them done before", file=sys.stderr)
     for case, *_ in pending.values():

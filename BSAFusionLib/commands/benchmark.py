@@ -9,6 +9,7 @@ from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.evaluation.rivals import default_python
 from BSAFusionLib.pipeline import shipped_models
+from BSAFusionLib.settings import Settings
 
 if TYPE_CHECKING:
     import torch
@@ -253,8 +254,9 @@ def job_rows(arguments: argparse.Namespace, device: str) -> list[dict]:
 
     case = Case(0, "pet", "k", 12.0, 15.0, 6.0, "as is")
     volumes = CaseVolumes(arguments.volumes)
-    unmoved = Unmoved(volumes, {case.modality: arguments.weights}, device)
-    ours, _ = measure_case(case, volumes, unmoved, arguments.weights, device, there_and_back)
+    settings = Settings(case.modality, device=device, weights=arguments.weights)
+    unmoved = Unmoved(volumes, {case.modality: settings})
+    ours, _ = measure_case(case, volumes, unmoved, settings, there_and_back)
     measured = {"ours": ours}
     if arguments.rivals:
         measured.update(measure_rivals(case, volumes, arguments.rivals, arguments.threads))

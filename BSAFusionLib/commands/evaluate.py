@@ -166,11 +166,18 @@ def benchmark_figures(arguments: argparse.Namespace, modality: str, network: "BS
 def held_out_figures(arguments: argparse.Namespace, modality: str, network: "BSAFusion", figures: dict) -> None:
     """On slices kept from training, where the true field is known."""
     from BSAFusionLib.evaluation import rotation, simulated
+    from BSAFusionLib.training.cards import patients_trained_on
     from BSAFusionLib.training.slice_pairs import load_pairs
 
     fold = None if arguments.fold == "none" else int(arguments.fold)
     _, pairs = load_pairs(arguments.data, modality, fold)
     patients = sorted(set(pairs.patient.tolist()))
+    weights = weights_file(arguments.weights, modality)
+    if fold is not None and (known := patients_trained_on(weights) & set(patients)):
+        raise FusionError(
+            f"The weights {weights.name} were trained on patients that fold {fold} holds out "
+            f"({', '.join(map(str, sorted(known)))}), as their card says; name weights that were not, or no fold."
+        )
     named = ", ".join(map(str, patients))
     kept = "held-out slices of patients" if fold is None else f"slices of the held-out patients of fold {fold}"
     print(
@@ -218,7 +225,9 @@ def volume_rows(arguments: argparse.Namespace) -> list[dict]:
         print(f"| {pair:<12} | {motion:<8} |" + "".join(f" {row[name]:>13.2f} |" for name in columns), flush=True)
 
     rows = []
-    for row in volumes.known_motion_rows(arguments.volumes, arguments.seeds, weights, arguments.device):
+    for row in volumes.known_motion_rows(
+        arguments.volumes, arguments.seeds, weights, arguments.device, arguments.precision
+    ):
         rows.append(row)
         show(row["pair"], "none" if row["seed"] is None else f"seed {row['seed']}", row)
     for modality in volumes.moving_files:

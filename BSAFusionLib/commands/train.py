@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from BSAFusionLib.commands._case import save_json, write_json
 from BSAFusionLib.errors import FusionError
 
 if TYPE_CHECKING:
@@ -65,10 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
+    import numpy as np
     import torch
 
     from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
     from BSAFusionLib.network.checkpoints import load_network, load_state, save_network, sha256
+    from BSAFusionLib.training.cards import training_of
     from BSAFusionLib.training.label_slices import load_label_slices
     from BSAFusionLib.training.processes import all_or_none
     from BSAFusionLib.training.slice_pairs import load_pairs
@@ -117,6 +120,8 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
     weights.with_suffix(".json").unlink(missing_ok=True)  # an earlier run's card does not describe these
     save_network(weights, trainer.averaged)
     figures = validate(load_network(weights), validation, settings)
+    if settings.synthetic == 1 and settings.fusion_steps == 0:  # tissue maps alone: no patient was seen
+        training = training.where(np.zeros(len(training), bool))
     card = {
         "file": weights.name,
         "sha256": sha256(weights.read_bytes()),
@@ -126,7 +131,7 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
         "training": {
             "pairs": len(training),
             "patients": sorted({int(patient) for patient in training.patient}),
-            "started_from": None if arguments.start is None else card_of(arguments.start),
+            "started_from": arguments.start and {"file": arguments.start.name, **training_of(arguments.start)},
             "settings": asdict(settings),
             "hardware": hardware(fabric.device),
             "processes": fabric.world_size,
@@ -140,17 +145,11 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
             "simulated_deformations": {name: round(figure, 4) for name, figure in figures.items()},
         },
     }
-    for path in filter(None, (weights.with_suffix(".json"), arguments.json)):
-        path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write_json(card, weights.with_suffix(".json"))
+    if arguments.json:
+        save_json(card, arguments.json)
     print(json.dumps(card["validation"], indent=2))
     return 0
-
-
-def card_of(weights: Path) -> dict:
-    """The training part of the card beside a weights file, or no more than its name where it has none."""
-    card = weights.with_suffix(".json")
-    training = json.loads(card.read_text(encoding="utf-8"))["training"] if card.is_file() else {}
-    return {"file": weights.name, **training}
 
 
 def hardware(device) -> str:

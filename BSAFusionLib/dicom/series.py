@@ -120,6 +120,8 @@ def series_in(path: Path) -> list[Series]:
             list(header.iterall())  # pydicom takes each tag's value apart only now
         except InvalidDicomError:  # what lies beside the images: a DICOMDIR's viewer, notes
             continue
+        except PermissionError:
+            raise
         except Exception as error:  # whatever its damaged input leads to
             raise FusionError(damaged) from error
         kind = UID(header.file_meta.get("MediaStorageSOPClassUID", ""))

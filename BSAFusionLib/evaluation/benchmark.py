@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from BSAFusionLib.errors import FusionError
 from BSAFusionLib.evaluation import fusion_quality, likeness
 from BSAFusionLib.evaluation.folding import folded_percent
 from BSAFusionLib.intensities import luminance_weights
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.warp import PUBLISHED, warp
+from BSAFusionLib.training.arrays import read_arrays
 from BSAFusionLib.training.atlas_colours import levels
 
 versions = ("before", "published", "ours")
@@ -81,24 +81,14 @@ class Answer:
 
 def load_benchmark(folder: Path, modality: str) -> BenchmarkPairs:
     """The pairs in `<modality>.npz` of a folder; FusionError where there is no such file, or it is another kind."""
-    path = Path(folder) / f"{modality}.npz"
-    if not path.is_file():
-        raise FusionError(f"There are no benchmark pairs at {path}; name the folder that holds {path.name}.")
-    with np.load(path, allow_pickle=False) as arrays:
-        colours = arrays.get("moving_rgb")
-        try:
-            return BenchmarkPairs(
-                fixed=arrays["fixed"],
-                moving=arrays["moving"],
-                truth=arrays["aligned_truth"],
-                published_aligned=arrays["published_aligned"],
-                published_fused=arrays["published_fused"],
-                moving_rgb=colours,
-                moving_levels=None if colours is None else levels(colours, modality),
-                published_fused_rgb=arrays.get("published_fused_rgb"),
-            )
-        except KeyError as error:
-            raise FusionError(f"{path} lacks {error}, so it holds no benchmark pairs; name another folder.") from error
+    names = ("fixed", "moving", "aligned_truth", "published_aligned", "published_fused")
+    arrays = read_arrays(Path(folder) / f"{modality}.npz", names, ("moving_rgb", "published_fused_rgb"))
+    colours = arrays.get("moving_rgb")
+    return BenchmarkPairs(
+        truth=arrays.pop("aligned_truth"),
+        moving_levels=None if colours is None else levels(colours, modality),
+        **arrays,
+    )
 
 
 def answer(network: BSAFusion, pairs: BenchmarkPairs) -> Answer:

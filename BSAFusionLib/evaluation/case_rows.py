@@ -43,10 +43,13 @@ class CaseVolumes:
 
 
 class Unmoved:
-    """What is found in pairs that are shown as their cases show them, but left unmoved; each once, when asked for."""
+    """What is found in pairs that are shown as their cases show them, but left unmoved; each once, when asked for.
 
-    def __init__(self, volumes: CaseVolumes, weights: dict[str, Path], device: str) -> None:
-        self._volumes, self._weights, self._device = volumes, weights, device
+    settings: by modality; the slice axis is the case's.
+    """
+
+    def __init__(self, volumes: CaseVolumes, settings: dict[str, Settings]) -> None:
+        self._volumes, self._settings = volumes, settings
         self._found: dict[Case, dict[str, sitk.Transform]] = {}
 
     def found(self, case: Case) -> dict[str, sitk.Transform]:
@@ -54,9 +57,7 @@ class Unmoved:
         unmoved = replace(case, number=0, degrees=0.0, mm=0.0, elastic_mm=0.0)
         if unmoved not in self._found:
             fixed, moving, _ = self._volumes.shown(unmoved)
-            settings = Settings(
-                case.modality, slice_axis=case.slice_axis, device=self._device, weights=self._weights[case.modality]
-            )
+            settings = replace(self._settings[case.modality], slice_axis=case.slice_axis)
             grid = lattice_over(fixed, [unmoved_spacing] * 3)
             found = found_in(register_and_fuse(fixed, moving, settings))
             self._found[unmoved] = {
@@ -73,9 +74,9 @@ def found_in(result: Result) -> dict[str, sitk.Transform]:
 
 
 def measure_case(
-    case: Case, volumes: CaseVolumes, unmoved: Unmoved, weights: Path, device: str, there_and_back: ThereAndBack
+    case: Case, volumes: CaseVolumes, unmoved: Unmoved, settings: Settings, there_and_back: ThereAndBack
 ) -> tuple[dict, Result]:
-    """The row of a case, and the result it was measured on.
+    """The row of a case, registered by these settings but along its own slice axis, and the result it was measured on.
 
     Errors are means inside the head of the fixed volume as the case shows it, in mm. Those of the motion hold what was
     found against where the true motion carries what the same means find in the pair unmoved, for the pair itself may
@@ -84,7 +85,7 @@ def measure_case(
     machine is at. `report` is the whole report.
     """
     fixed, moving, truth = volumes.shown(case)
-    settings = Settings(case.modality, slice_axis=case.slice_axis, device=device, weights=weights)
+    settings = replace(settings, slice_axis=case.slice_axis)
     begun = _clocks()
     result = register_and_fuse(fixed, moving, settings)
     seconds, cpu_seconds = _clocks() - begun

@@ -19,7 +19,9 @@ errors = ("before", "prealigned", "after")
 motion_errors = ("motion_prealigned", "motion_after")
 
 
-def known_motion_rows(folder: Path, seeds: int, weights: dict[str, Path], device: str) -> Iterator[dict]:
+def known_motion_rows(
+    folder: Path, seeds: int, weights: dict[str, Path], device: str, precision: str = Settings.precision
+) -> Iterator[dict]:
     """One row a case, as it is measured: mean error in mm inside the head of the fixed volume.
 
     The first case of each pair is not moved at all: what is found there is how far the pair itself is taken to be off.
@@ -43,7 +45,7 @@ def known_motion_rows(folder: Path, seeds: int, weights: dict[str, Path], device
         moving = sitk.Cast(read_volume(folder / file), sitk.sitkFloat32)
         own: list[sitk.Transform] = []  # what is found unmoved: by the pre-alignment, and after all
         for motion in motions:
-            settings = Settings(modality, device=device, weights=weights[modality])
+            settings = Settings(modality, device=device, precision=precision, weights=weights[modality])
             result = register_and_fuse(fixed, motion.move(moving, fixed), settings)
             truth = motion.transform(fixed)
             found = [sitk.Transform(3, sitk.sitkIdentity), result.prealignment, displacement_transform(result.field)]

@@ -51,13 +51,14 @@ class BackgroundTask:
 
     def abandon(self) -> None:
         """Stops listening, and the work: waits for that some seconds, since no thread should outlive Python."""
-        self._timer.stop()
         self._stop.set()
         self._thread.join(seconds_to_stop)
+        self._forget()
 
     def _run(self) -> None:
+        work = self._work
         try:
-            self._answer = self._work(self._tell, self._stop.is_set)
+            self._answer = work(self._tell, self._stop.is_set)
         except Exception as error:  # carried over to the main thread, which deals with it
             self._error = error
 
@@ -70,10 +71,19 @@ class BackgroundTask:
             self._onProgress(*self._told)
         if not ended:
             return
-        self._timer.stop()
-        if self._stop.is_set() or isinstance(self._error, Cancelled):
-            self._onCancelled()
-        elif self._error is not None:
-            self._onFailed(self._error)
+        answer, error = self._answer, self._error
+        onDone, onFailed, onCancelled = self._onDone, self._onFailed, self._onCancelled
+        self._forget()
+        if self._stop.is_set() or isinstance(error, Cancelled):
+            onCancelled()
+        elif error is not None:
+            onFailed(error)
         else:
-            self._onDone(self._answer)
+            onDone(answer)
+
+    def _forget(self) -> None:
+        """Lets go of the volumes that the work holds: PythonQt keeps what is connected, and so this task, for good."""
+        self._timer.stop()
+        self._timer.disconnect("timeout()", self._poll)
+        self._work = self._answer = self._error = None
+        self._onDone = self._onFailed = self._onCancelled = self._onProgress = None

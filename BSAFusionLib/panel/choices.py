@@ -6,6 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from BSAFusionLib.intensities import in_colour
 from BSAFusionLib.logic import BSAFusionLogic
 from BSAFusionLib.panel.parameters import Modality, Parameters, Start, carried
 
@@ -32,6 +33,7 @@ class Choices:
         if parameters is None:
             return
         self._keepLastResult()
+        self._keepLastFused()
         ui.modalityFoundLabel.text = self._modalityFound()
         ui.modalityFoundLabel.visible = bool(ui.modalityFoundLabel.text)
         by_transform = parameters.start is Start.TRANSFORM
@@ -60,6 +62,18 @@ class Choices:
                 parameters.gridTransform = None
             if parameters.registeredVolume is parameters.reportRegisteredVolume:
                 parameters.registeredVolume = None
+
+    def _keepLastFused(self) -> None:
+        """Gives another modality a fused volume of its own, for one is in colour and another grey."""
+        parameters = self._parameters
+        fused, moving = parameters.fusedVolume, parameters.movingVolume
+        if None in (fused, moving) or fused is not parameters.reportFusedVolume or moving.GetImageData() is None:
+            return
+        modality = parameters.modality.value
+        if parameters.modality is Modality.AUTO:
+            modality, _by_dicom = self._logic.foundModality(moving)
+        if in_colour(modality) != (fused.GetImageData().GetNumberOfScalarComponents() == 3):
+            parameters.fusedVolume = None
 
     def _modalityFound(self) -> str:
         volume = self._parameters.movingVolume

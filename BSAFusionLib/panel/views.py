@@ -17,7 +17,7 @@ class Views:
     def __init__(self, ui: SimpleNamespace) -> None:
         self._ui = ui
         self._parameters: Parameters | None = None
-        self._shown: tuple = ()
+        self._shown: tuple[tuple, tuple] = (), ()  # by which choices: of the volumes, and of the grid
         self._flicker = qt.QTimer()
         self._flicker.connect("timeout()", self._swap)
         ui.beforeButton.connect("clicked(bool)", lambda checked: self._place(after=False))
@@ -35,22 +35,35 @@ class Views:
     def update(self) -> None:
         """Shows what has been chosen since the last time."""
         self._enable()
-        if self._choices() != self._shown:
-            self.show()
+        volumes, grid = self._shown
+        self._shown = self._choices()
+        if self._shown[0] != volumes:
+            self._showVolumes()
+        if self._shown[1] != grid:
+            self._showGrid()
 
     def show(self) -> None:
         """Shows the result, if there is one, as chosen."""
         self._shown = self._choices()
         self._enable()
+        self._showVolumes()
+        self._showGrid()
+
+    def _showVolumes(self) -> None:
+        parameters = self._parameters
         if not self._complete():
             return
-        parameters = self._parameters
         if self._hasBoard():
             self._showCheckerboard()
         elif parameters.view is View.BLEND:
             show_volumes(parameters.reportFixedVolume, parameters.reportMovingVolume, parameters.blend)
         else:
             show_volumes(parameters.reportFusedVolume)
+
+    def _showGrid(self) -> None:
+        parameters = self._parameters
+        if not self._complete():
+            return
         in_slices, in_3d = parameters.gridInSlices, parameters.gridIn3D
         by_displacement = parameters.gridByDisplacement
         show_grid(parameters.reportGridTransform, parameters.gridSpacing, in_slices, in_3d, by_displacement)
@@ -76,18 +89,14 @@ class Views:
         chosen = self._complete() and parameters.view is View.CHECKERBOARD
         return chosen and parameters.reportRegisteredVolume is not None
 
-    def _choices(self) -> tuple:
+    def _choices(self) -> tuple[tuple, tuple]:
+        """Those that the volumes are shown by, and those of the grid."""
         parameters = self._parameters
         if parameters is None:
-            return ()
+            return (), ()
         return (
-            parameters.view,
-            parameters.blend,
-            parameters.checkerFields,
-            parameters.gridInSlices,
-            parameters.gridIn3D,
-            parameters.gridByDisplacement,
-            parameters.gridSpacing,
+            (parameters.view, parameters.blend, parameters.checkerFields),
+            (parameters.gridInSlices, parameters.gridIn3D, parameters.gridByDisplacement, parameters.gridSpacing),
         )
 
     def _enable(self) -> None:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.warp import warp
+from BSAFusionLib.training.arrays import read_arrays
 from BSAFusionLib.training.unaligned_pairs import Simulator
 
 TISSUES = ("grey", "white", "fluid", "skull", "scalp")
@@ -65,13 +65,13 @@ def load_label_slices(path: Path) -> LabelSlices:
     """What Resources/Training/make_label_slices.py wrote.
 
     Raises:
-        FusionError: there is no such file, or its tissues are others.
+        FusionError: there is no such file, it cannot be read, or its tissues are others.
     """
     if not path.is_file():
         raise FusionError(
             f"There are no tissue maps at {path}; make them with Resources/Training/make_label_slices.py."
         )
-    with np.load(path, allow_pickle=False) as arrays:
-        if tuple(arrays["tissues"]) != TISSUES:
-            raise FusionError(f"{path} holds other tissues than {', '.join(TISSUES)}; make it anew.")
-        return LabelSlices(torch.from_numpy(arrays["maps"]))
+    arrays = read_arrays(path, ("tissues", "maps"))
+    if tuple(arrays["tissues"]) != TISSUES:
+        raise FusionError(f"{path} holds other tissues than {', '.join(TISSUES)}; make it anew.")
+    return LabelSlices(torch.from_numpy(arrays["maps"]))

@@ -8,6 +8,7 @@ import torch
 from kornia.color import rgb_to_y
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.training.arrays import read_arrays
 from BSAFusionLib.training.atlas_colours import levels
 
 MODALITIES = ("ct", "pet", "spect")
@@ -65,19 +66,17 @@ def load_pairs(folder: Path, modality: str, fold: int | None = 0) -> tuple[Slice
     the published training set leaves out.
 
     Raises:
-        FusionError: a file `<modality>.npz` is missing from the folder, or the fold has no patients.
+        FusionError: a file `<modality>.npz` is not in the folder or lacks something, the fold has no patients, or no
+            pairs are left to train on or to validate on.
     """
     fixed, moving, shown, patients, modalities, published, held_out = [], [], [], [], [], [], []
     for name in MODALITIES if modality == "all" else (modality,):
-        path = Path(folder) / f"{name}.npz"
-        if not path.is_file():
-            raise FusionError(f"There are no training slices at {path}; name the folder that holds {name}.npz.")
-        with np.load(path, allow_pickle=False) as arrays:
-            fixed.append(torch.from_numpy(arrays["mri"])[:, None])
-            slices = arrays["moving"]
-            patients.append(arrays["id"].astype(int) // 1000)
-            published.append(arrays["split"] == "train")
-            modalities.append(np.full(len(slices), name))
+        arrays = read_arrays(Path(folder) / f"{name}.npz", ("mri", "moving", "id", "split"))
+        slices = arrays["moving"]
+        fixed.append(torch.from_numpy(arrays["mri"])[:, None])
+        patients.append(arrays["id"].astype(int) // 1000)
+        published.append(arrays["split"] == "train")
+        modalities.append(np.full(len(slices), name))
         in_colour = slices.ndim == 4
         moving.append(torch.from_numpy(levels(slices, name) if in_colour else slices)[:, None])
         shown.append(luminance(torch.from_numpy(slices)) if in_colour else moving[-1])
@@ -85,12 +84,16 @@ def load_pairs(folder: Path, modality: str, fold: int | None = 0) -> tuple[Slice
     slices = (torch.cat(each) for each in (fixed, moving, shown))
     pairs = SlicePairs(*slices, np.concatenate(patients), np.concatenate(modalities))
     train = np.concatenate(published)
-    if fold is None:
-        return pairs.where(train), pairs.where(~train)
-    validation = np.isin(pairs.patient, held_out)
-    if not validation.any():
+    validation = ~train if fold is None else np.isin(pairs.patient, held_out)
+    if fold is not None and not validation.any():
         raise FusionError(f"Fold {fold} holds out no patient of {modality}; choose a lower one.")
-    return pairs.where(~validation & train), pairs.where(validation)
+    training = train & ~validation
+    if not (training.any() and validation.any()):
+        raise FusionError(
+            f"The slices in {folder} leave none to train on, or none to validate on; see that `split` says 'train' of "
+            "some and not of others, and that there are several patients."
+        )
+    return pairs.where(training), pairs.where(validation)
 
 
 def luminance(rgb: torch.Tensor) -> torch.Tensor:

@@ -99,6 +99,8 @@ class Trainer:
             self.step = step
             chosen = training.draw(self.settings.batch)
             registering = step <= self.settings.steps
+            if step == self.settings.steps + 1:  # what registers stays as it is from here on: its average
+                self.network.module.load_state_dict(self.averaged.state_dict())
             slices = training.batch(chosen, self.fabric.device, shown=not registering)
             if labels is not None and registering:
                 drawn = (torch.rand(len(chosen)) < self.settings.synthetic).nonzero()[:, 0]

@@ -111,6 +111,7 @@ def test_a_second_run_does_nothing(local: Path, table: Path, capfd: pytest.Captu
     assert main(["batch", str(without), "--out", str(local), "--workers", "2", *usual(table)]) == 0
     assert "3 cases, 3 of them done before" in capfd.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in local.glob("sub-*/pet/*")} == done
+    assert {(row["state"], row["error"]) for row in rows(local)} == {("finished", "")}
 
 
 def test_on_a_cluster_that_loses_a_worker_every_case_comes_out_the_same_to_the_bit(

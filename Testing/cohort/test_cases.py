@@ -103,6 +103,15 @@ def test_the_fingerprint_changes_with_inputs_choices_and_program(case: Case) -> 
     assert fingerprint(case, {"strength": 1.0}, "program 1") != first
 
 
+def test_the_fingerprint_changes_with_voxels_in_a_file_beside_their_header(tmp_path: Path) -> None:
+    (case,) = read_cohort(table(tmp_path, "case,fixed,moving,modality\n1,mri.nii,pet.mhd,pet\n"))
+    for name in ("pet.mhd", "pet.raw"):
+        (tmp_path / name).write_text("first")
+    first = fingerprint(case, {}, "")
+    (tmp_path / "pet.raw").write_text("other voxels")
+    assert fingerprint(case, {}, "") != first
+
+
 def test_the_worst_come_first_each_among_its_own_modality(tmp_path: Path) -> None:
     values = {"a": ("ct", 0.6), "b": ("ct", 0.5), "c": ("pet", 1.4), "d": ("pet", 1.0), "e": ("pet", None)}
     rows = "".join(f"{name},mri,moving,{modality}\n" for name, (modality, _) in values.items())

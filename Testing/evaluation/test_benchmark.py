@@ -101,7 +101,7 @@ def test_of_coloured_slices_the_levels_are_registered_and_the_luminance_is_fused
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "There are no benchmark pairs at"), ({"fixed": np.zeros(1)}, "lacks 'moving")]
+    ("content", "said"), [(None, "There is no file"), ({"fixed": np.zeros(1)}, "lacks aligned_truth, moving")]
 )
 def test_a_folder_that_holds_no_benchmark_is_said(content, said, tmp_path, capsys):
     if content is not None:

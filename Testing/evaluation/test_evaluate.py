@@ -13,6 +13,7 @@ from BSAFusionLib.__main__ import main
 from BSAFusionLib.commands._case_table import there_and_back
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.pipeline import register_and_fuse
 
 
 @pytest.fixture
@@ -56,6 +57,30 @@ def test_evaluate_writes_the_error_before_and_after_for_every_case(volumes, weig
     moved = rows[1]
     assert moved["prealigned"] < moved["before"]
     assert f"{moved['before']:.2f}" in capsys.readouterr().out
+
+
+def test_patients_that_the_weights_were_trained_on_are_not_called_held_out(data_folder, weights, capsys):
+    words = ["evaluate", "--data", str(data_folder), "--modality", "ct", "--weights", str(weights), "--device", "cpu"]
+    card = weights.with_suffix(".json")
+    card.write_text(json.dumps({"training": {"patients": [3], "started_from": {"patients": [1, 2]}}}), encoding="utf-8")
+    assert main([*words, "--fold", "0"]) == 2
+    assert "were trained on patients that fold 0 holds out (1)" in capsys.readouterr().err
+    card.write_text(json.dumps({"training": {"patients": [2], "started_from": None}}), encoding="utf-8")
+    assert main([*words, "--fold", "0"]) == 0
+
+
+def test_volumes_and_cases_are_measured_in_the_precision_that_was_asked_for(volumes, weights, cases, monkeypatch):
+    used = set()
+    monkeypatch.setattr(
+        "BSAFusionLib.evaluation.volumes.register_and_fuse",
+        lambda fixed, moving, settings: used.add(settings.precision) or register_and_fuse(fixed, moving, settings),
+    )
+    options = ["--seeds", "1", "--device", "cpu", "--weights", str(weights), "--precision", "bfloat16"]
+    assert main(["evaluate", "--volumes", str(volumes), *options]) == 0
+    assert used == {"bfloat16"}
+    assert cases("--cases", 1, "--precision", "bfloat16") == 0
+    rows = json.loads((volumes / "cases.json").read_text(encoding="utf-8"))["cases"]["rows"]
+    assert [row["report"]["precision"] for row in rows] == ["bfloat16"]
 
 
 def test_evaluate_says_which_volume_is_missing(volumes, capsys):

@@ -1,7 +1,10 @@
 """A run by the button, from the choice of two volumes to the result in the scene, and every way in which it may end."""
 
+import gc
 import json
 import logging
+import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,9 +13,11 @@ from slicer.util import arrayFromVolume
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.panel import progress as progress_module
+from BSAFusionLib.panel.background import BackgroundTask
+from BSAFusionLib.panel.parameters import Modality
 from BSAFusionLib.panel.progress import Progress
 from Testing import harness
-from Testing.panel.conftest import rigid, state
+from Testing.panel.conftest import lattice, rigid, state
 
 
 def outputs(ui):
@@ -106,6 +111,47 @@ def test_another_moving_volume_gets_outputs_of_its_own(ready, finish, add_head, 
     ready.ui.movingVolumeSelector.setCurrentNode(add_head("Third PET", "pet"))
     ready.ui.fusedVolumeSelector.setCurrentNode(first[0])  # chosen after the inputs, it is filled
     assert outputs(ready.ui) == [first[0], None, None]
+
+
+def test_another_modality_gets_a_fused_volume_of_its_own(ready, finish):
+    finish()
+    in_colour = ready.ui.fusedVolumeSelector.currentNode()
+    ready.ui.modalityComboBox.currentIndex = list(Modality).index(Modality.CT)
+    assert ready.ui.fusedVolumeSelector.currentNode() is None
+    finish()
+    assert ready.ui.fusedVolumeSelector.currentNode() not in (None, in_colour)
+
+
+def test_a_run_that_has_ended_keeps_no_volumes(running):
+    class Volume:
+        pass
+
+    given = Volume()
+    seen = [weakref.ref(given)]
+
+    def work(volume, progress, cancelled):
+        answer = Volume()
+        seen.append(weakref.ref(answer))
+        return answer
+
+    done = []
+    task = BackgroundTask(partial(work, given), lambda answer: done.append(type(answer)), onFailed=done.append)
+    del given
+    task.start()
+    harness.wait_until(lambda: done, seconds=10)
+    gc.collect()
+    assert done == [Volume]
+    assert [volume() for volume in seen] == [None, None]
+
+
+def test_a_grid_so_small_that_the_panel_cannot_show_it_is_drawn_at_the_finest_it_can(ready, finish, add_head):
+    small = lattice(spacing=(0.25, 0.25, 0.25))
+    ready.ui.fixedVolumeSelector.setCurrentNode(add_head("Small MRI", "mri", small))
+    ready.ui.movingVolumeSelector.setCurrentNode(add_head("Small PET", "pet", small))
+    finish()
+    assert ready.ui.messageLabel.text.startswith("Done")
+    assert ready.logic.getParameterNode().gridSpacing == 1.0
+    assert ready.ui.resultsCollapsibleButton.visible
 
 
 def test_the_registered_volume_is_made_only_if_asked_for(ready, finish):

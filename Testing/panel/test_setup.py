@@ -109,6 +109,16 @@ def test_a_failure_to_install_is_told_and_may_be_tried_again(absent, running, re
     assert not ready.ui.applyButton.enabled
 
 
+def test_what_pip_says_reaches_the_panel_and_the_console(absent, running, ready, capsys):
+    def fail(requirements):
+        print("ERROR: no wheel for this Python")
+        raise subprocess.CalledProcessError(1, "pip")
+
+    running.install = fail
+    harness.click(ready.ui.installButton)
+    assert "ERROR: no wheel for this Python" in capsys.readouterr().out
+
+
 def test_a_changed_numpy_is_noticed(absent, running, ready, monkeypatch):
     version = importlib.metadata.version
 

@@ -65,6 +65,55 @@ def test_before_and_after_take_the_moving_volume_out_of_and_under_the_transform(
     assert done.ui.beforeButton.checked
 
 
+def test_a_volume_that_the_user_put_under_the_result_goes_back_to_where_the_run_found_it(
+    done, finish, heads, add_transform
+):
+    parent = add_transform(rigid(shift=(1, 2, 3)))
+    heads[1].SetAndObserveTransformNodeID(parent.GetID())
+    finish()
+    heads[1].SetAndObserveTransformNodeID(done.ui.gridTransformSelector.currentNodeID)
+    choose(done, View.BLEND)
+    harness.click(done.ui.beforeButton)
+    assert heads[1].GetParentTransformNode() is parent
+    heads[1].SetAndObserveTransformNodeID(done.ui.gridTransformSelector.currentNodeID)
+    finish()
+    assert done.ui.messageLabel.text.startswith("Done")
+
+
+def test_a_result_that_is_deleted_gives_back_what_lay_under_it(done, finish, heads, add_transform, scene):
+    parent = add_transform(rigid(shift=(1, 2, 3)))
+    heads[1].SetAndObserveTransformNodeID(parent.GetID())
+    choose(done, View.BLEND)
+    harness.click(done.ui.afterButton)
+    scene.RemoveNode(done.ui.gridTransformSelector.currentNode())
+    assert heads[1].GetParentTransformNode() is parent
+
+
+def test_choices_of_the_grid_leave_the_views_volumes_alone(done, parameters, scene, heads):
+    for n in range(3):
+        scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode").SetBackgroundVolumeID(heads[0].GetID())
+    parameters.gridSpacing = 20.0
+    assert {layer[0] for layer in layers(scene)} == {heads[0].GetID()}
+    choose(done, View.BLEND)
+    choose(done, View.FUSED)
+    assert {layer[0] for layer in layers(scene)} == {done.ui.fusedVolumeSelector.currentNodeID}
+
+
+def test_a_checkerboard_can_be_made_of_a_volume_that_is_not_shown(done, parameters, heads):
+    heads[0].SetAndObserveDisplayNodeID(None)
+    choose(done, View.CHECKERBOARD)
+    assert parameters.checkerboardVolume is not None
+
+
+def test_another_pair_gets_a_checkerboard_of_its_own(done, parameters, finish, add_head):
+    choose(done, View.CHECKERBOARD)
+    first = parameters.checkerboardVolume
+    done.ui.movingVolumeSelector.setCurrentNode(add_head("Other PET", "pet"))
+    finish()
+    assert parameters.checkerboardVolume is not first
+    assert "Other PET" in parameters.checkerboardVolume.GetName()
+
+
 def test_the_flicker_goes_to_and_fro_until_it_is_switched_off(done, heads):
     choose(done, View.BLEND)
     done.ui.flickerRateSpinBox.value = 10

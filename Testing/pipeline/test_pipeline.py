@@ -1,6 +1,7 @@
 """From two volumes to one field, the registered and the fused volume; what will not do is refused in one sentence."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,12 @@ def test_colours_are_the_same_however_few_slices_are_coloured_at_once(mri, pet, 
     few = register_and_fuse(mri, pet, settings("pet")).fused
     assert few.IsSameImageGeometryAs(at_once)
     np.testing.assert_array_equal(*map(sitk.GetArrayFromImage, (few, at_once)))
+
+
+def test_the_start_alone_is_no_deformation_that_failed(mri, pet, settings):
+    result = register_and_fuse(mri, pet, replace(settings, strength=0.0))
+    assert result.report.verdict is None
+    assert not any("deformation" in warning for warning in result.report.warnings)
 
 
 def test_displacements_beyond_what_was_trained_on_are_cut_and_told(mri, pet, settings, monkeypatch):

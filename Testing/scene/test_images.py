@@ -83,14 +83,15 @@ def test_a_field_is_followed_by_the_start_and_the_way_back_from_the_parents():
 
 
 def test_the_modality_is_what_dicom_import_noted(scene, add_head):
-    plain, ct, pet = add_head("Plain"), add_head("CT"), add_head("PET")
+    plain, ct, pet, mri = (add_head(name) for name in ("Plain", "CT", "PET", "MRI"))
     hounsfield = slicer.vtkCodedEntry()
     hounsfield.SetValueSchemeMeaning("[hnsf'U]", "UCUM", "Hounsfield unit")
     ct.SetVoxelValueUnits(hounsfield)
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), pet)
-    hierarchy.SetItemAttribute(item, "DICOM.Modality", "PT")
-    assert [modality_from_dicom(volume) for volume in (plain, ct, pet)] == [None, "ct", "pet"]
+    for volume, modality in ((pet, "PT"), (mri, "MR")):
+        item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), volume)
+        hierarchy.SetItemAttribute(item, "DICOM.Modality", modality)
+    assert [modality_from_dicom(volume) for volume in (plain, ct, pet, mri)] == [None, "ct", "pet", "mri"]
 
 
 def _ijk_to_ras(volume):

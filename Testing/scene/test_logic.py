@@ -151,7 +151,20 @@ def given(scene, add_head, heads):
         arrayFromVolume(volume)[:] = value
         return volume
 
-    return SimpleNamespace(mri=heads[0], pet=heads[1], head=add_head, filled=filled, node=lambda kind: add(scene, kind))
+    def dicom(volume, modality):
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+        item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), volume)
+        hierarchy.SetItemAttribute(item, "DICOM.Modality", modality)
+        return volume
+
+    return SimpleNamespace(
+        mri=heads[0],
+        pet=heads[1],
+        head=add_head,
+        filled=filled,
+        dicom=dicom,
+        node=lambda kind: add(scene, kind),
+    )
 
 
 bad_inputs = {
@@ -183,6 +196,12 @@ bad_inputs = {
     ),
     "a constant image": (lambda given: (given.mri, given.filled(3)), {}, "'?constant|one value|the same"),
     "nothing but NaN": (lambda given: (given.mri, given.filled(np.nan)), {}, "NaN|finite|number"),
+    "a PET as the MRI": (lambda given: (given.dicom(given.pet, "PT"), given.mri), {}, "PET by DICOM and no MRI"),
+    "an MRI as the PET": (
+        lambda given: (given.pet, given.dicom(given.mri, "MR")),
+        {"modality": "auto"},
+        "is an MRI by DICOM",
+    ),
     "no such weights": (lambda given: (given.mri, given.pet), {"weights": "nowhere.safetensors"}, "nowhere"),
     "no such device": (lambda given: (given.mri, given.pet), {"device": "cuda:9"}, "cuda:9"),
 }

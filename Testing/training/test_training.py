@@ -74,6 +74,24 @@ def test_no_patient_is_in_both_training_and_validation(shared):
         assert training.fixed.shape[1:] == training.moving.shape[1:] == (1, 256, 256)
 
 
+def test_slices_that_leave_none_to_validate_on_are_refused(tmp_path):
+    save_ellipses(tmp_path)  # all of them to be trained on
+    with pytest.raises(FusionError, match="none to validate on"):
+        load_pairs(tmp_path, "ct", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"PK no arrays", "cannot be read"), (b"", "cannot be read"), (None, "lacks id, split")]
+)
+def test_a_file_of_slices_that_is_damaged_or_lacks_some_is_refused(content, said, tmp_path):
+    if content is None:
+        np.savez(tmp_path / "ct.npz", mri=np.zeros(1), moving=np.zeros(1))
+    else:
+        (tmp_path / "ct.npz").write_bytes(content)
+    with pytest.raises(FusionError, match=said):
+        load_pairs(tmp_path, "ct")
+
+
 def test_every_fifth_patient_is_held_out():
     assert held_out_patients(np.array([7, 3, 3, 9, 1, 5, 11, 11])) == [1, 11]
 
@@ -182,6 +200,29 @@ def test_a_field_that_is_not_finite_stops_the_run_in_a_sentence(batch):
     trainer = Trainer(network, TrainingSettings(), Fabric(accelerator="cpu", devices=1))
     with pytest.raises(FusionError, match="not finite"):
         trainer.learn(*batch)
+
+
+def test_what_was_learnt_of_registering_is_kept_as_averaged_while_the_fusion_part_learns(tmp_path):
+    pairs = ellipses(4)
+    settings = TrainingSettings(steps=3, fusion_steps=2, batch=1, warm_up=1, mixed_precision=False, averaging=0.5)
+    torch.manual_seed(5)
+    trainer = Trainer(BSAFusion(), settings, Fabric(accelerator="cpu", devices=1))
+    averages = []
+    learn = trainer.learn
+    trainer.learn = lambda *slices: (averages.append(weights_of(trainer.averaged)), learn(*slices))[1]
+    trainer.train(pairs, pairs, tmp_path)
+    registering, kept = averages[settings.steps], weights_of(trainer.averaged)
+    assert not torch.equal(registering["bsfa"], averages[settings.steps - 1]["bsfa"])
+    torch.testing.assert_close(kept["bsfa"], registering["bsfa"], atol=1e-7, rtol=1e-6)
+    assert not torch.allclose(kept["mmff"], registering["mmff"])
+
+
+def weights_of(network: BSAFusion) -> dict[str, torch.Tensor]:
+    """All of what registers, and of what fuses, as one row each."""
+    return {
+        name: torch.cat([parameter.detach().flatten().clone() for parameter in getattr(network, name).parameters()])
+        for name in ("bsfa", "mmff")
+    }
 
 
 def test_a_run_taken_up_again_goes_on_as_if_it_had_not_stopped(tmp_path):
