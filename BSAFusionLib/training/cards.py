@@ -7,7 +7,7 @@ from pathlib import Path
 def training_of(weights: Path) -> dict:
     """The training part of the card beside a weights file; empty where it has none."""
     card = weights.with_suffix(".json")
-    return json.loads(card.read_text(encoding="utf-8"))["training"] if card.is_file() else {}
+    return json.loads(card.read_text(encoding="utf-8")).get("training", {}) if card.is_file() else {}
 
 
 def patients_trained_on(weights: Path) -> set[int]:

@@ -12,7 +12,7 @@ import torch
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.commands._case_table import there_and_back
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.network.checkpoints import save_network, sha256
 from BSAFusionLib.pipeline import register_and_fuse
 
 
@@ -61,12 +61,17 @@ def test_evaluate_writes_the_error_before_and_after_for_every_case(volumes, weig
 
 def test_patients_that_the_weights_were_trained_on_are_not_called_held_out(data_folder, weights, capsys):
     words = ["evaluate", "--data", str(data_folder), "--modality", "ct", "--weights", str(weights), "--device", "cpu"]
-    card = weights.with_suffix(".json")
-    card.write_text(json.dumps({"training": {"patients": [3], "started_from": {"patients": [1, 2]}}}), encoding="utf-8")
+    trained_on(weights, {"patients": [3], "started_from": {"patients": [1, 2]}})
     assert main([*words, "--fold", "0"]) == 2
     assert "were trained on patients that fold 0 holds out (1)" in capsys.readouterr().err
-    card.write_text(json.dumps({"training": {"patients": [2], "started_from": None}}), encoding="utf-8")
+    trained_on(weights, {"patients": [2], "started_from": None})
     assert main([*words, "--fold", "0"]) == 0
+
+
+def trained_on(weights, training):
+    """Lay a card that says so beside weights."""
+    card = {"sha256": sha256(weights.read_bytes()), "training": training}
+    weights.with_suffix(".json").write_text(json.dumps(card), encoding="utf-8")
 
 
 def test_volumes_and_cases_are_measured_in_the_precision_that_was_asked_for(volumes, weights, cases, monkeypatch):

@@ -56,7 +56,7 @@ def test_memory_too_little_for_one_pair_of_slices_is_told_in_a_sentence(run_prog
 def test_volumes_for_which_the_machine_has_too_little_memory_are_told_before_anything_begins():
     check_memory(1e6)
     if Path("/proc/meminfo").is_file():
-        with pytest.raises(FusionError, match="need about 1000000 GB of memory, and"):
+        with pytest.raises(FusionError, match="need about 1000000.0 GB of memory, and"):
             check_memory(1e15)
 
 

@@ -1,7 +1,6 @@
 """From two volumes to one field, the registered and the fused volume; what will not do is refused in one sentence."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,7 +83,7 @@ def test_colours_are_the_same_however_few_slices_are_coloured_at_once(mri, pet, 
 
 
 def test_the_start_alone_is_no_deformation_that_failed(mri, pet, settings):
-    result = register_and_fuse(mri, pet, replace(settings, strength=0.0))
+    result = register_and_fuse(mri, pet, settings("pet", strength=0.0, do_no_harm=True))
     assert result.report.verdict is None
     assert not any("deformation" in warning for warning in result.report.warnings)
 
