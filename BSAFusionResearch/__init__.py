@@ -1,0 +1,1 @@
+"""Training, simulation and evaluation: the research code, which is not installed into Slicer."""
