@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements.txt"
 CONSTRAINTS = ROOT / "constraints.txt"
+# Research commands come with the source tree only: Slicer installs BSAFusionLib alone.
+COMMAND_PACKAGES = ("BSAFusionLib", "BSAFusionResearch")
 STAMP = ENVIRONMENT / "installed.txt"
 
 OLDEST, NEWEST = (3, 10), (3, 13)
@@ -30,7 +32,11 @@ class SetupError(Exception):
 
 
 def main(arguments):
-    commands = {path.stem: path for path in sorted((ROOT / "BSAFusionLib" / "commands").glob("[!_]*.py"))}
+    commands = {
+        path.stem: path
+        for package in COMMAND_PACKAGES
+        for path in sorted((ROOT / package / "commands").glob("[!_]*.py"))
+    }
     if not arguments or arguments[0] in ("-h", "--help"):
         print(help_text(commands))
         return 0

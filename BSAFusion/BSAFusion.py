@@ -23,9 +23,10 @@ if not (folder / "BSAFusionLib").is_dir():
 if str(folder) not in sys.path:
     sys.path.append(str(folder))
 
-from BSAFusionLib import logic  # noqa: E402  (found only once the path is set)
-from BSAFusionLib.display import hide_grid  # noqa: E402
-from BSAFusionLib.packages import missing_packages  # noqa: E402
+from BSAFusionLib.mrml import logic  # noqa: E402  (found only once the path is set)
+from BSAFusionLib.mrml.display import hide_grid  # noqa: E402
+from BSAFusionLib.mrml.packages import missing_packages  # noqa: E402
+from BSAFusionLib.mrml.scene import put_back_orphans  # noqa: E402
 from BSAFusionLib.panel.choices import Choices  # noqa: E402
 from BSAFusionLib.panel.connection import Connection  # noqa: E402
 from BSAFusionLib.panel.device_choice import DeviceChoice  # noqa: E402
@@ -34,7 +35,6 @@ from BSAFusionLib.panel.results import Results, as_json  # noqa: E402
 from BSAFusionLib.panel.run import Run  # noqa: E402
 from BSAFusionLib.panel.setup_row import SetupRow  # noqa: E402
 from BSAFusionLib.panel.views import Views  # noqa: E402
-from BSAFusionLib.scene import put_back_orphans  # noqa: E402
 
 resources = folder / "Resources"
 
@@ -216,7 +216,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class BSAFusionLogic(ScriptedLoadableModuleLogic, logic.BSAFusionLogic):
-    """Reached by slicer.util.getModuleLogic("BSAFusion"); its `process` is that of BSAFusionLib.logic."""
+    """Reached by slicer.util.getModuleLogic("BSAFusion"); its `process` is that of BSAFusionLib.mrml.logic."""
 
     def getParameterNode(self):
         return Parameters(super().getParameterNode())

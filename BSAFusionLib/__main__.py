@@ -1,28 +1,46 @@
-"""Starts one command of run.py by its name; what a user can mend is said in one sentence, with exit code 2."""
+"""Start one command of run.py by its name; report what the user can fix in one sentence, with exit code 2."""
 
 import argparse
 import importlib
+import importlib.util
 import pkgutil
 import sys
 
-from BSAFusionLib import commands
 from BSAFusionLib.errors import Cancelled, FusionError
+
+# Research commands come with the source tree only: Slicer and `pip install` bring BSAFusionLib alone.
+COMMAND_PACKAGES = ("BSAFusionLib.commands", "BSAFusionResearch.commands")
+
+
+def command_modules() -> dict[str, str]:
+    """Return the full module name of every command that is here, by the command's name."""
+    modules = {}
+    for package in COMMAND_PACKAGES:
+        if importlib.util.find_spec(package.partition(".")[0]) is None:
+            continue
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+            if not module.name.startswith("_"):
+                modules[module.name] = f"{package}.{module.name}"
+    return modules
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run `arguments` (default: the command line's own) and return the exit code.
+    """Run one command and return its exit code.
 
-    0 is success, 1 a command that says so itself, 2 a mistake in the arguments or in what they name, 130 a run that was
-    stopped by the user.
+    Args:
+        arguments: The command's name and its arguments; the process' own by default.
+
+    Returns:
+        0 for success, 1 where the command itself reports failure, 2 for a mistake in the arguments or in what they
+        name, 130 where the user stopped the run.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    found = (module.name for module in pkgutil.iter_modules(commands.__path__))
-    names = [name for name in found if not name.startswith("_")]
+    modules = command_modules()
     parser = argparse.ArgumentParser(prog="run.py", description="Align and fuse an MRI with a CT, PET or SPECT.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     # Only the command that is asked for is imported: training's libraries take seconds to load.
-    for name in [name for name in names if name in arguments[:1]] or names:
-        module = importlib.import_module(f"{commands.__name__}.{name}")
+    for name in [name for name in modules if name in arguments[:1]] or sorted(modules):
+        module = importlib.import_module(modules[name])
         summary = (module.__doc__ or "").strip().splitlines()[0]
         command = subparsers.add_parser(name, help=summary, description=summary)
         module.add_arguments(command)

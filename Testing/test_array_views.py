@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 repository = Path(__file__).resolve().parents[1]
-rooms = "BSAFusionLib", "BSAFusion", "Testing"
+rooms = "BSAFusionLib", "BSAFusionResearch", "BSAFusion", "Testing"
 sources = [path for room in rooms for path in sorted((repository / room).rglob("*.py"))]
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from BSAFusionLib.__main__ import command_modules
+
 repository = Path(__file__).resolve().parents[1]
 documentation = repository / "Documentation"
 pages = [
@@ -35,7 +37,7 @@ def after_program(words: list[str]) -> list[str] | None:
 
 def parser_of(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=command, exit_on_error=False)
-    importlib.import_module(f"BSAFusionLib.commands.{command}").add_arguments(parser)
+    importlib.import_module(command_modules()[command]).add_arguments(parser)
     return parser
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from BSAFusionLib.dicom.scan import is_dicom_path
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.inputs import Pair
-from BSAFusionLib.outputs import Names
+from BSAFusionLib.files.dicom.scan import is_dicom_path
+from BSAFusionLib.files.inputs import Pair
+from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.settings import modalities
 
 needed_columns = ("case", "fixed", "moving", "modality")

@@ -10,16 +10,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from BSAFusionLib.outputs import Names
+from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.settings import Settings, precisions, slice_axes
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from BSAFusionLib.inputs import Pair
-    from BSAFusionLib.pipeline import Progress, Slices
-    from BSAFusionLib.report import Report
-    from BSAFusionLib.result import Result
+    from BSAFusionLib.files.inputs import Pair
+    from BSAFusionLib.pipeline.register_and_fuse import Progress, Slices
+    from BSAFusionLib.pipeline.report import Report
+    from BSAFusionLib.pipeline.result import Result
 
 usual_names = Names()
 
@@ -133,12 +133,12 @@ def run_case(
     # Imported here so that --help is quick.
     from trame_slicer.core import SlicerApp
 
-    from BSAFusionLib.files import write_transform, write_volume
-    from BSAFusionLib.inputs import read_pair
-    from BSAFusionLib.landmarks import read_landmarks
-    from BSAFusionLib.logic import BSAFusionLogic
-    from BSAFusionLib.rendering import CannotDraw, write_preview
-    from BSAFusionLib.scene import content_from_image, put_volume, save_scene
+    from BSAFusionLib.files.inputs import read_pair
+    from BSAFusionLib.files.volumes import write_transform, write_volume
+    from BSAFusionLib.mrml.landmarks import read_landmarks
+    from BSAFusionLib.mrml.logic import BSAFusionLogic
+    from BSAFusionLib.mrml.rendering import CannotDraw, write_preview
+    from BSAFusionLib.mrml.scene import content_from_image, put_volume, save_scene
 
     fixed, moving = read_pair(pair)
     application = SlicerApp()
@@ -203,7 +203,7 @@ def write_json(content: dict, path: Path) -> None:
 
 def save_json(content: dict, path: Path) -> None:
     """Write a --json file where a user asked for it, whole or not at all."""
-    from BSAFusionLib.files import written_whole
+    from BSAFusionLib.files.volumes import written_whole
 
     with written_whole(path.parent) as folder:
         write_json(content, folder / path.name)
@@ -211,7 +211,7 @@ def save_json(content: dict, path: Path) -> None:
 
 def report_text(report: "Report") -> str:
     """The report as a person reads it, a figure a line."""
-    from BSAFusionLib.report import rows
+    from BSAFusionLib.pipeline.report import rows
 
     lines = rows(report.as_dict()) + [("Warning", warning) for warning in report.warnings]
     return "\n".join(line(name, figure) for name, figure in lines)

@@ -116,7 +116,7 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
 
     from BSAFusionLib.cohort.derivatives import write_sidecars
     from BSAFusionLib.cohort.finished import mark_finished, unmark
-    from BSAFusionLib.files import written_whole
+    from BSAFusionLib.files.volumes import written_whole
 
     # One thread a case: sums are then taken in one order, and a case comes out the same wherever it is run.
     torch.set_num_threads(1)
@@ -133,7 +133,7 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
 def _program(modality: str, weights: str | None) -> str:
     """Which program and weights a case is computed with."""
     from BSAFusionLib.network.checkpoints import read_parts, sha256
-    from BSAFusionLib.pipeline import shipped_models
+    from BSAFusionLib.pipeline.register_and_fuse import shipped_models
 
     return f"{version} {sha256(read_parts(Path(weights or shipped_models / f'{modality}.safetensors')))}"
 

@@ -19,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import SimpleITK as sitk
 
-    from BSAFusionLib.evaluation.known_motion import error_mm
-    from BSAFusionLib.files import written_whole
-    from BSAFusionLib.inputs import Pair
-    from BSAFusionLib.intensities import head_mask
+    from BSAFusionLib.files.inputs import Pair
+    from BSAFusionLib.files.volumes import written_whole
+    from BSAFusionLib.geometry.fields import error_mm
+    from BSAFusionLib.pipeline.intensities import head_mask
 
     pair = Pair(sample_data / "mri_t1.nii.gz", sample_data / "pet_fdg.nii.gz", "pet")
     with written_whole(arguments.out) as folder, progress_bar() as progress:

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from BSAFusionLib.files import written_whole
-    from BSAFusionLib.inputs import Pair
+    from BSAFusionLib.files.inputs import Pair
+    from BSAFusionLib.files.volumes import written_whole
 
     pair = Pair(arguments.fixed, arguments.moving, arguments.modality, arguments.fixed_series, arguments.moving_series)
     with written_whole(arguments.out) as folder, progress_bar() as progress:

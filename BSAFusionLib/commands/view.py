@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     # Imported here so that --help is quick.
-    from BSAFusionLib.rendering import require_opengl
-    from BSAFusionLib.scene import quiet
+    from BSAFusionLib.mrml.rendering import require_opengl
+    from BSAFusionLib.mrml.scene import quiet
     from BSAFusionLib.viewer.page import Page
     from BSAFusionLib.viewer.result_folder import read_result
     from BSAFusionLib.viewer.serving import serve

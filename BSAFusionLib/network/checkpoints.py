@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.inference_form import inference_form, precisions
+from BSAFusionLib.network.fast.form import inference_form, precisions
 from BSAFusionLib.network.released import SECTIONS, released_name
 from BSAFusionLib.network.warp import PUBLISHED
 

@@ -7,7 +7,7 @@ from typing import Any
 import qt
 
 from BSAFusionLib.errors import Cancelled
-from BSAFusionLib.pipeline import Progress, Slices
+from BSAFusionLib.pipeline.register_and_fuse import Progress, Slices
 
 poll_ms = 50
 seconds_to_stop = 5.0

@@ -6,9 +6,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from BSAFusionLib.intensities import in_colour
-from BSAFusionLib.logic import BSAFusionLogic
+from BSAFusionLib.mrml.logic import BSAFusionLogic
 from BSAFusionLib.panel.parameters import Modality, Parameters, Start, carried
+from BSAFusionLib.pipeline.intensities import in_colour
 
 
 class Choices:

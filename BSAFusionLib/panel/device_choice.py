@@ -5,7 +5,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from BSAFusionLib.packages import missing_packages, require_packages
+from BSAFusionLib.mrml.packages import missing_packages, require_packages
 from BSAFusionLib.panel.background import BackgroundTask
 from BSAFusionLib.panel.parameters import Parameters
 

@@ -4,7 +4,7 @@ import time
 
 from slicer.i18n import tr as _
 
-from BSAFusionLib.pipeline import Slices, stage_shares
+from BSAFusionLib.pipeline.register_and_fuse import Slices, stage_shares
 
 seconds_until_known = 2.0
 

@@ -11,11 +11,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files import written_whole
-from BSAFusionLib.landmarks import landmark_error
-from BSAFusionLib.logic import ProcessResult
+from BSAFusionLib.files.volumes import written_whole
+from BSAFusionLib.mrml.landmarks import landmark_error
+from BSAFusionLib.mrml.logic import ProcessResult
 from BSAFusionLib.panel.parameters import Parameters
-from BSAFusionLib.report import LandmarkError, Report, rows
+from BSAFusionLib.pipeline.report import LandmarkError, Report, rows
 
 
 def as_json(report: Report) -> str:

@@ -9,11 +9,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.logic import BSAFusionLogic, Computed, Job, ProcessResult
+from BSAFusionLib.mrml.logic import BSAFusionLogic, Computed, Job, ProcessResult
 from BSAFusionLib.panel.background import BackgroundTask
 from BSAFusionLib.panel.parameters import Parameters, asked
 from BSAFusionLib.panel.progress import Progress
-from BSAFusionLib.pipeline import Slices
+from BSAFusionLib.pipeline.register_and_fuse import Slices
 
 
 class Run:

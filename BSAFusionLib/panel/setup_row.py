@@ -7,7 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.packages import install_packages, missing_packages
+from BSAFusionLib.mrml.packages import install_packages, missing_packages
 
 
 class SetupRow:

@@ -6,9 +6,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from BSAFusionLib.display import checkerboard, link_and_fit, show_grid, show_legend, show_volumes
+from BSAFusionLib.mrml.display import checkerboard, link_and_fit, show_grid, show_legend, show_volumes
+from BSAFusionLib.mrml.scene import file_beside, place_back, place_under, put_volume
 from BSAFusionLib.panel.parameters import Parameters, View
-from BSAFusionLib.scene import file_beside, place_back, place_under, put_volume
 
 
 class Views:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from BSAFusionLib.deformation import field_of, joined
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files import read_volume
-from BSAFusionLib.inputs import read_input
-from BSAFusionLib.outputs import Names
+from BSAFusionLib.files.inputs import read_input
+from BSAFusionLib.files.outputs import Names
+from BSAFusionLib.files.volumes import read_volume
+from BSAFusionLib.geometry.fields import field_of, joined
+from BSAFusionLib.pipeline.slicing import lattice_over
 from BSAFusionLib.settings import modalities
-from BSAFusionLib.slices import lattice_over
 
 expected = "give the folder that `run.py fuse` or `run.py demo` wrote, or that of one case of `run.py batch`"
 same_place = 1e-3  # how far apart two grids may be, mm: NIfTI keeps places in single precision

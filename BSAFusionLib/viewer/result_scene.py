@@ -6,9 +6,8 @@ import slicer
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView, ThreeDView, ViewDirection
 
-from BSAFusionLib.display import draw_grid, link_and_fit, show_grid, show_in_heat, show_volumes
-from BSAFusionLib.intensities import in_colour
-from BSAFusionLib.scene import (
+from BSAFusionLib.mrml.display import draw_grid, link_and_fit, show_grid, show_in_heat, show_volumes
+from BSAFusionLib.mrml.scene import (
     content_from_fields,
     content_from_image,
     nodes_of_class,
@@ -16,6 +15,7 @@ from BSAFusionLib.scene import (
     put_linear_transform,
     put_volume,
 )
+from BSAFusionLib.pipeline.intensities import in_colour
 from BSAFusionLib.viewer.result_folder import Found
 
 

@@ -16,7 +16,7 @@ from nilearn import datasets
 folder = Path(__file__).resolve().parent
 sys.path.insert(0, str(folder.parents[1]))
 
-from BSAFusionLib.evaluation.known_motion import KnownMotion  # noqa: E402  (found only once the path is set)
+from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402  (found only once the path is set)
 
 motion = KnownMotion(seed=1, degrees=10.0, mm=12.0, elastic_mm=5.0)
 

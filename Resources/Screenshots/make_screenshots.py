@@ -23,11 +23,11 @@ import qt  # noqa: E402  isort: skip
 import slicer  # noqa: E402  isort: skip
 from trame_slicer.views import NoScheduleRendering, ThreeDView  # noqa: E402
 
-from BSAFusionLib import packages  # noqa: E402
 from BSAFusionLib.__main__ import main as run  # noqa: E402
-from BSAFusionLib.display import show_in_heat  # noqa: E402
+from BSAFusionLib.mrml import packages  # noqa: E402
+from BSAFusionLib.mrml.display import show_in_heat  # noqa: E402
+from BSAFusionLib.mrml.rendering import OffscreenSliceView, drawn  # noqa: E402
 from BSAFusionLib.panel.parameters import View  # noqa: E402
-from BSAFusionLib.rendering import OffscreenSliceView, drawn  # noqa: E402
 from Testing.viewer.browser import Browser, served, views  # noqa: E402
 
 width = 350  # of the panel

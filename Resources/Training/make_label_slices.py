@@ -19,7 +19,7 @@ sys.path[:0] = [str(resources.parent), str(resources / "SampleData")]
 
 from make_sample_data import as_image  # noqa: E402  (found only once the path is set)
 
-from BSAFusionLib.slices import cut, slice_grid  # noqa: E402
+from BSAFusionLib.pipeline.slicing import cut, slice_grid  # noqa: E402
 
 layers = {"fluid": 3.0, "skull": 9.0, "scalp": 16.0}  # mm from the brain's surface to the layer's outer side
 apart = 3  # mm between slices

@@ -20,18 +20,22 @@ import torch
 repository = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(repository))
 
-from BSAFusionLib import posterior  # noqa: E402
-from BSAFusionLib.deformation import joined  # noqa: E402
-from BSAFusionLib.evaluation.known_motion import KnownMotion, error_mm  # noqa: E402
-from BSAFusionLib.evaluation.tables import markdown_table  # noqa: E402
-from BSAFusionLib.evaluation.volumes import degrees, elastic_mm, mm  # noqa: E402
-from BSAFusionLib.files import read_volume  # noqa: E402
-from BSAFusionLib.intensities import head_mask, measure_intensities  # noqa: E402
+from BSAFusionLib.files.volumes import read_volume  # noqa: E402
+from BSAFusionLib.geometry.fields import error_mm, joined  # noqa: E402
 from BSAFusionLib.network.checkpoints import kept_network  # noqa: E402
 from BSAFusionLib.network.inference import Running, register_slices  # noqa: E402
-from BSAFusionLib.pipeline import prior_sigma, register_and_fuse, shipped_models  # noqa: E402
+from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
+from BSAFusionLib.pipeline.register_and_fuse import (  # noqa: E402
+    posterior,  # noqa: E402
+    prior_sigma,
+    register_and_fuse,
+    shipped_models,
+)
+from BSAFusionLib.pipeline.slicing import Stack, cut, slice_grid  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
-from BSAFusionLib.slices import Stack, cut, slice_grid  # noqa: E402
+from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
+from BSAFusionResearch.evaluation.tables import markdown_table  # noqa: E402
+from BSAFusionResearch.evaluation.volumes import degrees, elastic_mm, mm  # noqa: E402
 
 together = {
     "one axis, slices together": {"three_axes": False, "do_no_harm": False},

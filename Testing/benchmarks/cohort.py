@@ -25,8 +25,8 @@ sys.path.insert(0, str(repository))
 
 import SimpleITK as sitk  # noqa: E402
 
-from BSAFusionLib.evaluation.known_motion import KnownMotion  # noqa: E402
-from BSAFusionLib.evaluation.volumes import degrees, elastic_mm, mm  # noqa: E402
+from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
+from BSAFusionResearch.evaluation.volumes import degrees, elastic_mm, mm  # noqa: E402
 from Testing.cohort.cluster import cluster, kill_a_busy_worker, same_results  # noqa: E402
 
 

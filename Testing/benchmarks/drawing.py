@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from BSAFusionLib.network.bsafusion import BSAFusion, halved  # noqa: E402
-from BSAFusionLib.training.trainer import Trainer, TrainingSettings  # noqa: E402
+from BSAFusionResearch.training.trainer import Trainer, TrainingSettings  # noqa: E402
 from Testing.training.ellipses import ellipses  # noqa: E402
 
 

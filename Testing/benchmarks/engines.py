@@ -24,12 +24,12 @@ import torch
 repository = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(repository))
 
-from BSAFusionLib.evaluation.speed import random_forms  # noqa: E402
-from BSAFusionLib.evaluation.tables import markdown_table  # noqa: E402
 from BSAFusionLib.network.bsafusion import BSAFusion  # noqa: E402
 from BSAFusionLib.network.checkpoints import load_network  # noqa: E402
-from BSAFusionLib.network.inference_form import inference_form, precisions  # noqa: E402
-from BSAFusionLib.pipeline import shipped_models  # noqa: E402
+from BSAFusionLib.network.fast.form import inference_form, precisions  # noqa: E402
+from BSAFusionLib.pipeline.register_and_fuse import shipped_models  # noqa: E402
+from BSAFusionResearch.evaluation.speed import random_forms  # noqa: E402
+from BSAFusionResearch.evaluation.tables import markdown_table  # noqa: E402
 
 Pair = list[torch.Tensor]
 Ready = Callable[[Pair], np.ndarray]  # a pair to the first of what is answered

@@ -58,7 +58,7 @@ def measure(size: tuple[int, int, int], kind: str, small: bool) -> None:
 
     from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
     from BSAFusionLib.network.checkpoints import save_network
-    from BSAFusionLib.pipeline import register_and_fuse
+    from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
     from BSAFusionLib.settings import Settings
 
     volumes = []

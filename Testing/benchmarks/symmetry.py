@@ -16,10 +16,10 @@ import SimpleITK as sitk
 repository = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(repository))
 
-from BSAFusionLib.evaluation.volumes import moving_files  # noqa: E402
-from BSAFusionLib.files import read_volume  # noqa: E402
-from BSAFusionLib.intensities import measure_intensities  # noqa: E402
-from BSAFusionLib.prealignment import prealign_rigidly  # noqa: E402
+from BSAFusionLib.files.volumes import read_volume  # noqa: E402
+from BSAFusionLib.pipeline.intensities import measure_intensities  # noqa: E402
+from BSAFusionLib.pipeline.rigid import prealign_rigidly  # noqa: E402
+from BSAFusionResearch.evaluation.volumes import moving_files  # noqa: E402
 
 
 def main() -> None:

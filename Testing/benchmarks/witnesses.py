@@ -19,20 +19,24 @@ import torch
 repository = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(repository))
 
-from BSAFusionLib.deformation import field_of, joined  # noqa: E402
-from BSAFusionLib.evaluation.case_rows import harm_mm  # noqa: E402
-from BSAFusionLib.evaluation.known_motion import KnownMotion, error_mm  # noqa: E402
-from BSAFusionLib.evaluation.tables import markdown_table  # noqa: E402
-from BSAFusionLib.files import read_volume  # noqa: E402
-from BSAFusionLib.intensities import head_mask, measure_intensities  # noqa: E402
+from BSAFusionLib.files.volumes import read_volume  # noqa: E402
+from BSAFusionLib.geometry.fields import (  # noqa: E402
+    error_mm,  # noqa: E402
+    field_of,
+    joined,
+)
 from BSAFusionLib.network.checkpoints import kept_network  # noqa: E402
 from BSAFusionLib.network.inference import Running  # noqa: E402
-from BSAFusionLib.pipeline import most_apart, register_and_fuse, shipped_models  # noqa: E402
-from BSAFusionLib.report import mutual_information  # noqa: E402
+from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
+from BSAFusionLib.pipeline.register_and_fuse import most_apart, register_and_fuse, shipped_models  # noqa: E402
+from BSAFusionLib.pipeline.report import mutual_information  # noqa: E402
+from BSAFusionLib.pipeline.slicing import Stack, cut, slice_grid, thinned  # noqa: E402
+from BSAFusionLib.pipeline.through_network import ThroughNetwork  # noqa: E402
+from BSAFusionLib.pipeline.verdict import Features, keep_what_helps  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
-from BSAFusionLib.slices import Stack, cut, slice_grid, thinned  # noqa: E402
-from BSAFusionLib.through_network import ThroughNetwork  # noqa: E402
-from BSAFusionLib.verdict import Features, keep_what_helps  # noqa: E402
+from BSAFusionResearch.evaluation.case_rows import harm_mm  # noqa: E402
+from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
+from BSAFusionResearch.evaluation.tables import markdown_table  # noqa: E402
 
 motions = ((15.0, 20.0), (5.0, 5.0), (20.0, 10.0), (8.0, 15.0))  # degrees and mm
 elastics = (0.0, 3.0, 6.0, 10.0)  # mm

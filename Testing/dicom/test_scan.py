@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 from pydicom import dcmread
 
-from BSAFusionLib.dicom.scan import Scan, read_scan
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.dicom.scan import Scan, read_scan
 from Testing.dicom.conftest import frame_of_reference, patient_id, write_enhanced, write_nuclear, write_series
 
 every = ("mri", "ct", "pet", "spect")

@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 from pydicom import Dataset
 
-from BSAFusionLib.dicom.scan import read_scan
-from BSAFusionLib.dicom.suv import suv_factor
+from BSAFusionLib.files.dicom.scan import read_scan
+from BSAFusionLib.files.dicom.suv import suv_factor
 from Testing.dicom.conftest import write_series
 
 # 400 MBq of fluorine-18 (half-life 6586.2 s) at 9:00:00, the scan one half-life later: 200 MBq are left.

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.commands import evaluate
-from BSAFusionLib.evaluation import benchmark, rotation, simulated
-from BSAFusionLib.evaluation.sheet import coloured
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionResearch.commands import evaluate
+from BSAFusionResearch.evaluation import benchmark, rotation, simulated
+from BSAFusionResearch.evaluation.sheet import coloured
 
 
 @pytest.fixture

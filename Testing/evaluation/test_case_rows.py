@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.evaluation.case_rows import (
+from BSAFusionResearch.evaluation.case_rows import (
     by_level,
     harm,
     harmed,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.evaluation.cases import Case, designed_cases, factors, sampled
-from BSAFusionLib.evaluation.known_motion import error_mm
-from BSAFusionLib.intensities import head_mask
+from BSAFusionLib.geometry.fields import error_mm
+from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionResearch.evaluation.cases import Case, designed_cases, factors, sampled
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import SimpleITK as sitk
 import torch
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.commands._case_table import there_and_back
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network, sha256
-from BSAFusionLib.pipeline import register_and_fuse
+from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
+from BSAFusionResearch.commands._case_table import there_and_back
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def trained_on(weights, training):
 def test_volumes_and_cases_are_measured_in_the_precision_that_was_asked_for(volumes, weights, cases, monkeypatch):
     used = set()
     monkeypatch.setattr(
-        "BSAFusionLib.evaluation.volumes.register_and_fuse",
+        "BSAFusionResearch.evaluation.volumes.register_and_fuse",
         lambda fixed, moving, settings: used.add(settings.precision) or register_and_fuse(fixed, moving, settings),
     )
     options = ["--seeds", "1", "--device", "cpu", "--weights", str(weights), "--precision", "bfloat16"]
@@ -105,7 +105,7 @@ def test_the_table_of_cases_holds_what_was_measured_and_goes_on_where_it_was_sto
     cases, volumes, capsys, monkeypatch
 ):
     # What a network that nobody trained finds earns nothing, and with nothing kept there would be nothing to measure.
-    monkeypatch.setattr("BSAFusionLib.verdict.price", -1.0)
+    monkeypatch.setattr("BSAFusionLib.pipeline.verdict.price", -1.0)
     assert cases("--cases", 1) == 0
     first = json.loads((volumes / "cases.json").read_text(encoding="utf-8"))
     first["cases"]["rows"][0]["seconds"] = 12345.0  # so that a row measured again would show

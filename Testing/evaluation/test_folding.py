@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from BSAFusionLib.evaluation.folding import folded_percent
+from BSAFusionResearch.evaluation.folding import folded_percent
 
 
 def test_folded_percent():

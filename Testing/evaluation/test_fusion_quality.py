@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy import exp
 
-from BSAFusionLib.evaluation.fusion_quality import entropy, fused_mutual_information, fused_ssim, q_abf, q_cv, vif
+from BSAFusionResearch.evaluation.fusion_quality import entropy, fused_mutual_information, fused_ssim, q_abf, q_cv, vif
 
 black = np.zeros((64, 64), np.uint8)
 step = black.copy()

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.evaluation.known_motion import KnownMotion, error_mm
-from BSAFusionLib.intensities import head_mask
+from BSAFusionLib.geometry.fields import error_mm
+from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionResearch.evaluation.known_motion import KnownMotion
 
 identity = sitk.Transform(3, sitk.sitkIdentity)
 motion = KnownMotion(seed=4, degrees=10.0, mm=12.0, elastic_mm=6.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from BSAFusionLib.evaluation.likeness import correlation, difference, mutual_information, ssim
+from BSAFusionResearch.evaluation.likeness import correlation, difference, mutual_information, ssim
 
 halves = np.zeros((64, 64), np.uint8)
 halves[:, 32:] = 200

@@ -8,9 +8,9 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.evaluation import rivals
-from BSAFusionLib.evaluation.known_motion import error_mm
-from BSAFusionLib.report import mutual_information
+from BSAFusionLib.geometry.fields import error_mm
+from BSAFusionLib.pipeline.report import mutual_information
+from BSAFusionResearch.evaluation import rivals
 
 
 def test_a_python_without_them_is_refused_with_the_way_to_get_them(tmp_path):

@@ -7,11 +7,11 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from BSAFusionLib.evaluation import rotation, simulated
-from BSAFusionLib.evaluation.rotation import prealign_slices
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.warp import warp
-from BSAFusionLib.training.slice_pairs import load_pairs
+from BSAFusionResearch.evaluation import rotation, simulated
+from BSAFusionResearch.evaluation.rotation import prealign_slices
+from BSAFusionResearch.training.slice_pairs import load_pairs
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import SimpleITK as sitk
 import torch
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.commands import benchmark
-from BSAFusionLib.evaluation.speed import Ceilings, Cost, Work, costs, forms, speed_up, works
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionResearch.commands import benchmark
+from BSAFusionResearch.evaluation.speed import Ceilings, Cost, Work, costs, forms, speed_up, works
 from Testing.phantoms import head
 
 cpu = torch.device("cpu")

@@ -1,6 +1,6 @@
 """Tables are Markdown and line up."""
 
-from BSAFusionLib.evaluation.tables import markdown_table, mean_and_spread
+from BSAFusionResearch.evaluation.tables import markdown_table, mean_and_spread
 
 
 def test_a_table_lines_up_and_is_markdown():

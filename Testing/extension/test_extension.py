@@ -103,7 +103,7 @@ with harness.running():
     slicer.util.getModuleLogic("BSAFusion").check(mri, pet)
 
     from BSAFusionLib.network.checkpoints import load_network
-    from BSAFusionLib.pipeline import shipped_models
+    from BSAFusionLib.pipeline.register_and_fuse import shipped_models
     assert folder in shipped_models.parents
     for modality in ("ct", "pet", "spect"):
         assert load_network(shipped_models / f"{modality}.safetensors").metadata.modality in (modality, "all")

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.memory import check_memory
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.inference import Running, register_slices
-from BSAFusionLib.pipeline import register_and_fuse
+from BSAFusionLib.pipeline.memory import check_memory
+from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
 from Testing.faults.conftest import head, on_posix
 
@@ -65,7 +65,7 @@ import resource, sys
 import SimpleITK as sitk
 import torch
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.pipeline import register_and_fuse
+from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
 from Testing.faults.conftest import head
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from slicer.util import arrayFromVolume
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.logic import BSAFusionLogic
+from BSAFusionLib.mrml.logic import BSAFusionLogic
 from BSAFusionLib.network.checkpoints import load_network, sha256
 from Testing.faults.conftest import state
 

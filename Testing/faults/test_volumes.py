@@ -7,8 +7,8 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files import read_volume
-from BSAFusionLib.pipeline import register_and_fuse
+from BSAFusionLib.files.volumes import read_volume
+from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
 from Testing.faults.conftest import head
 

@@ -19,14 +19,14 @@ import SimpleITK as sitk  # noqa: E402
 import torch  # noqa: E402
 from trame_slicer.core import SlicerApp  # noqa: E402
 
-from BSAFusionLib.dicom.scan import read_scan  # noqa: E402
 from BSAFusionLib.errors import FusionError  # noqa: E402
-from BSAFusionLib.files import read_volume, write_transform, write_volume  # noqa: E402
-from BSAFusionLib.landmarks import landmark_pairs, read_landmarks, storages  # noqa: E402
+from BSAFusionLib.files.dicom.scan import read_scan  # noqa: E402
+from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume  # noqa: E402
+from BSAFusionLib.mrml.landmarks import landmark_pairs, read_landmarks, storages  # noqa: E402
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata  # noqa: E402
 from BSAFusionLib.network.checkpoints import load_network, save_network  # noqa: E402
 from BSAFusionLib.network.inference import Running, register_slices  # noqa: E402
-from BSAFusionLib.pipeline import register_and_fuse  # noqa: E402
+from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse  # noqa: E402
 from BSAFusionLib.settings import Settings, modalities  # noqa: E402
 from Testing.dicom.conftest import write_nuclear, write_series  # noqa: E402
 from Testing.released import to_released  # noqa: E402

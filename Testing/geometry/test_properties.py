@@ -16,10 +16,10 @@ from slicer.util import (
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
-from BSAFusionLib.border import fade_out
-from BSAFusionLib.deformation import compose, joined
-from BSAFusionLib.posterior import SliceEvidence, posterior_field
-from BSAFusionLib.scene import (
+from BSAFusionLib.geometry.border import fade_out
+from BSAFusionLib.geometry.fields import compose, joined
+from BSAFusionLib.geometry.folds import without_folds
+from BSAFusionLib.mrml.scene import (
     TransformContent,
     content_from_image,
     image_from_volume,
@@ -30,8 +30,8 @@ from BSAFusionLib.scene import (
     transform_from_field,
     transform_from_node,
 )
-from BSAFusionLib.slices import slice_grid
-from BSAFusionLib.topology import without_folds
+from BSAFusionLib.pipeline.posterior import SliceEvidence, posterior_field
+from BSAFusionLib.pipeline.slicing import slice_grid
 from Testing.scene.conftest import rigid
 
 wavelength = 300.0  # mm, of what the images show: smooth, so that interpolation costs next to nothing

@@ -14,17 +14,16 @@ import slicer
 import torch
 from trame_slicer.core import SlicerApp
 
-from BSAFusionLib.__main__ import main
+from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.landmarks import storages
-from BSAFusionLib.logic import BSAFusionLogic, Job
+from BSAFusionLib.mrml.landmarks import storages
+from BSAFusionLib.mrml.logic import BSAFusionLogic, Job
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
 from BSAFusionLib.settings import Settings
 from Testing.phantoms import head
 
 repository = Path(__file__).resolve().parents[2]
-commands = repository / "BSAFusionLib" / "commands"
 results = {"fused.nrrd", "registered.nrrd", "deformation.h5", "report.json", "report.html", "preview.png"}
 
 
@@ -153,12 +152,12 @@ def test_the_demo_comes_closer_to_the_truth_and_writes_what_it_promises(tmp_path
     assert {path.name for path in (tmp_path / "demo").iterdir()} == results | {"scene.mrb"}
 
 
-@pytest.mark.parametrize("command", sorted(path.stem for path in commands.glob("[!_]*.py")))
+@pytest.mark.parametrize("command", sorted(command_modules()))
 def test_every_command_explains_itself_and_each_of_its_options(command: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
     told = capsys.readouterr().out
     assert f"usage: run.py {command}" in told
     parser = argparse.ArgumentParser(description="")
-    importlib.import_module(f"BSAFusionLib.commands.{command}").add_arguments(parser)
+    importlib.import_module(command_modules()[command]).add_arguments(parser)
     assert [action.dest for action in parser._actions if not action.help] == []

@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from BSAFusionLib.network import inference_layers
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import load_network
-from BSAFusionLib.network.inference_form import inference_form
-from BSAFusionLib.network.inference_layers import folded
+from BSAFusionLib.network.fast import layers as inference_layers
+from BSAFusionLib.network.fast.form import inference_form
+from BSAFusionLib.network.fast.layers import folded
 from BSAFusionLib.network.restormer import convolution_pair
 from BSAFusionLib.network.warp import EXACT, PUBLISHED
 

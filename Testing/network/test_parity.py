@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from BSAFusionLib.network import parity
 from BSAFusionLib.network.checkpoints import load_network
+from BSAFusionResearch import parity
 from Testing.released import to_released
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from BSAFusionLib.network.smooth_prior import SmoothPrior, solved
-from BSAFusionLib.training.unaligned_pairs import Simulator
+from BSAFusionResearch.training.unaligned_pairs import Simulator
 
 size = (128, 96)
 

@@ -4,7 +4,7 @@ import pytest
 import qt
 import slicer
 
-from BSAFusionLib.scene import place_back
+from BSAFusionLib.mrml.scene import place_back
 from Testing import harness
 
 

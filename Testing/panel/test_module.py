@@ -21,13 +21,13 @@ def small_weights(weights, tmp_path, monkeypatch):
     """Small random weights in place of the shipped ones."""
     for modality in ("ct", "pet", "spect"):
         shutil.copy(weights, tmp_path / f"{modality}.safetensors")
-    monkeypatch.setattr("BSAFusionLib.pipeline.shipped_models", tmp_path)
+    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse.shipped_models", tmp_path)
 
 
 @pytest.fixture
 def quick(small_weights, monkeypatch):
     """And no search for a rigid start, so that a run takes a second."""
-    monkeypatch.setattr("BSAFusionLib.pipeline.prealign_rigidly", lambda *_: sitk.Euler3DTransform())
+    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse.prealign_rigidly", lambda *_: sitk.Euler3DTransform())
 
 
 def test_the_module_is_found_under_registration_with_its_icon(running):

@@ -3,8 +3,8 @@
 import pytest
 import slicer
 
+from BSAFusionLib.mrml.scene import save_scene
 from BSAFusionLib.panel.parameters import Modality, Precision, SliceAxis, Start, View
-from BSAFusionLib.scene import save_scene
 from BSAFusionLib.settings import Settings
 from Testing import harness
 from Testing.panel.conftest import rigid

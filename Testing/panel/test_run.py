@@ -289,7 +289,7 @@ def test_an_error_while_the_scene_is_filled_gives_the_last_result_back(ready, sc
     def fail(*_):
         raise FusionError("Planted.")
 
-    monkeypatch.setattr("BSAFusionLib.logic.draw_grid", fail)
+    monkeypatch.setattr("BSAFusionLib.mrml.logic.draw_grid", fail)
     finish()
     assert ready.ui.messageLabel.text == "Planted."
     assert [entry[0] for entry in state(scene)] == ids

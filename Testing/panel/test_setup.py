@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlparse
 import pytest
 import slicer
 
-from BSAFusionLib import packages
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.mrml import packages
 from Testing import harness
 from Testing.conftest import repository
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.deformation import (
+from BSAFusionLib.geometry.fields import (
     compose,
     displacement_transform,
     field_of,

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.intensities import (
+from BSAFusionLib.pipeline.intensities import (
     Intensities,
     colour_maps,
     guess_modality,

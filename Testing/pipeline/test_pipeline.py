@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.deformation import displacement_transform
 from BSAFusionLib.errors import Cancelled, FusionError
-from BSAFusionLib.intensities import luminance_weights
-from BSAFusionLib.pipeline import register_and_fuse
+from BSAFusionLib.geometry.fields import displacement_transform
+from BSAFusionLib.pipeline.intensities import luminance_weights
+from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
 
 
@@ -76,7 +76,7 @@ def test_the_fused_colours_have_the_luminance_that_the_network_gave(mri, pet, se
 
 def test_colours_are_the_same_however_few_slices_are_coloured_at_once(mri, pet, settings, monkeypatch):
     at_once = register_and_fuse(mri, pet, settings("pet")).fused
-    monkeypatch.setattr("BSAFusionLib.pipeline.slab_voxels", 7 * 50 * 54)  # of 40 slices
+    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse.slab_voxels", 7 * 50 * 54)  # of 40 slices
     few = register_and_fuse(mri, pet, settings("pet")).fused
     assert few.IsSameImageGeometryAs(at_once)
     np.testing.assert_array_equal(*map(sitk.GetArrayFromImage, (few, at_once)))
@@ -89,7 +89,7 @@ def test_the_start_alone_is_no_deformation_that_failed(mri, pet, settings):
 
 
 def test_displacements_beyond_what_was_trained_on_are_cut_and_told(mri, pet, settings, monkeypatch):
-    monkeypatch.setattr("BSAFusionLib.pipeline.longest_trained", 0.01)
+    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse.longest_trained", 0.01)
     result = register_and_fuse(mri, pet, settings("pet", do_no_harm=True))
     lengths = np.linalg.norm(sitk.GetArrayFromImage(result.found_field), axis=-1)
     assert lengths.max() < 0.1  # mm: a hundredth of a pixel
@@ -99,7 +99,7 @@ def test_displacements_beyond_what_was_trained_on_are_cut_and_told(mri, pet, set
 def test_volumes_far_finer_than_the_slices_are_seen_coarser_to_much_the_same_end(mri, pet, settings, monkeypatch):
     fine = [sitk.Expand(image, (6, 1, 1)) for image in (mri, pet)]  # 5 voxels a pixel
     seen_coarser = register_and_fuse(*fine, settings("pet")).network_field
-    monkeypatch.setattr("BSAFusionLib.pipeline._together", lambda *_: [1, 1, 1])
+    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse._together", lambda *_: [1, 1, 1])
     field = register_and_fuse(*fine, settings("pet")).network_field
     found, expected = (sitk.GetArrayFromImage(each) for each in (sitk.Resample(seen_coarser, field), field))
     assert np.linalg.norm(found - expected, axis=-1).mean() < 0.2 * np.linalg.norm(expected, axis=-1).mean()

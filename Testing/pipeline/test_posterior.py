@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.posterior import SliceEvidence, posterior_field
-from BSAFusionLib.slices import lattice_over, slice_grid
+from BSAFusionLib.pipeline.posterior import SliceEvidence, posterior_field
+from BSAFusionLib.pipeline.slicing import lattice_over, slice_grid
 
 sigma = (14.0, 14.0, 14.0)
 

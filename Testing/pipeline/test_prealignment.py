@@ -5,9 +5,10 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import Cancelled
-from BSAFusionLib.evaluation.known_motion import KnownMotion, error_mm
-from BSAFusionLib.intensities import head_mask, measure_intensities
-from BSAFusionLib.prealignment import prealign_rigidly
+from BSAFusionLib.geometry.fields import error_mm
+from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities
+from BSAFusionLib.pipeline.rigid import prealign_rigidly
+from BSAFusionResearch.evaluation.known_motion import KnownMotion
 
 
 def seen(image: sitk.Image, modality: str) -> sitk.Image:

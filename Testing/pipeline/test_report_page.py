@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.report import Displacement, LandmarkError, Report, rows
-from BSAFusionLib.report_page import look, page
-from BSAFusionLib.result import Result
-from BSAFusionLib.verdict import Verdict
+from BSAFusionLib.pipeline.report import Displacement, LandmarkError, Report, rows
+from BSAFusionLib.pipeline.result import Result
+from BSAFusionLib.pipeline.verdict import Verdict
+from BSAFusionLib.report.page import look, page
 
 shift = (0.0, 12.0, 0.0)  # mm, LPS: the start
 stretch = 0.05  # by the network: x is sought at 1.05 x, seen from the middle of the head

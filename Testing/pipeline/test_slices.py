@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.slices import cut, fine_enough, lattice_over, slice_axis, slice_grid, stacked, thinned
+from BSAFusionLib.pipeline.slicing import cut, fine_enough, lattice_over, slice_axis, slice_grid, stacked, thinned
 
 left, back, up = np.eye(3)
 axes = ("i", "j", "k")

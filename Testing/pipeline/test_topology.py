@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.border import fade_out, within
-from BSAFusionLib.deformation import compose, displacement_transform, jacobian_determinant, joined
-from BSAFusionLib.topology import floor, smallest_determinants, without_folds
+from BSAFusionLib.geometry.border import fade_out, within
+from BSAFusionLib.geometry.fields import compose, displacement_transform, jacobian_determinant, joined
+from BSAFusionLib.geometry.folds import floor, smallest_determinants, without_folds
 from Testing.pipeline.conftest import points_of
 
 quarter = sitk.Euler3DTransform((12.0, -20.0, 30.0), 0.0, 0.2, np.pi / 2, (5.0, 0.0, -8.0))

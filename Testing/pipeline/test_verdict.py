@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.deformation import displacement_transform, scaled
-from BSAFusionLib.slices import slice_grid
-from BSAFusionLib.verdict import Features, keep_what_helps
+from BSAFusionLib.geometry.fields import displacement_transform, scaled
+from BSAFusionLib.pipeline.slicing import slice_grid
+from BSAFusionLib.pipeline.verdict import Features, keep_what_helps
 
 nowhere = sitk.Transform(3, sitk.sitkIdentity)
 

@@ -6,7 +6,7 @@ import torch
 from slicer.util import updateTransformMatrixFromArray, updateVolumeFromArray, vtkMatrixFromArray
 from trame_slicer.core import SlicerApp
 
-from BSAFusionLib.logic import BSAFusionLogic
+from BSAFusionLib.mrml.logic import BSAFusionLogic
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.checkpoints import save_network
 

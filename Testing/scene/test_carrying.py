@@ -5,8 +5,8 @@ import pytest
 from slicer.util import arrayFromMarkupsControlPoints, updateMarkupsControlPointsFromArray
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.logic import BSAFusionLogic
-from BSAFusionLib.scene import place_back
+from BSAFusionLib.mrml.logic import BSAFusionLogic
+from BSAFusionLib.mrml.scene import place_back
 from Testing.scene.conftest import lattice, rigid
 
 points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])
@@ -87,7 +87,7 @@ def test_an_error_at_the_very_end_puts_everything_back(heads, companions, proces
     def fail(volume):
         raise MemoryError
 
-    monkeypatch.setattr("BSAFusionLib.logic.show_volumes", fail)
+    monkeypatch.setattr("BSAFusionLib.mrml.logic.show_volumes", fail)
     with pytest.raises(MemoryError):
         process(*heads, carry=[heads[1], *companions])
     assert parents([heads[1], *companions]) == [tilted] * 6

@@ -10,7 +10,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.scene import (
+from BSAFusionLib.mrml.scene import (
     content_from_image,
     image_from_volume,
     modality_from_dicom,

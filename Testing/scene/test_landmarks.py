@@ -7,7 +7,7 @@ import pytest
 from slicer.util import updateMarkupsControlPointsFromArray
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.landmarks import landmark_error, landmark_pairs, read_landmarks
+from BSAFusionLib.mrml.landmarks import landmark_error, landmark_pairs, read_landmarks
 from Testing.scene.conftest import rigid
 
 points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.evaluation.known_motion import KnownMotion, error_mm
-from BSAFusionLib.files import read_volume
-from BSAFusionLib.intensities import head_mask
-from BSAFusionLib.logic import BSAFusionLogic
-from BSAFusionLib.scene import content_from_image, put_volume
+from BSAFusionLib.files.volumes import read_volume
+from BSAFusionLib.geometry.fields import error_mm
+from BSAFusionLib.mrml.logic import BSAFusionLogic
+from BSAFusionLib.mrml.scene import content_from_image, put_volume
+from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionResearch.evaluation.known_motion import KnownMotion
 
 
 @pytest.mark.parametrize(("modality", "seed"), [("pet", 1), ("ct", 1)])

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from slicer.util import arrayFromVolume
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.rendering import OffscreenSliceView, write_preview
+from BSAFusionLib.mrml.rendering import OffscreenSliceView, write_preview
 from Testing.scene.conftest import lattice, rigid
 
 

@@ -7,7 +7,7 @@ from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.scene import save_scene
+from BSAFusionLib.mrml.scene import save_scene
 from Testing.scene.conftest import lattice, rigid
 
 ours = ("vtkMRMLVolumeNode", "vtkMRMLTransformNode", "vtkMRMLVolumeDisplayNode", "vtkMRMLTransformDisplayNode")

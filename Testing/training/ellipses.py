@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from BSAFusionLib.training.slice_pairs import SlicePairs
+from BSAFusionResearch.training.slice_pairs import SlicePairs
 
 
 def ellipses(count: int, side: int = 64) -> SlicePairs:

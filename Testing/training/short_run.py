@@ -18,8 +18,8 @@ from lightning_fabric import Fabric
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.training.processes import all_or_none, launched_fabric, one_speaks
-from BSAFusionLib.training.trainer import Trainer, TrainingSettings, parameter_groups
+from BSAFusionResearch.training.processes import all_or_none, launched_fabric, one_speaks
+from BSAFusionResearch.training.trainer import Trainer, TrainingSettings, parameter_groups
 from Testing.training.ellipses import ellipses
 
 # In float32 throughout, for bfloat16 rounds another batch otherwise.

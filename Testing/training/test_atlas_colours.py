@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from BSAFusionLib.training.atlas_colours import colour_maps, levels
-from BSAFusionLib.training.slice_pairs import load_pairs
+from BSAFusionResearch.training.atlas_colours import colour_maps, levels
+from BSAFusionResearch.training.slice_pairs import load_pairs
 
 
 @pytest.mark.parametrize("modality", colour_maps)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from BSAFusionLib.training.processes import launched_fabric
-from BSAFusionLib.training.trainer import CHECKPOINT
+from BSAFusionResearch.training.processes import launched_fabric
+from BSAFusionResearch.training.trainer import CHECKPOINT
 from Testing.training import short_run
 from Testing.training.ellipses import ellipses, save_ellipses
 

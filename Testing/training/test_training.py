@@ -11,15 +11,15 @@ from lightning_fabric import Fabric
 
 from BSAFusionLib import __main__ as command_line
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.evaluation.fusion_quality import q_abf
 from BSAFusionLib.network.bsafusion import BSAFusion, Registration
 from BSAFusionLib.network.bsfa import offsets, sum_so_far
 from BSAFusionLib.network.checkpoints import load_network
 from BSAFusionLib.network.warp import warp
-from BSAFusionLib.training import losses
-from BSAFusionLib.training.slice_pairs import held_out_patients, load_pairs
-from BSAFusionLib.training.trainer import CHECKPOINT, Trainer, TrainingSettings
-from BSAFusionLib.training.unaligned_pairs import Simulator, UnalignedPairs, inverse
+from BSAFusionResearch.evaluation.fusion_quality import q_abf
+from BSAFusionResearch.training import losses
+from BSAFusionResearch.training.slice_pairs import held_out_patients, load_pairs
+from BSAFusionResearch.training.trainer import CHECKPOINT, Trainer, TrainingSettings
+from BSAFusionResearch.training.unaligned_pairs import Simulator, UnalignedPairs, inverse
 from Testing.training.ellipses import ellipses, save_ellipses
 
 small = Simulator()

@@ -16,7 +16,7 @@ from trame_slicer.core import SlicerApp
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.cohort.cases import Case
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.inputs import Pair
+from BSAFusionLib.files.inputs import Pair
 from BSAFusionLib.viewer.result_folder import read_result
 from BSAFusionLib.viewer.result_scene import ResultScene
 from BSAFusionLib.viewer.serving import serve

@@ -1,0 +1,1 @@
+"""Volumes and transforms read from files and written to them."""

@@ -1,0 +1,1 @@
+"""Displacement fields in space: composed, scaled, measured, kept from folding."""

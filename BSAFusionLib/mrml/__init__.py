@@ -1,0 +1,1 @@
+"""Slicer's scene: volumes, transforms and their display as MRML nodes, and the logic that fills them."""

@@ -1,0 +1,123 @@
+"""What was measured on one case."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from BSAFusionLib.pipeline.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """Lengths of a displacement inside the head, in mm."""
+
+    mean: float
+    percentile_95: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class LandmarkError:
+    """Distances in the world, mm, between the points of two lists, the first with the first and so on."""
+
+    mean_before: float
+    largest_before: float
+    mean_after: float
+    largest_after: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures of one run.
+
+    Mutual information is in nats, inside the head of the fixed volume, between what the network sees of both volumes:
+    as they were placed, after the pre-alignment, and after all. `displacement` is the total one, `network_displacement`
+    what the network adds to the pre-alignment. The Jacobian determinant is the total transform's, over the whole grid;
+    a voxel where it is not above zero is folded. `seconds` goes by stage, in the order in which the stages ran.
+    `slices` of the first of the `axes` were fused, those of all of them registered; `verdict` says what was kept of the
+    network's deformation, where that was asked. `landmarks` are there where lists of points were given.
+    """
+
+    modality: str
+    prealignment: str
+    slices: int
+    axes: tuple[str, ...]
+    verdict: Verdict | None
+    mutual_information_before: float
+    mutual_information_prealigned: float
+    mutual_information_after: float
+    displacement: Displacement
+    network_displacement: Displacement
+    smallest_jacobian: float
+    percent_folded: float
+    device: str
+    precision: str  # as in Settings
+    weights: str
+    weights_sha256: str
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+    landmarks: LandmarkError | None = None
+
+    def as_dict(self) -> dict:
+        """The same as plain dictionaries, lists, texts and numbers, ready for JSON."""
+        return {**asdict(self), "seconds": dict(self.seconds), "warnings": list(self.warnings)}
+
+
+def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The figures of Report.as_dict() as people read them, each with its name and unit.
+
+    A report that a scene of an older version kept lacks some of them.
+    """
+    total, network = report["displacement"], report["network_displacement"]
+    verdict = report.get("verdict")
+    agreements = [
+        (f"Features' agreement, {title}", f"{verdict[f'agreement_{when}']:.3f}")
+        for when, title in (("before", "start"), ("after", "after"))
+        if verdict is not None and verdict.get(f"agreement_{when}") is not None
+    ]
+    landmarks = report.get("landmarks")
+    distances = [
+        (f"Landmarks {when}, {which}", f"{landmarks[f'{which}_{when}']:.1f} mm")
+        for when in ("before", "after")
+        for which in ("mean", "largest")
+        if landmarks is not None
+    ]
+    return [
+        ("Mutual information, before", f"{report['mutual_information_before']:.3f}"),
+        ("Mutual information, start", f"{report['mutual_information_prealigned']:.3f}"),
+        ("Mutual information, after", f"{report['mutual_information_after']:.3f}"),
+        *agreements,
+        *distances,
+        ("Displacement, mean", f"{total['mean']:.1f} mm"),
+        ("Displacement, 95 %", f"{total['percentile_95']:.1f} mm"),
+        ("Displacement, largest", f"{total['maximum']:.1f} mm"),
+        ("By the network, mean", f"{network['mean']:.1f} mm"),
+        ("By the network, largest", f"{network['maximum']:.1f} mm"),
+        ("Kept of that", "all, unchecked" if verdict is None else f"{100 * verdict['kept']:.0f} %"),
+        ("Smallest Jacobian", f"{report['smallest_jacobian']:.2f}"),
+        ("Folded voxels", f"{report['percent_folded']:.2f} %"),
+        ("Modality", report["modality"].upper()),
+        ("Start", report["prealignment"]),
+        ("Slices", f"{report['slices']}"),
+        ("Time", f"{sum(report['seconds'].values()):.1f} s"),
+        ("Device", report["device"]),
+        ("Precision", report.get("precision", "float32")),
+        ("Weights", f"{report['weights']} ({report['weights_sha256'][:12]})"),
+    ]
+
+
+def mutual_information(fixed: np.ndarray, moving: np.ndarray, bins: int = 64) -> float:
+    """Mutual information in nats of two arrays of paired intensities in [0, 1], from their joint histogram."""
+    joint, _, _ = np.histogram2d(fixed.ravel(), moving.ravel(), bins=bins, range=((0, 1), (0, 1)))
+    joint /= joint.sum()
+    independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    seen = joint > 0
+    return float(np.sum(joint[seen] * np.log(joint[seen] / independent[seen])))
+
+
+def displacement_lengths(vectors: np.ndarray) -> Displacement:
+    """Mean, 95th percentile and maximum of the lengths of vectors (..., 3) in mm."""
+    lengths = np.linalg.norm(vectors, axis=-1)
+    return Displacement(float(lengths.mean()), float(np.percentile(lengths, 95)), float(lengths.max()))

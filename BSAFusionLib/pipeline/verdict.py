@@ -1,0 +1,152 @@
+"""Whether a deformation helped, told from the volumes themselves, and what is kept of it where it did not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.geometry.fields import joined, scaled
+from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionLib.pipeline.rigid import coarse
+
+shares = np.linspace(0, 1, 9)  # of the deformation, tried as a whole
+price = 0.015  # nats that all of the deformation must earn; a share of it, the share squared of that
+spacing = 3.0  # mm, of the volumes that are compared
+bins = 24  # a side of the joint histograms
+most = 0.7  # of the deformation; where less was kept, the user is told
+window = 12.0  # mm, sigma along the slices of what is judged together
+tolerance = 0.02  # nats that a part may lose before all of its deformation is taken away
+features_tolerance = 0.05  # of the agreement of the network's features, likewise; losses and gains of both are added up
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was kept of the network's deformation.
+
+    kept: share of it that gave the most mutual information, less the price, of all slices together. slices_damped:
+    percent of the slices in which less than half of that was kept, since their own mutual information, or the agreement
+    of the network's features, fell by more than the other rose. agreement_before, agreement_after: the mean of that
+    agreement over the slices, at the start and with that share, where it was asked for; greater is better.
+    """
+
+    kept: float
+    slices_damped: float
+    agreement_before: float | None = None
+    agreement_after: float | None = None
+
+    def remark(self) -> str | None:
+        """What the user should know of it, in a sentence; None where most was kept."""
+        if self.kept == 0:
+            return "The deformation hardly raised the mutual information, so only the pre-alignment was kept."
+        parts = []
+        if self.kept < most:
+            parts.append(
+                f"only {100 * self.kept:.0f} % of the deformation was kept, for more of it would hardly have raised "
+                "the mutual information"
+            )
+        if self.slices_damped > 0:
+            parts.append(
+                f"in {self.slices_damped:.0f} % of the slices it was taken back, for there mutual information and the "
+                "agreement of the network's features fell"
+            )
+        sentence = " and ".join(parts)
+        return f"{sentence[0].upper()}{sentence[1:]}." if parts else None
+
+
+@dataclass(frozen=True)
+class Features:
+    """How well the network's modality-free features agree, a second witness beside mutual information.
+
+    agreement: of a transform (fixed point -> moving point, mm, LPS) to a number a slice of `grid`; NaN where a slice
+    shows nothing. grid: its third axis runs along the axis that is judged.
+    """
+
+    agreement: Callable[[sitk.Transform], np.ndarray]
+    grid: sitk.Image
+
+
+def keep_what_helps(
+    field: sitk.Image,
+    prealignment: sitk.Transform,
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    axis: int,
+    features: Features | None = None,
+) -> tuple[sitk.Image, Verdict]:
+    """The field (fixed point + field, carried on by the pre-alignment; mm, LPS) less what does not help.
+
+    fixed, moving: float32 in [0, 1], what the network sees of them. axis: the fixed volume's index axis across the
+    slices that are judged. The whole is scaled by that one of `shares` which gives the most mutual information inside
+    the fixed head, less its `price`: noise, and what two scans show differently, raise it a little, too. Then every
+    slice, with those around it, is judged by itself, and the field taken back smoothly where its mutual information
+    fell; where features are asked, what they lost or gained is counted in.
+    """
+    small_fixed, small_moving = coarse(fixed, spacing), coarse(moving, spacing)
+    inside = np.moveaxis(sitk.GetArrayFromImage(head_mask(small_fixed)) > 0, 2 - axis, 0)
+    reference = _binned(np.moveaxis(sitk.GetArrayFromImage(small_fixed), 2 - axis, 0))
+
+    def histograms(share: float) -> np.ndarray:
+        seen = sitk.Resample(
+            small_moving, small_fixed, joined(scaled(field, share), prealignment), sitk.sitkLinear, 0.0
+        )
+        other = _binned(np.moveaxis(sitk.GetArrayFromImage(seen), 2 - axis, 0))
+        return np.array(
+            [
+                np.bincount(bins * a[where] + b[where], minlength=bins**2).reshape(bins, bins)
+                for a, b, where in zip(reference, other, inside, strict=True)
+            ],
+            dtype=float,
+        )
+
+    by_share = [histograms(share) for share in shares.tolist()]
+    earned = [float(_information(each.sum(axis=0))) for each in by_share] - price * shares**2
+    best = int(earned.argmax())
+    if best == 0:
+        return scaled(field, 0.0), Verdict(0.0, 100.0)
+    sigma = window / small_fixed.GetSpacing()[axis]
+    before, after = (_information(_smoothed(by_share[n], sigma)) for n in (0, best))
+    gained = (after - before) / tolerance
+    agreements: list[float] = []
+    if features is not None:
+        both = [features.agreement(each) for each in (prealignment, joined(scaled(field, shares[best]), prealignment))]
+        told = np.isfinite(both).all(axis=0)
+        if told.any():
+            agreements = [float(each[told].mean()) for each in both]
+            change = _smoothed(both[1][told] - both[0][told], window / features.grid.GetSpacing()[2])
+            places = _positions(features.grid, 2, small_fixed, axis)[told]
+            gained += np.interp(np.arange(len(gained)), places, change / features_tolerance)
+    kept = _smoothed(np.clip(1 + gained, 0, 1), sigma)
+    shown = inside.any(axis=(1, 2))
+    factors = np.interp(_positions(field, axis, small_fixed, axis), np.arange(len(kept)), shares[best] * kept)
+    shape = [1, 1, 1, 1]
+    shape[2 - axis] = -1
+    verdict = Verdict(float(shares[best]), float(100 * np.mean(kept[shown] < 0.5)), *agreements)
+    return scaled(field, factors.reshape(shape)), verdict
+
+
+def _binned(values: np.ndarray) -> np.ndarray:
+    return np.clip((values * bins).astype(int), 0, bins - 1)
+
+
+def _information(joint: np.ndarray) -> np.ndarray:
+    """Mutual information in nats of joint histograms (..., bins, bins)."""
+    joint = joint / np.maximum(joint.sum(axis=(-2, -1), keepdims=True), 1)
+    independent = joint.sum(axis=-1, keepdims=True) * joint.sum(axis=-2, keepdims=True)
+    ratio = np.divide(joint, independent, out=np.ones_like(joint), where=joint > 0)
+    return (joint * np.log(ratio)).sum(axis=(-2, -1))
+
+
+def _smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian of so many slices along the first axis; ends count as going on."""
+    distance = np.arange(len(values))[:, None] - np.arange(len(values))
+    weights = np.exp(-0.5 * (distance / sigma) ** 2)
+    return np.tensordot(weights / weights.sum(axis=1, keepdims=True), values, 1)
+
+
+def _positions(image: sitk.Image, own_axis: int, small: sitk.Image, axis: int) -> np.ndarray:
+    """Where an image's slices across its `own_axis` lie along an axis in the smaller volume's index."""
+    indices = np.zeros((image.GetSize()[own_axis], 3), int)
+    indices[:, own_axis] = np.arange(len(indices))
+    points = [image.TransformIndexToPhysicalPoint(index) for index in indices.tolist()]
+    return np.array([small.TransformPhysicalPointToContinuousIndex(point)[axis] for point in points])

@@ -1,0 +1,1 @@
+"""The commands of run.py that research needs, one file each."""
