@@ -19,8 +19,8 @@
 Importing this package makes the modules `qt`, `ctk`, `SampleData`, `slicer.ScriptedLoadableModule`,
 `slicer.parameterNodeWrapper` and `slicer.i18n` importable, and `slicer.app`, `slicer.modules`,
 `slicer.qMRMLNodeComboBox`... exist. Real are Qt, the scene, its logics, and slicer.util but for its message boxes, pip
-and module selector. What stands in for the rest, and by which rules, say `pythonqt`, `ctk`, `qmrml`, `ui_files`,
-`application`, `modules`, `files` and `SampleData`.
+and module selector. What stands in for the rest, and by which rules, say `pythonqt`, `event_loop`, `ctk`, `qmrml`,
+`ui_files`, `application`, `modules`, `files` and `SampleData`.
 
 Where the environment variable SLICER_BASE_PYTHON names a folder laid out like Base/Python of Slicer's sources,
 ScriptedLoadableModule, parameterNodeWrapper and i18n are taken from there instead of from `base_python`.
@@ -48,7 +48,7 @@ sys.modules["ctk"] = ctk
 
 import slicer  # noqa: E402
 
-from . import application, modules, qmrml, ui_files  # noqa: E402, F401
+from . import application, event_loop, modules, qmrml, ui_files  # noqa: E402, F401
 
 base_python = Path(os.environ.get("SLICER_BASE_PYTHON", Path(__file__).parent / "base_python"))
 slicer.__path__.append(str(base_python / "slicer"))

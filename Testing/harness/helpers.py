@@ -8,17 +8,30 @@ from typing import Any
 import slicer
 from PySide6 import QtTest
 
+from .event_loop import wait_for_events
 from .pythonqt import qt
+
+LONGEST_LOOK_MS = 100
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
-    """Lets Qt's events run until the condition holds. Raises AssertionError where it does not within the time."""
+    """Run Qt's event loop until a condition holds.
+
+    Python's global interpreter lock is released only while Python runs, as in Slicer (see `event_loop`): in slots, and
+    when the condition is asked, which is after each event and at least every LONGEST_LOOK_MS.
+
+    Args:
+        condition: asked without arguments.
+        seconds: the longest wait.
+
+    Raises:
+        AssertionError: the condition does not hold in time.
+    """
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise AssertionError(f"not so after {seconds:g} s: {condition.__qualname__}")
-        slicer.app.processEvents(qt.QEventLoop.AllEvents, 20)
-        time.sleep(0.002)
+        wait_for_events(at_most_ms=LONGEST_LOOK_MS)
 
 
 def click(widget: Any, where: Any = None) -> None:

@@ -9,7 +9,16 @@ import slicer
 from BSAFusionLib.errors import Cancelled
 from Testing import harness
 from Testing.conftest import repository
+from Testing.harness import event_loop
 from Testing.scene.conftest import add_head, add_transform, lattice, rigid, weights  # noqa: F401  (fixtures)
+
+
+@pytest.fixture(autouse=True)
+def lock_released():
+    """Slicer's loop keeps Python's lock; until runs leave this process, that would make each test take a minute."""
+    event_loop.keep_lock(False)
+    yield
+    event_loop.keep_lock(True)
 
 
 @pytest.fixture

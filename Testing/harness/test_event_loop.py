@@ -1,0 +1,94 @@
+"""The event loop keeps Python's global lock, as Slicer's does: PythonQt's thread support is off there."""
+
+import threading
+import time
+from itertools import pairwise
+
+import pytest
+import qt
+import slicer
+
+from Testing import harness
+from Testing.harness import event_loop
+
+pytestmark = pytest.mark.usefixtures("slicer_app")
+
+WAIT_S = 0.2
+
+
+@pytest.fixture
+def ticks():
+    """The times at which a Python thread has run, several in each millisecond that it gets."""
+    times, stop = [], threading.Event()
+
+    def spin():
+        while not stop.is_set():
+            times.append(time.monotonic())
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    yield times
+    stop.set()
+    thread.join()
+
+
+def ticks_of(ticks, wait):
+    """How often the thread ran while `wait()` did."""
+    start = time.monotonic()
+    wait()
+    end = time.monotonic()
+    return sum(start + 0.1 * WAIT_S < tick < end - 0.1 * WAIT_S for tick in ticks)
+
+
+def wait():
+    event_loop.wait_for_events(at_most_ms=round(1000 * WAIT_S))
+
+
+def test_a_python_thread_stands_still_while_the_loop_waits(ticks):
+    assert ticks_of(ticks, wait) == 0
+
+
+def test_a_python_thread_runs_while_the_loop_runs_a_slot_of_python(ticks):
+    before_and_after = []
+
+    def slot():
+        before_and_after.append(len(ticks))
+        sum(range(10_000_000))
+        before_and_after.append(len(ticks))
+
+    qt.QTimer.singleShot(0, slot)
+    wait()
+    before, after = before_and_after
+    assert after > before
+
+
+def test_process_events_keeps_the_lock_whichever_way_it_is_called():
+    ways = (slicer.app.processEvents, qt.QApplication.processEvents, qt.QCoreApplication.processEvents)
+    assert set(ways) == {event_loop.process_events}
+
+
+def test_the_switch_lets_a_python_thread_run_while_the_loop_waits(ticks):
+    event_loop.keep_lock(False)
+    try:
+        assert ticks_of(ticks, wait) > 0
+    finally:
+        event_loop.keep_lock(True)
+
+
+def test_waiting_for_a_condition_lets_a_thread_run_only_while_it_is_asked(ticks):
+    asked = []
+    harness.wait_until(lambda: asked.append(time.monotonic()) or len(asked) == 4)
+    longest_rest = max(later - tick for tick, later in pairwise(ticks) if asked[0] < tick < asked[-1])
+    assert longest_rest > 0.9 * harness.helpers.LONGEST_LOOK_MS / 1000
+
+
+def test_what_a_slot_raises_leaves_the_loop_running(slicer_app):
+    called = []
+
+    def fail():
+        called.append(True)
+        raise ValueError("planted")
+
+    qt.QTimer.singleShot(0, fail)
+    harness.wait_until(lambda: called)
+    assert isinstance(slicer_app.errors.pop(), ValueError)
