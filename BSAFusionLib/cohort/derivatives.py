@@ -6,8 +6,10 @@ from typing import Any
 
 from BSAFusionLib import version
 from BSAFusionLib.cohort.cases import Case
+from BSAFusionLib.files.outputs import Names
 
 bids_version = "1.10.0"
+description_names = ("dataset_description.json", "README.md", ".bidsignore")
 # What BIDS has no names for yet: CT and SPECT, transforms, reports, previews, the tables of the whole cohort.
 unnamed = ("ct/", "spect/", "*_xfm.*", "*_report.*", "*_preview.png")
 ignored = "".join(f"**/{pattern}\n" for pattern in unnamed) + "summary.*\nlogs/\n"
@@ -38,6 +40,11 @@ def describe_dataset(folder: Path, cohort: Path) -> None:
     (folder / ".bidsignore").write_text(ignored, encoding="utf-8")
 
 
+def sidecar_names(names: Names) -> list[str]:
+    """Return the names of the JSON files that go with the volumes and the transform of a case."""
+    return [f"{name.split('.')[0]}.json" for name in (names.fused, names.registered, names.deformation)]
+
+
 def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
     """Write the JSON that goes with each volume and with the transform; `report` is the case's report.json."""
     names, (fixed, moving) = case.names, case.sources
@@ -45,26 +52,26 @@ def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
     place = {key: dicom.get("fixed", {}).get(key) for key in ("FrameOfReferenceUID",)}
     unit = {"Units": dicom.get("moving", {}).get("Unit")}
     kind = case.pair.modality.upper()
-    described = {
-        names.fused: {
+    described = (
+        {
             "Description": f"The MRI fused with the {kind} that was aligned to it, on the MRI's grid",
             "Sources": [source for source in case.sources if source],
             **place,
         },
-        names.registered: {
+        {
             "Description": f"The {kind}, aligned to the MRI and resampled onto its grid",
             "Sources": [source for source in (moving,) if source],
             **place,
             **unit,
         },
-        names.deformation: {
+        {
             "Description": "MRI point to moving point, in mm and LPS: a displacement grid, then the rigid start (ITK)",
             "FromFile": moving,
             "ToFile": fixed,
         },
-    }
-    for name, content in described.items():
+    )
+    for name, content in zip(sidecar_names(names), described, strict=True):
         # SkullStripped is required; nothing is stripped here.
         content = {"SpatialReference": fixed, "SkullStripped": False, **content}
         text = json.dumps({key: value for key, value in content.items() if value not in (None, "", [])}, indent=2)
-        (folder / f"{name.split('.')[0]}.json").write_text(text + "\n", encoding="utf-8")
+        (folder / name).write_text(text + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 
 from BSAFusionLib.cohort.cases import Case
 
+summary_names = ("summary.csv", "summary.html")
 columns = (
     "case",
     "modality",
@@ -79,14 +80,15 @@ def write_summary(outcomes: list[Outcome], folder: Path) -> None:
     from jinja2 import Environment
 
     outcomes = worst_first(outcomes)
-    with (folder / "summary.csv").open("w", encoding="utf-8", newline="") as file:
+    table_file, page_file = (folder / name for name in summary_names)
+    with table_file.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, columns)
         table.writeheader()
         table.writerows(row(outcome) for outcome in outcomes)
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_template)
     shown = [(outcome.case, row(outcome), outcome.report is not None) for outcome in outcomes]
     failed = sum(outcome.report is None for outcome in outcomes)
-    (folder / "summary.html").write_text(template.render(rows=shown, failed=failed), encoding="utf-8")
+    page_file.write_text(template.render(rows=shown, failed=failed), encoding="utf-8")
 
 
 _template = """<!DOCTYPE html>

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from BSAFusionLib.pipeline.result import Result
 
 usual_names = Names()
+scene_name = "scene.mrb"
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +114,19 @@ def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
+    """Return the files and DICOM folders that a case reads: its volumes, and the weights that it may need."""
+    from BSAFusionLib.pipeline.register_and_fuse import shipped_models
+
+    weights = choices["weights"]
+    return [pair.fixed, pair.moving, *([Path(weights)] if weights else sorted(shipped_models.iterdir()))]
+
+
+def case_outputs(folder: Path, names: Names = usual_names) -> list[Path]:
+    """Return the files that `run_case` writes, without the scene, once they have moved into `folder`."""
+    return [folder / name for name in asdict(names).values()]
+
+
 def run_case(
     pair: "Pair",
     choices: dict[str, Any],
@@ -172,7 +186,7 @@ def run_case(
     write_json(content, folder / names.report)
     (folder / names.page).write_text(nodes.page(), encoding="utf-8")
     if with_scene:
-        save_scene(application.scene, folder / "scene.mrb")
+        save_scene(application.scene, folder / scene_name)
     try:
         write_preview(
             folder / names.preview,

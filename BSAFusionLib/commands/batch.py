@@ -6,11 +6,12 @@ import shutil
 import sys
 import threading
 import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib import version
-from BSAFusionLib.commands._case import add_settings, choices_of, run_case
+from BSAFusionLib.commands._case import add_settings, case_inputs, case_outputs, choices_of, run_case
 from BSAFusionLib.errors import FusionError
 
 if TYPE_CHECKING:
@@ -45,19 +46,21 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.cohort.finished import fingerprint, finished_report
     from BSAFusionLib.cohort.summary import Outcome, write_summary
     from BSAFusionLib.cohort.workers import connected, run_all
+    from BSAFusionLib.files.overwriting import refuse_overwriting
 
     if arguments.workers is not None and arguments.workers < 1:
         raise FusionError(f"The number of workers {arguments.workers} must be 1 or more.")
     cases = read_cohort(arguments.cohort.absolute())
     choices = choices_of(arguments)
     folder = arguments.out.absolute()
+    refuse_overwriting(batch_inputs(arguments.cohort, cases, choices), batch_outputs(folder, cases))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         describe_dataset(folder, arguments.cohort)
     except OSError as error:
         raise FusionError(f"The results cannot be written to {folder} ({error.strerror}); choose another.") from error
     programs = {case.pair.modality: _program(case.pair.modality, choices["weights"]) for case in cases}
-    marks = {case.name: fingerprint(case, choices, programs[case.pair.modality]) for case in cases}
+    marks = {case.name: fingerprint(case, choices, programs[case.pair.modality], folder) for case in cases}
     reports = {case.name: finished_report(case, folder, marks[case.name]) for case in cases}
     outcomes = {case.name: Outcome(case, reports[case.name], "" if reports[case.name] else "not run") for case in cases}
     pending = {case.name: (case, choices, folder, marks[case.name]) for case in cases if reports[case.name] is None}
@@ -87,6 +90,33 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def batch_inputs(cohort: Path, cases: Sequence["Case"], choices: dict[str, Any]) -> Iterator[Path]:
+    """Yield the files and DICOM folders that all cases of a table or BIDS dataset read, and what describes them."""
+    from BSAFusionLib.cohort.derivatives import description_names
+
+    yield from (cohort / name for name in description_names) if cohort.is_dir() else (cohort,)
+    for case in cases:
+        yield from case_inputs(case.pair, choices)
+
+
+def batch_outputs(folder: Path, cases: Sequence["Case"]) -> Iterator[Path]:
+    """Yield all files that a batch writes or replaces in the folder of its results."""
+    from BSAFusionLib.cohort.derivatives import description_names, sidecar_names
+    from BSAFusionLib.cohort.finished import marker
+    from BSAFusionLib.cohort.summary import summary_names
+
+    yield from (folder / name for name in (*description_names, *summary_names))
+    for case in cases:
+        yield from case_outputs(folder / case.folder, case.names)
+        yield from (folder / case.folder / name for name in sidecar_names(case.names))
+        yield from (marker(case, folder), log_file(case, folder))
+
+
+def log_file(case: "Case", folder: Path) -> Path:
+    """Return where the traceback of a case goes that a mistake of the program ended."""
+    return folder / "logs" / f"{case.name}.txt"
+
+
 def do_case(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> tuple[dict[str, Any] | None, str]:
     """Run one case on the worker that this is called on; its report, or None and why it failed.
 
@@ -101,7 +131,7 @@ def do_case(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> t
     except FusionError as error:
         return None, str(error)
     except Exception as error:  # a bug: the other cases go on, and this one's way there is kept
-        log = folder / "logs" / f"{case.name}.txt"
+        log = log_file(case, folder)
         log.parent.mkdir(exist_ok=True)
         # Without the error's own words, which may quote a path that a patient's name is in.
         log.write_text("".join([*traceback.format_tb(error.__traceback__), type(error).__name__]), encoding="utf-8")

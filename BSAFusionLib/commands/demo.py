@@ -3,7 +3,18 @@
 import argparse
 from pathlib import Path
 
-from BSAFusionLib.commands._case import add_settings, choices_of, line, progress_bar, report_text, run_case, save_json
+from BSAFusionLib.commands._case import (
+    add_settings,
+    case_inputs,
+    case_outputs,
+    choices_of,
+    line,
+    progress_bar,
+    report_text,
+    run_case,
+    save_json,
+    scene_name,
+)
 
 sample_data = Path(__file__).resolve().parents[2] / "Resources" / "SampleData"
 
@@ -20,14 +31,20 @@ def run(arguments: argparse.Namespace) -> int:
     import SimpleITK as sitk
 
     from BSAFusionLib.files.inputs import Pair
+    from BSAFusionLib.files.overwriting import refuse_overwriting
     from BSAFusionLib.files.volumes import written_whole
     from BSAFusionLib.geometry.fields import error_mm
     from BSAFusionLib.pipeline.intensities import head_mask
 
     pair = Pair(sample_data / "mri_t1.nii.gz", sample_data / "pet_fdg.nii.gz", "pet")
+    choices, truth_file = choices_of(arguments), sample_data / "truth.h5"
+    refuse_overwriting(
+        [*case_inputs(pair, choices), truth_file],
+        [*case_outputs(arguments.out), arguments.out / scene_name, arguments.json],
+    )
     with written_whole(arguments.out) as folder, progress_bar() as progress:
-        fixed, result = run_case(pair, choices_of(arguments), folder, with_scene=True, progress=progress)
-    truth = sitk.ReadTransform(str(sample_data / "truth.h5"))
+        fixed, result = run_case(pair, choices, folder, with_scene=True, progress=progress)
+    truth = sitk.ReadTransform(str(truth_file))
     found = {
         "before": sitk.Transform(),
         "prealigned": result.prealignment,

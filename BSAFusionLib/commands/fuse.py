@@ -3,7 +3,16 @@
 import argparse
 from pathlib import Path
 
-from BSAFusionLib.commands._case import add_settings, choices_of, progress_bar, report_text, run_case, save_json
+from BSAFusionLib.commands._case import (
+    add_settings,
+    case_inputs,
+    case_outputs,
+    choices_of,
+    progress_bar,
+    report_text,
+    run_case,
+    save_json,
+)
 from BSAFusionLib.settings import modalities
 
 
@@ -37,13 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.files.inputs import Pair
+    from BSAFusionLib.files.overwriting import refuse_overwriting
     from BSAFusionLib.files.volumes import written_whole
 
     pair = Pair(arguments.fixed, arguments.moving, arguments.modality, arguments.fixed_series, arguments.moving_series)
+    choices, landmarks = choices_of(arguments), arguments.landmarks or ()
+    refuse_overwriting(
+        [*case_inputs(pair, choices), *landmarks],
+        [*case_outputs(arguments.out), arguments.json],
+    )
     with written_whole(arguments.out) as folder, progress_bar() as progress:
-        _, result = run_case(
-            pair, choices_of(arguments), folder, landmarks=arguments.landmarks or (), progress=progress
-        )
+        _, result = run_case(pair, choices, folder, landmarks=landmarks, progress=progress)
     print(report_text(result.report))
     print(f"results in {arguments.out}")
     if arguments.json:

@@ -19,7 +19,7 @@ from BSAFusionLib.errors import FusionError
 
 steepest = 1e3  # a part of an axis' direction, which should be 1 at most
 block = 1 << 20  # bytes read or written at once
-_unfinished = ".unfinished-"
+UNFINISHED = ".unfinished-"  # how the folders begin in which results are written at first
 
 
 def read_volume(path: Path | str) -> sitk.Image:
@@ -91,10 +91,10 @@ def written_whole(folder: Path | str) -> Iterator[Path]:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{_unfinished}*"):
+        for left in folder.glob(f"{UNFINISHED}*"):
             if time.time() - left.stat().st_mtime > 24 * 3600:  # by a run that was killed
                 shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=_unfinished, dir=folder) as unfinished:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:
             yield Path(unfinished)
             for path in sorted(Path(unfinished).iterdir()):
                 os.replace(path, folder / path.name)

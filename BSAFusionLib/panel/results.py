@@ -11,10 +11,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.overwriting import refuse_overwriting
 from BSAFusionLib.files.volumes import written_whole
 from BSAFusionLib.mrml.landmarks import landmark_error
 from BSAFusionLib.mrml.logic import ProcessResult
 from BSAFusionLib.panel.parameters import Parameters
+from BSAFusionLib.panel.stored_files import stored_files
 from BSAFusionLib.pipeline.report import LandmarkError, Report, rows
 
 
@@ -112,6 +114,7 @@ class Results:
         path = Path(chosen)
         result = replace(self._result, report=replace(self._result.report, landmarks=self._landmarks))
         try:
+            refuse_overwriting(stored_files(slicer.mrmlScene), [path])
             with slicer.util.WaitCursor(), written_whole(path.parent) as folder:
                 (folder / path.name).write_text(result.page(), encoding="utf-8")
         except FusionError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.overwriting import refuse_overwriting
 from BSAFusionLib.pipeline.register_and_fuse import shipped_models
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.evaluation.rivals import default_python
@@ -75,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise FusionError("Threads, repetitions and batches must each be 1 or more.")
     if arguments.side < 16 or arguments.side % 16:
         raise FusionError(f"The side of a slice must be a multiple of 16 pixels, not {arguments.side}.")
+    refuse_overwriting([arguments.weights, *arguments.volumes.glob("*.nii.gz")], [arguments.json])
     if arguments.rivals:
         check_rivals(arguments.rivals)
     names = arguments.device or [device.name for device in list_devices() if device.works]

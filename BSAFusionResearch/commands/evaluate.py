@@ -1,11 +1,13 @@
 """Measures how well the weights align and fuse, on slices and volumes whose truth is known."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import add_precision, save_json
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.overwriting import refuse_overwriting
 from BSAFusionLib.files.volumes import written_whole
 from BSAFusionLib.pipeline.register_and_fuse import shipped_models
 from BSAFusionLib.settings import Settings, modalities
@@ -92,12 +94,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise FusionError(f"There must be 1 known motion or more, not {arguments.seeds}.")
     figures: dict = {}
     if arguments.cases is not None:
+        arguments.volumes = arguments.volumes or shared_data / "volumes"
+    else:
+        name_folders(arguments)
+    sheets = [arguments.sheets / f"{modality}.png" for modality in arguments.modality] if arguments.sheets else []
+    refuse_overwriting(files_read(arguments), [arguments.json, *sheets])
+    if arguments.cases is not None:
         weights = {modality: weights_file(arguments.weights, modality) for modality in case_modalities}
-        figures["cases"] = print_cases(arguments, arguments.volumes or shared_data / "volumes", weights)
+        figures["cases"] = print_cases(arguments, arguments.volumes, weights)
         if arguments.json:
             save_json(figures, arguments.json)
         return 0
-    name_folders(arguments)
     if arguments.benchmark or arguments.data:
         for modality in arguments.modality:
             figures[modality] = slice_figures(arguments, modality)
@@ -106,6 +113,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         save_json(figures, arguments.json)
     return 0
+
+
+def files_read(arguments: argparse.Namespace) -> Iterator[Path]:
+    """Yield the weights, and the volumes and arrays in the folders that are measured on."""
+    yield from {weights_file(arguments.weights, modality) for modality in modalities}
+    for folder in (arguments.benchmark, arguments.data, arguments.volumes):
+        if folder is not None:
+            yield from (*folder.glob("*.npz"), *folder.glob("*.nii.gz"))
 
 
 def name_folders(arguments: argparse.Namespace) -> None:

@@ -69,18 +69,23 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
     import numpy as np
     import torch
 
+    from BSAFusionLib.files.overwriting import refuse_overwriting
     from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
     from BSAFusionLib.network.checkpoints import load_network, load_state, save_network, sha256
     from BSAFusionResearch.training.cards import training_of
     from BSAFusionResearch.training.label_slices import load_label_slices
     from BSAFusionResearch.training.processes import all_or_none
     from BSAFusionResearch.training.slice_pairs import load_pairs
-    from BSAFusionResearch.training.trainer import Trainer, TrainingSettings, validate
+    from BSAFusionResearch.training.trainer import CHECKPOINT, Trainer, TrainingSettings, validate
     from BSAFusionResearch.training.unaligned_pairs import Simulator
 
     torch.set_flush_denormal(True)
     fabric.seed_everything(arguments.seed, verbose=False)
+    weights, checkpoint = arguments.out / f"{arguments.modality}.safetensors", arguments.out / CHECKPOINT
+    results = [weights, weights.with_suffix(".json"), arguments.json]
     with all_or_none():
+        refuse_overwriting([*arguments.data.glob("*.npz"), arguments.labels, arguments.start], [*results, checkpoint])
+        refuse_overwriting([arguments.resume], results)  # a run goes on in its own checkpoint
         arguments.out.mkdir(parents=True, exist_ok=True)
         training, validation = load_pairs(
             arguments.data, arguments.modality, None if arguments.fold == "none" else int(arguments.fold)
@@ -116,7 +121,6 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
     if not fabric.is_global_zero:
         return 0
 
-    weights = arguments.out / f"{arguments.modality}.safetensors"
     weights.with_suffix(".json").unlink(missing_ok=True)  # an earlier run's card does not describe these
     save_network(weights, trainer.averaged)
     figures = validate(load_network(weights), validation, settings)

@@ -94,22 +94,22 @@ def case(tmp_path: Path) -> Case:
     return read_cohort(table(tmp_path, "case,fixed,moving,modality\n1,mri.nii,ct.nii,ct\n"))[0]
 
 
-def test_the_fingerprint_changes_with_inputs_choices_and_program(case: Case) -> None:
-    first = fingerprint(case, {"strength": 1.0}, "program 1")
-    assert fingerprint(case, {"strength": 1.0}, "program 1") == first
-    assert fingerprint(case, {"strength": 0.5}, "program 1") != first
-    assert fingerprint(case, {"strength": 1.0}, "program 2") != first
+def test_the_fingerprint_changes_with_inputs_choices_and_program(case: Case, tmp_path: Path) -> None:
+    first = fingerprint(case, {"strength": 1.0}, "program 1", tmp_path / "results")
+    assert fingerprint(case, {"strength": 1.0}, "program 1", tmp_path / "results") == first
+    assert fingerprint(case, {"strength": 0.5}, "program 1", tmp_path / "results") != first
+    assert fingerprint(case, {"strength": 1.0}, "program 2", tmp_path / "results") != first
     case.pair.moving.write_text("other voxels")
-    assert fingerprint(case, {"strength": 1.0}, "program 1") != first
+    assert fingerprint(case, {"strength": 1.0}, "program 1", tmp_path / "results") != first
 
 
 def test_the_fingerprint_changes_with_voxels_in_a_file_beside_their_header(tmp_path: Path) -> None:
     (case,) = read_cohort(table(tmp_path, "case,fixed,moving,modality\n1,mri.nii,pet.mhd,pet\n"))
-    for name in ("pet.mhd", "pet.raw"):
-        (tmp_path / name).write_text("first")
-    first = fingerprint(case, {}, "")
-    (tmp_path / "pet.raw").write_text("other voxels")
-    assert fingerprint(case, {}, "") != first
+    (tmp_path / "pet.mhd").write_text("NDims = 3\nElementDataFile = voxels of pet.raw\n")
+    (tmp_path / "voxels of pet.raw").write_text("first")
+    first = fingerprint(case, {}, "", tmp_path / "results")
+    (tmp_path / "voxels of pet.raw").write_text("other voxels")
+    assert fingerprint(case, {}, "", tmp_path / "results") != first
 
 
 def test_the_worst_come_first_each_among_its_own_modality(tmp_path: Path) -> None:

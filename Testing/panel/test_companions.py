@@ -1,5 +1,7 @@
 """What goes along with the moving volume, and landmarks that measure the result, as the panel's user chooses them."""
 
+from types import SimpleNamespace
+
 import pytest
 import qt
 import slicer
@@ -119,6 +121,32 @@ def test_a_report_that_cannot_be_written_is_told_and_none_is_kept(ready, finish,
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked: str(tmp_path / "file" / "report.html"))
     harness.click(ready.ui.savePageButton)
     assert "cannot be written" in told[0]
+
+
+@pytest.mark.parametrize("of", ["volume", "its DICOM files", "scene"])
+def test_a_report_is_not_saved_over_a_file_of_the_scene(ready, finish, scene, heads, tmp_path, monkeypatch, of):
+    finish()
+    path = tmp_path / "input.html"
+    path.write_text("voxels")
+    if of == "volume":
+        storage = scene.AddNewNodeByClass("vtkMRMLNRRDStorageNode")
+        heads[1].SetAndObserveStorageNodeID(storage.GetID())
+        storage.SetFileName(str(tmp_path / "input.nrrd"))
+        storage.AddFileName(str(path))  # as of a series of files
+    elif of == "scene":
+        scene.SetURL(str(path))
+    else:
+        files = {"1.2.3": str(tmp_path / "other"), "1.2.4": str(path)}
+        monkeypatch.setattr(slicer, "dicomDatabase", SimpleNamespace(fileForInstance=files.__getitem__), raising=False)
+        heads[0].SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    told = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", told.append)
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked: str(path))
+    harness.click(ready.ui.savePageButton)
+    (sentence,) = told
+    assert str(path) in sentence and "choose another" in sentence
+    assert path.read_text() == "voxels"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_pictures_are_still_there_after_a_look_at_another_module(ready, finish, tmp_path):

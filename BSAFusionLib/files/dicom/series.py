@@ -1,6 +1,7 @@
 """Which series lie in a DICOM folder, and which one is meant."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.volumes import UNFINISHED
 
 modality_names = {"MR": "mri", "CT": "ct", "PT": "pet", "NM": "spect"}
 
@@ -112,7 +114,7 @@ def series_in(path: Path) -> list[Series]:
 
     FusionError where one is damaged, for a volume without its last slice would look whole.
     """
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    files = sorted(_files_below(path)) if path.is_dir() else [path]
     headers = defaultdict(list)
     for file in files:
         try:
@@ -131,6 +133,14 @@ def series_in(path: Path) -> list[Series]:
             headers[str(header.get("SeriesInstanceUID", ""))].append(header)
     series = [Series(uid, files) for uid, files in headers.items()]
     return sorted(series, key=lambda one: (str(one.headers[0].get("SeriesNumber", "")).zfill(12), one.uid))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield all files in and below a folder, but for results that another run is writing there, which soon move."""
+    for file in folder.rglob("*"):
+        unfinished = any(part.startswith(UNFINISHED) for part in file.relative_to(folder).parts)
+        if not unfinished and file.is_file():
+            yield file
 
 
 def _is_reconstructed(header: pydicom.FileDataset) -> bool:

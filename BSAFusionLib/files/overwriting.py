@@ -1,0 +1,123 @@
+"""Refuses to write over what a run reads; every command and the panel ask here before anything is computed."""
+
+import glob
+import os
+import re
+from collections.abc import Hashable, Iterable, Iterator
+from pathlib import Path
+
+from BSAFusionLib.errors import FusionError
+
+HEADER_BYTES = 1 << 20  # of a NRRD or MetaImage file, in which it names the files that hold its voxels
+TWO_FILE_SUFFIXES = (".hdr", ".img", ".hdr.gz", ".img.gz")  # of Analyze and of NIfTI in two files
+HEADER_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+DATA_FILE = re.compile(rb"^(?:ElementDataFile|data ?file)[ \t]*[:=][ \t]*(.+?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
+NUMBER = re.compile(r"%0?\d*d")  # in the name of a series of files, as both formats allow
+
+
+def refuse_overwriting(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
+    """Raise an error if writing the outputs would replace an input.
+
+    Call this before the first output, or its folder, is made. Two paths are the same file if they lead to it by any
+    spelling, symbolic link or hard link, or if the file system ignores case.
+
+    Args:
+        inputs: Files and folders that the run reads. With a file count those that `files_of` adds. Of a folder count
+            the DICOM files: others in it may be the results of an earlier run. None is skipped.
+        outputs: All files that the run writes or replaces. None is skipped.
+
+    Raises:
+        FusionError: An output is an input, another output, or an existing folder.
+    """
+    written: dict[Hashable, Path] = {}
+    for output in filter(None, outputs):
+        if os.path.isdir(output):
+            raise FusionError(f"{output} is a folder, so no result can be written there; rename it or choose another.")
+        place, *file = _identities(output)
+        if place in written:
+            raise FusionError(f"Two results would be written to {output}; choose another file for one of them.")
+        written.update(dict.fromkeys((place, *file), output))
+    for path in filter(None, inputs):
+        only_dicom = os.path.isdir(path)
+        for part in files_of(path):
+            clash = next((written[identity] for identity in _identities(part) if identity in written), None)
+            if clash is not None and (not only_dicom or _is_dicom(part)):
+                raise FusionError(
+                    f"The file {clash} is an input of this run and would be overwritten by a result; choose another "
+                    "place for the results."
+                )
+
+
+def files_of(path: Path) -> Iterator[Path]:
+    """Yield the files that are read, or that belong to what is read, when a program is given `path`.
+
+    Args:
+        path: A folder, or a file of any kind, which need not exist.
+
+    Yields:
+        All files in and below a folder. For a file: itself, the JSON file of the same name that describes it (sidecar
+        of BIDS, card of weights), the other half of .hdr and .img, the files that a NRRD or MetaImage header names,
+        and the parts that weights are split into (`...aa`, `...ab`).
+    """
+    if os.path.isdir(path):
+        yield from (file for file in path.rglob("*") if file.is_file())
+        return
+    yield path
+    stem, suffix = os.path.splitext(path.name.removesuffix(".gz"))
+    beside = [f"{stem}.json"]
+    if suffix.lower() in TWO_FILE_SUFFIXES:
+        beside += [f"{stem}{other}" for other in TWO_FILE_SUFFIXES]
+    elif suffix.lower() in HEADER_SUFFIXES:
+        yield from _data_files(path)
+    elif suffix.lower().endswith("aa") or not os.path.isfile(path):
+        yield from _matching(path.parent, glob.escape(path.name.removesuffix("aa")) + "[a-z][a-z]")
+    yield from (file for name in beside if os.path.isfile(file := path.with_name(name)) and file != path)
+
+
+def _data_files(header: Path) -> Iterator[Path]:
+    """Yield the files beside a header that hold its voxels, as the NRRD and the MetaImage format name them.
+
+    One name, `LIST` with a name a line below it, or one name with a number in it for a series of files.
+    """
+    try:
+        with header.open("rb") as file:
+            text = file.read(HEADER_BYTES)
+    except (OSError, ValueError):
+        return  # reading the volume says why
+    found = DATA_FILE.search(text)
+    if found is None or found[1].upper() == b"LOCAL":
+        return
+    if found[1].upper().startswith(b"LIST"):
+        names = [os.fsdecode(line.strip()) for line in text[found.end() :].splitlines()]
+    else:
+        names = [os.fsdecode(found[1])]
+    for name in filter(None, names):
+        first = name.split()[0]
+        if NUMBER.search(first):  # followed by the first number, the last one and the step
+            yield from _matching(header.parent, NUMBER.sub("*", glob.escape(first)))
+        else:
+            yield header.parent / name
+
+
+def _matching(folder: Path, pattern: str) -> Iterator[Path]:
+    yield from map(Path, glob.glob(os.path.join(glob.escape(str(folder)), pattern)))
+
+
+def _identities(path: Path) -> Iterator[Hashable]:
+    """Yield what a path shares with every other path to the same file: the real path and, if it exists, the inode."""
+    try:
+        yield os.path.normcase(os.path.realpath(path))
+        state = os.stat(path)
+    except (OSError, ValueError):
+        return
+    if state.st_ino:  # 0 on file systems that number nothing
+        yield state.st_dev, state.st_ino
+
+
+def _is_dicom(file: Path) -> bool:
+    from pydicom.misc import is_dicom  # here, so that the panel opens without it
+
+    try:
+        return is_dicom(file)
+    except OSError:
+        return True  # unreadable: to refuse is safe
