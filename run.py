@@ -15,16 +15,53 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
-REQUIREMENTS = ROOT / "requirements.txt"
+PROJECT = ROOT / "pyproject.toml"
 CONSTRAINTS = ROOT / "constraints.txt"
 # Research commands come with the source tree only: Slicer installs BSAFusionLib alone.
 COMMAND_PACKAGES = ("BSAFusionLib", "BSAFusionResearch")
 STAMP = ENVIRONMENT / "installed.txt"
 
 OLDEST, NEWEST = (3, 10), (3, 13)
-# The environment takes 2.3 GB with torch's CPU build, and pip unpacks its downloads beside it first.
+# The whole environment takes 2.3 GB with torch's CPU build, and pip unpacks its downloads beside it first.
 DISK_GB = 4
-TESTS = "the test suite (what follows goes to pytest)"
+# What is no command of the program itself, in words and as modules to run one after the other.
+TOOLS = {
+    "test": ("Runs the test suite; what follows goes to pytest.", [["pytest"]]),
+    "check": ("Checks style and types.", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]),
+}
+
+# Which of the extras in pyproject.toml a command needs beside the dependencies that all need.
+EXTRAS = {
+    "batch": ["cluster"],
+    "demo": ["scene"],
+    "view": ["view"],
+    "benchmark": ["research"],
+    "evaluate": ["research"],
+    "train": ["research"],
+    "test": ["view", "cluster", "research", "test"],
+    "check": ["view", "cluster", "research", "test", "check"],
+}
+# Prints the project's requirements, one a line: a Python older than 3.11 reads TOML only by what pip brings along.
+READ_PROJECT = """
+import sys
+try:
+    import tomllib
+except ImportError:
+    from pip._vendor import tomli as tomllib
+with open(sys.argv[1], "rb") as file:
+    project = tomllib.load(file)["project"]
+def requirements_of(extra):
+    for requirement in project["optional-dependencies"][extra]:
+        if requirement.startswith(project["name"] + "["):  # an extra may name others of its own project
+            for other in requirement.partition("[")[2].rstrip("]").split(","):
+                yield from requirements_of(other)
+        else:
+            yield requirement
+wanted = list(project.get("dependencies", []))
+for extra in sys.argv[2:]:
+    wanted += requirements_of(extra)
+print("\\n".join(dict.fromkeys(wanted)))
+"""
 
 
 class SetupError(Exception):
@@ -41,32 +78,40 @@ def main(arguments):
         print(help_text(commands))
         return 0
     command, rest = arguments[0], arguments[1:]
-    if command != "test" and command not in commands:
-        names = ", ".join(["test"] + list(commands))
+    if command not in TOOLS and command not in commands:
+        names = ", ".join(sorted(list(TOOLS) + list(commands)))
         print("There is no command '{}'; there are {}.".format(command, names), file=sys.stderr)
         return 2
     try:
         check_interpreter(sys.version_info[:2])
-        prepare_environment()
+        prepare_environment(EXTRAS.get(command, []))
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1
-    if command == "test":
+    if command in TOOLS:
         os.chdir(str(ROOT))
-        return start([str(environment_python()), "-m", "pytest"] + rest)
+        *steps, last = [[str(environment_python()), "-m"] + step for step in TOOLS[command][1]]
+        for step in steps:
+            failed = subprocess.call(step)
+            if failed:
+                return failed
+        return start(last + rest)
     return start([str(environment_python()), "-m", "BSAFusionLib", command] + rest)
 
 
 def help_text(commands):
     """What there is to run, each with the first line of its own module's docstring."""
     lines = {name: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for name, path in commands.items()}
-    lines["test"] = TESTS
+    lines.update((name, summary) for name, (summary, _) in TOOLS.items())
     width = max(len(name) for name in lines)
     shown = ["  {}  {}".format(name.ljust(width), text.splitlines()[0]) for name, text in sorted(lines.items())]
     return "\n".join(
         ["usage: run.py COMMAND [arguments]   (run.py COMMAND --help tells more)", ""]
         + shown
-        + ["", "The first use makes the virtual environment .venv and installs the packages of requirements.txt in it."]
+        + [
+            "",
+            "The first use of a command makes the virtual environment .venv, or adds its packages there.",
+        ]
     )
 
 
@@ -102,29 +147,38 @@ def environment_python():
     return ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def wanted_stamp():
-    """What the environment must have been made from: this Python and exactly these requirement files."""
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + CONSTRAINTS.read_bytes()).hexdigest()
-    return "Python {}.{}\n{}\n".format(sys.version_info[0], sys.version_info[1], digest)
+def stamp_of(extras):
+    """Return what describes an environment: this Python, the pinned versions, and the extras it holds."""
+    digest = hashlib.sha256(PROJECT.read_bytes() + CONSTRAINTS.read_bytes()).hexdigest()
+    return ["Python {}.{}".format(sys.version_info[0], sys.version_info[1]), digest] + sorted(extras)
 
 
-def is_ready():
-    return STAMP.is_file() and STAMP.read_text() == wanted_stamp() and environment_python().is_file()
+def installed_stamp():
+    """Return the lines of the environment's own stamp; none where it was never completed."""
+    if not (STAMP.is_file() and environment_python().is_file()):
+        return []
+    return STAMP.read_text().split("\n")
 
 
-def prepare_environment():
-    """Make .venv, or bring it up to date; what an interrupted run left is taken up again."""
-    if is_ready():
+def is_ready(extras):
+    stamp = installed_stamp()
+    return stamp[:2] == stamp_of([]) and set(extras) <= set(stamp[2:])
+
+
+def prepare_environment(extras):
+    """Make .venv, or add what this command needs to it; continue what an interrupted run left."""
+    if is_ready(extras):
         return
     with only_one_at_a_time():
-        if is_ready():
+        if is_ready(extras):
             return
         started = time.time()
         check_disk(shutil.disk_usage(str(ROOT)).free)
+        extras = sorted(set(extras) | set(installed_stamp()[2:]))
         if not has_working_pip():
             make_environment()
-        install_packages()
-        STAMP.write_text(wanted_stamp())
+        install_packages(extras)
+        STAMP.write_text("\n".join(stamp_of(extras)))
         say("The environment is ready ({:.0f} s).".format(time.time() - started))
 
 
@@ -153,12 +207,17 @@ def make_environment():
         raise SetupError("Making {} failed: {}".format(ENVIRONMENT, last_line(made.stdout)))
 
 
-def install_packages():
-    say("Fetching the packages of requirements.txt; this takes some minutes ...")
+def install_packages(extras):
+    say("Fetching the packages that pyproject.toml names; this takes some minutes ...")
+    read = [str(environment_python()), "-c", READ_PROJECT, str(PROJECT)] + extras
+    requirements = subprocess.check_output(read, universal_newlines=True).split("\n")
+    requirements = [requirement for requirement in requirements if requirement]
+    if not requirements:
+        return
     command = [str(environment_python()), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     log = []
     with subprocess.Popen(
-        command + ["--progress-bar", "off", "-r", str(REQUIREMENTS)],
+        command + ["--progress-bar", "off", "--constraint", str(CONSTRAINTS)] + requirements,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         universal_newlines=True,

@@ -19,10 +19,11 @@ class Room(NamedTuple):
 
 
 # In their order: a room may import only from rooms above it in this list. Packages are named as they are imported.
-base = {"errors", "settings"}
+base = {"errors", "resources", "settings"}
 core = {*base, "geometry", "network", "pipeline"}
 rooms = {
     "errors": Room(set(), set()),
+    "resources": Room(set(), set()),
     "settings": Room({"errors"}, {"SimpleITK"}),
     "geometry": Room({"errors"}, {"numpy", "SimpleITK"}),
     "network": Room({*base, "geometry"}, {"torch", "einops", "numpy", "safetensors"}),

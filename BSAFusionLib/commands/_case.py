@@ -116,10 +116,10 @@ def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
     """Return the files and DICOM folders that a case reads: its volumes, and the weights that it may need."""
-    from BSAFusionLib.pipeline.register_and_fuse import shipped_models
+    from BSAFusionLib.resources import MODELS
 
     weights = choices["weights"]
-    return [pair.fixed, pair.moving, *([Path(weights)] if weights else sorted(shipped_models.iterdir()))]
+    return [pair.fixed, pair.moving, *([Path(weights)] if weights else sorted(MODELS.iterdir()))]
 
 
 def case_outputs(folder: Path, names: Names = usual_names) -> list[Path]:

@@ -163,9 +163,9 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
 def _program(modality: str, weights: str | None) -> str:
     """Which program and weights a case is computed with."""
     from BSAFusionLib.network.checkpoints import read_parts, sha256
-    from BSAFusionLib.pipeline.register_and_fuse import shipped_models
+    from BSAFusionLib.resources import MODELS
 
-    return f"{version} {sha256(read_parts(Path(weights or shipped_models / f'{modality}.safetensors')))}"
+    return f"{version} {sha256(read_parts(Path(weights or MODELS / f'{modality}.safetensors')))}"
 
 
 def _gpu_memories(device: str) -> list[int]:

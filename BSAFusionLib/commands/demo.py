@@ -16,8 +16,6 @@ from BSAFusionLib.commands._case import (
     scene_name,
 )
 
-sample_data = Path(__file__).resolve().parents[2] / "Resources" / "SampleData"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -35,9 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.files.volumes import written_whole
     from BSAFusionLib.geometry.fields import error_mm
     from BSAFusionLib.pipeline.intensities import head_mask
+    from BSAFusionLib.resources import SAMPLE_DATA
 
-    pair = Pair(sample_data / "mri_t1.nii.gz", sample_data / "pet_fdg.nii.gz", "pet")
-    choices, truth_file = choices_of(arguments), sample_data / "truth.h5"
+    pair = Pair(SAMPLE_DATA / "mri_t1.nii.gz", SAMPLE_DATA / "pet_fdg.nii.gz", "pet")
+    choices, truth_file = choices_of(arguments), SAMPLE_DATA / "truth.h5"
     refuse_overwriting(
         [*case_inputs(pair, choices), truth_file],
         [*case_outputs(arguments.out), arguments.out / scene_name, arguments.json],

@@ -40,9 +40,9 @@ from BSAFusionLib.pipeline.slicing import (
     thinned,
 )
 from BSAFusionLib.pipeline.verdict import Features, Verdict, keep_what_helps
+from BSAFusionLib.resources import MODELS
 from BSAFusionLib.settings import Settings
 
-shipped_models = Path(__file__).resolve().parents[2] / "Resources" / "Models"
 coarsest = 5.0  # pixels of a slice: longer voxels show too little of a head's shape
 most_apart = 10.0  # pixels between the slices that are registered; the deformation is far smoother
 prior_sigma = 16.0  # pixels of a slice: how smooth the deformations are that the network was trained on
@@ -102,7 +102,7 @@ def register_and_fuse(
     with stages.run("intensities"):
         start, kind = _given_start(settings)
         fixed, moving, warnings = checked(fixed, moving, settings.modality, start)
-        weights = Path(settings.weights or shipped_models / f"{settings.modality}.safetensors")
+        weights = Path(settings.weights or MODELS / f"{settings.modality}.safetensors")
         network = kept_network(weights, settings.precision)
         size = network.metadata.size
         running = Running(network, settings.batch_size, cancelled=cancelled, device=choose_device(settings.device))

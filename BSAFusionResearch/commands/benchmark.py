@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.overwriting import refuse_overwriting
-from BSAFusionLib.pipeline.register_and_fuse import shipped_models
+from BSAFusionLib.resources import MODELS
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.evaluation.rivals import default_python
 
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         type=Path,
-        default=shipped_models / "pet.safetensors",
+        default=MODELS / "pet.safetensors",
         metavar="FILE",
         help="of the whole job (default: the shipped ones)",
     )

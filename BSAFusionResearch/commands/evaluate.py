@@ -9,7 +9,7 @@ from BSAFusionLib.commands._case import add_precision, save_json
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.overwriting import refuse_overwriting
 from BSAFusionLib.files.volumes import written_whole
-from BSAFusionLib.pipeline.register_and_fuse import shipped_models
+from BSAFusionLib.resources import MODELS
 from BSAFusionLib.settings import Settings, modalities
 from BSAFusionResearch.commands._case_table import print_cases
 from BSAFusionResearch.evaluation.cases import modalities as case_modalities
@@ -139,7 +139,7 @@ def name_folders(arguments: argparse.Namespace) -> None:
 
 def weights_file(weights: Path | None, modality: str) -> Path:
     """The checkpoint for a modality: a shipped one, the one of that name in the given folder, or the given file."""
-    folder = weights or shipped_models
+    folder = weights or MODELS
     return folder / f"{modality}.safetensors" if folder.is_dir() else folder
 
 

@@ -29,9 +29,9 @@ from BSAFusionLib.pipeline.register_and_fuse import (  # noqa: E402
     posterior,  # noqa: E402
     prior_sigma,
     register_and_fuse,
-    shipped_models,
 )
 from BSAFusionLib.pipeline.slicing import Stack, cut, slice_grid  # noqa: E402
+from BSAFusionLib.resources import MODELS  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
 from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
 from BSAFusionResearch.evaluation.tables import markdown_table  # noqa: E402
@@ -89,7 +89,7 @@ def measured(fixed: sitk.Image, moving: sitk.Image, modality: str, seed: int) ->
 
 def by_itself(fixed: sitk.Image, moving: sitk.Image, modality: str, start: sitk.Transform) -> sitk.Image:
     """The field (mm, LPS) on the fixed volume's grid, every slice told of by nothing but itself."""
-    network = kept_network(shipped_models / f"{modality}.safetensors")
+    network = kept_network(MODELS / f"{modality}.safetensors")
     grid = slice_grid(fixed, "k", network.metadata.size)
     seen = [
         measure_intensities(image, kind)[0].luminance(image) for image, kind in ((fixed, "mri"), (moving, modality))

@@ -27,7 +27,7 @@ sys.path.insert(0, str(repository))
 from BSAFusionLib.network.bsafusion import BSAFusion  # noqa: E402
 from BSAFusionLib.network.checkpoints import load_network  # noqa: E402
 from BSAFusionLib.network.fast.form import inference_form, precisions  # noqa: E402
-from BSAFusionLib.pipeline.register_and_fuse import shipped_models  # noqa: E402
+from BSAFusionLib.resources import MODELS  # noqa: E402
 from BSAFusionResearch.evaluation.speed import random_forms  # noqa: E402
 from BSAFusionResearch.evaluation.tables import markdown_table  # noqa: E402
 
@@ -96,7 +96,7 @@ engines = {"torch.compile": compiled, "onnxruntime": by_onnxruntime, "openvino":
 def measured(convention: str, batch: int, arguments: argparse.Namespace) -> Iterator[list[str]]:
     """A row an engine and precision."""
     if convention == "exact":
-        trained = load_network(shipped_models / "pet.safetensors").eval()
+        trained = load_network(MODELS / "pet.safetensors").eval()
     else:
         trained = random_forms(torch.device("cpu"))["published graph"]
     torch.manual_seed(0)

@@ -28,11 +28,12 @@ from BSAFusionLib.geometry.fields import (  # noqa: E402
 from BSAFusionLib.network.checkpoints import kept_network  # noqa: E402
 from BSAFusionLib.network.inference import Running  # noqa: E402
 from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
-from BSAFusionLib.pipeline.register_and_fuse import most_apart, register_and_fuse, shipped_models  # noqa: E402
+from BSAFusionLib.pipeline.register_and_fuse import most_apart, register_and_fuse  # noqa: E402
 from BSAFusionLib.pipeline.report import mutual_information  # noqa: E402
 from BSAFusionLib.pipeline.slicing import Stack, cut, slice_grid, thinned  # noqa: E402
 from BSAFusionLib.pipeline.through_network import ThroughNetwork  # noqa: E402
 from BSAFusionLib.pipeline.verdict import Features, keep_what_helps  # noqa: E402
+from BSAFusionLib.resources import MODELS  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
 from BSAFusionResearch.evaluation.case_rows import harm_mm  # noqa: E402
 from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
@@ -83,7 +84,7 @@ def measured(
     result = register_and_fuse(fixed, moved, Settings(modality, device="cpu"))
     start, found = result.prealignment, result.found_field
     seen = [measure_intensities(each, kind)[0].luminance(each) for each, kind in ((fixed, "mri"), (moved, modality))]
-    network = kept_network(shipped_models / f"{modality}.safetensors")
+    network = kept_network(MODELS / f"{modality}.safetensors")
     through = ThroughNetwork(Running(network), [], lambda *_: None)
     grid = slice_grid(fixed, "k", network.metadata.size)
     grid = thinned(grid, most_apart * grid.GetSpacing()[0])

@@ -103,10 +103,10 @@ with harness.running():
     slicer.util.getModuleLogic("BSAFusion").check(mri, pet)
 
     from BSAFusionLib.network.checkpoints import load_network
-    from BSAFusionLib.pipeline.register_and_fuse import shipped_models
-    assert folder in shipped_models.parents
+    from BSAFusionLib.resources import MODELS
+    assert folder in MODELS.parents
     for modality in ("ct", "pet", "spect"):
-        assert load_network(shipped_models / f"{modality}.safetensors").metadata.modality in (modality, "all")
+        assert load_network(MODELS / f"{modality}.safetensors").metadata.modality in (modality, "all")
 print("loaded")
 """
 

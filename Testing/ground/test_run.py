@@ -22,16 +22,23 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent)
 
 
+def project_of(dependencies: list[str]) -> str:
+    """A pyproject.toml with these dependencies; the tests' extra names another one, as ours does."""
+    extras = "[project.optional-dependencies]\nview = []\ncluster = []\nresearch = []\ntest = ['own[view]']\n"
+    return f"[project]\nname = 'own'\ndependencies = {dependencies!r}\n{extras}"
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real run.py in a project that needs no packages and has one command, which exits with its argument."""
     folder = tmp_path_factory.mktemp("a project")
     shutil.copy(repository / "run.py", folder)
-    (folder / "requirements.txt").write_text("--constraint constraints.txt\n")
+    (folder / "pyproject.toml").write_text(project_of([]))
     (folder / "constraints.txt").write_text("")
     commands = folder / "BSAFusionLib" / "commands"
     commands.mkdir(parents=True)
-    (commands / "leave.py").write_text('"""Leaves with an exit code."""\n')
+    for name in ("leave", "view"):
+        (commands / f"{name}.py").write_text('"""Leaves with an exit code."""\n')
     (folder / "BSAFusionLib" / "__init__.py").touch()
     (folder / "BSAFusionLib" / "__main__.py").write_text("import sys\nsys.exit(int(sys.argv[2]))\n")
     return folder
@@ -56,6 +63,11 @@ def test_changed_requirements_are_installed(project: Path) -> None:
     assert "Fetching the packages" in start(project, "leave", "0").stderr
 
 
+def test_a_command_that_needs_more_packages_adds_them_once(project: Path) -> None:
+    for command, said in (("leave", False), ("view", True), ("view", False), ("leave", False)):
+        assert ("Fetching the packages" in start(project, command, "0").stderr) == said
+
+
 def test_an_environment_that_was_left_half_made_is_made_again(project: Path) -> None:
     (project / ".venv" / "installed.txt").unlink()
     shutil.rmtree(next((project / ".venv").rglob("site-packages")))
@@ -63,8 +75,11 @@ def test_an_environment_that_was_left_half_made_is_made_again(project: Path) -> 
     assert finished.returncode == 5, finished.stderr
 
 
-def test_a_package_that_cannot_be_had_is_said_in_one_sentence(project: Path) -> None:
-    (project / "requirements.txt").write_text("--no-index\nno-such-package==1.0\n")
+def test_a_package_that_cannot_be_installed_is_reported_in_one_sentence(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    (project / "pyproject.toml").write_text(project_of(["no-such-package==1.0"]))
     finished = start(project, "leave", "0")
     assert finished.returncode == 1
     assert "no-such-package" in finished.stderr.splitlines()[-1]
