@@ -157,7 +157,7 @@ def installed_stamp():
     """Return the lines of the environment's own stamp; none where it was never completed."""
     if not (STAMP.is_file() and environment_python().is_file()):
         return []
-    return STAMP.read_text().split("\n")
+    return STAMP.read_text().splitlines()
 
 
 def is_ready(extras):

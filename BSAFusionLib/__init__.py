@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from BSAFusionLib.pipeline.result import Result
     from BSAFusionLib.settings import Settings
 
-version = "0.4.0"
+version = "0.5.0"
 
 __all__ = ["FusionError", "Result", "Settings", "register_and_fuse", "version"]
 
