@@ -51,7 +51,7 @@ def commands_of(page: Path) -> list[tuple[str, list[str], bool]]:
     found = []
     for line, whole in lines:
         words = after_program(shlex.split(line, comments=True) if "run.py" in line or "BSAFusionLib " in line else [])
-        if words and words[0] not in ("test", "COMMAND") and not words[0].startswith("-"):
+        if words and words[0] not in ("test", "check", "COMMAND") and not words[0].startswith("-"):
             found.append((words[0], words[1:], whole))
     return found
 
