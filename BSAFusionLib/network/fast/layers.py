@@ -1,16 +1,14 @@
 """What the inference form is made of: convolutions in a chosen precision, and Restormer layers in fewer operations."""
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from BSAFusionLib.network.fast.onednn import convolve, convolve_times, has_onednn, linear
 from BSAFusionLib.network.restormer import Restormer
 from BSAFusionLib.network.transformer import Attention
 
-activations = {"none": lambda x: x, "relu": F.relu_, "leaky_relu": F.leaky_relu_, "gelu": F.gelu, "tanh": torch.tanh_}
 pixels_at_once = 2**16  # of the maps in a Restormer layer, on the CPU, for the cache's sake
 band_values = 2**20  # of each branch of a Restormer layer's gate at once, on the CPU, for the cache's sake
 
@@ -22,11 +20,7 @@ def channels_last(x: torch.Tensor) -> torch.Tensor:
 
 
 class Convolution(nn.Module):
-    """A convolution in the precision of its weights, and what acts on its answer, which has that precision too.
-
-    Where PyTorch has oneDNN's own operations, which are those that torch.compile calls, both are one pass over the
-    maps. Maps whose channels come last spare it two more, in which it would put them into an order of its own.
-    """
+    """A convolution in the precision of its weights, and what acts on its answer, which has that precision too."""
 
     def __init__(
         self,
@@ -48,24 +42,11 @@ class Convolution(nn.Module):
         """`rows_padding` above and below where it differs from that at the sides."""
         x = x.to(self.weight.dtype)
         padding = [self.padding if rows_padding is None else rows_padding, self.padding]
-        if self.activation == "none" or not has_onednn(x):
-            answer = F.conv2d(x, self.weight, self.bias, self.stride, padding)
-            return activations[self.activation](answer)
-        slope = [0.01] if self.activation == "leaky_relu" else []
-        shape = padding, [self.stride] * 2, [1, 1], 1
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *shape, self.activation, slope, "none" if self.activation == "gelu" else ""
-        )
+        return convolve(x, self.weight, self.bias, padding, self.stride, self.activation)
 
     def times(self, x: torch.Tensor, factor: torch.Tensor, rows_padding: int) -> torch.Tensor:
         """The answer for x, no activation, times a map of the answer's shape."""
-        padding = [rows_padding, self.padding]
-        if not has_onednn(x):
-            return F.conv2d(x, self.weight, self.bias, padding=padding).mul_(factor)
-        shape = padding, [1, 1], [1, 1], 1
-        return torch.ops.mkldnn._convolution_pointwise.binary(
-            x, factor, self.weight, self.bias, *shape, "mul", None, None, [], None
-        )
+        return convolve_times(x, factor, self.weight, self.bias, [rows_padding, self.padding])
 
 
 class FloatConvolution(Convolution):
@@ -76,7 +57,7 @@ class FloatConvolution(Convolution):
 
 
 class Dense(nn.Module):
-    """A linear layer in a precision of its own, as `Convolution`; oneDNN's product is the faster on AMD's CPUs."""
+    """A linear layer in a precision of its own, as `Convolution`."""
 
     def __init__(self, layer: nn.Linear, dtype: torch.dtype):
         super().__init__()
@@ -84,10 +65,7 @@ class Dense(nn.Module):
         self.bias = None if layer.bias is None else nn.Parameter(layer.bias.to(dtype), requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.to(self.weight.dtype)
-        if not has_onednn(x):
-            return F.linear(x, self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return linear(x.to(self.weight.dtype), self.weight, self.bias)
 
 
 class LeanAttention(nn.Module):
@@ -105,18 +83,6 @@ class LeanAttention(nn.Module):
         else:
             mixed = F.scaled_dot_product_attention(query, key, value)
         return self.projection(rearrange(mixed, "n h t d -> n t (h d)"))
-
-
-def has_onednn(x: torch.Tensor) -> bool:
-    """Whether oneDNN's own operations do for x; they were tried on x86 alone."""
-    return x.device.type == "cpu" and torch.backends.mkldnn.enabled and _onednn_knows(x.dtype)
-
-
-@lru_cache
-def _onednn_knows(dtype: torch.dtype) -> bool:
-    if "AVX" not in torch.backends.cpu.get_cpu_capability() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
-        return False
-    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def folded(*pairs: nn.Sequential) -> tuple[torch.Tensor, torch.Tensor]:
