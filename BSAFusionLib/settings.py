@@ -7,8 +7,9 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.modalities import MODALITIES
 
-modalities = ("ct", "pet", "spect")
+modalities = MODALITIES  # by name, for those who choose one
 slice_axes = ("auto", "i", "j", "k")
 precisions = ("float32", "bfloat16")
 
@@ -17,7 +18,7 @@ precisions = ("float32", "bfloat16")
 class Settings:
     """The choices of one run of `register_and_fuse`; a value that makes no sense raises FusionError.
 
-    modality: what the moving volume is: "ct", "pet" or "spect".
+    modality: what the moving volume is, a name in `modalities.MODALITIES`: "ct", "pet", "spect".
     prealignment: "rigid" finds a rigid start, "none" takes the volumes as they are placed, a sitk.Transform (fixed
         point -> moving point, mm, LPS) is taken as the start.
     slice_axis: the index axis of the fixed volume to cut slices across; "auto" is the one closest to
@@ -56,8 +57,8 @@ class Settings:
     weights: Path | str | None = None
 
     def __post_init__(self) -> None:
-        if self.modality not in modalities:
-            raise FusionError(f"The modality {self.modality!r} is unknown; choose one of {', '.join(modalities)}.")
+        if self.modality not in MODALITIES:
+            raise FusionError(f"The modality {self.modality!r} is unknown; choose one of {', '.join(MODALITIES)}.")
         if not isinstance(self.prealignment, sitk.Transform) and self.prealignment not in ("rigid", "none"):
             raise FusionError(f"The pre-alignment {self.prealignment!r} is unknown; choose rigid, none or a transform.")
         if self.slice_axis not in slice_axes:

@@ -1,18 +1,23 @@
 """Puts the figures of the weights' cards into models.md: `.venv/bin/python Documentation/make_model_cards.py`."""
 
 import json
+import sys
 from pathlib import Path
 
 folder = Path(__file__).resolve().parent
+sys.path.insert(0, str(folder.parent))
+
+from BSAFusionLib.modalities import MODALITIES  # noqa: E402  (found only once the path is set)
+
 models = folder.parent / "Resources" / "Models"
 
 page = folder / "models.md"
-head = "| | CT | PET | SPECT |\n|---|---|---|---|\n"
+head = f"| | {' | '.join(row.label for row in MODALITIES.values())} |\n|---|{'---|' * len(MODALITIES)}\n"
 
 
 def with_figures(text: str) -> str:
     """The page's text with the table as the cards have it today."""
-    cards = [json.loads((models / f"{name}.json").read_text(encoding="utf-8")) for name in ("ct", "pet", "spect")]
+    cards = [json.loads((models / f"{name}.json").read_text(encoding="utf-8")) for name in MODALITIES]
     rows = "".join(row_of(cards, name, told) for name, told in columns.items())
     before, _ = text.split(head)
     return before + head + rows

@@ -19,12 +19,13 @@ class Room(NamedTuple):
 
 
 # In their order: a room may import only from rooms above it in this list. Packages are named as they are imported.
-base = {"errors", "resources", "settings"}
+base = {"errors", "modalities", "resources", "settings"}
 core = {*base, "geometry", "network", "pipeline"}
 rooms = {
     "errors": Room(set(), set()),
+    "modalities": Room(set(), set()),
     "resources": Room(set(), set()),
-    "settings": Room({"errors"}, {"SimpleITK"}),
+    "settings": Room({"errors", "modalities"}, {"SimpleITK"}),
     "geometry": Room({"errors"}, {"numpy", "SimpleITK"}),
     "network": Room({*base, "geometry"}, {"torch", "einops", "numpy", "safetensors"}),
     "pipeline": Room({*base, "geometry", "network"}, {"numpy", "SimpleITK", "scipy"}),

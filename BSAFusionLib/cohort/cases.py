@@ -10,7 +10,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.scan import is_dicom_path
 from BSAFusionLib.files.inputs import Pair
 from BSAFusionLib.files.outputs import Names
-from BSAFusionLib.settings import modalities
+from BSAFusionLib.modalities import MODALITIES, listed
 
 needed_columns = ("case", "fixed", "moving", "modality")
 series_columns = ("fixed_series", "moving_series")
@@ -93,10 +93,10 @@ def _table_cases(path: Path) -> list[Case]:
             raise FusionError(
                 f"Row {number} of {path} lacks {' and '.join(missing)}; the columns are {', '.join(needed_columns)}."
             )
-        if values["modality"] not in modalities:
+        if values["modality"] not in MODALITIES:
             raise FusionError(
                 f"Row {number} of {path} has the modality {values['modality']!r}; "
-                f"choose one of {', '.join(modalities)}."
+                f"choose one of {', '.join(MODALITIES)}."
             )
         label = re.sub("[^A-Za-z0-9]", "", values["case"])
         if not label:
@@ -126,7 +126,7 @@ def _bids_cases(folder: Path) -> list[Case]:
     from ancpbids.pybids_compat import BIDSLayout
 
     layout: Any = BIDSLayout(str(folder))
-    files = layout.get(suffix=[*mri_suffixes, *modalities], extension=[".nii.gz", ".nii"])
+    files = layout.get(suffix=[*mri_suffixes, *MODALITIES], extension=[".nii.gz", ".nii"])
     paths = [Path(file.get_absolute_path()).relative_to(folder.resolve()).as_posix() for file in files]
     found = sorted(
         (pair for pair in zip(paths, files, strict=True) if pair[0].startswith("sub-")), key=lambda pair: pair[0]
@@ -134,7 +134,7 @@ def _bids_cases(folder: Path) -> list[Case]:
     mris = [(path, file) for path, file in found if file.suffix in mri_suffixes]
     cases = []
     for path, file in found:
-        if file.suffix not in modalities:
+        if file.suffix not in MODALITIES:
             continue
         own = [mri for mri in mris if mri[1].entities["sub"] == file.entities["sub"]]
         own.sort(key=lambda mri: _fitness(mri, file))
@@ -150,7 +150,7 @@ def _bids_cases(folder: Path) -> list[Case]:
             )
     if not cases:
         raise FusionError(
-            f"The folder {folder} has no MRI with a CT, PET or SPECT of the same subject, named as in BIDS "
+            f"The folder {folder} has no MRI with a {listed()} of the same subject, named as in BIDS "
             "(sub-01/anat/sub-01_T1w.nii.gz, sub-01/pet/sub-01_pet.nii.gz); give another, or a CSV table."
         )
     return cases

@@ -7,12 +7,12 @@ from typing import Any
 from BSAFusionLib import version
 from BSAFusionLib.cohort.cases import Case
 from BSAFusionLib.files.outputs import Names
+from BSAFusionLib.modalities import MODALITIES
 
 bids_version = "1.10.0"
 description_names = ("dataset_description.json", "README.md", ".bidsignore")
-# What BIDS has no names for yet: CT and SPECT, transforms, reports, previews, the tables of the whole cohort.
-unnamed = ("ct/", "spect/", "*_xfm.*", "*_report.*", "*_preview.png")
-ignored = "".join(f"**/{pattern}\n" for pattern in unnamed) + "summary.*\nlogs/\n"
+# What BIDS has no names for yet, beside some modalities: transforms, reports, previews.
+unnamed = ("*_xfm.*", "*_report.*", "*_preview.png")
 readme = """# MRI fused with CT, PET or SPECT
 
 Every folder `sub-*` holds what BSAFusion made of one case: the volumes fused (`desc-fused`), the moving volume on the
@@ -37,7 +37,13 @@ def describe_dataset(folder: Path, cohort: Path) -> None:
     }
     (folder / "dataset_description.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(readme, encoding="utf-8")
-    (folder / ".bidsignore").write_text(ignored, encoding="utf-8")
+    (folder / ".bidsignore").write_text(_ignored(), encoding="utf-8")
+
+
+def _ignored() -> str:
+    """Return the .bidsignore: what BIDS has no names for, and the tables of the whole cohort."""
+    folders = [f"{row.name}/" for row in MODALITIES.values() if not row.in_bids]
+    return "".join(f"**/{pattern}\n" for pattern in (*folders, *unnamed)) + "summary.*\nlogs/\n"
 
 
 def sidecar_names(names: Names) -> list[str]:

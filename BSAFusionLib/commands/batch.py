@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from BSAFusionLib import version
 from BSAFusionLib.commands._case import add_settings, case_inputs, case_outputs, choices_of, run_case
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.modalities import MODALITIES
 
 if TYPE_CHECKING:
     from BSAFusionLib.cohort.cases import Case
@@ -165,7 +166,7 @@ def _program(modality: str, weights: str | None) -> str:
     from BSAFusionLib.network.checkpoints import read_parts, sha256
     from BSAFusionLib.resources import MODELS
 
-    return f"{version} {sha256(read_parts(Path(weights or MODELS / f'{modality}.safetensors')))}"
+    return f"{version} {sha256(read_parts(Path(weights or MODELS / MODALITIES[modality].weights)))}"
 
 
 def _gpu_memories(device: str) -> list[int]:

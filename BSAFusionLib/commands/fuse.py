@@ -13,7 +13,7 @@ from BSAFusionLib.commands._case import (
     run_case,
     save_json,
 )
-from BSAFusionLib.settings import modalities
+from BSAFusionLib.modalities import MODALITIES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("moving", type=Path, metavar="MOVING", help="the CT, PET or SPECT that is aligned to it")
     parser.add_argument(
         "--modality",
-        choices=("auto", *modalities),
+        choices=("auto", *MODALITIES),
         default="auto",
         help="what MOVING is (default: from DICOM, or from intensities)",
     )

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.scan import is_dicom_path, read_scan
 from BSAFusionLib.files.volumes import read_volume
-from BSAFusionLib.settings import modalities
+from BSAFusionLib.modalities import MODALITIES
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Input:
 
 def read_pair(pair: Pair) -> tuple[Input, Input]:
     """The fixed and the moving volume; FusionError for what the user can mend."""
-    wanted = modalities if pair.modality == "auto" else (pair.modality,)
+    wanted = tuple(MODALITIES) if pair.modality == "auto" else (pair.modality,)
     fixed = read_input(pair.fixed, ("mri",), pair.fixed_series, "mri")
     return fixed, read_input(pair.moving, wanted, pair.moving_series, pair.modality)
 

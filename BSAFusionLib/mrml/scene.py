@@ -21,11 +21,10 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTransform, vtkTransform
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.modalities import from_dicom
 
 # Slicer's world is RAS, ITK's LPS: x and y change sign, either way.
 ras_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-dicom_modalities = {"MR": "mri", "CT": "ct", "PT": "pet", "NM": "spect"}
 
 grid_lines_across_volume = 16
 flat = 1e-6  # the least share of a box's volume that a parallelepiped of the same edges may take
@@ -81,7 +80,7 @@ def image_from_volume(volume: slicer.vtkMRMLVolumeNode) -> sitk.Image:
 
 
 def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
-    """What Slicer's DICOM import noted on a volume: "mri", "ct", "pet" or "spect"; None where it noted none of these.
+    """What Slicer's DICOM import noted on a volume: "mri" or a name in `MODALITIES`; None where it noted none of these.
 
     The import keeps the modality with the subject hierarchy item, and marks a CT's voxels as Hounsfield units.
     """
@@ -92,8 +91,8 @@ def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
     for hierarchy in nodes_of_class(volume.GetScene(), "vtkMRMLSubjectHierarchyNode"):
         item = hierarchy.GetItemByDataNode(volume)
         noted = hierarchy.GetItemAttribute(item, attribute) if item else None
-        if noted in dicom_modalities:
-            return dicom_modalities[noted]
+        if (modality := from_dicom(noted)) is not None:
+            return modality
     return None
 
 

@@ -6,9 +6,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.logic import BSAFusionLogic
 from BSAFusionLib.panel.parameters import Modality, Parameters, Start, carried
-from BSAFusionLib.pipeline.intensities import in_colour
 
 
 class Choices:
@@ -72,7 +72,7 @@ class Choices:
         modality = parameters.modality.value
         if parameters.modality is Modality.AUTO:
             modality, _by_dicom = self._logic.foundModality(moving)
-        if in_colour(modality) != (fused.GetImageData().GetNumberOfScalarComponents() == 3):
+        if MODALITIES[modality].in_color != (fused.GetImageData().GetNumberOfScalarComponents() == 3):
             parameters.fusedVolume = None
 
     def _modalityFound(self) -> str:

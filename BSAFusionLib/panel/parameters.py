@@ -8,22 +8,23 @@ from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.settings import Settings
 
 # The None is what the wrapper needs to take a choice of more than one class back.
 AnyVolume = Union[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLVectorVolumeNode, None]  # noqa: UP007
 
 
-class Modality(Enum):
-    """What the moving volume is; the values are those of Settings."""
-
-    AUTO = "auto"
-    CT = "ct"
-    PET = "pet"
-    SPECT = "spect"
+class _ModalityChoice(Enum):
+    """A choice of modality, or of finding it out."""
 
     def label(self) -> str:
-        return _("Automatic") if self is Modality.AUTO else self.name
+        """Return the text that the panel shows."""
+        return _("Automatic") if self.value == "auto" else MODALITIES[self.value].label
+
+
+# What the moving volume is; the values are those of Settings.
+Modality = _ModalityChoice("Modality", {"AUTO": "auto", **{name.upper(): name for name in MODALITIES}}, module=__name__)
 
 
 class Start(Enum):

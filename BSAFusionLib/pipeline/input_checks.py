@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.pipeline.intensities import in_colour
+from BSAFusionLib.modalities import MODALITIES, listed
 from BSAFusionLib.pipeline.slicing import over_the_same_space
 
 thinnest, thickest = 1e-3, 1e3  # mm, of what can be taken for a voxel of a head
@@ -37,10 +37,11 @@ def checked(
             raise FusionError(f"The axes of the {role} volume leave it no room, or no bounds; mend its directions.")
         components = image.GetNumberOfComponentsPerPixel()
         rgb = components == 3 and image.GetPixelID() == sitk.sitkVectorUInt8
-        if components > 1 and not (rgb and role == "moving" and in_colour(modality)):
+        if components > 1 and not (rgb and role == "moving" and MODALITIES[modality].in_color):
+            colored = listed([row for row in MODALITIES.values() if row.in_color])
             raise FusionError(
                 f"The {role} volume has {components} values a voxel where one is needed; convert it to a scalar volume "
-                "first (a PET or SPECT may also be RGB of 8 bits)."
+                f"first (a {colored} may also be RGB of 8 bits)."
             )
         volumes.append(_finite(image, role, warnings))
     if _overlap(fixed, moving, start) == 0:

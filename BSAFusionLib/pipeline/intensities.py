@@ -7,51 +7,21 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.modalities import MODALITIES
 
-brain_window = (40.0, 80.0)  # centre and width in HU: as in the training slices, brain is grey and bone white
 luminance_weights = np.array([0.299, 0.587, 0.114], np.float32)  # Y of RGB, ITU-R BT.601, full range
-
-# Colour maps like the training slices' own: level, red, green, blue. Their luminance never falls, so that the network,
-# which sees only that, can tell every level from the next.
-colour_maps = {
-    "pet": np.array(
-        [
-            (0.00, 0, 0, 0),
-            (0.06, 0, 2, 20),
-            (0.14, 0, 30, 165),
-            (0.29, 0, 74, 240),
-            (0.50, 79, 127, 175),
-            (0.70, 167, 180, 87),
-            (0.75, 255, 191, 0),
-            (1.00, 255, 255, 0),
-        ]
-    ),
-    "spect": np.array(
-        [
-            (0.00, 0, 0, 0),
-            (0.12, 25, 38, 45),
-            (0.25, 60, 30, 120),
-            (0.40, 125, 36, 134),
-            (0.60, 193, 91, 113),
-            (0.75, 224, 102, 56),
-            (0.85, 255, 122, 19),
-            (0.95, 255, 178, 152),
-            (1.00, 255, 222, 255),
-        ]
-    ),
-}
 
 
 def in_colour(modality: str) -> bool:
-    """Whether a modality is seen, and fused, in colour; the others are grey."""
-    return modality in colour_maps
+    """Return whether a modality is shown and fused in color; the others, "mri" among them, are gray."""
+    return modality in MODALITIES and MODALITIES[modality].in_color
 
 
 @dataclass(frozen=True)
 class Intensities:
     """How the values of one volume become what the network sees: `low` is 0 and `high` is 1.
 
-    modality: "mri", "ct", "pet" or "spect"; the last two go through their colour map, unless they are RGB already.
+    modality: "mri" or a name in `MODALITIES`; one with a color map goes through it, unless it is RGB already.
     """
 
     modality: str
@@ -62,7 +32,7 @@ class Intensities:
         """RGB (..., 3) in [0, 1], float32, of scalar values (...) or of RGB values (..., 3) in 0..255."""
         if values.ndim == 4:
             return values.astype(np.float32) / 255
-        points = colour_maps[self.modality]
+        points = np.array(MODALITIES[self.modality].color_map)
         level = self._level(values)
         channels = [np.interp(level, points[:, 0], points[:, channel] / 255) for channel in (1, 2, 3)]
         return np.stack(channels, axis=-1).astype(np.float32)
@@ -109,10 +79,11 @@ def measure_intensities(
     if len(foreground) == 0:
         background, foreground = values.min(), values  # next to nothing is bright: take it all
     warning = None
-    if modality != "ct":
+    row = MODALITIES.get(modality)
+    if row is None or row.window is None:
         low, high = background, np.percentile(foreground, 99.5)
     elif ct_window is not None or is_hounsfield(image):
-        centre, width = ct_window or brain_window
+        centre, width = ct_window or row.window
         low, high = centre - width / 2, centre + width / 2
     else:
         high = np.percentile(foreground, 85)  # bone is about the brightest sixth of a head
@@ -120,7 +91,7 @@ def measure_intensities(
         brain = edges[counts.argmax()]
         low = (brain - 0.4 * high) / 0.6  # brain lies at 0.4 of the brain window
         warning = (
-            "The CT is not in Hounsfield units, so its window was taken from its own intensities, "
+            f"The {row.label} is not in Hounsfield units, so its window was taken from its own intensities, "
             f"{low:.0f} to {high:.0f}; set the CT window if brain and bone are not told apart."
         )
     if not high > low:
@@ -136,8 +107,9 @@ def is_hounsfield(image: sitk.Image) -> bool:
 
 
 def guess_modality(image: sitk.Image) -> str:
-    """ "ct" for a scalar volume in Hounsfield units, else "pet"."""
-    return "ct" if image.GetNumberOfComponentsPerPixel() == 1 and is_hounsfield(image) else "pet"
+    """Return the likeliest modality by the intensities: "ct" for a scalar volume in Hounsfield units, else "pet"."""
+    hounsfield = image.GetNumberOfComponentsPerPixel() == 1 and is_hounsfield(image)
+    return next(row.name for row in MODALITIES.values() if (row.window is not None) == hounsfield)
 
 
 def head_mask(image: sitk.Image) -> sitk.Image:

@@ -21,6 +21,7 @@ from BSAFusionLib.geometry.fields import (
     scaled,
 )
 from BSAFusionLib.geometry.folds import without_folds
+from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.input_checks import checked
 from BSAFusionLib.pipeline.intensities import Intensities, head_mask, in_colour, luminance_weights, measure_intensities
 from BSAFusionLib.pipeline.memory import check_memory, shortage_told
@@ -102,7 +103,7 @@ def register_and_fuse(
     with stages.run("intensities"):
         start, kind = _given_start(settings)
         fixed, moving, warnings = checked(fixed, moving, settings.modality, start)
-        weights = Path(settings.weights or MODELS / f"{settings.modality}.safetensors")
+        weights = Path(settings.weights or MODELS / MODALITIES[settings.modality].weights)
         network = kept_network(weights, settings.precision)
         size = network.metadata.size
         running = Running(network, settings.batch_size, cancelled=cancelled, device=choose_device(settings.device))

@@ -13,8 +13,8 @@ from BSAFusionLib.files.inputs import read_input
 from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.files.volumes import read_volume
 from BSAFusionLib.geometry.fields import field_of, joined
+from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.slicing import lattice_over
-from BSAFusionLib.settings import modalities
 
 expected = "give the folder that `run.py fuse` or `run.py demo` wrote, or that of one case of `run.py batch`"
 same_place = 1e-3  # how far apart two grids may be, mm: NIfTI keeps places in single precision
@@ -96,7 +96,7 @@ def _read_report(path: Path) -> dict[str, Any]:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FusionError(f"The report {path} cannot be read: make the result anew.") from error
-    if not isinstance(report, dict) or report.get("modality") not in modalities or "prealignment" not in report:
+    if not isinstance(report, dict) or report.get("modality") not in MODALITIES or "prealignment" not in report:
         raise FusionError(f"{path} is no report of a result: {expected}.")
     return report
 

@@ -6,6 +6,7 @@ import slicer
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView, ThreeDView, ViewDirection
 
+from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.display import draw_grid, link_and_fit, show_grid, show_in_heat, show_volumes
 from BSAFusionLib.mrml.scene import (
     content_from_fields,
@@ -15,7 +16,6 @@ from BSAFusionLib.mrml.scene import (
     put_linear_transform,
     put_volume,
 )
-from BSAFusionLib.pipeline.intensities import in_colour
 from BSAFusionLib.viewer.result_folder import Found
 
 
@@ -30,10 +30,10 @@ class ResultScene:
     def __init__(self, application: SlicerApp, found: Found) -> None:
         self._application = application
         moving = found.modality.upper()
-        window = (0, 255) if in_colour(found.modality) else (0, 1)
+        window = (0, 255) if MODALITIES[found.modality].in_color else (0, 1)
         fused = self._put(found.fused, "Fused", window=window)
         registered = self._put(found.registered, f"{moving} registered")
-        if in_colour(found.modality) and registered.GetImageData().GetNumberOfScalarComponents() == 1:
+        if MODALITIES[found.modality].in_color and registered.GetImageData().GetNumberOfScalarComponents() == 1:
             show_in_heat(registered)
         self.overlays = {}
         if found.moving is not None:

@@ -22,12 +22,13 @@ from trame_slicer.core import SlicerApp  # noqa: E402
 from BSAFusionLib.errors import FusionError  # noqa: E402
 from BSAFusionLib.files.dicom.scan import read_scan  # noqa: E402
 from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume  # noqa: E402
+from BSAFusionLib.modalities import MODALITIES  # noqa: E402
 from BSAFusionLib.mrml.landmarks import landmark_pairs, read_landmarks, storages  # noqa: E402
 from BSAFusionLib.network.bsafusion import BSAFusion, Metadata  # noqa: E402
 from BSAFusionLib.network.checkpoints import load_network, save_network  # noqa: E402
 from BSAFusionLib.network.inference import Running, register_slices  # noqa: E402
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse  # noqa: E402
-from BSAFusionLib.settings import Settings, modalities  # noqa: E402
+from BSAFusionLib.settings import Settings  # noqa: E402
 from Testing.dicom.conftest import write_nuclear, write_series  # noqa: E402
 from Testing.released import to_released  # noqa: E402
 
@@ -76,7 +77,7 @@ def read(path: Path, folder: Path, scene) -> None:
         shutil.copy(path, folder / "series" / "given.dcm")  # of which it is one slice
         read_scan(folder / "series", ("pet",))
     elif path.suffix == ".dcm":
-        read_scan(path, modalities)
+        read_scan(path, tuple(MODALITIES))
     else:
         image, whole = read_volume(path), sitk.ReadImage(str(folder / "whole.nrrd"))
         settings = Settings("pet", prealignment="none", device="cpu", weights=folder / "whole.safetensors")

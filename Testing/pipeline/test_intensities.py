@@ -5,9 +5,9 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.intensities import (
     Intensities,
-    colour_maps,
     guess_modality,
     head_mask,
     luminance_weights,
@@ -64,7 +64,7 @@ def test_one_bright_voxel_does_not_darken_an_mri(mri):
     assert speck.high == pytest.approx(ordinary.high, rel=0.02)
 
 
-@pytest.mark.parametrize("modality", colour_maps)
+@pytest.mark.parametrize("modality", [row.name for row in MODALITIES.values() if row.in_color])
 def test_a_colour_map_grows_lighter_at_every_step(modality):
     levels = np.linspace(0, 1, 500, dtype=np.float32)[None, None]
     assert np.all(np.diff(Intensities(modality, 0.0, 1.0).colour(levels) @ luminance_weights) > 0)

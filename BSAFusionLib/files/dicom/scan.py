@@ -10,8 +10,9 @@ from pydicom.misc import is_dicom
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.frames import Frame, frames_in_order, grid
-from BSAFusionLib.files.dicom.series import Series, choose_series, modality_names
+from BSAFusionLib.files.dicom.series import Series, choose_series
 from BSAFusionLib.files.dicom.suv import suv_factor
+from BSAFusionLib.modalities import from_dicom
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
     header = series.headers[0]
     return Scan(
         image,
-        modality_names[header.Modality],
+        from_dicom(header.Modality) or "",
         unit,
         series.uid,
         str(header.get("FrameOfReferenceUID", "")),

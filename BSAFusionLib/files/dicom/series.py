@@ -12,8 +12,7 @@ from pydicom.uid import UID
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.volumes import UNFINISHED
-
-modality_names = {"MR": "mri", "CT": "ct", "PT": "pet", "NM": "spect"}
+from BSAFusionLib.modalities import from_dicom
 
 # All that is ever read of a file besides its pixels: neither names nor numbers of a patient are among them.
 names = (
@@ -93,7 +92,7 @@ def choose_series(path: Path, wanted: tuple[str, ...], uid: str | None = None) -
 
     What lies beside a volume in a study's folder and is none itself, a localizer or a screenshot, does not count.
     """
-    found = [series for series in series_in(path) if modality_names[series.headers[0].Modality] in wanted]
+    found = [series for series in series_in(path) if from_dicom(series.headers[0].Modality) in wanted]
     kinds = " or ".join(name.upper() for name in wanted)
     if not found:
         raise FusionError(f"The DICOM folder holds no {kinds} volume; give one that does.")
@@ -129,7 +128,7 @@ def series_in(path: Path) -> list[Series]:
         kind = UID(header.file_meta.get("MediaStorageSOPClassUID", ""))
         if kind.name.endswith("Image Storage") and not ("Modality" in header and "Rows" in header):
             raise FusionError(damaged)
-        if str(header.get("Modality")) in modality_names and "Rows" in header and _is_reconstructed(header):
+        if from_dicom(str(header.get("Modality"))) and "Rows" in header and _is_reconstructed(header):
             headers[str(header.get("SeriesInstanceUID", ""))].append(header)
     series = [Series(uid, files) for uid, files in headers.items()]
     return sorted(series, key=lambda one: (str(one.headers[0].get("SeriesNumber", "")).zfill(12), one.uid))
