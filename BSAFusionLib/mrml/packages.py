@@ -6,20 +6,21 @@ import importlib.metadata
 import importlib.util
 import io
 import os
+import platform
+import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TextIO
 
 import slicer
 
 from BSAFusionLib.errors import FusionError
 
-# How a package is imported, and what pip is asked for.
+# How a package is imported, and what pip is asked for. Each has a lowest version.
 required = {
-    "torch": "torch>=2.1",  # which brings jinja2
+    "torch": "torch>=2.5",  # the oldest one that is tested; it brings jinja2
     "einops": "einops>=0.7",
     "safetensors": "safetensors>=0.4",
     "matplotlib": "matplotlib>=3.7",
@@ -28,64 +29,117 @@ required = {
 # Slicer's own code is compiled against these: another version under its feet breaks it.
 shipped_with_slicer = ("numpy", "SimpleITK", "vtk", "scipy", "requests")
 
+# pip finds torch 2.2.2 there, which cannot exchange arrays with Slicer's NumPy 2.
+INTEL_MAC = (
+    "This Slicer is built for Macs with Intel processors. PyTorch for those ended with 2.2, and BSAFusion needs "
+    "{oldest} or later. Use a Slicer built for Apple silicon, Linux or Windows, or the command line on such a computer."
+)
+
 
 def missing_packages() -> list[str]:
-    """The required packages that are not there; nothing is imported, so that a panel may ask when it opens."""
+    """Return the required packages that are absent or too old, without importing any."""
     importlib.invalidate_caches()
-    return [name for name in required if importlib.util.find_spec(name) is None]
+    return [name for name in required if importlib.util.find_spec(name) is None or _is_too_old(name)]
+
+
+def outdated_packages() -> dict[str, str]:
+    """Return the installed versions of those required packages that are there and too old, by name."""
+    return {name: importlib.metadata.version(name) for name in missing_packages() if importlib.util.find_spec(name)}
+
+
+def oldest_version(name: str) -> str:
+    """Return the lowest version of a required package that is enough."""
+    return required[name].partition(">=")[2]
+
+
+def why_not_installable() -> str:
+    """Return why a missing package cannot be installed in this Slicer, in a sentence; "" where it can."""
+    on_intel_mac = sys.platform == "darwin" and platform.machine() == "x86_64"
+    return INTEL_MAC.format(oldest=oldest_version("torch")) if on_intel_mac and "torch" in missing_packages() else ""
 
 
 def require_packages() -> None:
-    """Imports all required packages; may run on any thread. Raises FusionError saying what is missing or broken."""
+    """Import all required packages, on any thread.
+
+    Raises:
+        FusionError: One is missing, too old or broken.
+    """
     missing = missing_packages()
+    if problem := why_not_installable():
+        raise FusionError(problem)
     if missing:
+        wanted = " ".join(required[name] for name in missing)
+        old = "".join(f" {name} {version} is too old." for name, version in outdated_packages().items())
         raise FusionError(
-            f"Python packages are missing: {', '.join(missing)}; install them in the BSAFusion module's panel, or by "
-            f'slicer.util.pip_install("{" ".join(missing)}").'
+            f"Python packages are missing: {', '.join(missing)}.{old} Install them in the BSAFusion module's panel, or "
+            f'by slicer.util.pip_install("{wanted}").'
         )
     for name in required:
         try:
             importlib.import_module(name)
         except Exception as error:  # a broken package raises whatever its broken part leads to
             raise FusionError(
-                f"The Python package {name} is installed but cannot be loaded ({error}); install it anew and restart "
+                f"The Python package {name} is installed but cannot be loaded ({error}); reinstall it and restart "
                 "Slicer."
             ) from error
 
 
 def install_packages(say: Callable[[str], None]) -> None:
-    """Installs what is missing, and nothing that Slicer ships; on the main thread, where Slicer's installers belong.
+    """Install what is missing, and nothing that Slicer ships; on the main thread, where Slicer's installers belong.
 
-    torch comes by the PyTorch extension where there is one, since it picks the build for this machine's GPU and driver;
-    the rest by slicer.packaging, or slicer.util of an older Slicer, which keep the application alive meanwhile.
-    say(line) is told what pip prints. Raises FusionError where it fails or something that Slicer ships has changed.
+    torch is installed by the PyTorch extension where there is one, since it picks the build for this machine's GPU and
+    driver. All else is installed by slicer.packaging, or by slicer.util in Slicer 5.11 and before.
+
+    Args:
+        say: Is given each line that pip prints.
+
+    Raises:
+        FusionError: The installation failed, or it changed a package that is in use.
     """
-    before = _versions()
+    before, used = _versions(shipped_with_slicer), _versions([name for name in required if name in sys.modules])
     try:
         with _pinned(before), contextlib.redirect_stdout(_Lines(say, sys.stdout)):
-            pytorch = _pytorch_extension()
-            if "torch" in missing_packages() and pytorch is not None:
+            if "torch" in missing_packages() and (pytorch := _pytorch_extension()) is not None:
                 pytorch.installTorch(torchVersionRequirement=required["torch"].removeprefix("torch"))
-            others = [required[name] for name in missing_packages()]
-            if others:
-                _installer().pip_install(others)
+            if others := [required[name] for name in missing_packages()]:
+                _pip_install(others)
     except Exception as error:  # each installer has exceptions of its own
         raise FusionError(
             f"The packages could not be installed ({error}); see the Python console for pip's own words."
         ) from error
-    changed = [name for name, version in _versions().items() if version != before.get(name, version)]
-    if changed:
+    if changed := _changed(before):
         raise FusionError(f"Installing has changed {', '.join(changed)}, which Slicer ships; restart Slicer.")
-    if missing_packages():
+    if missing := missing_packages():
         raise FusionError(
-            f"Still missing: {', '.join(missing_packages())}; see the Python console for what pip said, and try again."
+            f"Still missing: {', '.join(missing)}; see the Python console for what pip said, and try again."
         )
+    if changed := _changed(used):
+        raise FusionError(f"Installing has changed {', '.join(changed)}, which was in use; restart Slicer.")
 
 
-def _versions() -> dict[str, str]:
-    """The versions that are there of what Slicer ships."""
+def _is_too_old(name: str) -> bool:
+    """Return whether the installed version is below the lowest one; an unknown version is taken for enough."""
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return _numbers(version) < _numbers(oldest_version(name))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return major and minor version: of "2.5.1+cu124", (2, 5)."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+
+
+def _changed(before: dict[str, str]) -> list[str]:
+    """Return the packages whose versions are others now."""
+    return [name for name, version in _versions(list(before)).items() if version != before[name]]
+
+
+def _versions(names: Sequence[str]) -> dict[str, str]:
+    """Return the installed versions of those of the packages that are there."""
     versions = {}
-    for name in shipped_with_slicer:
+    for name in names:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
@@ -109,17 +163,25 @@ def _pinned(versions: dict[str, str]) -> Iterator[None]:
 
 
 def _pytorch_extension() -> Any:
-    """The logic of the PyTorch extension's module, or None where that is not installed."""
-    if not hasattr(slicer.modules, "pytorchutils"):
+    """Return the logic of the PyTorch extension, or None where that is not installed.
+
+    It is made here, and not asked of the module's widget, which would import torch and torchvision at once.
+    """
+    try:
+        module = importlib.import_module("PyTorchUtils")
+    except ImportError:
         return None
-    return slicer.util.getModuleLogic("PyTorchUtils")
+    return module.PyTorchUtilsLogic()
 
 
-def _installer() -> ModuleType:
-    """slicer.packaging, whose installer shows a dialog with pip's progress, or slicer.util where there is none."""
-    with contextlib.suppress(ImportError):
-        return importlib.import_module("slicer.packaging")
-    return slicer.util
+def _pip_install(requirements: list[str]) -> None:
+    """Install by slicer.packaging, whose dialog names who asks; by slicer.util where there is none."""
+    try:
+        packaging = importlib.import_module("slicer.packaging")
+    except ImportError:
+        slicer.util.pip_install(requirements)
+    else:
+        packaging.pip_install(requirements, requester="BSAFusion")
 
 
 class _Lines(io.TextIOBase):

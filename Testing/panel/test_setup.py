@@ -17,6 +17,45 @@ from Testing import harness
 from Testing.conftest import repository
 
 
+class Pip:
+    """Stands for pip, at the place where Slicer starts it.
+
+    requirements: What each call was asked to install. install: Is called then with the requirements and a function that
+    prints a line as pip does; it may raise CalledProcessError. requesters: Whom Slicer's dialog named meanwhile.
+    """
+
+    def __init__(self):
+        self.requirements, self.requesters = [], []
+        self.install = lambda requirements, say: None
+
+    def by_util(self, requirements):
+        """As slicer.util.pip_install of Slicer 5.10 starts it."""
+        self.requirements.append(requirements)
+        self.install(requirements, print)
+
+    def by_packaging(self, module, arguments, blocking=True, logCallback=None, completedCallback=None):
+        """As slicer.packaging starts it, by slicer.util.executePythonModule, while its dialog is shown."""
+        assert (module, arguments[0], blocking) == ("pip", "install", False)
+        dialog = slicer.packaging._PipProgressDialog._sharedInstance._dialog
+        self.requesters.append(dialog.windowTitle.partition(" - ")[0])
+        self.requirements.append(arguments[1:])
+        try:
+            self.install(arguments[1:], logCallback)
+        except subprocess.CalledProcessError as error:
+            completedCallback(error.returncode)
+        else:
+            completedCallback(0)
+
+
+@pytest.fixture
+def pip(running, monkeypatch):
+    """Slicer's own slicer.packaging starts it where SLICER_BASE_PYTHON brings that, else slicer.util."""
+    pip = Pip()
+    monkeypatch.setattr(slicer.util, "executePythonModule", pip.by_packaging, raising=False)
+    monkeypatch.setattr(slicer.util, "pip_install", pip.by_util)
+    return pip
+
+
 @pytest.fixture
 def absent(running, monkeypatch):
     """A set of packages that this Slicer lacks; a test takes out of it what gets installed."""
@@ -24,6 +63,23 @@ def absent(running, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None if name in absent else find(name))
     return absent
+
+
+@pytest.fixture
+def installed_versions(running, monkeypatch):
+    """Versions by package that are taken for the installed ones."""
+    versions = {}
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        packages.importlib.metadata, "version", lambda name: versions[name] if name in versions else version(name)
+    )
+    return versions
+
+
+@pytest.fixture
+def intel_mac(running, monkeypatch):
+    monkeypatch.setattr(packages.sys, "platform", "darwin")
+    monkeypatch.setattr(packages.platform, "machine", lambda: "x86_64")
 
 
 def pinned_by_pip():
@@ -35,6 +91,7 @@ def test_the_panel_says_what_is_missing_and_the_button_waits_for_it(absent, read
     ui = ready.ui
     assert ui.setupFrame.visible
     assert "torch, einops, safetensors, matplotlib" in ui.setupLabel.text
+    assert ui.installButton.visible
     assert not ui.applyButton.enabled
     assert "Install the missing Python packages" in ui.applyButton.toolTip
 
@@ -43,21 +100,66 @@ def test_the_row_is_hidden_where_nothing_is_missing(ready):
     assert not ready.ui.setupFrame.visible
 
 
-def test_a_click_installs_what_is_missing_and_nothing_that_slicer_ships(absent, running, ready, monkeypatch):
+def test_a_torch_that_is_too_old_is_named_with_its_version_and_replaced(installed_versions, pip, ready):
+    installed_versions["torch"] = "2.2.2+cu121"
+    ready.setupRow.update()
+    ui = ready.ui
+    assert "torch 2.2.2+cu121 is installed, but 2.5 or later is needed" in ui.setupLabel.text
+    assert "Not installed yet" not in ui.setupLabel.text
+    assert not ui.applyButton.enabled
+    with pytest.raises(FusionError, match=r'torch 2\.2\.2\+cu121 is too old.*pip_install\("torch>=2\.5"\)'):
+        packages.require_packages()
+    pip.install = lambda requirements, say: installed_versions.update(torch="2.13.0")
+    harness.click(ui.installButton)
+    assert pip.requirements == [["torch>=2.5"]]
+    # This process has torch loaded, as a Slicer may have in which another extension used the older one.
+    assert "changed torch" in ui.setupLabel.text and "restart Slicer" in ui.setupLabel.text
+
+
+@pytest.mark.parametrize("version", ["2.5.0", "2.13.0a0+git1234", "10.0"])
+def test_newer_versions_are_enough(installed_versions, ready, version):
+    installed_versions["torch"] = version
+    assert packages.missing_packages() == []
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_on_an_intel_mac_the_row_says_what_runs_it_and_installs_nothing(
+    intel_mac, absent, installed_versions, ready, old
+):
+    if old:
+        absent.clear()
+        installed_versions["torch"] = "2.2.2"
+    ready.setupRow.update()
+    ui = ready.ui
+    assert ui.setupFrame.visible
+    assert "Macs with Intel processors" in ui.setupLabel.text
+    assert "Use a Slicer built for Apple silicon, Linux or Windows, or the command line" in ui.setupLabel.text
+    assert not ui.installButton.visible
+    assert not ui.applyButton.enabled
+    with pytest.raises(FusionError, match="Intel"):
+        packages.require_packages()
+
+
+def test_a_torch_that_does_on_an_intel_mac_is_used(intel_mac, ready):
+    ready.setupRow.update()
+    assert not ready.ui.setupFrame.visible
+
+
+def test_a_click_installs_what_is_missing_and_nothing_that_slicer_ships(absent, pip, ready, monkeypatch):
     monkeypatch.setenv("PIP_CONSTRAINT", "the user's own")
     seen = []
 
-    def install(requirements):
+    def install(requirements, say):
         seen.extend(pinned_by_pip())
-        print("Collecting torch")
+        say("Collecting torch")
         assert ready.ui.setupLabel.text == "Collecting torch"
         assert ready.ui.setupProgressBar.visible
         assert not ready.ui.installButton.enabled
         absent.clear()
 
-    running.install = install
+    pip.install = install
     harness.click(ready.ui.installButton)
-    assert running.installed == [list(packages.required.values())]
+    assert pip.requirements == [list(packages.required.values())]
     for name in ("numpy", "SimpleITK"):
         assert f"{name}=={importlib.metadata.version(name)}" in seen
     assert os.environ["PIP_CONSTRAINT"] == "the user's own"
@@ -65,75 +167,98 @@ def test_a_click_installs_what_is_missing_and_nothing_that_slicer_ships(absent, 
     assert ready.ui.applyButton.enabled
 
 
-def test_torch_comes_by_the_pytorch_extension_where_there_is_one(absent, running, ready, monkeypatch):
-    asked = []
+class PyTorchUtilsLogic:
+    """The part of SlicerPyTorch's logic that installs; the signature is that of its sources."""
 
-    def install_torch(**options):
-        asked.append(options)
+    asked: list = []
+    absent: set = set()
+
+    def installTorch(self, askConfirmation=False, forceComputationBackend=None, torchVersionRequirement=None):
+        self.asked.append((askConfirmation, forceComputationBackend, torchVersionRequirement))
         assert pinned_by_pip()
-        absent.remove("torch")
+        self.absent.discard("torch")
 
-    extension = SimpleNamespace(installTorch=install_torch)
-    slicer.modules.pytorchutils = object()
-    monkeypatch.setattr(slicer.util, "getModuleLogic", lambda name: {"PyTorchUtils": extension}[name])
-    running.install = lambda requirements: absent.clear()
-    try:
-        harness.click(ready.ui.installButton)
-    finally:
-        del slicer.modules.pytorchutils
-    assert asked == [{"torchVersionRequirement": ">=2.1"}]
-    assert running.installed == [[packages.required[name] for name in ("einops", "safetensors", "matplotlib")]]
+
+@pytest.fixture
+def pytorch_extension(absent, monkeypatch):
+    """The PyTorch extension's logic; its widget would import torch and torchvision, and is not to be made."""
+    monkeypatch.setattr(PyTorchUtilsLogic, "asked", [])
+    monkeypatch.setattr(PyTorchUtilsLogic, "absent", absent)
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", SimpleNamespace(PyTorchUtilsLogic=PyTorchUtilsLogic))
+    for name in ("getModuleLogic", "getModuleWidget", "getNewModuleWidget"):
+        monkeypatch.setattr(slicer.util, name, None)
+    return PyTorchUtilsLogic
+
+
+def test_torch_comes_by_the_pytorch_extension_where_there_is_one(absent, ready, pip, pytorch_extension):
+    pip.install = lambda requirements, say: absent.clear()
+    harness.click(ready.ui.installButton)
+    assert pytorch_extension.asked == [(False, None, ">=2.5")]
+    assert pip.requirements == [[packages.required[name] for name in ("einops", "safetensors", "matplotlib")]]
     assert ready.ui.applyButton.enabled
 
 
-def test_slicers_own_packaging_is_used_where_there_is_one(absent, ready, monkeypatch):
-    installed = []
-
-    def pip_install(requirements):
-        installed.append(requirements)
-        absent.clear()
-
-    monkeypatch.setitem(sys.modules, "slicer.packaging", SimpleNamespace(pip_install=pip_install))
+def test_the_pytorch_extension_is_left_alone_where_torch_is_there(absent, ready, pip, pytorch_extension):
+    absent.remove("torch")
+    pip.install = lambda requirements, say: absent.clear()
     harness.click(ready.ui.installButton)
-    assert installed == [list(packages.required.values())]
+    assert pytorch_extension.asked == []
+    assert len(pip.requirements) == 1
 
 
-def test_a_failure_to_install_is_told_and_may_be_tried_again(absent, running, ready):
-    def fail(requirements):
+def test_slicers_own_packaging_is_used_where_there_is_one_and_told_who_asks(absent, pip, ready, monkeypatch):
+    pip.install = lambda requirements, say: absent.clear()
+    if importlib.util.find_spec("slicer.packaging") is None:  # without SLICER_BASE_PYTHON
+
+        def pip_install(requirements, constraints=None, requester=None, **options):
+            pip.requesters.append(requester)
+            pip.by_util(requirements)
+
+        monkeypatch.setattr(slicer.util, "pip_install", None)
+        monkeypatch.setitem(sys.modules, "slicer.packaging", SimpleNamespace(pip_install=pip_install))
+    harness.click(ready.ui.installButton)
+    assert pip.requesters == ["BSAFusion"]
+    assert pip.requirements == [list(packages.required.values())]
+    assert not ready.ui.setupFrame.visible
+
+
+def test_a_failure_to_install_is_told_and_may_be_tried_again(absent, pip, ready):
+    def fail(requirements, say):
         raise subprocess.CalledProcessError(1, "pip")
 
-    running.install = fail
+    pip.install = fail
     harness.click(ready.ui.installButton)
     assert "could not be installed" in ready.ui.setupLabel.text
     assert ready.ui.installButton.enabled
     assert not ready.ui.applyButton.enabled
 
 
-def test_what_pip_says_reaches_the_panel_and_the_console(absent, running, ready, capsys):
-    def fail(requirements):
-        print("ERROR: no wheel for this Python")
+def test_what_pip_says_reaches_the_panel_and_the_console(absent, pip, ready, capsys):
+    def fail(requirements, say):
+        say("ERROR: no wheel for this Python")
+        assert ready.ui.setupLabel.text == "ERROR: no wheel for this Python"
         raise subprocess.CalledProcessError(1, "pip")
 
-    running.install = fail
+    pip.install = fail
     harness.click(ready.ui.installButton)
     assert "ERROR: no wheel for this Python" in capsys.readouterr().out
 
 
-def test_a_changed_numpy_is_noticed(absent, running, ready, monkeypatch):
-    version = importlib.metadata.version
-
-    def install(requirements):
+def test_a_changed_numpy_is_noticed(absent, pip, installed_versions, ready):
+    def install(requirements, say):
         absent.clear()
-        monkeypatch.setattr(packages.importlib.metadata, "version", lambda name: version(name) + ".post1")
+        installed_versions["numpy"] = "1.26.4"
 
-    running.install = install
+    pip.install = install
     harness.click(ready.ui.installButton)
     assert "changed numpy" in ready.ui.setupLabel.text
     assert "restart Slicer" in ready.ui.setupLabel.text
 
 
 def test_a_script_without_the_packages_is_told_what_to_do(absent):
-    with pytest.raises(FusionError, match=r'pip_install\("torch einops safetensors matplotlib"\)'):
+    with pytest.raises(
+        FusionError, match=r'pip_install\("torch>=2\.5 einops>=0\.7 safetensors>=0\.4 matplotlib>=3\.7"\)'
+    ):
         packages.require_packages()
 
 
@@ -176,7 +301,7 @@ with harness.running() as running:
     else:
         assert row.startswith("row False")
         assert "torch is installed but cannot be loaded (libcudart.so.12" in message
-        assert "install it anew" in message
+        assert "reinstall it" in message
         assert button == "button True"
 
 
@@ -200,12 +325,10 @@ def test_devices_are_listed_by_name_and_memory_once_they_are_looked_for(unknown_
     assert ready.logic.getParameterNode().device == "cuda:0"
 
 
-def test_devices_are_listed_once_torch_is_installed_though_the_list_was_open_before(
-    unknown_gpu, absent, running, ready
-):
+def test_devices_are_listed_once_torch_is_installed_though_the_list_was_open_before(unknown_gpu, absent, pip, ready):
     box = ready.ui.deviceComboBox
     ready.ui.advancedCollapsibleButton.collapsed = False
-    running.install = lambda requirements: absent.clear()
+    pip.install = lambda requirements, say: absent.clear()
     harness.click(ready.ui.installButton)
     harness.wait_until(lambda: box.count == 3, seconds=60)
 
