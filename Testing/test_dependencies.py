@@ -20,7 +20,7 @@ class Room(NamedTuple):
 
 # In their order: a room may import only from rooms above it in this list. Packages are named as they are imported.
 base = {"errors", "modalities", "resources", "settings"}
-core = {*base, "geometry", "network", "pipeline"}
+core = {*base, "geometry", "network", "head_pose", "pipeline"}
 rooms = {
     "errors": Room(set(), set()),
     "modalities": Room(set(), set()),
@@ -28,7 +28,8 @@ rooms = {
     "settings": Room({"errors", "modalities"}, {"SimpleITK"}),
     "geometry": Room({"errors"}, {"numpy", "SimpleITK"}),
     "network": Room({*base, "geometry"}, {"torch", "einops", "numpy", "safetensors"}),
-    "pipeline": Room({*base, "geometry", "network"}, {"numpy", "SimpleITK", "scipy"}),
+    "head_pose": Room({"errors", "resources"}, {"torch", "numpy", "SimpleITK", "safetensors"}),
+    "pipeline": Room({*base, "geometry", "network", "head_pose"}, {"numpy", "SimpleITK", "scipy"}),
     "files": Room(core, {"numpy", "SimpleITK", "pydicom"}),
     "report": Room(core, {"numpy", "SimpleITK", "matplotlib", "jinja2"}),
     "cohort": Room({*core, "files"}, {"ancpbids", "dask", "distributed", "psutil", "jinja2"}),
@@ -48,6 +49,7 @@ rooms = {
         {"torch", "einops", "numpy", "safetensors", "kornia", "lightning_fabric", "pytorch_optimizer", "tqdm"},
     ),
     "simulation": Room({*base, "geometry", "files"}, {"numpy", "SimpleITK", "scipy"}),
+    "pose": Room({"head_pose", "simulation"}, {"torch", "numpy", "SimpleITK", "pytorch_optimizer"}),
     "parity": Room({*base, "network"}, {"torch", "numpy", "einops"}),
     "evaluation": Room(
         {*core, "files", "training"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL", "ants", "itk"}

@@ -1,0 +1,206 @@
+"""Finds the head in a volume, however it is turned and whatever else is in view."""
+
+from dataclasses import dataclass, replace
+from itertools import permutations, product
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from BSAFusionLib.head_pose.channels import channels_of
+from BSAFusionLib.head_pose.fit import Fit, fit_pose
+from BSAFusionLib.head_pose.grid import head_grid, reduce, upright_grid
+from BSAFusionLib.head_pose.network import HeadNetwork, Prediction
+
+SURE_BRAIN_ML, SURE_RESIDUAL_MM, SURE_SPREAD_MM = 800.0, 5.5, 9.0  # a pose this good makes the other turns needless
+FOUND_BRAIN_ML, FOUND_RESIDUAL_MM, FOUND_SPREAD_MM = 600.0, 6.5, 12.0  # less is taken for no head
+SCORE_SCALE_MM = 8.0  # a pose's score falls by e for each residual, and each spread, of this size
+REFINEMENTS = 2
+WORSE = 0.8  # a refinement that scores lower than this share of what it refines is dropped
+REFINED_CANDIDATES = 3  # of all turns and regions, the best first
+WINDOW = 60  # voxels a side of the regions that a larger volume is searched in, half overlapping
+MAX_WINDOWS = 8  # those with most in view that looks like brain
+
+
+@dataclass(frozen=True)
+class HeadPose:
+    """Where a head lies in an image.
+
+    Attributes:
+        rotation: (3, 3) rotation from standard axes to image axes; LPS.
+        translation: (3,) the brain's center in the image, mm LPS.
+        scale: size of this head, relative to the standard head.
+        brain_ml: volume of brain whose predicted place agrees with the pose within 15 mm.
+        residual_mm: mean distance between predicted and fitted place there.
+        spread_mm: mean error that the network itself expects there.
+        turns: how many axis turns were looked at: 1 or 24.
+        found: whether this is taken for a head.
+    """
+
+    rotation: np.ndarray
+    translation: np.ndarray
+    scale: float
+    brain_ml: float
+    residual_mm: float
+    spread_mm: float
+    turns: int
+    found: bool
+
+    def to_image(self, points: np.ndarray) -> np.ndarray:
+        """Map (N, 3) standard points to image points, mm LPS."""
+        return self.scale * points @ self.rotation.T + self.translation
+
+
+def rigid_between(fixed: HeadPose, moving: HeadPose) -> sitk.Euler3DTransform:
+    """Return the rigid transform, fixed point to moving point in mm LPS, that lays one head on the other."""
+    transform = sitk.Euler3DTransform()
+    transform.SetCenter(fixed.translation.tolist())
+    transform.SetMatrix((moving.rotation @ fixed.rotation.T).ravel().tolist(), 1e-6)
+    transform.SetTranslation((moving.translation - fixed.translation).tolist())
+    return transform
+
+
+def axis_turns() -> list[tuple[tuple[int, int, int], tuple[int, ...]]]:
+    """Return the 24 turns of a (D, H, W) array that a rotation can make: order of the axes, and which to flip.
+
+    The first one leaves the array as it is.
+    """
+    turns = []
+    for order, flips in product(permutations(range(3)), product((False, True), repeat=3)):
+        parity = np.linalg.det(np.eye(3)[list(order)]) * (-1) ** sum(flips)
+        if parity > 0:
+            turns.append((order, tuple(axis for axis, flip in enumerate(flips) if flip)))
+    return turns
+
+
+def find_head(image: sitk.Image, network: HeadNetwork, all_turns: bool | None = None) -> HeadPose:
+    """Find the pose of the head in a volume.
+
+    The volume is looked at as it lies; where that gives no sure pose, turned by all of the 24 axis turns, and a large
+    one in parts.
+
+    Args:
+        image: a scalar volume; only its intensities and its geometry are used.
+        network: as `load_head_network` returns it.
+        all_turns: True looks at all turns in any case, False never; None where the pose as it lies is not sure.
+
+    Returns:
+        The pose, whose `found` says whether there is a head at all.
+    """
+    reduced = reduce(image)
+    grid = upright_grid(reduced)
+    centers = torch.from_numpy(grid.cell_centers())
+    upright = predict(network, channels_of(torch.from_numpy(grid.values)))
+    best = refined(reduced, network, fit_prediction(upright, centers, grid.cell_ml))
+    if all_turns is False or (all_turns is None and is_sure(best)):
+        return _pose(best, turns=1)
+    fits = [best] if best is not None else []
+    for region in regions(upright.brain_logit[0].sigmoid()):
+        cells = (slice(None), *region)
+        voxels = tuple(slice(2 * part.start, 2 * part.stop) for part in region)
+        channels = channels_of(torch.from_numpy(grid.values[voxels]))
+        for order, flips in axis_turns():
+            prediction = predict(network, turned(channels, order, flips))
+            fit = fit_prediction(prediction, turned(centers[cells], order, flips), grid.cell_ml)
+            if fit is not None:
+                fits.append(fit)
+    fits = sorted(fits, key=score_of, reverse=True)[:REFINED_CANDIDATES]
+    best = max((refined(reduced, network, fit) for fit in fits), key=score_of, default=None)
+    return _pose(best, turns=24)
+
+
+def regions(brain: torch.Tensor) -> list[tuple[slice, slice, slice]]:
+    """Return the parts that a volume is searched in: windows of about 360 mm, or the whole of a smaller one.
+
+    Args:
+        brain: (D, H, W) probability of brain per cell, by which the most promising windows are picked.
+    """
+    side = WINDOW // 2
+    axes = []
+    for length in brain.shape:
+        if length <= side + 4:
+            axes.append([slice(0, length)])
+            continue
+        starts = np.unique(np.linspace(0, length - side, 1 + int(np.ceil((length - side) / (side / 2)))).round())
+        axes.append([slice(int(start), int(start) + side) for start in starts])
+    parts = list(product(*axes))
+    return sorted(parts, key=lambda part: -float(brain[part].sum()))[:MAX_WINDOWS]
+
+
+def refined(reduced: sitk.Image, network: HeadNetwork, fit: Fit | None) -> Fit | None:
+    """Look again at a found head, upright and at the standard size; keep what agrees best."""
+    for _ in range(REFINEMENTS):
+        if fit is None:
+            return None
+        grid = head_grid(reduced, fit.rotation, fit.scale, fit.shift)
+        prediction = predict(network, channels_of(torch.from_numpy(grid.values)), mirror=True)
+        other = fit_prediction(prediction, torch.from_numpy(grid.cell_centers()), grid.cell_ml)
+        if score_of(other) < WORSE * score_of(fit):
+            break
+        fit = other
+    return fit
+
+
+def turned(values: torch.Tensor, order: tuple[int, ...], flips: tuple[int, ...]) -> torch.Tensor:
+    """Turn a (C, D, H, W) tensor: permute its axes, then flip."""
+    permuted = values.permute(0, *(axis + 1 for axis in order))
+    return permuted.flip([axis + 1 for axis in flips]).contiguous()
+
+
+@torch.inference_mode()
+def predict(network: HeadNetwork, channels: torch.Tensor, mirror: bool = False) -> Prediction:
+    """Run the network on one volume's channels (3, D, H, W); with its mirror image, where asked."""
+    prediction = network(channels[None])
+    if not mirror:
+        return prediction
+    other = network(channels.flip(-1)[None])
+    coordinate = other.coordinate.flip(-1) * torch.tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1, 1)
+    return Prediction(
+        (prediction.brain_logit + other.brain_logit.flip(-1)) / 2,
+        (prediction.coordinate + coordinate) / 2,
+        (prediction.log_spread + other.log_spread.flip(-1)) / 2,
+    )
+
+
+def score_of(fit: Fit | None) -> float:
+    """Return the agreeing brain volume in ml, damped by the residual and by the spread."""
+    if fit is None:
+        return 0.0
+    return fit.agreeing * float(np.exp(-(fit.residual_mm + fit.spread_mm) / SCORE_SCALE_MM))
+
+
+def is_sure(fit: Fit | None) -> bool:
+    """Whether a pose is so good that no other turn has to be looked at."""
+    return (
+        fit is not None
+        and fit.agreeing > SURE_BRAIN_ML
+        and fit.residual_mm < SURE_RESIDUAL_MM
+        and fit.spread_mm < SURE_SPREAD_MM
+    )
+
+
+def fit_prediction(prediction: Prediction, centers: torch.Tensor, cell_ml: float) -> Fit | None:
+    """Fit the pose to a prediction for one volume.
+
+    Args:
+        prediction: of one volume.
+        centers: (3, D, H, W) where its cells lie, (x, y, z) in mm LPS.
+        cell_ml: volume of a cell.
+
+    Returns:
+        The fit, whose `agreeing` is in ml; None where nothing looks like brain.
+    """
+    fit = fit_pose(
+        prediction.coordinate[0].flatten(1).T.numpy(),
+        centers.flatten(1).T.numpy(),
+        prediction.brain_logit[0].sigmoid().flatten().numpy(),
+        3 * prediction.log_spread[0].exp().flatten().numpy(),
+    )
+    return None if fit is None else replace(fit, agreeing=fit.agreeing * cell_ml)
+
+
+def _pose(fit: Fit | None, turns: int) -> HeadPose:
+    if fit is None:
+        return HeadPose(np.eye(3), np.zeros(3), 1.0, 0.0, float("inf"), float("inf"), turns, found=False)
+    found = fit.agreeing >= FOUND_BRAIN_ML and fit.residual_mm <= FOUND_RESIDUAL_MM and fit.spread_mm <= FOUND_SPREAD_MM
+    return HeadPose(fit.rotation, fit.shift, fit.scale, fit.agreeing, fit.residual_mm, fit.spread_mm, turns, found)

@@ -1,0 +1,42 @@
+"""The 24 turns of a volume, and poses that fit together."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from BSAFusionLib.head_pose.search import HeadPose, axis_turns, rigid_between, turned
+
+
+def pose(rotation: np.ndarray, translation: list[float], scale: float = 1.0) -> HeadPose:
+    return HeadPose(rotation, np.array(translation), scale, 1200, 3, 5, 1, found=True)
+
+
+def test_there_are_24_turns_and_the_first_changes_nothing() -> None:
+    values = torch.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
+    seen = {(*turned(values, *turn).flatten().tolist(), *turned(values, *turn).shape) for turn in axis_turns()}
+    assert len(seen) == 24
+    assert torch.equal(turned(values, *axis_turns()[0]), values)
+
+
+def test_every_turn_is_a_rotation_and_no_mirror() -> None:
+    corners = torch.tensor(np.indices((2, 2, 2))[::-1].copy())  # (x, y, z) of each corner
+    for turn in axis_turns():
+        moved = turned(corners, *turn).numpy()
+        along = [moved[:, 0, 0, 1], moved[:, 0, 1, 0], moved[:, 1, 0, 0]]
+        matrix = np.stack([end - moved[:, 0, 0, 0] for end in along])
+        assert np.linalg.det(matrix) == pytest.approx(1), turn
+
+
+def test_two_poses_give_the_motion_between_the_heads() -> None:
+    turn = Rotation.from_euler("xyz", [30, 60, -100], degrees=True).as_matrix()
+    fixed = pose(Rotation.from_euler("x", 10, degrees=True).as_matrix(), [5, -10, 20])
+    moving = pose(turn @ fixed.rotation, (turn @ fixed.translation + [7, 8, 9]).tolist(), scale=1.03)
+    transform = rigid_between(fixed, moving)
+    for point in ([0.0, 0, 0], [60.0, -20, 30]):
+        np.testing.assert_allclose(transform.TransformPoint(point), turn @ point + [7, 8, 9], atol=1e-6)
+
+
+def test_a_pose_maps_the_standard_origin_to_the_brains_center() -> None:
+    found = pose(np.eye(3), [1, 2, 3], 1.1)
+    np.testing.assert_allclose(found.to_image(np.array([[0, 0, 0], [10, 0, 0]])), [[1, 2, 3], [12, 2, 3]])
