@@ -51,10 +51,10 @@ def test_coordinates_agree_with_the_affine_of_the_pose(head: Head, seed: int) ->
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_every_modality_shows_a_brain_and_finite_channels(head: Head, modality: str) -> None:
-    example = make_example(head, SHAPE, Dice(1), Difficulty(0, 10, modality, torso=0))
+    example = make_example(head, SHAPE, Dice(1), Difficulty(0, 10, modality, torso=0, size=1.0))
     assert torch.isfinite(example.channels).all()
     assert example.channels.abs().max() < 6
-    assert 0.5 < float(example.brain.sum()) * 1.728 / 1150 < 1.6
+    assert 0.4 < float(example.brain.sum()) * 1.728 / 1146 < 1.2  # of the ml of head 09; some slices may be cut off
 
 
 def test_an_image_without_a_head_holds_no_brain(head: Head) -> None:
