@@ -1,6 +1,5 @@
 """One case on the command line: two files into a scene, through the logic, and what comes out into a folder."""
 
-import argparse
 import json
 import os
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib.files.outputs import Names
-from BSAFusionLib.settings import Settings, precisions, slice_axes
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -23,95 +21,6 @@ if TYPE_CHECKING:
 
 usual_names = Names()
 scene_name = "scene.mrb"
-
-
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """The choices of one run, as options; they are those of Settings."""
-    parser.add_argument(
-        "--prealignment", choices=("rigid", "none"), default=Settings.prealignment, help="the start (default: rigid)"
-    )
-    parser.add_argument(
-        "--axis", choices=slice_axes, default=Settings.slice_axis, help="index axis of FIXED to cut slices across"
-    )
-    parser.add_argument(
-        "--ct-window", nargs=2, type=float, metavar=("CENTRE", "WIDTH"), help="in HU (default: a brain window)"
-    )
-    parser.add_argument(
-        "--smoothing",
-        type=float,
-        metavar="MM",
-        default=Settings.through_plane_smoothing,
-        help="with --one-axis: sigma of the field's smoothing through the slices (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--strength",
-        type=float,
-        metavar="SHARE",
-        default=Settings.strength,
-        help="of the network's field that is followed, 0 to 1 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--one-axis",
-        dest="three_axes",
-        action="store_false",
-        default=Settings.three_axes,
-        help="register slices of that axis only (default: also of the others, where they are fine enough)",
-    )
-    parser.add_argument(
-        "--refine",
-        action="store_true",
-        default=Settings.refine,
-        help="register every slice mirrored, too: twice the time for a little less error",
-    )
-    parser.add_argument(
-        "--no-check",
-        dest="do_no_harm",
-        action="store_false",
-        default=Settings.do_no_harm,
-        help="follow all of the network's field (default: a growth or shrinking of the whole head is taken out, "
-        "displacements longer than it was trained on are cut, and the rest is followed as far as it raises the mutual "
-        "information by more than a price for its size; in slices in which that and the agreement of the network's "
-        "features fall, less far)",
-    )
-    parser.add_argument(
-        "--no-fold-free",
-        dest="fold_free",
-        action="store_false",
-        default=Settings.fold_free,
-        help="leave the network's field as it is where it folds space (default: it is damped there)",
-    )
-    parser.add_argument("--device", default=Settings.device, help="auto, cpu, cuda, cuda:0, mps (default: auto)")
-    add_precision(parser)
-    parser.add_argument("--batch-size", type=int, metavar="N", help="slices in one pass of the network")
-    parser.add_argument("--weights", metavar="FILE", help="a checkpoint (default: the shipped one for the modality)")
-
-
-def add_precision(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--precision",
-        choices=precisions,
-        default=Settings.precision,
-        help="of the network's layers; bfloat16 is faster where the device does it by itself (default: float32)",
-    )
-
-
-def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options of add_settings, by the names that the logic knows them by."""
-    return {
-        "prealignment": arguments.prealignment,
-        "sliceAxis": arguments.axis,
-        "ctWindow": tuple(arguments.ct_window) if arguments.ct_window else None,
-        "device": arguments.device,
-        "precision": arguments.precision,
-        "batchSize": arguments.batch_size,
-        "throughPlaneSmoothing": arguments.smoothing,
-        "strength": arguments.strength,
-        "threeAxes": arguments.three_axes,
-        "refine": arguments.refine,
-        "doNoHarm": arguments.do_no_harm,
-        "foldFree": arguments.fold_free,
-        "weights": arguments.weights,
-    }
 
 
 def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
@@ -161,7 +70,7 @@ def run_case(
     logic = BSAFusionLogic()
     roles = ("fixedLandmarks", "movingLandmarks")[: len(landmarks)]
     points = {role: read_landmarks(application.scene, path) for role, path in zip(roles, landmarks, strict=True)}
-    job = logic.prepare(fixed_node, moving_node, modality=moving.modality, **choices, **points)
+    job = logic.prepare(fixed_node, moving_node, modality=moving.modality, **by_slicers_names(choices), **points)
     computed = logic.compute(job, progress)
     report = computed.result.report
     remarks = tuple(remark for remark in (fixed.remark, moving.remark) if remark)
@@ -201,6 +110,12 @@ def run_case(
         print(error, file=sys.stderr)
     application.scene.Clear(True)  # the views' observers keep the scene; it must not keep the volumes
     return fixed.image, result
+
+
+def by_slicers_names(choices: dict[str, Any]) -> dict[str, Any]:
+    """Return choices by the logic's names: slice_axis becomes sliceAxis."""
+    words = ((name.split("_"), value) for name, value in choices.items())
+    return {first + "".join(map(str.capitalize, rest)): value for (first, *rest), value in words}
 
 
 def path_from(folder: Path, path: Path) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib import version
-from BSAFusionLib.commands._case import add_settings, case_inputs, case_outputs, choices_of, run_case
+from BSAFusionLib.commands._case import case_inputs, case_outputs, run_case
+from BSAFusionLib.commands._options import add_settings, choices_of
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 

@@ -4,10 +4,8 @@ import argparse
 from pathlib import Path
 
 from BSAFusionLib.commands._case import (
-    add_settings,
     case_inputs,
     case_outputs,
-    choices_of,
     line,
     progress_bar,
     report_text,
@@ -15,6 +13,7 @@ from BSAFusionLib.commands._case import (
     save_json,
     scene_name,
 )
+from BSAFusionLib.commands._options import add_settings, choices_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,15 +4,14 @@ import argparse
 from pathlib import Path
 
 from BSAFusionLib.commands._case import (
-    add_settings,
     case_inputs,
     case_outputs,
-    choices_of,
     progress_bar,
     report_text,
     run_case,
     save_json,
 )
+from BSAFusionLib.commands._options import add_settings, choices_of
 from BSAFusionLib.modalities import MODALITIES
 
 

@@ -11,6 +11,7 @@ import slicer
 from slicer.util import arrayFromVolume
 
 from BSAFusionLib.errors import Cancelled, FusionError
+from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.display import draw_grid, show_volumes
 from BSAFusionLib.mrml.landmarks import LandmarkPairs, error_of_pairs, landmark_pairs
 from BSAFusionLib.mrml.packages import require_packages
@@ -36,7 +37,7 @@ from BSAFusionLib.pipeline.register_and_fuse import Progress, register_and_fuse
 from BSAFusionLib.pipeline.report import Report
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.report.page import Pictures, look, page
-from BSAFusionLib.settings import Settings, modalities
+from BSAFusionLib.settings import Settings
 
 same_place = 1e-4  # how far the matrices of two places may be apart, mm
 
@@ -289,7 +290,7 @@ class BSAFusionLogic:
     def foundModality(self, movingVolume: slicer.vtkMRMLScalarVolumeNode) -> tuple[str, bool]:
         """What "auto" takes a volume for: "ct", "pet" or "spect"; and whether DICOM says so, not the intensities."""
         noted = modality_from_dicom(movingVolume)
-        if noted in modalities:
+        if noted in MODALITIES:
             return noted, True
         modified = movingVolume.GetImageData().GetMTime()  # no two objects of VTK, and no two states of one, share it
         if self._guessed[0] != modified:

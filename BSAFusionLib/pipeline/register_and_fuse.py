@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,14 @@ from BSAFusionLib.geometry.fields import (
 from BSAFusionLib.geometry.folds import without_folds
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.input_checks import checked
-from BSAFusionLib.pipeline.intensities import Intensities, head_mask, in_colour, luminance_weights, measure_intensities
+from BSAFusionLib.pipeline.intensities import (
+    Intensities,
+    guess_modality,
+    head_mask,
+    in_colour,
+    luminance_weights,
+    measure_intensities,
+)
 from BSAFusionLib.pipeline.memory import check_memory, shortage_told
 from BSAFusionLib.pipeline.posterior import posterior_field
 from BSAFusionLib.pipeline.report import Report, displacement_lengths, mutual_information
@@ -42,7 +50,7 @@ from BSAFusionLib.pipeline.slicing import (
 )
 from BSAFusionLib.pipeline.verdict import Features, Verdict, keep_what_helps
 from BSAFusionLib.resources import MODELS
-from BSAFusionLib.settings import Settings
+from BSAFusionLib.settings import AUTO, Settings
 
 coarsest = 5.0  # pixels of a slice: longer voxels show too little of a head's shape
 most_apart = 10.0  # pixels between the slices that are registered; the deformation is far smoother
@@ -98,6 +106,8 @@ def register_and_fuse(
     from BSAFusionLib.network.inference import Running, choose_device
     from BSAFusionLib.pipeline.through_network import ThroughNetwork
 
+    if settings.modality == AUTO:
+        settings = replace(settings, modality=guess_modality(moving))
     stages = _Stages(progress, cancelled)
 
     with stages.run("intensities"):

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from BSAFusionLib.commands._case import add_precision, save_json
+from BSAFusionLib.commands._case import save_json
+from BSAFusionLib.commands._options import add_settings
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.overwriting import refuse_overwriting
 from BSAFusionLib.files.volumes import written_whole
+from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.resources import MODELS
-from BSAFusionLib.settings import Settings, modalities
+from BSAFusionLib.settings import Settings
 from BSAFusionResearch.commands._case_table import print_cases
 from BSAFusionResearch.evaluation.cases import modalities as case_modalities
 from BSAFusionResearch.evaluation.rivals import default_python
@@ -72,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="with --cases: of each method (default: 1)")
     parser.add_argument("--resume", action="store_true", help="with --cases: go on from the --json file")
     parser.add_argument(
-        "--modality", nargs="+", choices=modalities, default=modalities, help="of the slices (default: all three)"
+        "--modality", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="of the slices (default: all three)"
     )
     parser.add_argument(
         "--weights",
@@ -84,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sheets", type=Path, metavar="DIR", help="draw eight benchmark pairs of each modality into this folder"
     )
     parser.add_argument("--device", default=Settings.device, help="auto, cpu, cuda, cuda:0, mps (default: auto)")
-    add_precision(parser)
+    add_settings(parser, only=["precision"])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
 
 
@@ -117,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def files_read(arguments: argparse.Namespace) -> Iterator[Path]:
     """Yield the weights, and the volumes and arrays in the folders that are measured on."""
-    yield from {weights_file(arguments.weights, modality) for modality in modalities}
+    yield from {weights_file(arguments.weights, modality) for modality in MODALITIES}
     for folder in (arguments.benchmark, arguments.data, arguments.volumes):
         if folder is not None:
             yield from (*folder.glob("*.npz"), *folder.glob("*.nii.gz"))

@@ -1,0 +1,34 @@
+"""The choices of a run as command-line options, made from the fields of Settings."""
+
+import argparse
+from collections.abc import Collection
+from typing import Any
+
+from BSAFusionLib.settings import Settings, options
+
+
+def add_settings(parser: argparse.ArgumentParser, only: Collection[str] | None = None) -> None:
+    """Add an option for every choice of `Settings`.
+
+    Args:
+        parser: The parser of a command.
+        only: Names of the fields that are wanted; all by default.
+    """
+    for name, option in options().items():
+        if only is not None and name not in only:
+            continue
+        default = getattr(Settings, name)
+        details: dict[str, Any] = {"dest": name, "default": default, "help": option.help}
+        if option.kind is None:
+            details["action"] = "store_false" if default else "store_true"
+        else:
+            details.update(type=option.kind, choices=option.values or None, metavar=option.metavar)
+            if isinstance(option.metavar, tuple):
+                details["nargs"] = len(option.metavar)
+        parser.add_argument(option.flag, **details)
+
+
+def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the values of the options that `add_settings` added, by the fields of `Settings`."""
+    choices = {name: getattr(arguments, name) for name in options()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in choices.items()}
