@@ -72,6 +72,29 @@ def test_results_appear_only_when_all_are_complete(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_text() == "new"
 
 
+def test_where_one_file_cannot_be_replaced_none_is(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("old")
+    (tmp_path / "c.txt" / "within").mkdir(parents=True)  # as a file that another program keeps open on Windows
+    with pytest.raises(FusionError, match="c.txt is a folder"), written_whole(tmp_path) as unfinished:
+        for name in ("a.txt", "b.txt", "c.txt", "d.txt"):
+            (unfinished / name).write_text("new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.txt", "c.txt"]
+    assert (tmp_path / "b.txt").read_text() == "old"
+    assert (tmp_path / "c.txt" / "within").is_dir()
+
+
+def test_a_result_replaces_a_link_and_not_the_file_that_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "elsewhere.txt")
+    (tmp_path / "hard.txt").hardlink_to(tmp_path / "elsewhere.txt")
+    with written_whole(tmp_path) as unfinished:
+        for name in ("link.txt", "hard.txt"):
+            (unfinished / name).write_text("new")
+    assert (tmp_path / "elsewhere.txt").read_text() == "old"
+    assert not (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "link.txt").read_text() == (tmp_path / "hard.txt").read_text() == "new"
+
+
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FusionError, match="choose another"), written_whole(tmp_path / "file" / "folder"):
