@@ -27,6 +27,7 @@ from BSAFusionLib.mrml import logic  # noqa: E402  (found only once the path is 
 from BSAFusionLib.mrml.display import hide_grid  # noqa: E402
 from BSAFusionLib.mrml.packages import missing_packages  # noqa: E402
 from BSAFusionLib.mrml.scene import put_back_orphans  # noqa: E402
+from BSAFusionLib.panel.background import Worker  # noqa: E402
 from BSAFusionLib.panel.choices import Choices  # noqa: E402
 from BSAFusionLib.panel.connection import Connection  # noqa: E402
 from BSAFusionLib.panel.device_choice import DeviceChoice  # noqa: E402
@@ -99,8 +100,9 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.logic = BSAFusionLogic()
         self.choices = Choices(self.ui, self.logic)
-        self.deviceChoice = DeviceChoice(self.ui.deviceComboBox)
-        self.run = Run(self.ui, self.logic, self.onDone)
+        self.worker = Worker()
+        self.deviceChoice = DeviceChoice(self.ui.deviceComboBox, self.worker)
+        self.run = Run(self.ui, self.logic, self.worker, self.onDone)
         self.views = Views(self.ui)
         self.results = Results(self.ui)
         self.setupRow = SetupRow(self.ui, onMissing=self.onMissing)
@@ -115,8 +117,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         """Slicer closes, or this module is reloaded."""
-        self.run.abandon()
-        self.deviceChoice.stop()
+        self.worker.close()
         self.setParameters(None)
         self.removeObservers()
 

@@ -33,7 +33,10 @@ rooms = {
     "files": Room(core, {"numpy", "SimpleITK", "pydicom"}),
     "report": Room(core, {"numpy", "SimpleITK", "matplotlib", "jinja2"}),
     "cohort": Room({*core, "files"}, {"ancpbids", "dask", "distributed", "psutil", "jinja2"}),
-    "mrml": Room({*core, "files", "report"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}),
+    "worker": Room({*core, "report"}, {"numpy", "SimpleITK"}),
+    "mrml": Room(
+        {*core, "files", "report", "worker"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}
+    ),
     "viewer": Room(
         {*core, "files", "mrml"},
         {"numpy", "SimpleITK", "slicer", "trame", "trame_server", "trame_slicer", "aiohttp"},
@@ -42,7 +45,7 @@ rooms = {
         {*core, "files", "report", "cohort", "mrml", "viewer"},
         {"numpy", "SimpleITK", "trame_slicer", "vtkmodules", "torch", "tqdm"},
     ),
-    "panel": Room({*core, "files", "report", "mrml"}, {"slicer", "vtkmodules", "qt", "SampleData"}),
+    "panel": Room({*core, "files", "report", "worker", "mrml"}, {"slicer", "vtkmodules", "qt", "SampleData"}),
     # Research: beside the product, which knows nothing of it.
     "training": Room(
         {*base, "network"},

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from BSAFusionLib.files.inputs import Pair
-    from BSAFusionLib.pipeline.register_and_fuse import Progress, Slices
     from BSAFusionLib.pipeline.report import Report
     from BSAFusionLib.pipeline.result import Result
+    from BSAFusionLib.pipeline.stages import Progress, Slices
 
 usual_names = Names()
 scene_name = "scene.mrb"
@@ -72,11 +72,11 @@ def run_case(
     points = {role: read_landmarks(application.scene, path) for role, path in zip(roles, landmarks, strict=True)}
     job = logic.prepare(fixed_node, moving_node, modality=moving.modality, **by_slicers_names(choices), **points)
     computed = logic.compute(job, progress)
-    report = computed.result.report
+    report = computed.report
     remarks = tuple(remark for remark in (fixed.remark, moving.remark) if remark)
     report = replace(report, warnings=(*remarks, *report.warnings))
     result = replace(computed.result, report=report)
-    nodes = logic.fill(job, replace(computed, result=result))
+    nodes = logic.fill(job, replace(computed, report=report))
 
     place = {key: fixed.metadata[key] for key in ("FrameOfReferenceUID",) if fixed.metadata}
     unit = {key: moving.metadata[key] for key in ("Unit",) if moving.metadata}

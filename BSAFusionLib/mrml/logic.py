@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
 import slicer
 from slicer.util import arrayFromVolume
 
@@ -19,11 +18,10 @@ from BSAFusionLib.mrml.scene import (
     TransformContent,
     VolumeContent,
     all_or_nothing,
-    content_from_fields,
-    content_from_image,
+    content_from_deformation,
+    content_from_voxels,
     file_beside,
     filled_from,
-    image_from_volume,
     mark_as_filled,
     modality_from_dicom,
     parent_to_world,
@@ -31,23 +29,30 @@ from BSAFusionLib.mrml.scene import (
     put_grid_transform,
     put_volume,
     transform_from_node,
+    voxels_of,
 )
-from BSAFusionLib.pipeline.intensities import guess_modality, in_colour
-from BSAFusionLib.pipeline.register_and_fuse import Progress, register_and_fuse
 from BSAFusionLib.pipeline.report import Report
-from BSAFusionLib.pipeline.result import Result
-from BSAFusionLib.report.page import Pictures, look, page
+from BSAFusionLib.pipeline.stages import Progress
+from BSAFusionLib.report.pictures import Pictures
 from BSAFusionLib.settings import Settings
+from BSAFusionLib.worker.case import Outcome, compute_case
+from BSAFusionLib.worker.volumes import Volume
+
+if TYPE_CHECKING:
+    from BSAFusionLib.pipeline.result import Result
 
 same_place = 1e-4  # how far the matrices of two places may be apart, mm
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run as `prepare` found it: what to compute from, and the nodes that the outcome goes to."""
+    """One run as `prepare` found it: what to compute from, and the nodes that the outcome goes to.
 
-    fixed: sitk.Image
-    moving: sitk.Image
+    The voxels of `fixed` and `moving` are the nodes' own: compute, or write them to files, before the nodes change.
+    """
+
+    fixed: Volume
+    moving: Volume
     movingToWorld: np.ndarray
     settings: Settings
     fixedVolume: slicer.vtkMRMLScalarVolumeNode
@@ -67,13 +72,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Computed:
-    """What a run computed, and the same as nodes are to hold it."""
+    """The outcome of a run as nodes are to hold it, and its report.
 
-    result: Result
+    registered is None where it was not asked for, result where another process computed it.
+    """
+
     fused: VolumeContent
-    registered: VolumeContent
+    registered: VolumeContent | None
     transform: TransformContent
+    report: Report
     pictures: Pictures
+    result: "Result | None" = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,9 @@ class ProcessResult:
     pictures: Pictures
 
     def page(self) -> str:
-        """The report as one HTML page with its pictures; takes some seconds."""
+        """Return the report as one HTML page with its pictures; takes some seconds."""
+        from BSAFusionLib.report.page import page  # here, since it imports SimpleITK
+
         return page(self.pictures, self.report, self.gridTransform.GetName())
 
 
@@ -193,7 +204,7 @@ class BSAFusionLogic:
         movingLandmarks: slicer.vtkMRMLMarkupsNode | None = None,
         **choices: Any,
     ) -> Job:
-        """Checks nodes and choices, as `process` explains them, and copies voxels and points; the scene is only read.
+        """Check nodes and choices, as `process` explains them, and find voxels and points; the scene is only read.
 
         choices: those that `check` takes besides, by their names there.
         """
@@ -203,8 +214,8 @@ class BSAFusionLogic:
         if (fixedLandmarks is None) != (movingLandmarks is None):
             raise FusionError("There are landmarks on one of the volumes only: give the same points on both, or none.")
         return Job(
-            image_from_volume(fixedVolume),
-            image_from_volume(movingVolume),
+            voxels_of(fixedVolume),
+            voxels_of(movingVolume),
             parent_to_world(movingVolume),
             settings,
             fixedVolume,
@@ -278,7 +289,7 @@ class BSAFusionLogic:
             _checkScalar(movingVolume, "a CT")
         _checkOutputs(
             {
-                "fused volume": (fusedVolume, _volumeClass(in_colour(modality))),
+                "fused volume": (fusedVolume, _volumeClass(MODALITIES[modality].in_color)),
                 "grid transform": (gridTransform, "vtkMRMLGridTransformNode"),
                 "registered volume": (registeredVolume, _volumeClass(_components(movingVolume) > 1)),
             },
@@ -294,6 +305,10 @@ class BSAFusionLogic:
             return noted, True
         modified = movingVolume.GetImageData().GetMTime()  # no two objects of VTK, and no two states of one, share it
         if self._guessed[0] != modified:
+            import SimpleITK as sitk  # here, since Slicer's start does without it
+
+            from BSAFusionLib.pipeline.intensities import guess_modality
+
             voxels = arrayFromVolume(movingVolume)
             step = max(1, round((voxels.size / 1e6) ** (1 / 3)))
             sample = sitk.GetImageFromArray(voxels[::step, ::step, ::step], isVector=voxels.ndim == 4)
@@ -311,23 +326,24 @@ class BSAFusionLogic:
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Computed:
-        """The computing; no node is touched."""
+        """Compute a run in this process; no node is touched."""
         require_packages()
-        result = register_and_fuse(job.fixed, job.moving, job.settings, progress, cancelled)
-        if job.settings.device == "auto" and result.report.device == "cpu":
-            result = _withUnusedGPUs(result)
-        transform = content_from_fields(
-            result.coarse_field(), result.network_field, result.prealignment, job.movingToWorld
-        )
+        case = compute_case(job.fixed.image(), job.moving.image(), job.settings, progress, cancelled)
+        return replace(self.computed(job, case.outcome()), result=case.result)
+
+    def computed(self, job: Job, outcome: Outcome) -> Computed:
+        """Turn an outcome, wherever it was computed, into what nodes are to hold; the voxels are copied."""
+        transform = content_from_deformation(outcome.deformation, job.movingToWorld)
+        report = outcome.report
         if job.landmarks is not None:
             error = error_of_pairs(job.landmarks, job.movingToWorld, transform.from_parent.GetInverse())
-            result = replace(result, report=replace(result.report, landmarks=error))
+            report = replace(report, landmarks=error)
         return Computed(
-            result,
-            content_from_image(result.fused),
-            content_from_image(result.registered),
+            content_from_voxels(outcome.fused),
+            content_from_voxels(outcome.registered) if job.makeRegistered else None,
             transform,
-            look(job.fixed, job.moving, result),
+            report,
+            outcome.pictures,
         )
 
     def fill(self, job: Job, computed: Computed) -> ProcessResult:
@@ -337,7 +353,7 @@ class BSAFusionLogic:
             raise FusionError(f"'{gone.GetName()}' was removed while it was in use; run again without it.")
         scene = job.fixedVolume.GetScene()
         fusedName, transformName, registeredName = self.outputNames(job.fixedVolume, job.movingVolume)
-        window = (0, 255) if in_colour(job.settings.modality) else (0, 1)
+        window = (0, 255) if computed.fused.voxels.GetNumberOfScalarComponents() > 1 else (0, 1)
         # What another run of the same volumes fills stays as the user has come to show it.
         keptFused, keptRegistered = (
             node is not None and node.GetNodeReference(filled_from) is job.movingVolume
@@ -348,7 +364,7 @@ class BSAFusionLogic:
             fusedVolume = put_volume(
                 scene, computed.fused, fusedName, job.fusedVolume, window=None if keptFused else window
             )
-            if job.makeRegistered:
+            if computed.registered is not None:
                 registeredVolume = put_volume(
                     scene,
                     computed.registered,
@@ -364,19 +380,7 @@ class BSAFusionLogic:
                 file_beside(node, job.fixedVolume)
             show_volumes(fusedVolume)
             mark_as_filled({fusedVolume, registeredVolume} - {None}, gridTransform, job.movingVolume)
-        return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.result.report, computed.pictures)
-
-
-def _withUnusedGPUs(result: Result) -> Result:
-    """The result with a warning of every GPU that is here but beyond this PyTorch."""
-    from BSAFusionLib.network.devices import list_devices  # here, since it imports torch
-
-    warnings = [
-        f"{device.label} cannot be used by this PyTorch, so the CPU was taken; install a PyTorch made for it."
-        for device in list_devices()
-        if not device.works
-    ]
-    return replace(result, report=replace(result.report, warnings=(*result.report.warnings, *warnings)))
+        return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.report, computed.pictures)
 
 
 def _checkInput(volume: slicer.vtkMRMLNode | None, role: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import slicer
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.worker.loading import load
 
 # How a package is imported, and what pip is asked for. Each has a lowest version.
 required = {
@@ -74,14 +75,7 @@ def require_packages() -> None:
             f"Python packages are missing: {', '.join(missing)}.{old} Install them in the BSAFusion module's panel, or "
             f'by slicer.util.pip_install("{wanted}").'
         )
-    for name in required:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # a broken package raises whatever its broken part leads to
-            raise FusionError(
-                f"The Python package {name} is installed but cannot be loaded ({error}); reinstall it and restart "
-                "Slicer."
-            ) from error
+    load(required)
 
 
 def install_packages(say: Callable[[str], None]) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
 import slicer
 from slicer.util import (
     arrayFromTransformMatrix,
@@ -22,6 +22,11 @@ from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTrans
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import from_dicom
+from BSAFusionLib.worker.case import Deformation, deformation_of, matrix_of
+from BSAFusionLib.worker.volumes import Volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 # Slicer's world is RAS, ITK's LPS: x and y change sign, either way.
 ras_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -59,11 +64,18 @@ class TransformContent:
     largest_mm: float
 
 
-def image_from_volume(volume: slicer.vtkMRMLVolumeNode) -> sitk.Image:
-    """The voxels of a volume node (one component, or several as a vector image) where they lie in the world, mm, LPS.
+def image_from_volume(volume: slicer.vtkMRMLVolumeNode) -> "sitk.Image":
+    """Copy a volume node as `voxels_of` gives it into an image, a vector image where there are several components."""
+    return voxels_of(volume).image()
 
-    Linear parent transforms, however many, are part of where they lie. Raises FusionError for a non-linear one, and for
-    one that leaves no room between the slices, rows or columns.
+
+def voxels_of(volume: slicer.vtkMRMLVolumeNode) -> Volume:
+    """View the voxels of a volume node where they lie in the world; they are the node's own, not a copy.
+
+    Linear parent transforms, however many, are part of where they lie.
+
+    Raises:
+        FusionError: a parent transform is not linear, or leaves no room between the slices, rows or columns.
     """
     ijk_to_ras = vtkMatrix4x4()
     volume.GetIJKToRASMatrix(ijk_to_ras)
@@ -71,12 +83,9 @@ def image_from_volume(volume: slicer.vtkMRMLVolumeNode) -> sitk.Image:
     spacing = np.linalg.norm(ijk_to_world[:3, :3], axis=0)
     if abs(np.linalg.det(ijk_to_world[:3, :3])) <= flat * np.prod(spacing):
         raise FusionError(f"'{volume.GetName()}' is squeezed flat by its own axes or a transform: give it room first.")
-    voxels = arrayFromVolume(volume)
-    image = sitk.GetImageFromArray(voxels, isVector=voxels.ndim == 4)
-    image.SetOrigin(ijk_to_world[:3, 3].tolist())
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((ijk_to_world[:3, :3] / spacing).ravel().tolist())
-    return image
+    direction = (ijk_to_world[:3, :3] / spacing).ravel()
+    origin = ijk_to_world[:3, 3]
+    return Volume(arrayFromVolume(volume), *(tuple(part.tolist()) for part in (origin, spacing, direction)))
 
 
 def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
@@ -169,7 +178,7 @@ def file_beside(node: slicer.vtkMRMLNode, neighbour: slicer.vtkMRMLNode) -> None
         hierarchy.SetItemParent(item, hierarchy.GetItemParent(beside))
 
 
-def transform_from_node(node: slicer.vtkMRMLTransformNode) -> sitk.AffineTransform:
+def transform_from_node(node: slicer.vtkMRMLTransformNode) -> "sitk.AffineTransform":
     """A transform node that would carry the moving volume to the fixed one, as fixed point -> moving point, mm, LPS.
 
     A transform node over a volume says where its points go; ITK's resampling asks where they come from: the inverse.
@@ -177,82 +186,89 @@ def transform_from_node(node: slicer.vtkMRMLTransformNode) -> sitk.AffineTransfo
     """
     if not node.IsTransformToWorldLinear():
         raise FusionError(f"The transform '{node.GetName()}' is not linear: choose a linear one to start from.")
+    import SimpleITK as sitk  # here, since Slicer's start and most runs do without it
+
     from_world = ras_lps @ np.linalg.inv(arrayFromTransformMatrix(node, toWorld=True)) @ ras_lps
     return sitk.AffineTransform(from_world[:3, :3].ravel().tolist(), from_world[:3, 3].tolist())
 
 
-def content_from_image(image: sitk.Image) -> VolumeContent:
-    """An image's voxels and place in the world, as a volume node takes them; may run on any thread."""
-    voxels = sitk.GetArrayViewFromImage(image)
+def content_from_image(image: "sitk.Image") -> VolumeContent:
+    """Copy an image's voxels and its place in the world into what a volume node takes; may run on any thread."""
+    return content_from_voxels(Volume.of(image))
+
+
+def content_from_voxels(volume: Volume) -> VolumeContent:
+    """Copy a volume into what a volume node takes; may run on any thread."""
+    voxels = volume.voxels
     if voxels.dtype == np.int64:  # which Slicer cannot draw
         voxels = voxels.astype(np.float64)
     content = vtkImageData()
-    content.SetDimensions(image.GetSize())
-    content.AllocateScalars(get_vtk_array_type(voxels.dtype), image.GetNumberOfComponentsPerPixel())
+    content.SetDimensions(voxels.shape[2::-1])
+    components = voxels.shape[3] if voxels.ndim == 4 else 1
+    content.AllocateScalars(get_vtk_array_type(voxels.dtype), components)
     vtk_to_numpy(content.GetPointData().GetScalars()).reshape(voxels.shape)[:] = voxels
-    return VolumeContent(content, ras_lps @ _ijk_to_world(image))
+    return VolumeContent(content, ras_lps @ _ijk_to_world(volume))
 
 
 def transform_from_field(
-    field: sitk.Image, prealignment: sitk.Transform, moving_to_world: np.ndarray
+    field: "sitk.Image", prealignment: "sitk.Transform", moving_to_world: np.ndarray
 ) -> vtkGeneralTransform:
-    """A field and the linear transform that follows it (mm, LPS) as a node's transform from parent, mm, RAS.
+    """Return a field and the linear transform that follows it (mm, LPS) as a node's transform from parent, mm, RAS."""
+    return _transform(Volume.of(field), matrix_of(prealignment), moving_to_world)
+
+
+def _transform(displacement: Volume, prealignment: np.ndarray, moving_to_world: np.ndarray) -> vtkGeneralTransform:
+    """Return a displacement and the 4 x 4 matrix that follows it (mm, LPS) as a node's transform from parent, mm, RAS.
 
     That node takes the place of what the moving volume's parent transforms amount to, `moving_to_world` (4 x 4, RAS):
     the volume's own points are then asked for, so a fixed point x goes to
-    inverse(moving_to_world)(prealignment(x + field(x))). It is a vtkOrientedGridTransform, interpolated by cubics, as
-    Slicer does with grids that it reads from files, and then a linear one, which also acts beyond the grid.
+    inverse(moving_to_world)(prealignment(x + displacement(x))). It is a vtkOrientedGridTransform, interpolated by
+    cubics, as Slicer does with grids that it reads from files, and then a linear one, which also acts beyond the grid.
     """
     # The linear part stands by itself for Slicer's inverse, too. To harden, it inverts a grid step by step, which
     # leads there as long as displacements change by less than the points do; a turn of 60 degrees in them ends that.
-    turn_and_shift = np.linalg.inv(moving_to_world) @ ras_lps @ _matrix(prealignment) @ ras_lps
+    turn_and_shift = np.linalg.inv(moving_to_world) @ ras_lps @ prealignment @ ras_lps
     linear = vtkTransform()
     linear.SetMatrix(vtkMatrixFromArray(turn_and_shift))
     both = vtkGeneralTransform()
     both.PostMultiply()
-    both.Concatenate(_grid_transform(field))
+    both.Concatenate(_grid_transform(displacement))
     both.Concatenate(linear)
     return both
 
 
 def content_from_fields(
-    field: sitk.Image, network_field: sitk.Image, prealignment: sitk.Transform, moving_to_world: np.ndarray
+    field: "sitk.Image", network_field: "sitk.Image", prealignment: "sitk.Transform", moving_to_world: np.ndarray
 ) -> TransformContent:
-    """The transform of `transform_from_field` and how to draw it, from what Result holds; may run on any thread."""
-    extent = max(np.multiply(field.GetSize(), field.GetSpacing()))
-    lengths = [np.linalg.norm(plane, axis=-1) for plane in sitk.GetArrayViewFromImage(field)]
-    smallest = float(min(plane.min() for plane in lengths))
+    """Return the transform of `transform_from_field` and how to draw it, from what Result holds."""
+    return content_from_deformation(deformation_of(field, network_field, prealignment), moving_to_world)
+
+
+def content_from_deformation(deformation: Deformation, moving_to_world: np.ndarray) -> TransformContent:
+    """Return what a grid transform node is to hold instead of `moving_to_world`; may run on any thread."""
     return TransformContent(
-        transform_from_field(network_field, prealignment, moving_to_world),
-        min(100.0, max(1.0, round(extent / grid_lines_across_volume, 1))),  # what the panel's slider can show
-        smallest,
-        max(smallest + least_range, float(max(plane.max() for plane in lengths))),
+        _transform(deformation.displacement, deformation.prealignment, moving_to_world),
+        # What the panel's slider can show.
+        min(100.0, max(1.0, round(deformation.extent_mm / grid_lines_across_volume, 1))),
+        deformation.shortest_mm,
+        max(deformation.shortest_mm + least_range, deformation.longest_mm),
     )
 
 
-def _matrix(transform: sitk.Transform) -> np.ndarray:
-    """The 4 x 4 matrix of a linear transform."""
-    matrix = np.eye(4)
-    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
-    matrix[:3, :3] = np.transpose([transform.TransformPoint(unit) - matrix[:3, 3] for unit in np.eye(3).tolist()])
-    return matrix
-
-
-def _grid_transform(field: sitk.Image) -> slicer.vtkOrientedGridTransform:
-    """The transform, RAS, that carries a point x to x + field(x)."""
-    ijk_to_world = ras_lps @ _ijk_to_world(field)
-    values = sitk.GetArrayViewFromImage(field)
-    displacement = np.empty(values.shape, np.float32)
-    for out, plane in zip(displacement, values, strict=True):
+def _grid_transform(displacement: Volume) -> slicer.vtkOrientedGridTransform:
+    """Return the transform, RAS, that carries a point x to x + displacement(x)."""
+    ijk_to_world = ras_lps @ _ijk_to_world(displacement)
+    vectors = np.empty(displacement.voxels.shape, np.float32)
+    for out, plane in zip(vectors, displacement.voxels, strict=True):
         out[:] = plane * (-1, -1, 1)
 
     grid = vtkImageData()
-    grid.SetDimensions(field.GetSize())
+    grid.SetDimensions(vectors.shape[2::-1])
     grid.SetOrigin(ijk_to_world[:3, 3])
-    grid.SetSpacing(field.GetSpacing())
-    grid.GetPointData().SetScalars(numpy_to_vtk(displacement.reshape(-1, 3), deep=True))
+    grid.SetSpacing(displacement.spacing)
+    grid.GetPointData().SetScalars(numpy_to_vtk(vectors.reshape(-1, 3), deep=True))
     directions = np.eye(4)
-    directions[:3, :3] = ijk_to_world[:3, :3] / field.GetSpacing()
+    directions[:3, :3] = ijk_to_world[:3, :3] / displacement.spacing
     transform = slicer.vtkOrientedGridTransform()
     transform.SetDisplacementGridData(grid)
     transform.SetGridDirectionMatrix(vtkMatrixFromArray(directions))
@@ -349,11 +365,11 @@ def put_grid_transform(
 
 
 def put_linear_transform(
-    scene: slicer.vtkMRMLScene, from_parent: sitk.Transform, name: str
+    scene: slicer.vtkMRMLScene, from_parent: "sitk.Transform", name: str
 ) -> slicer.vtkMRMLLinearTransformNode:
     """Adds a linear transform node to the scene under a free name, from its transform from parent, mm, LPS."""
     node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", scene.GenerateUniqueName(name))
-    node.SetMatrixTransformFromParent(vtkMatrixFromArray(ras_lps @ _matrix(from_parent) @ ras_lps))
+    node.SetMatrixTransformFromParent(vtkMatrixFromArray(ras_lps @ matrix_of(from_parent) @ ras_lps))
     return node
 
 
@@ -379,10 +395,10 @@ def quiet() -> Iterator[None]:
         window.SetDisplayMode(mode)
 
 
-def _ijk_to_world(image: sitk.Image) -> np.ndarray:
+def _ijk_to_world(volume: Volume) -> np.ndarray:
     matrix = np.eye(4)
-    matrix[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    matrix[:3, 3] = image.GetOrigin()
+    matrix[:3, :3] = np.reshape(volume.direction, (3, 3)) * volume.spacing
+    matrix[:3, 3] = volume.origin
     return matrix
 
 

@@ -1,89 +1,311 @@
-"""A function on a thread of its own, whose progress and answer arrive on the main thread."""
+"""Work in a process of its own, watched by Qt, whose progress and answer arrive on the main thread.
 
-import threading
-from collections.abc import Callable
+Slicer keeps Python's global lock while it waits for events, so that a Python thread hardly gets on there.
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
+from slicer.i18n import tr as _
 
-from BSAFusionLib.errors import Cancelled
-from BSAFusionLib.pipeline.register_and_fuse import Progress, Slices
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.pipeline.stages import Progress
+from BSAFusionLib.worker.folder import PrivateFolder
+from BSAFusionLib.worker.protocol import Lines, Message, encode
 
-poll_ms = 50
-seconds_to_stop = 5.0
+LIBRARY_FOLDER = Path(__file__).resolve().parents[2]  # where BSAFusionLib lies
+MS_UNTIL_KILLED = 1000  # after a job was asked to stop
+MS_UNTIL_GONE = 5000  # that a killed process may take
+LINES_KEPT = 40  # of what the process prints to standard error, for the log where it crashes
 
-Work = Callable[[Progress, Callable[[], bool]], Any]
+Arguments = Callable[[Path], dict[str, Any]]
 
 
-class BackgroundTask:
-    """Runs work(progress, cancelled) once, off the main thread; the work touches neither MRML nor Qt.
+class Bug(Exception):
+    """An error in the worker that no user can fix; `traceback` is the worker's own."""
 
-    On the main thread, by Qt's timer, are called: onProgress(stage, fraction, slices), and at the end
-    onDone(answer), onFailed(exception) or onCancelled(). Exactly one of the last three, unless the task is abandoned.
-    """
+    def __init__(self, text: str, traceback: str) -> None:
+        super().__init__(text)
+        self.traceback = traceback
+
+
+class Task:
+    """A job that a `Worker` does. Exactly one of its callbacks for the end is called, unless the worker is closed."""
 
     def __init__(
         self,
-        work: Work,
-        onDone: Callable[[Any], None],
+        worker: "Worker",
+        number: int,
+        message: bytes,
+        folder: Path,
+        onDone: Callable[[Any, Path], None],
+        onFailed: Callable[[Exception], None],
+        onCancelled: Callable[[], None],
+        onProgress: Progress,
+    ) -> None:
+        self._worker = worker
+        self.number, self.message, self.folder = number, message, folder
+        self.onDone, self.onFailed, self.onCancelled, self.onProgress = onDone, onFailed, onCancelled, onProgress
+        self.process = 0  # number of the process that it was given to
+        self.retries = False  # whether another process takes it where that one ends before it begins
+        self.hasBegun = self.isCancelling = False
+
+    def cancel(self) -> None:
+        """Ask the job to stop; after a second the process is ended. Nothing of its answer is used."""
+        self._worker.cancel(self)
+
+    def forget(self) -> None:
+        """Let go of the volumes that the callbacks hold."""
+        self.onDone = self.onFailed = self.onCancelled = self.onProgress = None
+
+
+class Worker:
+    """A process that does jobs, one after the other.
+
+    It is started by the first job and kept until `close`, or until it ends by itself; the next job then gets another.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None) -> None:
+        """Start nothing yet.
+
+        Args:
+            command: program and arguments; None for Slicer's own Python with our worker.
+        """
+        self._command = command
+        self._folder = PrivateFolder(Path(slicer.app.temporaryPath))
+        self._tasks: dict[int, Task] = {}
+        self._lastNumber = 0
+        self._lines, self._printed = Lines(), deque(maxlen=LINES_KEPT)
+        self._processes = 0  # how many were started
+        self._hasStarted = self._isReady = self._isKilled = False
+        self._pid = 0  # of Python itself, where that was started by a launcher
+        self._process = qt.QProcess()  # one for all, since none may be deleted in its own signal
+        self._process.connect("readyReadStandardOutput()", self._readMessages)
+        self._process.connect("readyReadStandardError()", self._readPrinted)
+        self._process.connect("stateChanged(QProcess::ProcessState)", self._stateChanged)
+
+    def start(
+        self,
+        do: str,
+        arguments: Arguments,
+        onDone: Callable[[Any, Path], None],
         onFailed: Callable[[Exception], None],
         onCancelled: Callable[[], None] = lambda: None,
         onProgress: Progress = lambda stage, fraction, slices: None,
-    ) -> None:
-        self._work = work
-        self._onDone, self._onFailed, self._onCancelled, self._onProgress = onDone, onFailed, onCancelled, onProgress
-        self._told: tuple[str, float, Slices] | None = None
-        self._answer: Any = None
-        self._error: Exception | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="BSAFusion", daemon=True)
-        self._timer = qt.QTimer()
-        self._timer.setInterval(poll_ms)
-        self._timer.connect("timeout()", self._poll)
+    ) -> Task:
+        """Give the process a job, and return at once.
 
-    def start(self) -> None:
-        self._thread.start()
-        self._timer.start()
+        Args:
+            do: name of the job.
+            arguments: called with an empty folder for the job's files; returns what JSON can hold.
+            onDone: called with the result and the folder, which is removed afterwards.
+            onFailed: called with a FusionError for what the user can fix, else with a Bug.
+            onCancelled: called where the task was cancelled.
+            onProgress: called with stage, fraction and slices.
 
-    def cancel(self) -> None:
-        """Asks the work to stop; it ends at its next question, and nothing of its answer is used."""
-        self._stop.set()
-
-    def abandon(self) -> None:
-        """Stops listening, and the work: waits for that some seconds, since no thread should outlive Python."""
-        self._stop.set()
-        self._thread.join(seconds_to_stop)
-        self._forget()
-
-    def _run(self) -> None:
-        work = self._work
+        Raises:
+            FusionError: no folder can be made, or Python is not found.
+        """
+        self._lastNumber += 1
+        number, folder = self._lastNumber, self._makeFolder()
         try:
-            self._answer = work(self._tell, self._stop.is_set)
-        except Exception as error:  # carried over to the main thread, which deals with it
-            self._error = error
+            message = encode("job", job=number, do=do, arguments=arguments(folder))
+            task = Task(self, number, message, folder, onDone, onFailed, onCancelled, onProgress)
+            self._give(task)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return task
 
-    def _tell(self, stage: str, fraction: float, slices: Slices) -> None:
-        self._told = stage, fraction, slices
-
-    def _poll(self) -> None:
-        ended = not self._thread.is_alive()  # asked first, so that nothing it told before its end is missed
-        if self._told is not None and not self._stop.is_set():
-            self._onProgress(*self._told)
-        if not ended:
+    def cancel(self, task: Task) -> None:
+        """Ask a task to stop; a second later the process is ended."""
+        if task.number not in self._tasks or task.isCancelling:
             return
-        answer, error = self._answer, self._error
-        onDone, onFailed, onCancelled = self._onDone, self._onFailed, self._onCancelled
-        self._forget()
-        if self._stop.is_set() or isinstance(error, Cancelled):
-            onCancelled()
-        elif error is not None:
-            onFailed(error)
-        else:
-            onDone(answer)
+        task.isCancelling = True
+        if self._process.state() != qt.QProcess.NotRunning:
+            self._process.write(encode("cancel", job=task.number))
+        qt.QTimer.singleShot(MS_UNTIL_KILLED, lambda: self._killFor(task))
 
-    def _forget(self) -> None:
-        """Lets go of the volumes that the work holds: PythonQt keeps what is connected, and so this task, for good."""
-        self._timer.stop()
-        self._timer.disconnect("timeout()", self._poll)
-        self._work = self._answer = self._error = None
-        self._onDone = self._onFailed = self._onCancelled = self._onProgress = None
+    def close(self) -> None:
+        """End the process, forget all tasks and remove all files; the worker cannot be used again."""
+        self._tasks.clear()
+        self._kill()
+        self._process.waitForFinished(MS_UNTIL_GONE)
+        self._process.disconnect("readyReadStandardOutput()", self._readMessages)
+        self._process.disconnect("readyReadStandardError()", self._readPrinted)
+        self._process.disconnect("stateChanged(QProcess::ProcessState)", self._stateChanged)
+        self._folder.remove()
+
+    def _makeFolder(self) -> Path:
+        try:
+            folder = self._folder.path() / str(self._lastNumber)
+            folder.mkdir()
+        except OSError as error:
+            raise FusionError(
+                _(
+                    "No temporary folder can be made ({error}); see that its disk has room and that Slicer may write "
+                    "to its temporary folder."
+                ).format(error=error)
+            ) from error
+        return folder
+
+    def _give(self, task: Task) -> None:
+        if self._isKilled:
+            self._process.waitForFinished(MS_UNTIL_GONE)
+        task.retries = self._isReady
+        if self._process.state() == qt.QProcess.NotRunning:
+            self._startProcess()
+        task.process = self._processes
+        self._tasks[task.number] = task
+        self._process.write(task.message)
+
+    def _startProcess(self) -> None:
+        program, *arguments = self._command or workerCommand()
+        environment = qt.QProcessEnvironment.systemEnvironment()
+        environment.insert("PYTHONPATH", os.pathsep.join([str(LIBRARY_FOLDER), os.environ.get("PYTHONPATH", "")]))
+        environment.insert("PYTHONUNBUFFERED", "1")
+        self._lines = Lines()
+        self._printed.clear()
+        self._processes += 1
+        self._process.setProcessEnvironment(environment)
+        self._process.start(program, arguments)
+
+    def _readMessages(self) -> None:
+        for message in self._lines.feed(self._process.readAllStandardOutput().data()):
+            if isinstance(message, str):
+                self._printed.append(message)
+            else:
+                self._take(message)
+
+    def _readPrinted(self) -> None:
+        text = self._process.readAllStandardError().data().decode("utf-8", "replace")
+        self._printed.extend(text.splitlines())
+
+    def _take(self, message: Message) -> None:
+        kind = message["kind"]
+        if kind == "ready":
+            self._isReady, self._pid = True, message["pid"]
+            return
+        if kind == "log":
+            logging.log(message["level"], message["text"])
+            return
+        task = self._tasks.get(message["job"])
+        if task is None:  # cancelled, and forgotten
+            return
+        if kind == "begun":
+            task.hasBegun = True
+        elif kind == "progress":
+            if not task.isCancelling:
+                task.onProgress(message["stage"], message["fraction"], message["slices"])
+        elif task.isCancelling or message.get("why") == "cancelled":
+            self._finish(task, task.onCancelled)
+        elif kind == "result":
+            self._finish(task, task.onDone, message["result"], task.folder)
+        elif message["why"] == "refused":
+            self._finish(task, task.onFailed, FusionError(message["text"]))
+        else:
+            self._finish(task, task.onFailed, Bug(message["text"], message["traceback"]))
+
+    def _finish(self, task: Task, callback: Callable[..., None], *arguments: Any) -> None:
+        del self._tasks[task.number]
+        try:
+            callback(*arguments)
+        finally:
+            shutil.rmtree(task.folder, ignore_errors=True)
+            task.forget()
+
+    def _killFor(self, task: Task) -> None:
+        if task.number in self._tasks:
+            self._kill()
+            self._finish(task, task.onCancelled)
+
+    def _kill(self) -> None:
+        if self._process.state() != qt.QProcess.NotRunning:
+            self._isKilled = True
+            _killTree(self._pid, self._process.processId())
+            self._process.kill()
+
+    def _stateChanged(self, state: int) -> None:
+        """All ways to an end lead here: a start that fails, a process that ends, a crash."""
+        if state == qt.QProcess.Running:
+            self._hasStarted = True
+        if state != qt.QProcess.NotRunning:
+            return
+        self._readMessages()
+        self._readPrinted()
+        isKilled, why = self._isKilled, self._whyItEnded()
+        self._hasStarted = self._isReady = self._isKilled = False
+        self._pid = 0
+        # Later, since the process may end while it is being started, and a task may be given to another one.
+        ended = self._processes
+        qt.QTimer.singleShot(0, lambda: self._settle(ended, isKilled, why))
+
+    def _settle(self, ended: int, isKilled: bool, why: str) -> None:
+        """End the tasks of a process that has ended, or give them to another one."""
+        for task in [task for task in self._tasks.values() if task.process == ended]:
+            if task.isCancelling:
+                self._finish(task, task.onCancelled)
+            elif not task.hasBegun and (task.retries or isKilled):
+                try:
+                    self._give(task)
+                except FusionError as error:
+                    self._finish(task, task.onFailed, error)
+            else:
+                logging.error("BSAFusion: %s\n%s", why, "\n".join(self._printed))
+                self._finish(task, task.onFailed, FusionError(why))
+
+    def _whyItEnded(self) -> str:
+        if not self._hasStarted:
+            return _("Python could not be started for the computing ({error}); reinstall Slicer.").format(
+                error=self._process.errorString()
+            )
+        # Where a launcher stands between, a signal arrives as an exit code.
+        crashed = self._process.exitStatus() == qt.QProcess.CrashExit
+        how = _("signal {number}") if crashed and os.name == "posix" else _("exit code {number}")
+        return _(
+            "The computing process ended unexpectedly ({how}), often because memory runs out. Nothing was changed; "
+            "close other programs or crop the volumes, and run again."
+        ).format(how=how.format(number=self._process.exitCode()))
+
+
+def workerCommand() -> list[str]:
+    """Return the program that computes, and its arguments.
+
+    In Slicer, sys.executable is PythonSlicer, which sets the environment up that its Python needs and starts it; a
+    Slicer that does not set sys.executable has it on its PATH (qSlicerCoreApplication.cxx, slicer.util).
+
+    Raises:
+        FusionError: there is no Python.
+    """
+    python = sys.executable or ""
+    if not Path(python).name.lower().startswith("python"):
+        python = shutil.which("PythonSlicer")
+    if not python:
+        raise FusionError(_("Slicer's own Python, PythonSlicer, was not found; reinstall Slicer."))
+    return [python, "-m", "BSAFusionLib.worker"]
+
+
+def _killTree(pid: int, launcher: int) -> None:
+    """End Python with all processes that it started.
+
+    Args:
+        pid: of Python, which leads a group of processes; 0 where it has not said so yet: it ends with its input.
+        launcher: of the process that was started, which may be a launcher of Python.
+    """
+    if os.name == "nt":  # not tried: our tests run on Linux only
+        command = ["taskkill", "/F", "/T", "/PID", str(launcher)]
+        subprocess.run(command, capture_output=True, creationflags=subprocess.CREATE_NO_WINDOW)
+    elif pid:
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            os.killpg(pid, signal.SIGKILL)

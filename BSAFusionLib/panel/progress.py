@@ -4,7 +4,7 @@ import time
 
 from slicer.i18n import tr as _
 
-from BSAFusionLib.pipeline.register_and_fuse import Slices, stage_shares
+from BSAFusionLib.pipeline.stages import STAGE_SHARES, Slices
 
 seconds_until_known = 2.0
 
@@ -14,7 +14,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
-        self._stages = list(stage_shares)
+        self._stages = list(STAGE_SHARES)
 
     def text(self, stage: str, fraction: float, slices: Slices) -> str:
         """What to show for a stage, the fraction of the whole job and the slices, as the pipeline tells them."""
@@ -29,8 +29,8 @@ class Progress:
             "report": _("Measuring the result"),
         }
         text = names.get(stage, stage)
-        done_before = sum(stage_shares[name] for name in self._stages[: self._stages.index(stage)])
-        of_stage = min(1.0, max(0.0, (fraction - done_before) / stage_shares[stage]))
+        done_before = sum(STAGE_SHARES[name] for name in self._stages[: self._stages.index(stage)])
+        of_stage = min(1.0, max(0.0, (fraction - done_before) / STAGE_SHARES[stage]))
         if slices is not None:
             done, count = slices
             text = _("{stage}, slice {done} of {count}").format(stage=text, done=done, count=count)

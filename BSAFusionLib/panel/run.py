@@ -1,33 +1,44 @@
-"""One run by the button: prepared and filled in on the main thread, computed on another, cancelled without a trace."""
+"""One run by the button: prepared and filled in here, computed in another process, cancelled without a trace."""
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.logic import BSAFusionLogic, Computed, Job, ProcessResult
-from BSAFusionLib.panel.background import BackgroundTask
+from BSAFusionLib.mrml.logic import BSAFusionLogic, Job, ProcessResult
+from BSAFusionLib.panel.background import Bug, Task, Worker
 from BSAFusionLib.panel.parameters import Parameters, asked
 from BSAFusionLib.panel.progress import Progress
-from BSAFusionLib.pipeline.register_and_fuse import Slices
+from BSAFusionLib.pipeline.stages import Slices
+from BSAFusionLib.worker.case import read_outcome, write_case
 
 
 class Run:
     """The button, Cancel, progress and message of the panel; one run at a time.
 
-    onDone(job, result) is called when the scene has been filled.
+    Args:
+        ui: the panel's widgets.
+        logic: what prepares a run and fills the scene.
+        worker: what computes.
+        onDone: called with the job and the result when the scene has been filled.
     """
 
     def __init__(
-        self, ui: SimpleNamespace, logic: BSAFusionLogic, onDone: Callable[[Job, ProcessResult], None]
+        self,
+        ui: SimpleNamespace,
+        logic: BSAFusionLogic,
+        worker: Worker,
+        onDone: Callable[[Job, ProcessResult], None],
     ) -> None:
-        self._ui, self._logic, self._onDone = ui, logic, onDone
+        self._ui, self._logic, self._worker, self._onDone = ui, logic, worker, onDone
         self._parameters: Parameters | None = None
-        self._task: BackgroundTask | None = None
+        self._task: Task | None = None
         self._job: Job | None = None
         self._missing: list[str] = []
         self._why = ""
@@ -59,25 +70,25 @@ class Run:
     def start(self, checked: bool = False) -> None:
         if self.running or self._parameters is None:
             return
+        self._why = _("Stopped; nothing was changed.")
+        self._progress = Progress()
         try:
             arguments = asked(self._parameters)
             self._job = job = self._logic.prepare(**arguments, makeRegistered=self._parameters.makeRegistered)
+            self._task = self._worker.start(
+                "case",
+                lambda folder: write_case(job.fixed, job.moving, job.settings, folder),
+                onDone=self._computed,
+                onFailed=self._failed,
+                onCancelled=lambda: self._end(self._why),
+                onProgress=self._showProgress,
+            )
         except Exception as error:  # so that a bug, too, is told in the panel
             self._failed(error)
             return
         self.say("")
-        self._why = _("Stopped; nothing was changed.")
-        self._progress = Progress()
-        self._task = BackgroundTask(
-            lambda progress, cancelled: self._logic.compute(job, progress, cancelled),
-            onDone=self._computed,
-            onFailed=self._failed,
-            onCancelled=lambda: self._end(self._why),
-            onProgress=self._showProgress,
-        )
         self._showRunning(True)
         self._showProgress("intensities", 0.0, None)
-        self._task.start()
 
     def cancel(self, checked: bool = False, why: str = "") -> None:
         """Stops the run, where there is one; the scene stays as it was."""
@@ -99,12 +110,6 @@ class Run:
                     why=_("'{name}' was removed while it was in use, so the run was stopped.").format(name=name)
                 )
                 return
-
-    def abandon(self) -> None:
-        """Stops the run and never looks back: the panel goes."""
-        if self._task is not None:
-            self._task.abandon()
-            self._task = self._job = None
 
     def say(self, message: str, warn: bool = False) -> None:
         """Shows one sentence under the button, none if it is empty."""
@@ -136,10 +141,10 @@ class Run:
         self._ui.progressBar.value = round(100 * fraction)
         self._ui.stageLabel.text = self._progress.text(stage, fraction, slices)
 
-    def _computed(self, computed: Computed) -> None:
+    def _computed(self, answer: dict[str, Any], folder: Path) -> None:
         job = self._job
         try:
-            result = self._logic.fill(job, computed)
+            result = self._logic.fill(job, self._logic.computed(job, read_outcome(answer, folder)))
         except Exception as error:  # all_or_nothing has put the scene back
             self._failed(error)
             return
@@ -153,10 +158,15 @@ class Run:
         if isinstance(error, FusionError):
             self._end(str(error), warn=True)
             return
-        logging.error("BSAFusion failed", exc_info=error)
+        if isinstance(error, Bug):
+            text = str(error)
+            logging.error("BSAFusion failed\n%s", error.traceback)
+        else:
+            text = f"{type(error).__name__}: {error}"
+            logging.error("BSAFusion failed", exc_info=error)
         self._end(
             _("Something went wrong inside BSAFusion ({error}); the error log says where. Nothing was changed.").format(
-                error=f"{type(error).__name__}: {error}"
+                error=text
             ),
             warn=True,
         )

@@ -48,6 +48,7 @@ from BSAFusionLib.pipeline.slicing import (
     stacked,
     thinned,
 )
+from BSAFusionLib.pipeline.stages import STAGE_SHARES, Progress, Slices
 from BSAFusionLib.pipeline.verdict import Features, Verdict, keep_what_helps
 from BSAFusionLib.resources import MODELS
 from BSAFusionLib.settings import AUTO, Settings
@@ -59,21 +60,6 @@ worth_less = 4  # voxels a pixel, from which on a volume's memory is worth less 
 slab_voxels = 1 << 25  # that are coloured at once
 longest_trained = 18.0  # pixels of a slice: the displacements that the network was trained on reach about so far
 nodes_a_sigma = 8  # of the field's grid: what lies between, taken linearly, is off by a thousandth of the displacement
-
-# What part of the whole job's time each stage takes, roughly; the progress is told by it.
-stage_shares = {
-    "intensities": 0.02,
-    "pre-alignment": 0.20,
-    "slices": 0.03,
-    "registration": 0.45,
-    "deformation": 0.07,
-    "fusion": 0.15,
-    "volumes": 0.04,
-    "report": 0.04,
-}
-
-Slices = tuple[int, int] | None  # of those that go through the network: how many are done, and how many there are
-Progress = Callable[[str, float, Slices], None]
 
 
 @shortage_told()
@@ -225,12 +211,12 @@ class _Stages:
         yield
         self.seconds[name] = time.perf_counter() - begun
         self.tell(1.0)
-        self._done += stage_shares[name]
+        self._done += STAGE_SHARES[name]
 
     def tell(self, fraction: float, slices: Slices = None) -> None:
         """The fraction of the present stage that is done."""
         if self._progress is not None:
-            self._progress(self._name, min(1.0, self._done + stage_shares[self._name] * fraction), slices)
+            self._progress(self._name, min(1.0, self._done + STAGE_SHARES[self._name] * fraction), slices)
 
 
 def _given_start(settings: Settings) -> tuple[sitk.Transform, str]:

@@ -8,50 +8,16 @@ import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import joined, scaled
 from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionLib.pipeline.report import Verdict
 from BSAFusionLib.pipeline.rigid import coarse
 
 shares = np.linspace(0, 1, 9)  # of the deformation, tried as a whole
 price = 0.015  # nats that all of the deformation must earn; a share of it, the share squared of that
 spacing = 3.0  # mm, of the volumes that are compared
 bins = 24  # a side of the joint histograms
-most = 0.7  # of the deformation; where less was kept, the user is told
 window = 12.0  # mm, sigma along the slices of what is judged together
 tolerance = 0.02  # nats that a part may lose before all of its deformation is taken away
 features_tolerance = 0.05  # of the agreement of the network's features, likewise; losses and gains of both are added up
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What was kept of the network's deformation.
-
-    kept: share of it that gave the most mutual information, less the price, of all slices together. slices_damped:
-    percent of the slices in which less than half of that was kept, since their own mutual information, or the agreement
-    of the network's features, fell by more than the other rose. agreement_before, agreement_after: the mean of that
-    agreement over the slices, at the start and with that share, where it was asked for; greater is better.
-    """
-
-    kept: float
-    slices_damped: float
-    agreement_before: float | None = None
-    agreement_after: float | None = None
-
-    def remark(self) -> str | None:
-        """What the user should know of it, in a sentence; None where most was kept."""
-        if self.kept == 0:
-            return "The deformation hardly raised the mutual information, so only the pre-alignment was kept."
-        parts = []
-        if self.kept < most:
-            parts.append(
-                f"only {100 * self.kept:.0f} % of the deformation was kept, for more of it would hardly have raised "
-                "the mutual information"
-            )
-        if self.slices_damped > 0:
-            parts.append(
-                f"in {self.slices_damped:.0f} % of the slices it was taken back, for there mutual information and the "
-                "agreement of the network's features fell"
-            )
-        sentence = " and ".join(parts)
-        return f"{sentence[0].upper()}{sentence[1:]}." if parts else None
 
 
 @dataclass(frozen=True)

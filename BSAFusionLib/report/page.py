@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from BSAFusionLib.geometry.fields import field_of, jacobian_determinant
 from BSAFusionLib.pipeline.intensities import head_mask, luminance_weights, measure_intensities
 from BSAFusionLib.pipeline.report import Report, rows
 from BSAFusionLib.pipeline.result import Result
+from BSAFusionLib.report.pictures import Pictures, Plane
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,33 +24,6 @@ fields = 8  # of the checkerboard, along each axis
 lines_mm = 10.0  # between the lines of the grid
 most_lengths = 200_000  # that a histogram is counted from
 normals = {"Axial": 2, "Coronal": 1, "Sagittal": 0}  # of each plane: the axis of LPS
-
-
-@dataclass(frozen=True)
-class Plane:
-    """A plane through the middle of the head as arrays of square pixels, rows and columns along two axes of LPS.
-
-    fixed, before, after: values of the fixed and of the moving volume, as placed and after all; NaN outside.
-    coordinates: where the network's field puts each pixel along the columns' and the rows' axis, mm (2, row, column).
-    network_mm: the length of that field. determinant: of the total transform's Jacobian.
-    """
-
-    name: str
-    fixed: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
-    coordinates: np.ndarray
-    network_mm: np.ndarray
-    determinant: np.ndarray
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What the pictures are drawn from: three planes, and lengths in mm inside the head, total and the network's."""
-
-    planes: tuple[Plane, ...]
-    total_mm: np.ndarray
-    network_mm: np.ndarray
 
 
 def look(fixed: sitk.Image, moving: sitk.Image, result: Result) -> Pictures:

@@ -22,7 +22,7 @@ import inspect
 import os
 import types
 from collections.abc import Callable
-from functools import partial
+from functools import partial, partialmethod
 from typing import Any
 
 os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "3")  # enumerations as IntEnum and IntFlag; read when PySide6 loads
@@ -136,10 +136,10 @@ def _set_attribute(self: QtCore.QObject, name: str, value: Any) -> None:
         )
 
 
-def _get_attribute(self: QtCore.QObject, name: str) -> Any:
+def _get_attribute(self: QtCore.QObject, name: str, plain: Callable = _plain_get_attribute) -> Any:
     if name in ("connect", "disconnect"):  # PySide6 has its own, found before anything put on the class
         return types.MethodType({"connect": _connect, "disconnect": _disconnect}[name], self)
-    return _plain_get_attribute(self, name)
+    return plain(self, name)
 
 
 def _missing_attribute(self: QtCore.QObject, name: str) -> Any:
@@ -259,6 +259,8 @@ def _lay_the_rules() -> None:
         cls.__setattr__ = (
             _set_attribute  # every class of PySide6 has its own, so that one on QObject would not be found
         )
+        if cls is not QtCore.QObject and "__getattribute__" in vars(cls):  # QProcess's own, for one
+            cls.__getattribute__ = partialmethod(_get_attribute, plain=cls.__getattribute__)
     QtCore.QObject.__getattr__ = _missing_attribute
     QtCore.QObject.name = _ObjectName()
     QtCore.QObject.className = _class_name

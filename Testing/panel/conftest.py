@@ -1,24 +1,46 @@
 """The module in a running Slicer: real Qt widgets, a real scene, phantom heads, a network of random weights."""
 
-import threading
-from types import SimpleNamespace
-
 import pytest
 import slicer
 
-from BSAFusionLib.errors import Cancelled
-from Testing import harness
+from Testing import harness  # first, since it makes the module qt
 from Testing.conftest import repository
-from Testing.harness import event_loop
 from Testing.scene.conftest import add_head, add_transform, lattice, rigid, weights  # noqa: F401  (fixtures)
+from Testing.worker.control import Control
+
+from BSAFusionLib.panel import background  # isort: skip
 
 
-@pytest.fixture(autouse=True)
-def lock_released():
-    """Slicer's loop keeps Python's lock; until runs leave this process, that would make each test take a minute."""
-    event_loop.keep_lock(False)
-    yield
-    event_loop.keep_lock(True)
+class KeptWorker(background.Worker):
+    """A worker that one panel hands on to the next, so that torch is imported once for all tests."""
+
+    def close(self):
+        if self._tasks:
+            self._tasks.clear()
+            self._kill()
+
+
+@pytest.fixture(scope="session")
+def kept_worker(tmp_path_factory):
+    control = Control(tmp_path_factory.mktemp("control"))
+    worker = KeptWorker(control.command("real"))
+    yield worker, control
+    background.Worker.close(worker)
+
+
+@pytest.fixture
+def worker(kept_worker, monkeypatch):
+    """What the panel computes with: the real jobs, in a process that lasts."""
+    worker, control = kept_worker
+    monkeypatch.setattr(background, "Worker", lambda: worker)
+    yield worker
+    control.reset()
+
+
+@pytest.fixture
+def control(kept_worker):
+    """Tells the worker what to do."""
+    return kept_worker[1]
 
 
 @pytest.fixture
@@ -33,7 +55,7 @@ def scene(running):
 
 
 @pytest.fixture
-def widget(running):
+def widget(running, worker):
     """The module's widget, made and shown as by Slicer."""
     harness.load_module(repository / "BSAFusion" / "BSAFusion.py")
     slicer.util.selectModule("BSAFusion")
@@ -76,36 +98,13 @@ def finish(ready):
 
 
 @pytest.fixture
-def held(ready, monkeypatch):
-    """A run whose computing, once it has begun, waits: for Cancel, or for held.go(), which lets it compute after all.
-
-    held.raises: what it raises then instead, where a test sets it.
-    """
-    held = SimpleNamespace(go=threading.Event(), begun=threading.Event(), raises=None)
-    compute = ready.logic.compute
-
-    def wait(job, progress, cancelled):
-        progress("registration", 0.5, (12, 91))
-        held.begun.set()
-        while not held.go.wait(0.01):
-            if cancelled():
-                raise Cancelled
-        if held.raises is not None:
-            raise held.raises
-        return compute(job, progress, cancelled)
-
-    monkeypatch.setattr(ready.logic, "compute", wait)
-    yield held
-    held.go.set()
-
-
-@pytest.fixture
-def begin(ready, held):
-    """begin() clicks the button and waits until the computing, then held, has begun."""
+def begin(ready, control):
+    """begin() clicks the button and waits until the computing has begun; there it waits until control.let_go()."""
 
     def begin():
+        control.hold("begun")
         harness.click(ready.ui.applyButton)
-        harness.wait_until(held.begun.is_set, seconds=60)
+        harness.wait_until(lambda: ready.ui.progressBar.value == 50, seconds=60)
 
     return begin
 

@@ -64,7 +64,7 @@ def test_ticks_are_kept_with_the_scene_and_forgotten_with_their_nodes(ready, add
     assert [node.GetName() for node in ready.ui.carrySelector.checkedNodes()] == ["Others"]
 
 
-def test_removing_what_goes_along_stops_the_run(ready, begin, held, add_points, scene):
+def test_removing_what_goes_along_stops_the_run(ready, begin, add_points, scene):
     points = add_points("Points", (0, 0, 0))
     ready.ui.carrySelector.check(points)
     begin()

@@ -4,7 +4,6 @@ import gc
 import json
 import logging
 import weakref
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from slicer.util import arrayFromVolume
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.panel import progress as progress_module
-from BSAFusionLib.panel.background import BackgroundTask
 from BSAFusionLib.panel.parameters import Modality
 from BSAFusionLib.panel.progress import Progress
 from Testing import harness
@@ -122,26 +120,24 @@ def test_another_modality_gets_a_fused_volume_of_its_own(ready, finish):
     assert ready.ui.fusedVolumeSelector.currentNode() not in (None, in_colour)
 
 
-def test_a_run_that_has_ended_keeps_no_volumes(running):
-    class Volume:
-        pass
+def test_a_run_that_has_ended_keeps_no_volumes(ready, finish):
+    prepared, filled = ready.logic.prepare, ready.logic.fill
+    seen = []
 
-    given = Volume()
-    seen = [weakref.ref(given)]
+    def prepare(**arguments):
+        job = prepared(**arguments)
+        seen.append(weakref.ref(job))
+        return job
 
-    def work(volume, progress, cancelled):
-        answer = Volume()
-        seen.append(weakref.ref(answer))
-        return answer
+    def fill(job, computed):
+        seen.append(weakref.ref(computed))
+        return filled(job, computed)
 
-    done = []
-    task = BackgroundTask(partial(work, given), lambda answer: done.append(type(answer)), onFailed=done.append)
-    del given
-    task.start()
-    harness.wait_until(lambda: done, seconds=10)
+    ready.logic.prepare, ready.logic.fill = prepare, fill
+    finish()
     gc.collect()
-    assert done == [Volume]
-    assert [volume() for volume in seen] == [None, None]
+    assert ready.ui.messageLabel.text.startswith("Done")
+    assert [volumes() for volumes in seen] == [None, None]
 
 
 def test_a_grid_so_small_that_the_panel_cannot_show_it_is_drawn_at_the_finest_it_can(ready, finish, add_head):
@@ -190,12 +186,9 @@ def test_cancel_stops_the_computing_itself(ready, scene):
 
 
 @pytest.mark.parametrize("which", ["fixed", "moving", "fused"])
-def test_a_node_deleted_while_it_is_in_use_ends_the_run(which, ready, scene, heads, finish, held, begin):
+def test_a_node_deleted_while_it_is_in_use_ends_the_run(which, ready, scene, heads, finish, begin):
     if which == "fused":
-        held.go.set()
         finish()
-        held.go.clear()
-        held.begun.clear()
     node = {"fixed": heads[0], "moving": heads[1], "fused": ready.ui.fusedVolumeSelector.currentNode()}[which]
     begin()
     names = {entry[1] for entry in state(scene)}
@@ -222,11 +215,11 @@ def test_closing_the_scene_ends_the_run(ready, scene, begin):
     assert ready.logic.getParameterNode().parameterNode.GetScene() is scene
 
 
-def test_reloading_the_module_ends_the_run_and_leaves_a_panel_that_works(ready, scene, begin, held):
+def test_reloading_the_module_ends_the_run_and_leaves_a_panel_that_works(ready, scene, begin, control):
     begin()
     before = state(scene)
     slicer.util.reloadScriptedModule("BSAFusion")
-    held.go.set()
+    control.let_go()
     again = slicer.util.getModuleWidget("BSAFusion")
     assert again is not ready
     assert not again.run.running
@@ -237,12 +230,12 @@ def test_reloading_the_module_ends_the_run_and_leaves_a_panel_that_works(ready, 
     assert len(state(scene)) > len(before)
 
 
-def test_a_second_start_while_one_runs_does_nothing(ready, begin, held):
+def test_a_second_start_while_one_runs_does_nothing(ready, begin, control):
     begin()
     job = ready.run._job
     ready.run.start()
     assert ready.run._job is job
-    held.go.set()
+    control.let_go()
     harness.wait_until(lambda: not ready.run.running, seconds=60)
     assert ready.ui.messageLabel.text.startswith("Done")
 
@@ -259,12 +252,12 @@ def test_what_the_user_can_mend_is_said_in_one_sentence(ready, scene, finish):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("planted"), MemoryError()])
-def test_a_bug_in_the_middle_is_told_and_logged_and_changes_nothing(error, ready, scene, begin, held, caplog):
+def test_a_bug_in_the_middle_is_told_and_logged_and_changes_nothing(error, ready, scene, begin, control, caplog):
     before = state(scene)
     begin()
-    held.raises = error
+    control.fail(error)
     with caplog.at_level(logging.ERROR):
-        held.go.set()
+        control.let_go()
         harness.wait_until(lambda: not ready.run.running, seconds=60)
     assert type(error).__name__ in ready.ui.messageLabel.text
     assert "Traceback" not in ready.ui.messageLabel.text

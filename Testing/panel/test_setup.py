@@ -271,8 +271,6 @@ sys.path.insert(0, {str(repository)!r})
 if {torch == "missing"}:
     find = importlib.util.find_spec
     importlib.util.find_spec = lambda name, package=None: None if name == "torch" else find(name, package)
-else:
-    sys.path.insert(0, {str(tmp_path)!r})
 from Testing import harness
 import numpy as np, slicer
 with harness.running() as running:
@@ -292,7 +290,10 @@ with harness.running() as running:
     print("button", widget.ui.applyButton.enabled)
 """
     (tmp_path / "torch.py").write_text("raise OSError('libcudart.so.12: cannot open shared object file')")
-    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)} if torch == "broken" else None  # for the worker
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=environment
+    )
     assert finished.returncode == 0, finished.stderr
     row, message, button = finished.stdout.splitlines()[-3:]
     if torch == "missing":
@@ -306,13 +307,9 @@ with harness.running() as running:
 
 
 @pytest.fixture
-def unknown_gpu(monkeypatch):
+def unknown_gpu(control):
     """A GPU that PyTorch lists and cannot compute on, as one whose architecture the build does not know."""
-    import torch
-
-    properties = SimpleNamespace(name="Some GPU", total_memory=24 * 2**30)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+    control.plug_in_unknown_gpu()
 
 
 def test_devices_are_listed_by_name_and_memory_once_they_are_looked_for(unknown_gpu, ready):

@@ -1,0 +1,59 @@
+"""The arrays that a report's pictures are drawn from, and the file that they travel in."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A plane through the middle of the head as arrays of square pixels, rows and columns along two axes of LPS.
+
+    Attributes:
+        name: "Axial", "Coronal" or "Sagittal".
+        fixed: values of the fixed volume (row, column); NaN outside.
+        before: values of the moving volume as it was placed.
+        after: values of the moving volume after registration.
+        coordinates: where the network's field puts each pixel along the columns' and the rows' axis, mm
+            (2, row, column).
+        network_mm: length of that field.
+        determinant: of the total transform's Jacobian.
+    """
+
+    name: str
+    fixed: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    coordinates: np.ndarray
+    network_mm: np.ndarray
+    determinant: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Three planes, and lengths in mm of displacements inside the head: in total, and by the network."""
+
+    planes: tuple[Plane, ...]
+    total_mm: np.ndarray
+    network_mm: np.ndarray
+
+    def save(self, path: Path) -> None:
+        """Write all arrays to one .npz file; it takes a few hundred kB."""
+        arrays = {
+            f"{number} {field.name}": getattr(plane, field.name)
+            for number, plane in enumerate(self.planes)
+            for field in fields(Plane)
+        }
+        np.savez(path, total_mm=self.total_mm, network_mm=self.network_mm, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "Pictures":
+        """Read what `save` wrote."""
+        names = [field.name for field in fields(Plane)]
+        with np.load(path) as arrays:
+            count = sum(key.endswith(" name") for key in arrays.files)
+            planes = [[arrays[f"{number} {name}"] for name in names] for number in range(count)]
+            return cls(
+                tuple(Plane(str(name), *values) for name, *values in planes), arrays["total_mm"], arrays["network_mm"]
+            )
