@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.bsfa import sum_of_steps
-from BSAFusionLib.network.released import released_name
-from BSAFusionLib.network.warp import PUBLISHED, warp
+from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
+from BSAFusionLib.network.published.bsfa import sum_of_steps
+from BSAFusionLib.network.published.key_names import released_name
 
 TOLERANCE = 1e-4  # of an array's largest value where that is above 1, since float32 cannot be finer
 FIELD_TOLERANCE = 1e-3  # pixels
@@ -36,9 +35,9 @@ def deterministic_weight(name: str, shape: tuple[int, ...], salt: str = "") -> n
     return (gain * drawn / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
 
 
-def deterministic_network(salt: str = "") -> BSAFusion:
+def deterministic_network(salt: str = "") -> PublishedBSAFusion:
     """The published layout with `deterministic_weight` throughout, in evaluation mode."""
-    network = BSAFusion(Metadata(PUBLISHED)).eval().double()
+    network = PublishedBSAFusion().eval().double()
     network.load_state_dict(
         {
             name: torch.from_numpy(deterministic_weight(released_name(name), tuple(tensor.shape), salt))
@@ -49,13 +48,13 @@ def deterministic_network(salt: str = "") -> BSAFusion:
 
 
 @torch.no_grad()
-def computed_values(network: BSAFusion, fixed: np.ndarray, moving: np.ndarray) -> dict[str, np.ndarray]:
+def computed_values(network: PublishedBSAFusion, fixed: np.ndarray, moving: np.ndarray) -> dict[str, np.ndarray]:
     """Every recorded quantity, by its recorded name, for one slice pair (H, W) in [0, 1]."""
     fixed_slice, moving_slice = (torch.from_numpy(array)[None, None].double() for array in (fixed, moving))
     output = network(fixed_slice, moving_slice)
     size = fixed_slice.shape[-2:]
     values = {
-        "encoder_shallow_fixed": output.registration.fixed.shallow,
+        "encoder_shallow_fixed": output.registration.fixed.maps[0],
         "encoder_deep_fixed": output.registration.fixed.maps[-1],
         "class_logits_fixed": output.fixed_logits,
         "class_logits_moving": output.moving_logits,
@@ -67,7 +66,7 @@ def computed_values(network: BSAFusion, fixed: np.ndarray, moving: np.ndarray) -
         "flow_neg": sum_of_steps(output.registration.forward_fields, size),
         "flow_pos": sum_of_steps(output.registration.reverse_fields, size),
         "fused": output.fused[:, 0],
-        "warped_moving": warp(moving_slice, output.field, PUBLISHED)[:, 0],
+        "warped_moving": network.warp(moving_slice, output.field)[:, 0],
     }
     for level, (ahead, back) in enumerate(
         zip(output.registration.forward_fields, output.registration.reverse_fields, strict=True)
@@ -77,7 +76,7 @@ def computed_values(network: BSAFusion, fixed: np.ndarray, moving: np.ndarray) -
     return {name: value[0].numpy() for name, value in values.items()}
 
 
-def differences(network: BSAFusion, expected: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+def differences(network: PublishedBSAFusion, expected: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
     """For every recorded array but the two slices: the largest absolute difference, and what is allowed.
 
     Raises:

@@ -1,13 +1,13 @@
-"""A network of ours as its authors would have released it: what the reading of their checkpoints is tested with."""
+"""Writes a network as its authors released theirs, to test how their checkpoints are read."""
 
 import torch
 
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.released import SECTIONS, released_name
+from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
+from BSAFusionLib.network.published.key_names import SECTIONS, released_name
 
 
-def to_released(network: BSAFusion) -> dict[str, dict[str, torch.Tensor]]:
-    """A network of the published convention as the four state dicts of a released checkpoint."""
+def to_released(network: PublishedBSAFusion) -> dict[str, dict[str, torch.Tensor]]:
+    """Return a network's weights as the four state dicts of a released checkpoint."""
     sections: dict[str, dict[str, torch.Tensor]] = {section: {} for section in SECTIONS}
     for name, tensor in network.state_dict().items():
         section, key = released_name(name).split(".", 1)

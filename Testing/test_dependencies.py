@@ -27,7 +27,7 @@ rooms = {
     "resources": Room(set(), set()),
     "settings": Room({"errors", "modalities"}, {"SimpleITK"}),
     "geometry": Room({"errors"}, {"numpy", "SimpleITK"}),
-    "network": Room({*base, "geometry"}, {"torch", "einops", "numpy", "safetensors"}),
+    "network": Room({*base, "geometry"}, {"torch", "einops", "numpy", "safetensors", "SimpleITK"}),
     "head_pose": Room({"errors", "resources"}, {"torch", "numpy", "SimpleITK", "safetensors"}),
     "pipeline": Room({*base, "geometry", "network", "head_pose"}, {"numpy", "SimpleITK", "scipy"}),
     "files": Room(core, {"numpy", "SimpleITK", "pydicom"}),

@@ -164,7 +164,7 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
 
 def _program(modality: str, weights: str | None) -> str:
     """Which program and weights a case is computed with."""
-    from BSAFusionLib.network.checkpoints import read_parts, sha256
+    from BSAFusionLib.network.weights import read_parts, sha256
     from BSAFusionLib.resources import MODELS
 
     return f"{version} {sha256(read_parts(Path(weights or MODELS / MODALITIES[modality].weights)))}"

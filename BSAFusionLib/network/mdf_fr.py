@@ -1,89 +1,72 @@
-"""MDF-FR, modality-discrepancy-free feature representation: what each slice shows, told apart from how it shows it."""
+"""MDF-FR, modality-discrepancy-free feature representation: separates what a slice shows from its modality."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from einops import rearrange
 from torch import nn
 
-from BSAFusionLib.network.restormer import Restormer
-from BSAFusionLib.network.transformer import TransformerLayers
-from BSAFusionLib.network.warp import PUBLISHED, resize
+from BSAFusionLib.network.layers import TransformerBlock, convolution_block, transformer_layers
+from BSAFusionLib.network.sampling import resize
 
 
 class Encoded(NamedTuple):
-    """What MDF-FR makes of one slice before the transfer, as in `Features`; fusion needs no more."""
+    """The encoding of one slice before the transfer, which is all that fusion needs; shapes as in `Features`."""
 
     maps: list[torch.Tensor]
     token_map: torch.Tensor
 
-    @property
-    def shallow(self) -> torch.Tensor:
-        return self.maps[0]
-
 
 class Features(NamedTuple):
-    """What MDF-FR makes of one slice; maps are (N, C, H, W), finest first."""
+    """The full representation of one slice.
 
-    maps: list[torch.Tensor]  # published: shallow, deep; exact: 1/2, 1/4, 1/8 and 1/16 resolution
-    token_map: torch.Tensor  # (N, width, H/16, W/16), before the transfer
-    head: torch.Tensor  # (N, width): the modality feature representation head, MFRH
-    logits: torch.Tensor  # (N, 2): which modality, equation (1)
-    transferred: torch.Tensor  # (N, width, H/16, W/16), equation (2) through T_A or T_B
+    Attributes:
+        maps: The encoder's maps (N, C, h, w), finest first: at 1/2, 1/4, 1/8 and 1/16 resolution (published layout:
+            shallow and deep, both at full resolution).
+        token_map: (N, width, H/16, W/16), before the transfer.
+        head: (N, width), the modality feature representation head, MFRH.
+        logits: (N, 2), which modality it is, equation (1).
+        transferred: (N, width, H/16, W/16), after T_A or T_B, equation (2).
+    """
 
-    @property
-    def shallow(self) -> torch.Tensor:
-        return self.maps[0]
-
-
-class Encoder(nn.Module):
-    """Two Restormer layers, shared by both modalities: shallow (N, 8, H, W) and deep (N, 3, H, W)."""
-
-    channels_out = 3
-
-    def __init__(self):
-        super().__init__()
-        self.shallow = Restormer(1, 8)
-        self.deep = Restormer(8, 3)
-
-    def forward(self, slices: torch.Tensor) -> list[torch.Tensor]:
-        shallow = self.shallow(slices)
-        return [shallow, self.deep(shallow)]
+    maps: list[torch.Tensor]
+    token_map: torch.Tensor
+    head: torch.Tensor
+    logits: torch.Tensor
+    transferred: torch.Tensor
 
 
-def edges(slices: torch.Tensor) -> torch.Tensor:
-    """Length of the intensity gradient by central differences, to the half power; (N, 1, H, W) of slices in [0, 1].
+def edge_strength(slices: torch.Tensor) -> torch.Tensor:
+    """Return the square root of the gradient's length, by central differences.
 
-    An edge has it whichever side is the brighter, so even untrained features of it resemble one another across
-    modalities, and training has something to hold on to from its first step. The root lifts faint edges.
+    It does not depend on which side of an edge is brighter. So even untrained features of it resemble one another
+    across modalities, and training has something to hold on to from its first step. The root lifts faint edges.
+
+    Args:
+        slices: (N, 1, H, W) in [0, 1].
+
+    Returns:
+        (N, 1, H, W).
     """
     rows, columns = torch.gradient(slices, dim=(-2, -1))
     return (rows.square() + columns.square() + 1e-8).pow(0.25)
 
 
 def with_edges(slices: torch.Tensor) -> torch.Tensor:
-    """Slices (N, 1, H, W) and their `edges` as two channels."""
-    return torch.cat([slices, edges(slices)], dim=1)
+    """Stack slices (N, 1, H, W) and their `edge_strength` as two channels."""
+    return torch.cat([slices, edge_strength(slices)], dim=1)
 
 
-def convolution_block(channels_in: int, channels_out: int) -> nn.Sequential:
-    """3x3 convolution, normalised over the image in groups of eight channels, rectified."""
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, padding=1), nn.GroupNorm(channels_out // 8, channels_out), nn.ReLU()
-    )
+class Encoder(nn.Module):
+    """Computes maps of each slice at 1/2, 1/4, 1/8 and 1/16 resolution, finest first.
 
-
-class PyramidEncoder(nn.Module):
-    """Maps of each slice and its `edges` at 1/2, 1/4, 1/8 and 1/16 resolution, finest first.
-
-    The first halving moves each 2 x 2 pixels into channels, so nothing is lost. The later ones average: pixel centres
-    stay where they are in space, which a strided convolution would move.
+    The first halving moves each 2 x 2 pixels into channels, so nothing is lost. The later ones average, which keeps
+    pixel centers in place; a strided convolution would move them.
     """
 
-    widths = (48, 64, 96, 128)
-    channels_out = widths[-1]
+    widths: ClassVar[tuple[int, ...]] = (48, 64, 96, 128)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         finest = self.widths[0]
         self.finest = nn.Sequential(
@@ -95,6 +78,7 @@ class PyramidEncoder(nn.Module):
         )
 
     def forward(self, slices: torch.Tensor) -> list[torch.Tensor]:
+        """Encode slices (N, 1, H, W) and their edges."""
         maps = [self.finest(with_edges(slices))]
         for halving in self.halvings:
             maps.append(halving(maps[-1]))
@@ -102,15 +86,15 @@ class PyramidEncoder(nn.Module):
 
 
 class TopDown(nn.Module):
-    """What the tokens became by the transfer, brought down to every level: the maps that are matched, coarsest first.
+    """Brings the transferred tokens down to every level, for matching.
 
-    Each level joins the encoder's own map to the coarser level's (a feature pyramid, Lin et al., CVPR 2017), so that
-    the finest map too knows both modalities' heads and a wide surrounding.
+    Each level adds the encoder's own map to the coarser level's (a feature pyramid, Lin et al., CVPR 2017), so the
+    finest map, too, sees a wide surrounding and has passed the transfer.
     """
 
-    widths = (128, 64, 48, 32)
+    widths: ClassVar[tuple[int, ...]] = (128, 64, 48, 32)
 
-    def __init__(self, encoder_widths: tuple[int, ...]):
+    def __init__(self, encoder_widths: tuple[int, ...]) -> None:
         super().__init__()
         finer_widths = self.widths[1:]
         self.own = nn.ModuleList(
@@ -123,117 +107,142 @@ class TopDown(nn.Module):
         self.joined = nn.ModuleList(convolution_block(width, width) for width in finer_widths)
 
     def forward(self, features: Features) -> list[torch.Tensor]:
-        """The transferred tokens and the encoder's maps of one slice to (N, 128, h/16, w/16) ... (N, 32, h/2, w/2)."""
+        """Return the maps of one slice, coarsest first: (N, 128, H/16, W/16) ... (N, 32, H/2, W/2)."""
         finer_maps = features.maps[-2::-1]
         levels = [features.transferred + features.maps[-1]]
         for own, coarser, joined, own_map in zip(self.own, self.coarser, self.joined, finer_maps, strict=True):
-            raised = resize(levels[-1], own_map.shape[-2:])
-            levels.append(joined(own(own_map) + coarser(raised)))
+            enlarged = resize(levels[-1], (own_map.shape[-2], own_map.shape[-1]))
+            levels.append(joined(own(own_map) + coarser(enlarged)))
         return levels
 
 
 class PatchEmbedding(nn.Module):
-    """A map (N, C, h, w), a learnt position added, cut into patches, row by row: tokens (N, T, width)."""
+    """Adds a learned position to a map (N, C, h, w) and cuts it into tokens (N, T, width), row by row."""
 
-    def __init__(self, channels: int, width: int, patch: int, position_side: int):
+    def __init__(self, channels: int, width: int, patch: int, position_side: int) -> None:
         super().__init__()
         self.position = nn.Parameter(torch.zeros(1, 1, position_side, position_side))
         self.patches = nn.Conv2d(channels, width, patch, stride=patch)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        position = resize(self.position, x.shape[-2:], align_corners=True)
-        return rearrange(self.patches(x + position), "n c h w -> n (h w) c")
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Embed maps (N, C, h, w)."""
+        position = resize(self.position, (maps.shape[-2], maps.shape[-1]), align_corners=True)
+        return rearrange(self.patches(maps + position), "n c h w -> n (h w) c")
+
+
+class Classification(NamedTuple):
+    """A classifier's answer: tokens (N, T, width), head (N, width) and logits (N, 2)."""
+
+    tokens: torch.Tensor
+    head: torch.Tensor
+    logits: torch.Tensor
 
 
 class ModalityClassifier(nn.Module):
-    """Embeds patches and names the modality; as discriminator, only `classify` is used (equations (1) and (3))."""
+    """Embeds patches and classifies the modality, equation (1).
 
-    def __init__(self, channels: int, width: int, patch: int, position_side: int, with_unused_norm: bool):
+    As discriminator, equation (3), only `classify` is used.
+    """
+
+    block_type: ClassVar[type[TransformerBlock]] = TransformerBlock
+
+    def __init__(self, channels: int, width: int, patch: int, position_side: int) -> None:
         super().__init__()
         self.embedding = PatchEmbedding(channels, width, patch, position_side)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.layers = TransformerLayers(width, dropout=0.1, with_unused_norm=with_unused_norm)
-        if with_unused_norm:
-            self.unused_norm = nn.LayerNorm(width)
+        self.layers = transformer_layers(self.block_type, width, dropout=0.1)
         self.mlp = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 2))
 
-    def classify(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Tokens (N, T, width) to tokens (N, T, width), head (N, width) and logits (N, 2)."""
-        joined = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
-        head, tokens = self.layers(joined).split([1, tokens.shape[1]], dim=1)
-        return tokens, head[:, 0], self.mlp(head[:, 0])
+    def classify(self, tokens: torch.Tensor) -> Classification:
+        """Classify embedded tokens (N, T, width)."""
+        with_class = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        head, tokens = self.layers(with_class).split([1, tokens.shape[1]], dim=1)
+        return Classification(tokens, head[:, 0], self.mlp(head[:, 0]))
 
-    def forward(self, deepest: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, deepest: torch.Tensor) -> Classification:
+        """Embed and classify the encoder's deepest maps (N, C, h, w)."""
         return self.classify(self.embedding(deepest))
 
 
 class Transfer(nn.Module):
-    """T_A or T_B: tokens plus the other slice's head, through Transformer layers (equation (2)).
+    """T_A or T_B: carries tokens towards the other modality by its head, equation (2)."""
 
-    A class token is appended last. The released code then cuts off position 0 instead of it; `published` does the same.
-    """
+    block_type: ClassVar[type[TransformerBlock]] = TransformerBlock
 
-    def __init__(self, width: int, convention: str, with_unused_norm: bool):
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.layers = TransformerLayers(width, with_unused_norm=with_unused_norm)
-        self.convention = convention
+        self.layers = transformer_layers(self.block_type, width)
+
+    def without_class_token(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Remove the class token, which stands last: (N, T + 1, width) to (N, T, width)."""
+        return tokens[:, :-1]
 
     def forward(self, tokens: torch.Tensor, other_head: torch.Tensor) -> torch.Tensor:
-        joined = torch.cat([tokens + other_head[:, None], self.class_token.expand(len(tokens), -1, -1)], dim=1)
-        joined = self.layers(joined)
-        return joined[:, 1:] if self.convention == PUBLISHED else joined[:, :-1]
+        """Transfer tokens (N, T, width) with the other slice's head (N, width)."""
+        with_class = torch.cat([tokens + other_head[:, None], self.class_token.expand(len(tokens), -1, -1)], dim=1)
+        return self.without_class_token(self.layers(with_class))
 
 
 class MDFFR(nn.Module):
-    """Fixed and moving slices (N, 1, H, W) to the `Features` of each."""
+    """Computes the `Features` of fixed and moving slices."""
 
-    def __init__(self, convention: str):
+    width: ClassVar[int] = 128
+    patch: ClassVar[int] = 1
+    position_side: ClassVar[int] = 8
+    encoder_channels: ClassVar[int] = Encoder.widths[-1]
+    encoder_type: ClassVar[type[nn.Module]] = Encoder
+    classifier_type: ClassVar[type[ModalityClassifier]] = ModalityClassifier
+    transfer_type: ClassVar[type[Transfer]] = Transfer
+
+    def __init__(self) -> None:
         super().__init__()
-        published = convention == PUBLISHED
-        self.width = 256 if published else 128
-        self.encoder = Encoder() if published else PyramidEncoder()
-        patch, position_side = (16, 256) if published else (1, 8)
-        shape = (self.encoder.channels_out, self.width, patch, position_side, published)
-        self.classifier = ModalityClassifier(*shape)
-        self.discriminator = ModalityClassifier(*shape)
+        self.encoder = self.encoder_type()
+        shape = (self.encoder_channels, self.width, self.patch, self.position_side)
+        self.classifier = self.classifier_type(*shape)
+        self.discriminator = self.classifier_type(*shape)
         self.discriminator.requires_grad_(False)
-        self.transfer_fixed = Transfer(self.width, convention, published)
-        self.transfer_moving = Transfer(self.width, convention, published)
+        self.transfer_fixed = self.transfer_type(self.width)
+        self.transfer_moving = self.transfer_type(self.width)
 
     def renew_discriminator(self) -> None:
-        """Make the discriminator today's copy of the classifier, as is done after each epoch (method, section 1)."""
+        """Copy the classifier's weights to the discriminator, as is done after each epoch (method, section 1)."""
         self.discriminator.load_state_dict(self.classifier.state_dict())
 
     def discriminate(self, features: Features) -> torch.Tensor:
-        """Logits (N, 2) of the discriminator on the transferred tokens, for equation (3)."""
-        return self.discriminator.classify(rearrange(features.transferred, "n c h w -> n (h w) c"))[2]
+        """Return the discriminator's logits (N, 2) for the transferred tokens, equation (3)."""
+        return self.discriminator.classify(rearrange(features.transferred, "n c h w -> n (h w) c")).logits
 
     def encode(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[Encoded, Encoded]:
-        """Without the transfer, for slices that are fused only."""
+        """Encode fixed and moving slices (N, 1, H, W) without the transfer, for fusion."""
         maps = self.encoder(torch.cat([fixed, moving]))
-        tokens, _, _ = self.classifier(maps[-1])
-        token_maps = rearrange(tokens, "n (h w) c -> n c h w", h=fixed.shape[-2] // 16)
-        of_fixed, of_moving = zip(*(each.chunk(2) for each in maps), strict=True)
+        token_maps = tokens_as_map(self.classifier(maps[-1]).tokens, fixed.shape[-2])
+        fixed_maps, moving_maps = zip(*(level_map.chunk(2) for level_map in maps), strict=True)
         fixed_tokens, moving_tokens = token_maps.chunk(2)
-        return Encoded(list(of_fixed), fixed_tokens), Encoded(list(of_moving), moving_tokens)
+        return Encoded(list(fixed_maps), fixed_tokens), Encoded(list(moving_maps), moving_tokens)
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[Features, Features]:
+        """Compute the features of fixed and of moving slices, both (N, 1, H, W)."""
         count, _, height, _ = fixed.shape
         maps = self.encoder(torch.cat([fixed, moving]))
         tokens, heads, logits = self.classifier(maps[-1])
 
-        def as_map(x: torch.Tensor) -> torch.Tensor:
-            return rearrange(x, "n (h w) c -> n c h w", h=height // 16)
-
-        fixed_half, moving_half = slice(None, count), slice(count, None)
-
         def features(half: slice, transferred: torch.Tensor) -> Features:
             return Features(
-                [m[half] for m in maps], as_map(tokens[half]), heads[half], logits[half], as_map(transferred)
+                [level_map[half] for level_map in maps],
+                tokens_as_map(tokens[half], height),
+                heads[half],
+                logits[half],
+                tokens_as_map(transferred, height),
             )
 
+        of_fixed, of_moving = slice(None, count), slice(count, None)
         return (
-            features(fixed_half, self.transfer_fixed(tokens[fixed_half], heads[moving_half])),
-            features(moving_half, self.transfer_moving(tokens[moving_half], heads[fixed_half])),
+            features(of_fixed, self.transfer_fixed(tokens[of_fixed], heads[of_moving])),
+            features(of_moving, self.transfer_moving(tokens[of_moving], heads[of_fixed])),
         )
+
+
+def tokens_as_map(tokens: torch.Tensor, height: int) -> torch.Tensor:
+    """Arrange tokens (N, T, width) of slices of that height as a map (N, width, height/16, T / (height/16))."""
+    return rearrange(tokens, "n (h w) c -> n c h w", h=height // 16)

@@ -1,25 +1,29 @@
-"""What is known of a displacement before any pixel is matched, and what it becomes by what the pixels tell."""
+"""Smooths estimated displacements by Gaussian process regression, as a layer that can be trained."""
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import nn
 
-sigma = 8.0  # pixels of the registered slice: the Gaussian that smoothed the noise of the elastic part, as published
-kept = 5e-3  # modes that vary less than this share of the strongest are left out
+from BSAFusionLib.geometry.smooth_modes import cell_centers, smooth_modes, strong_products
+from BSAFusionLib.network.estimate import multiply
+
+PRIOR_SIGMA_PX = 8.0  # of the registered slice: the Gaussian that smoothed the noise of the elastic part, as published
+LEVER_PX = 64.0  # distance from the center at which the linear part's standard deviation is given
 
 
 class SmoothPrior(nn.Module):
     """Gaussian process regression of a displacement that is smooth noise plus a small affine motion.
 
-    White noise smoothed by a Gaussian of `sigma` has the covariance exp(-d^2 / (4 sigma^2)); its few strong modes
-    (Karhunen-Loeve) are all that is solved for. How large either part is expected to be is learnt. (Rasmussen and
-    Williams, Gaussian Processes for Machine Learning, 2006, equations 2.8 and 2.11, with explicit basis functions.)
+    White noise smoothed by a Gaussian of `PRIOR_SIGMA_PX` has a few strong modes, `smooth_modes`, which are all that
+    is solved for. The expected size of either part is learned. (Rasmussen and Williams, Gaussian Processes for Machine
+    Learning, 2006, equations 2.8 and 2.11, with explicit basis functions.)
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        # Logarithms of standard deviations in pixels: of the elastic part, a shift, and a linear one at 64 pixels.
+        # Logarithms of standard deviations in pixels: of the elastic part, a shift, and a linear one at the lever.
         self.elastic = nn.Parameter(torch.tensor(0.4))
         self.shift = nn.Parameter(torch.tensor(0.0))
         self.linear = nn.Parameter(torch.tensor(0.4))
@@ -27,86 +31,76 @@ class SmoothPrior(nn.Module):
     def forward(
         self, mean: torch.Tensor, precision: torch.Tensor, size: tuple[int, int], answer: tuple[int, int]
     ) -> torch.Tensor:
-        """The posterior mean of the displacement.
+        """Return the posterior mean of the displacement.
 
         Args:
-            mean: (N, 2, h, w), what each position of a grid over the slice tells, in pixels of the slice.
-            precision: (N, 3, h, w), inverse covariance of that (xx, yy, xy), in 1 / pixels^2.
-            size: H, W of the slice.
-            answer: rows and columns of the grid over the slice to answer on.
+            mean: (N, 2, h, w), an estimate at each position of a grid over the slice, in pixels of the slice.
+            precision: (N, 3, h, w), its inverse covariance (xx, yy, xy) in 1 / pixels^2.
+            size: Height and width of the slice in pixels.
+            answer: Rows and columns of the grid over the slice to answer on.
 
         Returns:
             (N, 2, *answer) in pixels of the slice.
         """
-        modes = _modes(tuple(size), tuple(mean.shape[-2:]), mean.device, mean.dtype)
-        x, y = mean.flatten(2).unbind(1)
+        grid = (mean.shape[-2], mean.shape[-1])
+        modes = _modes(size, grid, mean.device, mean.dtype)
         xx, yy, xy = precision.flatten(2).unbind(1)
 
         def information(weights: torch.Tensor) -> torch.Tensor:
             return (modes * weights[..., None]).mT @ modes
 
-        own = self.own_precision(modes.shape[1]).diag()
+        own = self.prior_precision(modes.shape[1]).diag()
         across = information(xy)
-        matrix = torch.cat(
-            [
-                torch.cat([information(xx) + own, across], dim=2),
-                torch.cat([across, information(yy) + own], dim=2),
-            ],
-            dim=1,
-        )
-        told = torch.cat([(xx * x + xy * y) @ modes, (xy * x + yy * y) @ modes], dim=1)
-        coefficients = solved(matrix, told).unflatten(1, (2, -1))
-        answering = _modes(tuple(size), tuple(answer), mean.device, mean.dtype)
-        return (coefficients @ answering.mT).unflatten(2, answer)
+        rows = [
+            torch.cat([information(xx) + own, across], dim=2),
+            torch.cat([across, information(yy) + own], dim=2),
+        ]
+        weighted_x, weighted_y = multiply(precision, mean).flatten(2).unbind(1)
+        coefficients = solve(torch.cat(rows, dim=1), torch.cat([weighted_x @ modes, weighted_y @ modes], dim=1))
+        answer_modes = _modes(size, answer, mean.device, mean.dtype)
+        return (coefficients.unflatten(1, (2, -1)) @ answer_modes.mT).unflatten(2, answer)
 
-    def own_precision(self, modes: int) -> torch.Tensor:
-        """What is expected of each of so many modes beforehand: 1 / variance (modes)."""
+    def prior_precision(self, modes: int) -> torch.Tensor:
+        """Return 1 / variance that is expected of each of the modes: (modes,)."""
         deviations = torch.stack([self.shift, self.linear, self.linear, *[self.elastic] * (modes - 3)])
         return (-2 * deviations).exp()
 
 
-def solved(matrices: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """What each matrix (N, M, M) turns into its vector (N, M).
+def solve(matrices: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Solve one linear system for each matrix (N, M, M) and vector (N, M).
 
-    On the CPU one at a time: of several at once on several threads, from M of about 150 on, MKL mixes up the pivots and
-    raises, hangs, or answers wrongly (PyTorch issue 142815).
+    On the CPU they are solved one at a time: several at once on several threads, from M of about 150 on, MKL mixes up
+    the pivots and raises, hangs, or answers wrongly (PyTorch issue 142815).
     """
     if matrices.device.type == "cpu":
-        return torch.stack([torch.linalg.solve(*each) for each in zip(matrices, vectors, strict=True)])
-    return torch.linalg.solve(matrices, vectors)
+        pairs = zip(matrices, vectors, strict=True)
+        return torch.stack([torch.linalg.solve(matrix, vector) for matrix, vector in pairs])
+    answer: torch.Tensor = torch.linalg.solve(matrices, vectors)
+    return answer
 
 
 @lru_cache(maxsize=64)
-@torch.inference_mode(False)  # what is kept may be needed for a gradient later
 def _modes(size: tuple[int, int], grid: tuple[int, int], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """`_exact_modes` as they are calculated with."""
-    return _exact_modes(size, grid).to(device, dtype)
+    """Return `affine_and_elastic_modes` as a tensor, cached."""
+    with torch.inference_mode(False):  # a cached tensor may be needed for a gradient later
+        return torch.from_numpy(affine_and_elastic_modes(size, grid)).to(device, dtype)
 
 
-def _exact_modes(size: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:
-    """1, x / 64, y / 64, then elastic modes of unit variance in all, at the centres of a grid: (h * w, M), float64."""
-    (down, down_strength), (right, right_strength) = (_modes_along(*side) for side in zip(size, grid, strict=True))
-    strengths = down_strength[:, None] * right_strength
-    rows, columns = (strengths > kept * strengths.max()).nonzero(as_tuple=True)
-    elastic = (down[:, None, rows] * right[:, columns]).flatten(0, 1)
-    y, x = (_centres(length, count) - (length - 1) / 2 for length, count in zip(size, grid, strict=True))
-    y, x = torch.meshgrid(y / 64, x / 64, indexing="ij")
-    return torch.cat([torch.stack([torch.ones_like(x), x, y], dim=-1).flatten(0, 1), elastic], dim=1)
+def affine_and_elastic_modes(size: tuple[int, int], grid: tuple[int, int]) -> np.ndarray:
+    """Compute 1, x / `LEVER_PX`, y / `LEVER_PX` and the elastic modes, which have unit variance in all.
 
+    Args:
+        size: Height and width of the slice in pixels.
+        grid: Rows and columns of a grid over the slice, at whose centers the modes are computed.
 
-def _modes_along(length: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Modes along one axis at `count` centres, (count, K), and their strengths (K); Nystroem's method on a lattice."""
-    lattice = _centres(length, -(-length // 4))
-    strengths, vectors = torch.linalg.eigh(_covariance(lattice, lattice))
-    strong = strengths > kept * strengths[-1]
-    strengths, vectors = strengths[strong], vectors[:, strong]
-    return _covariance(_centres(length, count), lattice) @ vectors * strengths.rsqrt(), strengths
-
-
-def _covariance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return torch.exp(-(((a[:, None] - b) / (2 * sigma)) ** 2))
-
-
-def _centres(length: int, count: int) -> torch.Tensor:
-    """Where the centres of `count` equal parts of a row of `length` pixels lie, in pixels, float64."""
-    return (torch.arange(count, dtype=torch.float64) + 0.5) * (length / count) - 0.5
+    Returns:
+        (rows * columns, M), float64.
+    """
+    centers = [cell_centers(length, count) for length, count in zip(size, grid, strict=True)]
+    down, right = (smooth_modes(length, places, PRIOR_SIGMA_PX) for length, places in zip(size, centers, strict=True))
+    rows, columns = strong_products(down, right)
+    elastic = (down.values[:, None, rows] * right.values[:, columns]).reshape(-1, len(rows))
+    y, x = ((places - length / 2) / LEVER_PX for length, places in zip(size, centers, strict=True))
+    y, x = np.meshgrid(y, x, indexing="ij")
+    affine = np.stack([np.ones_like(x), x, y], axis=-1).reshape(-1, 3)
+    return np.concatenate([affine, elastic], axis=1)

@@ -1,12 +1,13 @@
 """One displacement field in space from what the slices of one or more axes tell of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 from scipy.sparse.linalg import LinearOperator, cg
 
+from BSAFusionLib.geometry.smooth_modes import cell_centers, smooth_modes
+from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline.slicing import over_the_same_space
 
 elastic_mm = 0.7  # standard deviations expected beforehand, of each component: the elastic part,
@@ -15,26 +16,10 @@ linear_mm = 0.7  # and what a turn, stretch or shear of the whole does `lever` m
 lever = 64.0
 trust = 0.1  # share of what the slices tell that is taken for new: neighbouring slices and axes see much the same
 largest_variance = 500.0  # in voxels squared: from 710 on the coefficients of ITK's discrete Gaussian are NaN
-kept = 5e-3  # modes that vary less than this share of the strongest are left out
-
-
-@dataclass(frozen=True)
-class SliceEvidence:
-    """What the network read from the slices of one axis: a displacement and how sure it is, on a coarse grid each.
-
-    grid: the slices' grid, as `slices.slice_grid` makes it.
-    mean: float32 (slice, 2, h, w), in pixels of the grid, channel 0 along columns, fixed -> moving.
-    precision: float32 (slice, 3, h, w), inverse covariance of it (xx, yy, xy) in 1 / pixels^2; zero where a slice was
-        not looked at.
-    """
-
-    grid: sitk.Image
-    mean: np.ndarray
-    precision: np.ndarray
 
 
 def posterior_field(
-    evidence: list[SliceEvidence], fixed: sitk.Image, sigma: Sequence[float], answer: sitk.Image | None = None
+    evidence: list[Evidence], fixed: sitk.Image, sigma: Sequence[float], answer: sitk.Image | None = None
 ) -> sitk.Image:
     """The displacement of most posterior probability (float64 vectors, mm, LPS), on the grid of `answer`, which begins
     at the fixed volume's first voxel and has its axes; on the fixed volume's own if none is given.
@@ -53,7 +38,7 @@ def posterior_field(
     for each in evidence:
         _add(each, fixed, lattice, told, precision)
 
-    coarse = [_Modes(length, _centres(length, n), s) for length, n, s in zip(extent, count, sigma, strict=True)]
+    coarse = [_Modes(length, cell_centers(length, n), s) for length, n, s in zip(extent, count, sigma, strict=True)]
     shape = (3, *(modes.number for modes in coarse))
     elastic = int(np.prod(shape))
     own_precision = np.concatenate([np.full(elastic, elastic_mm**-2), np.tile([shift_mm**-2] + [linear_mm**-2] * 3, 3)])
@@ -105,35 +90,22 @@ def posterior_field(
 class _Modes:
     """Smooth modes along one axis of `length` mm, at places in mm from its beginning: values (place, number)."""
 
-    def __init__(self, length: float, places: np.ndarray, sigma: float):
-        lattice = _centres(length, int(np.ceil(2 * length / sigma)))  # Nystroem's method
-        strengths, vectors = np.linalg.eigh(_covariance(lattice, lattice, sigma))
-        strong = strengths > kept * strengths[-1]
-        self.values = _covariance(places, lattice, sigma) @ vectors[:, strong] / np.sqrt(strengths[strong])
-        self.number = int(strong.sum())
+    def __init__(self, length: float, places: np.ndarray, sigma: float) -> None:
+        self.values = smooth_modes(length, places, sigma).values
+        self.number = self.values.shape[1]
         self._linear = (places - length / 2) / lever
 
     def along(self, axis: int) -> np.ndarray:
-        """Distance from the middle by the lever, to be multiplied with what is on (x, y, z)."""
+        """Return the distance from the middle in levers, shaped to be multiplied with what is on (x, y, z)."""
         return self._linear.reshape([-1 if n == axis else 1 for n in range(3)])
 
 
-def _covariance(a: np.ndarray, b: np.ndarray, sigma: float) -> np.ndarray:
-    return np.exp(-(((a[:, None] - b) / (2 * sigma)) ** 2))
-
-
-def _centres(length: float, count: int) -> np.ndarray:
-    return (np.arange(count) + 0.5) * (length / count)
-
-
-def _cell(evidence: SliceEvidence) -> float:
+def _cell(evidence: Evidence) -> float:
     """Side in mm of what one position of the evidence stands for in its slice."""
     return evidence.grid.GetSpacing()[0] * evidence.grid.GetWidth() / evidence.mean.shape[-1]
 
 
-def _add(
-    evidence: SliceEvidence, fixed: sitk.Image, lattice: sitk.Image, told: np.ndarray, precision: np.ndarray
-) -> None:
+def _add(evidence: Evidence, fixed: sitk.Image, lattice: sitk.Image, told: np.ndarray, precision: np.ndarray) -> None:
     """Add what the slices of one axis tell to `told` (3, x, y, z), precision times mean, and `precision`.
 
     Both are along the fixed volume's index axes, in mm.

@@ -23,6 +23,7 @@ from BSAFusionLib.geometry.fields import (
 )
 from BSAFusionLib.geometry.folds import without_folds
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.network.stack import Stack
 from BSAFusionLib.pipeline.input_checks import checked
 from BSAFusionLib.pipeline.intensities import (
     Intensities,
@@ -38,7 +39,6 @@ from BSAFusionLib.pipeline.report import Report, displacement_lengths, mutual_in
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.rigid import prealign_rigidly
 from BSAFusionLib.pipeline.slicing import (
-    Stack,
     cut,
     fine_enough,
     lattice_over,
@@ -88,9 +88,9 @@ def register_and_fuse(
         Cancelled: `cancelled` said so.
     """
     # Here, since torch takes seconds to import.
-    from BSAFusionLib.network.checkpoints import kept_network, read_parts, sha256
-    from BSAFusionLib.network.inference import Running, choose_device
-    from BSAFusionLib.pipeline.through_network import ThroughNetwork
+    from BSAFusionLib.network.devices import choose_device
+    from BSAFusionLib.network.runner import Runner
+    from BSAFusionLib.network.weights import load_inference_network, read_parts, sha256
 
     if settings.modality == AUTO:
         settings = replace(settings, modality=guess_modality(moving))
@@ -100,10 +100,9 @@ def register_and_fuse(
         start, kind = _given_start(settings)
         fixed, moving, warnings = checked(fixed, moving, settings.modality, start)
         weights = Path(settings.weights or MODELS / MODALITIES[settings.modality].weights)
-        network = kept_network(weights, settings.precision)
+        network = load_inference_network(weights, settings.precision)
         size = network.metadata.size
-        running = Running(network, settings.batch_size, cancelled=cancelled, device=choose_device(settings.device))
-        through = ThroughNetwork(running, warnings, stages.tell)
+        runner = Runner(network, choose_device(settings.device), settings.batch_size, stages.tell_slices, cancelled)
         if network.metadata.modality not in (settings.modality, "all"):
             warnings.append(f"The weights {weights.name} were trained for {network.metadata.modality}.")
         check_memory(_needed(fixed, moving, settings, size))
@@ -124,7 +123,7 @@ def register_and_fuse(
             raise FusionError("No head stands out in the fixed volume; choose an MRI of one.")
 
     with stages.run("registration"):
-        evidence = through.register(stacks, settings.refine)
+        evidence = runner.register(stacks, mirrored=settings.refine)
 
     with stages.run("deformation"):
         sigma = [prior_sigma * pixel] * 3
@@ -142,13 +141,13 @@ def register_and_fuse(
                     f"The network found displacements of up to {longest:.0f} mm, further than it was trained on; they "
                     f"were cut to {longest_trained * pixel:.0f} mm. Give a better start, if there is one."
                 )
-        features = _features(seen, _grid_to_register(seen, axes[0], size), through.agreement)
+        features = _features(seen, _grid_to_register(seen, axes[0], size), runner.agreement)
         network_field, verdict = _kept(found, seen, start, axes[0], features, settings, warnings)
         both = joined(network_field, start)
 
     with stages.run("fusion"):
         aligned = Stack(whole, cut(seen.fixed, whole), cut(seen.moving, whole, both))
-        fused_slices = through.fuse(aligned)
+        fused_slices = runner.fuse(aligned)
 
     with stages.run("volumes"):
         registered = resample_through(moving, fixed, both)
@@ -169,7 +168,7 @@ def register_and_fuse(
             for field in (total_field, network_field)
         ]
         percent_folded = float(100 * np.mean(determinants <= 0))
-        warnings += _doubts(information, percent_folded)
+        warnings += [*runner.remarks, *_doubts(information, percent_folded)]
         report = Report(
             modality=settings.modality,
             prealignment=kind,
@@ -183,7 +182,7 @@ def register_and_fuse(
             network_displacement=lengths[1],
             smallest_jacobian=float(determinants.min()),
             percent_folded=percent_folded,
-            device=str(through.running.device),
+            device=str(runner.device),
             precision=settings.precision,
             weights=weights.name,
             weights_sha256=sha256(read_parts(weights)),
@@ -217,6 +216,10 @@ class _Stages:
         """The fraction of the present stage that is done."""
         if self._progress is not None:
             self._progress(self._name, min(1.0, self._done + STAGE_SHARES[self._name] * fraction), slices)
+
+    def tell_slices(self, done: int, total: int) -> None:
+        """Report how many slices the network has processed in the present stage."""
+        self.tell(done / total, (done, total))
 
 
 def _given_start(settings: Settings) -> tuple[sitk.Transform, str]:

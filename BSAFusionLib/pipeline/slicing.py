@@ -1,14 +1,9 @@
 """The fixed volume as a stack of slices that look like the training slices."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import SimpleITK as sitk
-
-empty_share = 0.005  # a slice in which less of either volume is brighter than `empty_level` is not worth the network
-empty_level = 0.05
 
 # Where rows and columns run to, by the direction across the slices (LPS: x to the left, y to the back, z up).
 _left, _back, _down = np.array((1, 0, 0)), np.array((0, 1, 0)), np.array((0, 0, -1))
@@ -121,28 +116,6 @@ def lattice_over(image: sitk.Image, spacing: Sequence[float]) -> sitk.Image:
     grid.SetDirection(image.GetDirection())
     grid.SetOrigin(image.GetOrigin())
     return grid
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Slices of both volumes on one grid, float32 (slice, row, column) in [0, 1]."""
-
-    grid: sitk.Image
-    fixed: np.ndarray
-    moving: np.ndarray
-
-    @cached_property
-    def filled(self) -> np.ndarray:
-        """Numbers of the slices in which both volumes show something."""
-        return np.flatnonzero(_is_filled(self.fixed) & _is_filled(self.moving))
-
-    def shown(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.fixed[self.filled], self.moving[self.filled]
-
-
-def _is_filled(slices: np.ndarray) -> np.ndarray:
-    """Which slices (slice, row, column) show something."""
-    return (slices > empty_level).mean(axis=(1, 2)) > empty_share
 
 
 def _directions(image: sitk.Image) -> np.ndarray:

@@ -94,7 +94,7 @@ def there_and_back(result: "Result", points: "np.ndarray") -> "np.ndarray":
 
 def _earlier_rows(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict[int, dict]:
     """The rows in the --json file that these weights made in that precision, by number; none without --resume."""
-    from BSAFusionLib.network.checkpoints import read_parts, sha256
+    from BSAFusionLib.network.weights import read_parts, sha256
 
     if not arguments.resume:
         return {}

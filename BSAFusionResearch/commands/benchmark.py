@@ -68,8 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     import SimpleITK as sitk
     import torch
 
-    from BSAFusionLib.network.devices import list_devices
-    from BSAFusionLib.network.inference import choose_device
+    from BSAFusionLib.network.devices import choose_device, list_devices
     from BSAFusionResearch.evaluation.rivals import check_rivals
 
     if min(arguments.threads, arguments.repetitions, *arguments.batches) < 1:
@@ -108,7 +107,7 @@ def network_rows(arguments: argparse.Namespace, device: "torch.device") -> list[
     from BSAFusionResearch.evaluation.tables import markdown_table
 
     rows: list[dict] = []
-    for passes in ("forward", "told", "fuse"):
+    for passes in ("forward", "evidence", "fuse"):
         found = list(speed.costs(device, arguments.batches, arguments.repetitions, arguments.side, passes))
         first = {(cost.batch, cost.form): cost for cost in found if cost.precision == "float32"}
         lines = []
@@ -131,7 +130,7 @@ def network_rows(arguments: argparse.Namespace, device: "torch.device") -> list[
             }
             rows.append(row)
             lines.append([cost.form, cost.precision, str(cost.batch), *cells(row)])
-        titles = {"forward": "registered and fused", "told": "registered", "fuse": "fused"}
+        titles = {"forward": "registered and fused", "evidence": "registered", "fuse": "fused"}
         print(f"\n{device}, a pair of {arguments.side} x {arguments.side} pixels {titles[passes]}\n")
         header = ["form", "precision", "pairs at once", "s a pair", "CPU s", "peak, MB", "x published", "x training"]
         print(markdown_table(header, lines), flush=True)

@@ -20,7 +20,7 @@ from BSAFusionResearch.evaluation.rivals import default_python
 if TYPE_CHECKING:
     import numpy as np
 
-    from BSAFusionLib.network.bsafusion import BSAFusion
+    from BSAFusionLib.network.interface import FusionNetwork
 
 shared_data = Path(__file__).resolve().parents[3] / "shared" / "data"  # beside the repository, where there is one
 
@@ -145,13 +145,13 @@ def weights_file(weights: Path | None, modality: str) -> Path:
     return folder / f"{modality}.safetensors" if folder.is_dir() else folder
 
 
-def load(arguments: argparse.Namespace, modality: str) -> "BSAFusion":
-    from BSAFusionLib.network.checkpoints import load_network
-    from BSAFusionLib.network.fast.form import inference_form, precisions
-    from BSAFusionLib.network.inference import choose_device
+def load(arguments: argparse.Namespace, modality: str) -> "FusionNetwork":
+    from BSAFusionLib.network.devices import choose_device
+    from BSAFusionLib.network.fast.form import PRECISIONS, inference_form
+    from BSAFusionLib.network.weights import load_network
 
     network = load_network(weights_file(arguments.weights, modality), choose_device(arguments.device))
-    return inference_form(network, precisions[arguments.precision])
+    return inference_form(network, PRECISIONS[arguments.precision])
 
 
 def slice_figures(arguments: argparse.Namespace, modality: str) -> dict:
@@ -165,7 +165,7 @@ def slice_figures(arguments: argparse.Namespace, modality: str) -> dict:
     return figures
 
 
-def benchmark_figures(arguments: argparse.Namespace, modality: str, network: "BSAFusion", figures: dict) -> None:
+def benchmark_figures(arguments: argparse.Namespace, modality: str, network: "FusionNetwork", figures: dict) -> None:
     """Beside the published model, on its own test pairs; and the sheet of pictures, if it was asked for."""
     from BSAFusionResearch.evaluation import benchmark
     from BSAFusionResearch.evaluation.sheet import write_sheet
@@ -180,7 +180,7 @@ def benchmark_figures(arguments: argparse.Namespace, modality: str, network: "BS
     tell(benchmark.measure(pairs, ours), benchmark.titles, modality, figures)
 
 
-def held_out_figures(arguments: argparse.Namespace, modality: str, network: "BSAFusion", figures: dict) -> None:
+def held_out_figures(arguments: argparse.Namespace, modality: str, network: "FusionNetwork", figures: dict) -> None:
     """On slices kept from training, where the true field is known."""
     from BSAFusionResearch.evaluation import rotation, simulated
     from BSAFusionResearch.training.cards import patients_trained_on

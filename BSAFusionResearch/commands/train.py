@@ -70,8 +70,9 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
     import torch
 
     from BSAFusionLib.files.overwriting import refuse_overwriting
-    from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-    from BSAFusionLib.network.checkpoints import load_network, load_state, save_network, sha256
+    from BSAFusionLib.network.bsafusion import BSAFusion
+    from BSAFusionLib.network.metadata import Metadata
+    from BSAFusionLib.network.weights import load_network, load_state, save_network, sha256
     from BSAFusionResearch.training.cards import training_of
     from BSAFusionResearch.training.label_slices import load_label_slices
     from BSAFusionResearch.training.processes import all_or_none

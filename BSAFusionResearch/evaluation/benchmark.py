@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.warp import PUBLISHED, warp
+from BSAFusionLib.network.interface import FusionNetwork
+from BSAFusionLib.network.metadata import PUBLISHED
 from BSAFusionLib.pipeline.intensities import luminance_weights
 from BSAFusionResearch.evaluation import fusion_quality, likeness
 from BSAFusionResearch.evaluation.folding import folded_percent
@@ -91,16 +91,15 @@ def load_benchmark(folder: Path, modality: str) -> BenchmarkPairs:
     )
 
 
-def answer(network: BSAFusion, pairs: BenchmarkPairs) -> Answer:
+def answer(network: FusionNetwork, pairs: BenchmarkPairs) -> Answer:
     """Register and fuse the slices, following the network's whole field.
 
     Of coloured slices, what the colours stand for is registered, as a scanner's own values are in the pipeline, and
     their luminance from 0 to 255 is fused; the published layout was made to register that luminance, too. `registered`
     is `moving` through the field, in the grey levels of the truth.
     """
-    convention = network.metadata.convention
     shown = pairs.moving if pairs.moving_rgb is None else pairs.moving_rgb @ luminance_weights
-    seen = shown if pairs.moving_levels is None or convention == PUBLISHED else pairs.moving_levels
+    seen = shown if pairs.moving_levels is None or network.convention == PUBLISHED else pairs.moving_levels
     slices = [torch.from_numpy(each.astype(np.float32))[:, None] / 255 for each in (pairs.fixed, seen, shown)]
     device = next(network.parameters()).device
     fields, fused = [], []
@@ -110,11 +109,11 @@ def answer(network: BSAFusion, pairs: BenchmarkPairs) -> Answer:
             output = network(fixed, to_register, fuse=seen is shown)
             fields.append(output.field)
             fused.append(
-                network.fuse(fixed, warp(to_fuse, output.field, convention)) if output.fused is None else output.fused
+                network.fuse(fixed, network.warp(to_fuse, output.field)) if output.fused is None else output.fused
             )
     field = torch.cat(fields).cpu()
     moving = torch.from_numpy(pairs.moving.astype(np.float32))[:, None]
-    registered = warp(moving, field, convention)[:, 0].numpy()
+    registered = network.warp(moving, field)[:, 0].numpy()
     fused_levels = 255 * torch.cat(fused)[:, 0].cpu().numpy()
     return Answer(np.rint(registered).astype(np.uint8), np.rint(fused_levels).astype(np.uint8), field.numpy())
 

@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionResearch.evaluation.simulated import unaligned_pairs
 from BSAFusionResearch.training.slice_pairs import SlicePairs
 
@@ -19,7 +19,7 @@ around = 12  # pixels around the fixed head that count
 
 
 @torch.inference_mode()
-def measure(network: BSAFusion, pairs: SlicePairs) -> dict[str, dict[str, np.ndarray]]:
+def measure(network: FusionNetwork, pairs: SlicePairs) -> dict[str, dict[str, np.ndarray]]:
     """The end-point error in pixels inside the head for each pair, (N,): as the slices came, after the network alone,
     after the rigid start alone, and after both.
 
@@ -81,7 +81,7 @@ def prealign_slices(fixed: sitk.Image, moving: sitk.Image) -> sitk.Euler2DTransf
     return starts[0]
 
 
-def _field_of(network: BSAFusion, fixed: torch.Tensor, moving: sitk.Image) -> np.ndarray:
+def _field_of(network: FusionNetwork, fixed: torch.Tensor, moving: sitk.Image) -> np.ndarray:
     """The network's field (2, H, W); fixed (1, 1, H, W) on its device."""
     slices = torch.from_numpy(sitk.GetArrayFromImage(moving)).to(fixed.device)[None, None]
     return network(fixed, slices, False).field[0].cpu().numpy()

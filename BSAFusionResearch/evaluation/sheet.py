@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 
-from BSAFusionLib.network.inference import warp_slices
+from BSAFusionLib.network.sampling import warp
 from BSAFusionLib.pipeline.intensities import luminance_weights
 from BSAFusionResearch.evaluation.benchmark import Answer, BenchmarkPairs
 
@@ -40,8 +41,8 @@ def coloured(moving_rgb: np.ndarray, ours: Answer) -> tuple[np.ndarray, np.ndarr
     Red, green and blue through the field; then Y replaced by the fused one, as in the pipeline: to keep Cb and Cr is to
     add the difference in Y to all three alike.
     """
-    channels = np.moveaxis(moving_rgb, -1, 1).astype(np.float32)
-    registered = np.moveaxis(warp_slices(channels, ours.field), 1, -1)
+    channels = torch.from_numpy(np.moveaxis(moving_rgb, -1, 1).astype(np.float32))
+    registered = np.moveaxis(warp(channels, torch.from_numpy(ours.field)).numpy(), 1, -1)
     fused = registered + (ours.fused - registered @ luminance_weights)[..., None]
     return _colours(registered), _colours(fused)
 

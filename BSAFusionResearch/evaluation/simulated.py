@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from kornia.filters import sobel
 
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.warp import warp
+from BSAFusionLib.network.interface import FusionNetwork
+from BSAFusionLib.network.sampling import warp
 from BSAFusionResearch.evaluation.folding import folded_percent
 from BSAFusionResearch.training.slice_pairs import SlicePairs
 from BSAFusionResearch.training.unaligned_pairs import Simulator, UnalignedPairs
@@ -38,7 +38,7 @@ def unaligned_pairs(pairs: SlicePairs, device: torch.device, most: int | None = 
 
 
 @torch.inference_mode()
-def measure(network: BSAFusion, pairs: SlicePairs) -> dict[str, dict[str, np.ndarray]]:
+def measure(network: FusionNetwork, pairs: SlicePairs) -> dict[str, dict[str, np.ndarray]]:
     """A measure's value for each pair, (N,), by measure and then `before` and `ours`.
 
     The end-point error is the mean distance in pixels between found and true field inside the head. Edges are where the
@@ -55,7 +55,7 @@ def measure(network: BSAFusion, pairs: SlicePairs) -> dict[str, dict[str, np.nda
         head = made.inside[0, 0] > 0
         edges = edges_of(made.fixed, head) | edges_of(made.aligned, head)
         fields, moving = {"before": torch.zeros_like(field), "ours": field}, {"before": made.moving}
-        moving["ours"] = warp(made.moving, field, network.metadata.convention)
+        moving["ours"] = network.warp(made.moving, field)
         for version in ("before", "ours"):
             errors = torch.linalg.vector_norm(fields[version] - made.field, dim=1)[0]
             for name, where in (("", head), ("_edges", edges), ("_flat", head & ~edges)):

@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.fast.form import inference_form, precisions
-from BSAFusionLib.network.inference import Running, fuse_slices, register_slices
-from BSAFusionLib.network.warp import EXACT, PUBLISHED
+from BSAFusionLib.network.factory import make_network
+from BSAFusionLib.network.fast.form import PRECISIONS, inference_form
+from BSAFusionLib.network.interface import FusionNetwork
+from BSAFusionLib.network.metadata import EXACT, PUBLISHED, Metadata
+from BSAFusionLib.network.runner import Runner
+from BSAFusionLib.network.stack import Stack
 
 forms = {  # by name: the convention, and whether in the inference form
     "published graph": (PUBLISHED, False),
@@ -44,15 +47,15 @@ class Cost:
     peak_bytes: int | None
 
 
-def random_forms(device: torch.device, precision: str = "float32") -> dict[str, BSAFusion]:
+def random_forms(device: torch.device, precision: str = "float32") -> dict[str, FusionNetwork]:
     """Every one of `forms` on a device, in evaluation mode; two of one convention have the same random weights.
 
     The precision is that of the inference forms; the others are run under `torch.autocast`.
     """
     torch.manual_seed(0)
-    trained = {convention: BSAFusion(Metadata(convention)).eval().to(device) for convention in (PUBLISHED, EXACT)}
+    trained = {convention: make_network(Metadata(convention)).eval().to(device) for convention in (PUBLISHED, EXACT)}
     return {
-        name: inference_form(trained[convention], precisions[precision]) if inferring else trained[convention]
+        name: inference_form(trained[convention], PRECISIONS[precision]) if inferring else trained[convention]
         for name, (convention, inferring) in forms.items()
     }
 
@@ -63,7 +66,7 @@ def usable_precisions(device: torch.device) -> list[str]:
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    return list(precisions) if native else ["float32"]
+    return list(PRECISIONS) if native else ["float32"]
 
 
 @torch.inference_mode()
@@ -73,7 +76,7 @@ def costs(
     """Costs of every form in every usable precision, batch by batch, on slices of `side` pixels of random values.
 
     In every repetition each form has its turn, so that what disturbs the machine disturbs all. `passes` names the
-    method of the network that is run: "forward", or "told" and "fuse", which the pipeline runs.
+    method of the network that is run: "forward", or "evidence" and "fuse", which the pipeline runs.
     """
     networks = {precision: random_forms(device, precision) for precision in usable_precisions(device)}
     for batch in batches:
@@ -114,13 +117,13 @@ class Growth:
 
 def growth(device: torch.device, slices: int, side: int) -> Growth:
     """The costs of our inference form, as the pipeline runs it, on a stack of random values."""
-    running = Running(random_forms(torch.device("cpu"))["exact, inference form"], device=device)
+    runner = Runner(random_forms(torch.device("cpu"))["exact, inference form"], device=device)
     pair = np.random.default_rng(0).random((2, slices, side, side), np.float32)
 
     def run(count: int) -> int:
-        fixed, moving = pair[:, :count]
-        told, fused = register_slices(fixed, moving, running), fuse_slices(fixed, moving, running)
-        return told.mean.nbytes + told.precision.nbytes + fused.fused.nbytes
+        stack = Stack(sitk.Image(side, side, count, sitk.sitkUInt8), *pair[:, :count])
+        (evidence,), fused = runner.register([stack]), runner.fuse(stack)
+        return evidence.mean.nbytes + evidence.precision.nbytes + fused.nbytes
 
     few = min(slices, 4)
     answer_bytes = run(few) // few * slices
@@ -213,7 +216,7 @@ class _Traffic(TorchDispatchMode):
 
 def _run_in(precision: str, device: torch.device, function: Callable, pair: list[torch.Tensor]) -> Callable[[], None]:
     def run() -> None:
-        with torch.autocast(device.type, precisions[precision], enabled=precision != "float32"):
+        with torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "float32"):
             function(*pair)
 
     return run

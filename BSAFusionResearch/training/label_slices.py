@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.network.warp import warp
+from BSAFusionLib.network.sampling import warp
 from BSAFusionResearch.training.arrays import read_arrays
 from BSAFusionResearch.training.unaligned_pairs import Simulator
 

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from kornia.filters import spatial_gradient
 from kornia.losses import ssim_loss
 
-from BSAFusionLib.network.bsafusion import BSAFusion, Registration
-from BSAFusionLib.network.bsfa import sum_so_far
-from BSAFusionLib.network.warp import warp
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.bsfa import sum_of_fields
+from BSAFusionLib.network.interface import Registration
+from BSAFusionLib.network.sampling import warp
 from BSAFusionResearch.training.processes import over_all_rows
 from BSAFusionResearch.training.unaligned_pairs import UnalignedPairs
 
@@ -46,7 +47,7 @@ def supervision_loss(registration: Registration, pairs: UnalignedPairs) -> torch
     for steps in range(1, len(ahead) + 1):
         size = ahead[steps - 1].shape[-2:]
         pixels = pairs.field.shape[-1] // size[-1]  # of the whole slice in one of this level
-        composed = sum_so_far(back[:steps], size) - sum_so_far(ahead[:steps], size)
+        composed = sum_of_fields(back[:steps], size) - sum_of_fields(ahead[:steps], size)
         truth, inside = at_level(pairs.field, size), F.avg_pool2d(pairs.inside, pixels)
         weights = 0.1 + 0.9 * inside
         errors = pixels * end_point_errors(composed, truth)
@@ -69,8 +70,8 @@ def match_loss(registration: Registration, pairs: UnalignedPairs) -> torch.Tenso
         left = truth
         if step > 0:
             # Both maps were moved: at x one shows the fixed slice's x + sum_A, the other the moving one's x + sum_B.
-            forward_sum = sum_so_far(ahead[:step], size).detach()
-            left = forward_sum + warp(truth, forward_sum) - sum_so_far(back[:step], size).detach()
+            forward_sum = sum_of_fields(ahead[:step], size).detach()
+            left = forward_sum + warp(truth, forward_sum) - sum_of_fields(back[:step], size).detach()
         for log_probability in match:
             coarser = left.shape[-1] // log_probability.shape[-1]
             target, weights = (F.avg_pool2d(x, coarser) for x in (2 * left, inside))  # offsets are in half pixels

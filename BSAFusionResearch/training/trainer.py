@@ -12,9 +12,9 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.network.bsafusion import BSAFusion, halved
-from BSAFusionLib.network.checkpoints import load_state, load_torch_file
-from BSAFusionLib.network.warp import warp
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.sampling import halve, warp
+from BSAFusionLib.network.weights import load_state, load_torch_file
 from BSAFusionResearch.training import losses
 from BSAFusionResearch.training.label_slices import LabelSlices
 from BSAFusionResearch.training.processes import own_rows, same_dropout, true_everywhere
@@ -28,7 +28,7 @@ CHECKPOINT = "checkpoint.pt"
 class TrainingSettings:
     """What a run is defined by, beside its data."""
 
-    steps: int = 6000  # in which MDF-FR and BSFA learn to register halved slices
+    steps: int = 6000  # in which MDF-FR and BSFA learn to register halve slices
     fusion_steps: int = 400  # after them, in which MMFF learns to fuse whole slices and nothing else moves
     brightness: float = 0.1  # weight of the larger intensity in what is fused
     batch: int = 8  # pairs a step, of all processes together
@@ -148,7 +148,7 @@ class Trainer:
     def _registration_terms(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
         same = max(self.settings.simulator.same_modality, 1 - self.step / max(1, self.settings.same_modality_steps))
         simulator = replace(self.settings.simulator, pixel=2, same_modality=same)
-        pairs = own_pairs(simulator(halved(fixed), halved(moving)))
+        pairs = own_pairs(simulator(halve(fixed), halve(moving)))
         with self._autocast():
             registration = self.network.register(pairs.fixed, pairs.moving)
         if not true_everywhere(registration.field.isfinite().all()):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 
-from BSAFusionLib.network.warp import warp
+from BSAFusionLib.network.sampling import warp
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,16 @@ sys.path.insert(0, str(repository))
 
 from BSAFusionLib.files.volumes import read_volume  # noqa: E402
 from BSAFusionLib.geometry.fields import error_mm, joined  # noqa: E402
-from BSAFusionLib.network.checkpoints import kept_network  # noqa: E402
-from BSAFusionLib.network.inference import Running, register_slices  # noqa: E402
+from BSAFusionLib.network.runner import Runner  # noqa: E402
+from BSAFusionLib.network.stack import Evidence, Stack  # noqa: E402
+from BSAFusionLib.network.weights import load_inference_network  # noqa: E402
 from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
 from BSAFusionLib.pipeline.register_and_fuse import (  # noqa: E402
     posterior,  # noqa: E402
     prior_sigma,
     register_and_fuse,
 )
-from BSAFusionLib.pipeline.slicing import Stack, cut, slice_grid  # noqa: E402
+from BSAFusionLib.pipeline.slicing import cut, slice_grid  # noqa: E402
 from BSAFusionLib.resources import MODELS  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
 from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
@@ -89,20 +90,21 @@ def measured(fixed: sitk.Image, moving: sitk.Image, modality: str, seed: int) ->
 
 def by_itself(fixed: sitk.Image, moving: sitk.Image, modality: str, start: sitk.Transform) -> sitk.Image:
     """The field (mm, LPS) on the fixed volume's grid, every slice told of by nothing but itself."""
-    network = kept_network(MODELS / f"{modality}.safetensors")
+    network = load_inference_network(MODELS / f"{modality}.safetensors")
     grid = slice_grid(fixed, "k", network.metadata.size)
     seen = [
         measure_intensities(image, kind)[0].luminance(image) for image, kind in ((fixed, "mri"), (moving, modality))
     ]
     stack = Stack(grid, cut(seen[0], grid), cut(seen[1], grid, start))
-    told = register_slices(*stack.shown(), Running(network))
+    (evidence,) = Runner(network).register([stack])
     sigma = [prior_sigma * grid.GetSpacing()[0]] * 3
     vectors = np.zeros((*fixed.GetSize()[::-1], 3))
-    for mean, precision, number in zip(told.mean, told.precision, stack.filled.tolist(), strict=True):
-        evidence = posterior.SliceEvidence(grid[:, :, number : number + 1], mean[None], precision[None])
-        slab = fixed[:, :, number : number + 1]
+    for number in stack.filled.tolist():
+        here = slice(number, number + 1)
+        one_slice = Evidence(grid[:, :, here], evidence.mean[here], evidence.precision[here])
+        slab = fixed[:, :, here]
         with patch.object(posterior, "trust", 1.0):  # no other slice tells the same
-            vectors[number] = sitk.GetArrayFromImage(posterior.posterior_field([evidence], slab, sigma))[0]
+            vectors[number] = sitk.GetArrayFromImage(posterior.posterior_field([one_slice], slab, sigma))[0]
     field = sitk.GetImageFromArray(vectors, isVector=True)
     field.CopyInformation(fixed)
     return field

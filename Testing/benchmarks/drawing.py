@@ -16,7 +16,8 @@ from lightning_fabric import Fabric
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from BSAFusionLib.network.bsafusion import BSAFusion, halved  # noqa: E402
+from BSAFusionLib.network.bsafusion import BSAFusion  # noqa: E402
+from BSAFusionLib.network.sampling import halve  # noqa: E402
 from BSAFusionResearch.training.trainer import Trainer, TrainingSettings  # noqa: E402
 from Testing.training.ellipses import ellipses  # noqa: E402
 
@@ -25,7 +26,7 @@ def main() -> None:
     settings = TrainingSettings(steps=1, fusion_steps=1, batch=4)
     trainer = Trainer(BSAFusion(), settings, Fabric(accelerator="cpu", devices=1))
     slices = ellipses(4, side=256).batch(torch.arange(4), torch.device("cpu"))
-    small = [halved(each) for each in slices]
+    small = [halve(each) for each in slices]
     simulators = {
         "registration": lambda: replace(settings.simulator, pixel=2)(*small),
         "fusion": lambda: replace(settings.simulator, vary=False)(*slices),

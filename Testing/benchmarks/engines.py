@@ -25,8 +25,8 @@ repository = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(repository))
 
 from BSAFusionLib.network.bsafusion import BSAFusion  # noqa: E402
-from BSAFusionLib.network.checkpoints import load_network  # noqa: E402
-from BSAFusionLib.network.fast.form import inference_form, precisions  # noqa: E402
+from BSAFusionLib.network.fast.form import PRECISIONS, inference_form  # noqa: E402
+from BSAFusionLib.network.weights import load_network  # noqa: E402
 from BSAFusionLib.resources import MODELS  # noqa: E402
 from BSAFusionResearch.evaluation.speed import random_forms  # noqa: E402
 from BSAFusionResearch.evaluation.tables import markdown_table  # noqa: E402
@@ -53,7 +53,7 @@ def compiled(module: Fusion, pair: Pair, precision: str, threads: int) -> Ready:
     faster = torch.compile(module)
 
     def run(pair: Pair) -> np.ndarray:
-        with torch.autocast("cpu", precisions[precision], enabled=precision != "float32"):
+        with torch.autocast("cpu", PRECISIONS[precision], enabled=precision != "float32"):
             return faster(*pair).float().numpy()
 
     run(pair)
@@ -110,7 +110,7 @@ def measured(convention: str, batch: int, arguments: argparse.Namespace) -> Iter
     for precision, engine in product(arguments.precisions, arguments.engines):
         if (engine, precision) == ("onnxruntime", "bfloat16"):
             continue  # its CPU engine has no convolutions in that
-        ours = as_ready(Fusion(inference_form(trained, precisions[precision])))
+        ours = as_ready(Fusion(inference_form(trained, PRECISIONS[precision])))
         begun = time.process_time()
         theirs = engines[engine](module, pair, precision, arguments.threads)
         ready = time.process_time() - begun
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("engines", nargs="+", choices=list(engines))
     parser.add_argument("--conventions", nargs="+", default=["exact", "published"])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 4], help="slice pairs at once")
-    parser.add_argument("--precisions", nargs="+", default=list(precisions), choices=list(precisions))
+    parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=list(PRECISIONS))
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--side", type=int, default=256, help="of the slices, in pixels")

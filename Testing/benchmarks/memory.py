@@ -56,8 +56,9 @@ def measure(size: tuple[int, int, int], kind: str, small: bool) -> None:
     import SimpleITK as sitk
     import torch
 
-    from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-    from BSAFusionLib.network.checkpoints import save_network
+    from BSAFusionLib.network.bsafusion import BSAFusion
+    from BSAFusionLib.network.metadata import Metadata
+    from BSAFusionLib.network.weights import save_network
     from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
     from BSAFusionLib.settings import Settings
 

@@ -25,13 +25,13 @@ from BSAFusionLib.geometry.fields import (  # noqa: E402
     field_of,
     joined,
 )
-from BSAFusionLib.network.checkpoints import kept_network  # noqa: E402
-from BSAFusionLib.network.inference import Running  # noqa: E402
+from BSAFusionLib.network.runner import Runner  # noqa: E402
+from BSAFusionLib.network.stack import Stack  # noqa: E402
+from BSAFusionLib.network.weights import load_inference_network  # noqa: E402
 from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
 from BSAFusionLib.pipeline.register_and_fuse import most_apart, register_and_fuse  # noqa: E402
 from BSAFusionLib.pipeline.report import mutual_information  # noqa: E402
-from BSAFusionLib.pipeline.slicing import Stack, cut, slice_grid, thinned  # noqa: E402
-from BSAFusionLib.pipeline.through_network import ThroughNetwork  # noqa: E402
+from BSAFusionLib.pipeline.slicing import cut, slice_grid, thinned  # noqa: E402
 from BSAFusionLib.pipeline.verdict import Features, keep_what_helps  # noqa: E402
 from BSAFusionLib.resources import MODELS  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
@@ -84,15 +84,15 @@ def measured(
     result = register_and_fuse(fixed, moved, Settings(modality, device="cpu"))
     start, found = result.prealignment, result.found_field
     seen = [measure_intensities(each, kind)[0].luminance(each) for each, kind in ((fixed, "mri"), (moved, modality))]
-    network = kept_network(MODELS / f"{modality}.safetensors")
-    through = ThroughNetwork(Running(network), [], lambda *_: None)
+    network = load_inference_network(MODELS / f"{modality}.safetensors")
+    runner = Runner(network)
     grid = slice_grid(fixed, "k", network.metadata.size)
     grid = thinned(grid, most_apart * grid.GetSpacing()[0])
 
     def stack(transform: sitk.Transform) -> Stack:
         return Stack(grid, cut(seen[0], grid), cut(seen[1], grid, transform))
 
-    features = Features(lambda transform: through.agreement(stack(transform)), grid)
+    features = Features(lambda transform: runner.agreement(stack(transform)), grid)
     kept = [keep_what_helps(found, start, *seen, 2, witness)[0] for witness in (None, features)]
     transforms = [start, *(joined(field, start) for field in (found, *kept))]
 
@@ -102,7 +102,7 @@ def measured(
     for transform in transforms[:2]:
         off = np.linalg.norm(sitk.GetArrayFromImage(field_of(transform, grid)) - where, axis=-1)
         there = stack(transform)
-        agreement = through.agreement(there)
+        agreement = runner.agreement(there)
         figures.append(
             [
                 [

@@ -9,8 +9,9 @@ import SimpleITK as sitk
 import torch
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.weights import save_network
 from BSAFusionLib.viewer.result_folder import read_result
 from Testing.dicom.conftest import frame_of_reference, patient_id, patient_name, write_series
 from Testing.phantoms import head

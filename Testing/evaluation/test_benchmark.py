@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.factory import make_network
+from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.weights import save_network
 from BSAFusionResearch.commands import evaluate
 from BSAFusionResearch.evaluation import benchmark, rotation, simulated
 from BSAFusionResearch.evaluation.sheet import coloured
@@ -88,7 +90,7 @@ def test_of_coloured_slices_the_levels_are_registered_and_the_luminance_is_fused
     """By the published layout, the luminance is registered, too; the grey slices beside it only carry the result."""
     pairs = benchmark.load_benchmark(benchmark_folder, "pet")
     torch.manual_seed(0)
-    network = BSAFusion(Metadata(convention=convention, modality="pet", size=64)).eval()
+    network = make_network(Metadata(convention=convention, modality="pet", size=64)).eval()
     first = benchmark.answer(network, pairs)
     paler = benchmark.answer(network, replace(pairs, moving=pairs.moving // 2 + 16))
     np.testing.assert_array_equal(first.fused, paler.fused)

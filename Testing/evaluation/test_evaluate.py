@@ -10,8 +10,9 @@ import SimpleITK as sitk
 import torch
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import save_network, sha256
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.weights import save_network, sha256
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionResearch.commands._case_table import there_and_back
 

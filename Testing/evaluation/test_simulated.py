@@ -8,7 +8,7 @@ import SimpleITK as sitk
 import torch
 
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.warp import warp
+from BSAFusionLib.network.sampling import warp
 from BSAFusionResearch.evaluation import rotation, simulated
 from BSAFusionResearch.evaluation.rotation import prealign_slices
 from BSAFusionResearch.training.slice_pairs import load_pairs
@@ -39,10 +39,8 @@ def test_a_network_that_moves_nothing_leaves_every_error_as_it_was(still_network
 def test_what_is_found_in_undeformed_slices_too_is_no_error_of_the_motion(data_folder):
     """Where the moving slices lay three pixels aside beforehand, what is found is off by that, the motion is not."""
 
-    class FindsTheTruth(torch.nn.Module):
+    class FindsTheTruth(BSAFusion):
         """It knows the field by the pair's place among the calls, and sees both slices three pixels apart."""
-
-        metadata = BSAFusion().metadata
 
         def __init__(self, fields):
             super().__init__()

@@ -9,8 +9,9 @@ import SimpleITK as sitk
 import torch
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.weights import save_network
 from BSAFusionResearch.commands import benchmark
 from BSAFusionResearch.evaluation.speed import Ceilings, Cost, Work, costs, forms, speed_up, works
 from Testing.phantoms import head

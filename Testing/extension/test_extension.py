@@ -102,7 +102,7 @@ with harness.running():
     assert Path(source.thumbnailFileName).is_file()
     slicer.util.getModuleLogic("BSAFusion").check(mri, pet)
 
-    from BSAFusionLib.network.checkpoints import load_network
+    from BSAFusionLib.network.weights import load_network
     from BSAFusionLib.resources import MODELS
     assert folder in MODELS.parents
     for modality in ("ct", "pet", "spect"):

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.volumes import read_volume, write_volume, written_whole
-from BSAFusionLib.network.checkpoints import load_network
+from BSAFusionLib.network.weights import load_network
 from Testing.conftest import repository
 from Testing.faults.conftest import head, on_posix
 

@@ -9,31 +9,34 @@ import torch
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.inference import Running, register_slices
+from BSAFusionLib.network.runner import Runner
 from BSAFusionLib.pipeline.memory import check_memory
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
 from Testing.faults.conftest import head, on_posix
+from Testing.network.stacks import random_stack
 
 # Registers 16 slices at once where the process may have only so many MiB more than one at a time took.
 in_little_memory = """
 import json, resource, sys
 import numpy as np, torch
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.inference import Running, register_slices
+from BSAFusionLib.network.runner import Runner
+from Testing.network.stacks import random_stack, stack_of
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
 network = BSAFusion().eval()
-pair = np.random.default_rng(0).random((2, 16, 192, 192), np.float32)
-expected = register_slices(*pair, Running(network, batch_size=1))
+stack = random_stack(16, 192, 192)
+(expected,) = Runner(network, batch_size=1).register([stack])
 pages = int(open("/proc/self/statm").read().split()[0])
 room = pages * resource.getpagesize() + int(sys.argv[1]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (room, resource.RLIM_INFINITY))
 if sys.argv[2:]:
-    pair = np.tile(pair[:, :1], (1, 1, 6, 6))
-found = register_slices(*pair, Running(network, batch_size=16))
-print(json.dumps([found.remarks, float(np.abs(found.mean - expected.mean).max())]))
+    stack = stack_of(*(np.tile(slices[:1], (1, 6, 6)) for slices in (stack.fixed, stack.moving)))
+runner = Runner(network, batch_size=16)
+(found,) = runner.register([stack])
+print(json.dumps([runner.remarks, float(np.abs(found.mean - expected.mean).max())]))
 """
 
 
@@ -43,14 +46,14 @@ def test_where_memory_runs_out_fewer_slices_go_through_at_once(run_program):
     finished = run_program(in_little_memory, 100)
     assert finished.returncode == 0, finished.stderr
     (remark,), difference = json.loads(finished.stdout)
-    assert remark.startswith("Memory ran out on cpu, so the slices went through the network")
+    assert remark.startswith("Memory ran out on cpu; the slices were processed")
     assert difference < 1e-4
 
 
 @on_posix
 def test_memory_too_little_for_one_pair_of_slices_is_told_in_a_sentence(run_program):
     finished = run_program(in_little_memory, 100, "large")
-    assert "FusionError: The memory does not do for a single pair of slices" in finished.stderr
+    assert "FusionError: There is not enough memory for a single pair of slices" in finished.stderr
 
 
 def test_volumes_for_which_the_machine_has_too_little_memory_are_told_before_anything_begins():
@@ -92,7 +95,7 @@ def test_memory_too_little_for_the_volumes_is_told_in_a_sentence(run_program, we
 @pytest.fixture
 def lost_device(monkeypatch):
     """A device that is found, takes the network and the slices, and never gives anything back: PyTorch's own "meta"."""
-    monkeypatch.setattr("BSAFusionLib.network.inference.choose_device", lambda name: torch.device("meta"))
+    monkeypatch.setattr("BSAFusionLib.network.devices.choose_device", lambda name: torch.device("meta"))
 
 
 def test_where_a_device_fails_in_the_middle_the_cpu_takes_over_and_the_report_says_so(weights, lost_device):
@@ -107,18 +110,18 @@ def test_where_a_device_fails_in_the_middle_the_cpu_takes_over_and_the_report_sa
 def test_the_cpu_finds_what_it_would_have_found_from_the_beginning():
     torch.manual_seed(0)
     network = BSAFusion().eval()
-    pair = np.random.default_rng(0).random((2, 3, 32, 48), np.float32)
-    recovered = register_slices(*pair, Running(network, device=torch.device("meta")))
-    expected = register_slices(*pair, Running(network))
+    stack = random_stack(3, 32, 48)
+    (recovered,) = Runner(network, torch.device("meta")).register([stack])
+    (expected,) = Runner(network).register([stack])
     np.testing.assert_array_equal(recovered.mean, expected.mean)
     np.testing.assert_array_equal(recovered.precision, expected.precision)
 
 
 def test_a_mistake_of_ours_is_not_taken_for_a_lost_device():
     with pytest.raises(ValueError, match="multiples of 16"):
-        register_slices(*np.zeros((2, 1, 20, 20), np.float32), Running(BSAFusion().eval()))
+        Runner(BSAFusion().eval()).register([random_stack(1, 20, 20)])
     with pytest.raises(RuntimeError):
-        register_slices(*np.zeros((2, 1, 32, 32), np.float32), Running(BSAFusion().eval().to(torch.float64)))
+        Runner(BSAFusion().eval().to(torch.float64)).register([random_stack(1, 32, 32)])
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU")
@@ -129,12 +132,13 @@ def test_where_a_gpus_memory_runs_out_fewer_slices_go_through_at_once(run_progra
     program = """if True:
         import numpy as np, torch
         from BSAFusionLib.network.bsafusion import BSAFusion
-        from BSAFusionLib.network.inference import Running, register_slices
+        from BSAFusionLib.network.runner import Runner
+        from Testing.network.stacks import random_stack
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(1.5 * 2**30 / total)
-        pair = np.random.default_rng(0).random((2, 64, 256, 256), np.float32)
-        found = register_slices(*pair, Running(BSAFusion().eval(), 64, device=torch.device("cuda")))
-        print(found.device, found.remarks)
+        runner = Runner(BSAFusion().eval(), torch.device("cuda"), 64)
+        runner.register([random_stack(64, 256, 256)])
+        print(runner.device, runner.remarks)
     """
     finished = run_program(program)
     assert finished.stdout.startswith("cuda") and "Memory ran out on cuda" in finished.stdout, finished.stderr
@@ -145,14 +149,15 @@ def test_where_a_gpu_is_lost_in_the_middle_the_cpu_takes_over(run_program):
     program = """if True:
         import contextlib, numpy as np, torch
         from BSAFusionLib.network.bsafusion import BSAFusion
-        from BSAFusionLib.network.inference import Running, register_slices
-        def lose(done):
+        from BSAFusionLib.network.runner import Runner
+        from Testing.network.stacks import random_stack
+        def lose(done, total):
             if done == 4:  # an index beyond the end makes every later call to the GPU fail
                 with contextlib.suppress(RuntimeError):
                     torch.zeros(2, device="cuda")[torch.tensor([10**6], device="cuda")].cpu()
-        pair = np.random.default_rng(0).random((2, 8, 64, 64), np.float32)
-        found = register_slices(*pair, Running(BSAFusion().eval(), 4, lose, device=torch.device("cuda")))
-        print(found.device, found.remarks, np.isfinite(found.mean).all())
+        runner = Runner(BSAFusion().eval(), torch.device("cuda"), 4, lose)
+        (evidence,) = runner.register([random_stack(8, 64, 64)])
+        print(runner.device, runner.remarks, np.isfinite(evidence.mean).all())
     """
     finished = run_program(program)
-    assert finished.stdout.startswith("cpu ('cuda failed"), finished.stderr
+    assert finished.stdout.startswith("cpu ['cuda failed"), finished.stderr

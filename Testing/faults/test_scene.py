@@ -14,7 +14,7 @@ from slicer.util import arrayFromVolume
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.network.checkpoints import load_network, sha256
+from BSAFusionLib.network.weights import load_network, sha256
 from Testing.faults.conftest import state
 
 

@@ -24,12 +24,15 @@ from BSAFusionLib.files.dicom.scan import read_scan  # noqa: E402
 from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume  # noqa: E402
 from BSAFusionLib.modalities import MODALITIES  # noqa: E402
 from BSAFusionLib.mrml.landmarks import landmark_pairs, read_landmarks, storages  # noqa: E402
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata  # noqa: E402
-from BSAFusionLib.network.checkpoints import load_network, save_network  # noqa: E402
-from BSAFusionLib.network.inference import Running, register_slices  # noqa: E402
+from BSAFusionLib.network.bsafusion import BSAFusion  # noqa: E402
+from BSAFusionLib.network.metadata import Metadata  # noqa: E402
+from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion  # noqa: E402
+from BSAFusionLib.network.runner import Runner  # noqa: E402
+from BSAFusionLib.network.weights import load_network, save_network  # noqa: E402
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
 from Testing.dicom.conftest import write_nuclear, write_series  # noqa: E402
+from Testing.network.stacks import random_stack  # noqa: E402
 from Testing.released import to_released  # noqa: E402
 
 patience = 20  # seconds waited for one of computing, on a busy machine
@@ -60,7 +63,7 @@ def make(folder: Path) -> None:
         assert storage.WriteData(node)
     torch.manual_seed(0)
     save_network(folder / "whole.safetensors", BSAFusion(Metadata(size=32)))
-    torch.save(to_released(BSAFusion(Metadata("published"))), folder / "whole.pkl")
+    torch.save(to_released(PublishedBSAFusion()), folder / "whole.pkl")
 
 
 def read(path: Path, folder: Path, scene) -> None:
@@ -71,8 +74,7 @@ def read(path: Path, folder: Path, scene) -> None:
         landmark_pairs(node, node)
     elif path.suffix in (".safetensors", ".pkl"):
         network = load_network(path)
-        slices = np.zeros((2, 1, 32, 32), np.float32)
-        register_slices(*slices, Running(network))
+        Runner(network).register([random_stack(1, 32, 32)])
     elif path.name.endswith(".pet.dcm"):
         shutil.copy(path, folder / "series" / "given.dcm")  # of which it is one slice
         read_scan(folder / "series", ("pet",))

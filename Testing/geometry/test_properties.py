@@ -30,7 +30,8 @@ from BSAFusionLib.mrml.scene import (
     transform_from_field,
     transform_from_node,
 )
-from BSAFusionLib.pipeline.posterior import SliceEvidence, posterior_field
+from BSAFusionLib.network.stack import Evidence
+from BSAFusionLib.pipeline.posterior import posterior_field
 from BSAFusionLib.pipeline.slicing import slice_grid
 from Testing.scene.conftest import rigid
 
@@ -123,7 +124,7 @@ def network_field(fixed: sitk.Image, axis: str, seed: int) -> sitk.Image:
     waves = np.random.default_rng(seed).uniform(-1.5, 1.5, (2, 3))
     told = np.stack([np.sin(a * rows + b * columns + c * along) for a, b, c in waves], axis=1)
     sure = np.tile(np.array((5.0, 5.0, 0.0), np.float32)[:, None, None], (len(told), 1, 8, 8))
-    evidence = SliceEvidence(grid, (highest / grid.GetSpacing()[0] * told).astype(np.float32), sure)
+    evidence = Evidence(grid, (highest / grid.GetSpacing()[0] * told).astype(np.float32), sure)
     return without_folds(fade_out(posterior_field([evidence], fixed, (20.0, 20.0, 20.0))))[0]
 
 

@@ -18,8 +18,9 @@ from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.landmarks import storages
 from BSAFusionLib.mrml.logic import BSAFusionLogic, Job
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.weights import save_network
 from BSAFusionLib.settings import Settings
 from Testing.phantoms import head
 

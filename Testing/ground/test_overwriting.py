@@ -19,8 +19,9 @@ from BSAFusionLib.cohort.cases import read_cohort
 from BSAFusionLib.commands.batch import batch_outputs
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.overwriting import files_of, refuse_overwriting
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.weights import save_network
 from Testing.dicom.conftest import write_series
 from Testing.phantoms import head
 

@@ -6,28 +6,29 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import load_network
+from BSAFusionLib.network.factory import make_network
 from BSAFusionLib.network.fast import layers as inference_layers
 from BSAFusionLib.network.fast.form import inference_form
-from BSAFusionLib.network.fast.layers import folded
-from BSAFusionLib.network.restormer import convolution_pair
-from BSAFusionLib.network.warp import EXACT, PUBLISHED
+from BSAFusionLib.network.fast.layers import fold
+from BSAFusionLib.network.interface import FusionNetwork
+from BSAFusionLib.network.layers import convolution_pair
+from BSAFusionLib.network.metadata import EXACT, PUBLISHED, Metadata
+from BSAFusionLib.network.weights import load_network
 
 models = Path(__file__).resolve().parents[2] / "Resources" / "Models"
 
 
-def random_network(convention: str) -> BSAFusion:
-    """One whose every layer has a say: no zeros as at the start of training."""
+def random_network(convention: str) -> FusionNetwork:
+    """One whose every layer matters: no zeros as at the start of training."""
     torch.manual_seed(0)
-    network = BSAFusion(Metadata(convention)).eval().requires_grad_(False)
+    network = make_network(Metadata(convention)).eval().requires_grad_(False)
     for parameter in network.parameters():
         parameter += 0.02 * torch.randn_like(parameter)
     return network
 
 
 @pytest.fixture(scope="module", params=[PUBLISHED, EXACT, "ct", "pet", "spect"])
-def network(request: pytest.FixtureRequest) -> BSAFusion:
+def network(request: pytest.FixtureRequest) -> FusionNetwork:
     if request.param in (PUBLISHED, EXACT):
         return random_network(request.param)
     return load_network(models / f"{request.param}.safetensors")
@@ -51,9 +52,9 @@ def test_both_forms_give_the_same_fused_slice_and_field(network, pair):
 
 
 @torch.inference_mode()
-def test_both_forms_tell_and_fuse_the_same(network, pair):
+def test_both_forms_have_the_same_evidence_agreement_and_fusion(network, pair):
     form = inference_form(network)
-    expected, found = network.told(*pair), form.told(*pair)
+    expected, found = network.evidence(*pair), form.evidence(*pair)
     torch.testing.assert_close(found.mean, expected.mean, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.precision, expected.precision, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(form.fuse(*pair), network.fuse(*pair), atol=1e-4, rtol=0)
@@ -61,10 +62,10 @@ def test_both_forms_tell_and_fuse_the_same(network, pair):
 
 
 @torch.inference_mode()
-def test_what_the_last_step_tells_is_the_same_with_and_without_the_field_it_leads_to(pair):
+def test_the_evidence_is_the_same_with_and_without_the_field_that_it_leads_to(pair):
     network = random_network(EXACT)
     features = network.mdf_fr(*pair)
-    for alone, among in zip(network.bsfa.told(*features), network.bsfa(*features)[3], strict=True):
+    for alone, among in zip(network.bsfa.evidence(*features), network.bsfa(*features).evidence, strict=True):
         assert torch.equal(alone, among)
 
 
@@ -90,7 +91,7 @@ def test_both_forms_agree_without_the_operations_of_onednn(pair):
 def test_bands_of_rows_make_no_difference(pair, monkeypatch):
     form = inference_form(random_network(PUBLISHED))
     whole = form(*pair)
-    monkeypatch.setattr(inference_layers, "band_values", 2**13)
+    monkeypatch.setattr(inference_layers, "GATE_VALUES_AT_ONCE", 2**13)
     torch.testing.assert_close(form(*pair).fused, whole.fused, atol=1e-5, rtol=0)
 
 
@@ -110,7 +111,7 @@ def test_pairs_of_convolutions_fold_exactly_up_to_the_border(side):
     torch.manual_seed(2)
     pairs = [convolution_pair(3, 5), convolution_pair(3, 4)]
     x = torch.randn(2, 3, side, side + 1)
-    weight, bias = folded(*pairs)
+    weight, bias = fold(*pairs)
     found = F.conv2d(F.pad(x, [0, 0, 0, 0, 0, 1], value=1.0), weight, bias, padding=1)
     torch.testing.assert_close(found, torch.cat([pair(x) for pair in pairs], dim=1), atol=1e-5, rtol=1e-5)
 

@@ -3,23 +3,22 @@
 import pytest
 import torch
 
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.bsfa import (
-    CorrelationStep,
-    LocalCorrelation,
-    Match,
-    offsets,
-    sum_of_steps,
-    sum_so_far,
-    unit_length,
-)
-from BSAFusionLib.network.warp import EXACT, PUBLISHED, warp
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.bsfa import CorrelationStep, sum_of_fields
+from BSAFusionLib.network.factory import make_network
+from BSAFusionLib.network.interface import FusionNetwork
+from BSAFusionLib.network.matching import LocalCorrelation, Match, offsets, to_unit_length
+from BSAFusionLib.network.metadata import EXACT, PUBLISHED, Metadata
+from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
+from BSAFusionLib.network.published.bsfa import sum_of_steps
+from BSAFusionLib.network.published.layers import warp_as_published
+from BSAFusionLib.network.sampling import warp
 
 
 @pytest.fixture(scope="module", params=[PUBLISHED, EXACT])
-def network(request) -> BSAFusion:
+def network(request) -> FusionNetwork:
     torch.manual_seed(0)
-    return BSAFusion(Metadata(request.param)).eval()
+    return make_network(Metadata(request.param)).eval()
 
 
 @torch.no_grad()
@@ -63,8 +62,9 @@ def test_a_pair_is_registered_the_same_alone_and_in_a_batch(network):
 def test_the_composed_field_is_reverse_minus_forward_in_full_size_pixels(network):
     torch.manual_seed(6)
     registration = network.register(torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32))
-    summed = sum_of_steps if network.metadata.convention == PUBLISHED else sum_so_far
-    reverse, ahead = (summed(f, (32, 32)) for f in (registration.reverse_fields, registration.forward_fields))
+    reverse, ahead = (
+        network.compose(fields, (32, 32)) for fields in (registration.reverse_fields, registration.forward_fields)
+    )
     assert torch.equal(registration.field, reverse - ahead)
 
 
@@ -72,8 +72,8 @@ def test_a_step_counts_in_the_pixels_of_its_level():
     fields = [torch.full((1, 2, n, n), 0.5) for n in (1, 2, 4, 8, 16)]
     expected = torch.full((1, 2, 16, 16), 0.5 * (16 + 8 + 4 + 2 + 1))
     torch.testing.assert_close(sum_of_steps(fields, (16, 16)), expected)
-    torch.testing.assert_close(sum_so_far(fields, (16, 16)), expected)
-    torch.testing.assert_close(sum_so_far(fields[:2], (4, 4)), torch.full((1, 2, 4, 4), 0.5 * (4 + 2)))
+    torch.testing.assert_close(sum_of_fields(fields, (16, 16)), expected)
+    torch.testing.assert_close(sum_of_fields(fields[:2], (4, 4)), torch.full((1, 2, 4, 4), 0.5 * (4 + 2)))
 
 
 def test_exact_sampling_moves_a_ramp_by_the_field_and_leaves_it_without_one():
@@ -87,9 +87,9 @@ def test_exact_sampling_moves_a_ramp_by_the_field_and_leaves_it_without_one():
     torch.testing.assert_close(warp(rows, field), (rows + 2).clamp(max=5))
 
 
-def test_published_sampling_without_a_field_zooms_about_the_centre_by_half_a_pixel_at_the_border():
+def test_published_sampling_without_a_field_zooms_about_the_center_by_half_a_pixel_at_the_border():
     columns = torch.arange(64.0).expand(1, 1, 64, 64)
-    sampled = warp(columns, torch.zeros(1, 2, 64, 64), PUBLISHED)
+    sampled = warp_as_published(columns, torch.zeros(1, 2, 64, 64))
     expected = (columns * 2 / 63 - 1 + 1) * 64 / 2 - 0.5
     torch.testing.assert_close(sampled[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-4, rtol=0)
     assert sampled[0, 0, 32, 1] - 1 == pytest.approx(-0.484, abs=1e-3)
@@ -129,28 +129,28 @@ def test_the_best_offset_is_where_the_other_map_has_gone():
     torch.manual_seed(3)
     dense = torch.randn(1, 8, 32, 32)  # candidates: every half pixel
     moving = torch.roll(dense, shifts=(1, -2), dims=(2, 3)).unflatten(2, (16, 2)).unflatten(4, (16, 2))
-    candidates = unit_length(moving.permute(0, 3, 5, 1, 2, 4))
-    positions = unit_length(dense[..., ::2, ::2][:, None, None])[:, 0, 0]  # the upper left of each pixel's four
+    candidates = to_unit_length(moving.permute(0, 3, 5, 1, 2, 4))
+    positions = to_unit_length(dense[..., ::2, ::2][:, None, None])[:, 0, 0]  # the upper left of each pixel's four
     best = LocalCorrelation.apply(positions, candidates, 3).argmax(dim=1)[0, 4:12, 4:12]
-    expected = offsets(3) - torch.tensor([[-2 - 0.5], [1 - 0.5]])  # that one lies half a step from the centre
+    expected = offsets(3) - torch.tensor([[-2 - 0.5], [1 - 0.5]])  # that one lies half a step from the center
     assert torch.equal(best, torch.full_like(best, expected.abs().sum(dim=0).argmin().item()))
 
 
 @torch.no_grad()
-def test_a_step_tells_where_its_match_points_and_how_surely():
+def test_a_step_estimates_where_its_match_points_and_how_precisely():
     torch.manual_seed(7)
     step = CorrelationStep(8, radius=4, halves=False, with_stream=False).eval()
     blank = torch.zeros(1, 8, 16, 16)
     nothing = torch.zeros(1, 64, 16, 16).log_softmax(dim=1)
-    unsure, _ = step(Match(nothing, nothing), blank, blank, [])
+    unsure, _ = step(Match(nothing, nothing), blank, blank, None)
     assert unsure.mean.abs().max() < 0.05
     to_the_right = torch.zeros(1, 64, 16, 16)
     to_the_right[:, [3 * 8 + 7, 4 * 8 + 7]] = 20  # 3.5 half pixels on, half of one up and half of one down
     certain = to_the_right.log_softmax(dim=1)
-    told, _ = step(Match(certain, certain), blank, blank, [])
-    assert told.mean[0, 0, 4:-4, 4:-4].mean() == pytest.approx(3.5 / 2, abs=0.1)
-    assert told.mean[0, 1, 4:-4, 4:-4].abs().max() < 0.1
-    xx, yy, _ = told.precision[0, :, 4:-4, 4:-4].mean(dim=(1, 2))
+    estimate, _ = step(Match(certain, certain), blank, blank, None)
+    assert estimate.mean[0, 0, 4:-4, 4:-4].mean() == pytest.approx(3.5 / 2, abs=0.1)
+    assert estimate.mean[0, 1, 4:-4, 4:-4].abs().max() < 0.1
+    xx, yy, _ = estimate.precision[0, :, 4:-4, 4:-4].mean(dim=(1, 2))
     assert xx > yy > 5 * unsure.precision[:, :2].max()  # it lies in one column, but may be in either of two rows
 
 
@@ -175,6 +175,8 @@ def test_the_exact_fusion_starts_as_the_larger_of_the_aligned_pixels():
     )
 
 
-def test_an_unknown_convention_is_refused():
+def test_an_unknown_or_another_layouts_convention_is_refused():
     with pytest.raises(ValueError, match="convention"):
         Metadata("theirs")
+    with pytest.raises(ValueError, match="PublishedBSAFusion runs 'published' weights, not 'exact'"):
+        PublishedBSAFusion(Metadata("exact"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from BSAFusionLib.network.checkpoints import load_network
+from BSAFusionLib.network.weights import load_network
 from BSAFusionResearch import parity
 from Testing.released import to_released
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from BSAFusionLib.network.smooth_prior import SmoothPrior, solved
+from BSAFusionLib.network.smooth_prior import SmoothPrior, solve
 from BSAFusionResearch.training.unaligned_pairs import Simulator
 
 size = (128, 96)
@@ -72,7 +72,7 @@ def test_several_systems_are_solved_on_several_threads():
         square = torch.randn(4, 256, 256, dtype=torch.float64)
         matrices, vectors = square @ square.mT + 256 * torch.eye(256), torch.randn(4, 256, dtype=torch.float64)
         for _ in range(5):
-            answers = solved(matrices, vectors)
+            answers = solve(matrices, vectors)
             torch.testing.assert_close((matrices @ answers[..., None])[..., 0], vectors)
     finally:
         torch.set_num_threads(threads)

@@ -5,8 +5,9 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.weights import save_network
 
 
 def turned(degrees: float = 25.0) -> np.ndarray:

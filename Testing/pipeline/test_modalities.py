@@ -8,8 +8,9 @@ import torch
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES, Modality, from_dicom, listed, register, unregister
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.weights import save_network
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
 from Testing.phantoms import head

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.pipeline.posterior import SliceEvidence, posterior_field
+from BSAFusionLib.network.stack import Evidence
+from BSAFusionLib.pipeline.posterior import posterior_field
 from BSAFusionLib.pipeline.slicing import lattice_over, slice_grid
 
 sigma = (14.0, 14.0, 14.0)
@@ -23,7 +24,7 @@ def points_of(grid: sitk.Image) -> np.ndarray:
     return sitk.GetArrayFromImage(source)
 
 
-def told(volume: sitk.Image, axis: str, precision: float, cells: int = 32) -> SliceEvidence:
+def told(volume: sitk.Image, axis: str, precision: float, cells: int = 32) -> Evidence:
     """What slices that see the motion exactly tell of it."""
     grid = slice_grid(volume, axis)
     coarse = sitk.Image(cells, cells, grid.GetDepth(), sitk.sitkUInt8)
@@ -35,7 +36,7 @@ def told(volume: sitk.Image, axis: str, precision: float, cells: int = 32) -> Sl
     mean = np.moveaxis(motion(points_of(coarse)) @ in_plane / grid.GetSpacing()[0], -1, 1)
     sure = np.zeros((len(mean), 3, cells, cells), np.float32)
     sure[:, :2] = precision
-    return SliceEvidence(grid, mean.astype(np.float32), sure)
+    return Evidence(grid, mean.astype(np.float32), sure)
 
 
 def inner(values: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@ from slicer.util import updateTransformMatrixFromArray, updateVolumeFromArray, v
 from trame_slicer.core import SlicerApp
 
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import save_network
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.weights import save_network
 
 usual_size = (32, 40, 28)  # columns, rows, slices
 at_the_origin = np.eye(4)

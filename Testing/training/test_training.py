@@ -11,10 +11,12 @@ from lightning_fabric import Fabric
 
 from BSAFusionLib import __main__ as command_line
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.network.bsafusion import BSAFusion, Registration
-from BSAFusionLib.network.bsfa import offsets, sum_so_far
-from BSAFusionLib.network.checkpoints import load_network
-from BSAFusionLib.network.warp import warp
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.bsfa import sum_of_fields
+from BSAFusionLib.network.interface import Registration
+from BSAFusionLib.network.matching import offsets
+from BSAFusionLib.network.sampling import warp
+from BSAFusionLib.network.weights import load_network
 from BSAFusionResearch.evaluation.fusion_quality import q_abf
 from BSAFusionResearch.training import losses
 from BSAFusionResearch.training.slice_pairs import held_out_patients, load_pairs
@@ -108,7 +110,7 @@ def perfect_registration(network: BSAFusion, pairs: UnalignedPairs) -> Registrat
     for field in registration.reverse_fields:
         size = field.shape[-2:]
         truth = losses.at_level(pairs.field, size)
-        fields.append(truth - sum_so_far(fields, size) if fields else truth)
+        fields.append(truth - sum_of_fields(fields, size) if fields else truth)
     still = [torch.zeros_like(field) for field in fields]
     return registration._replace(reverse_fields=fields, forward_fields=still)
 

@@ -1,1 +1,1 @@
-"""The network as it is used, not trained."""
+"""The inference form of the network: the same answers from fewer and larger operations."""

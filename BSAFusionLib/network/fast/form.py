@@ -1,49 +1,66 @@
-"""The network as it is used, not trained: the same answers from fewer and larger operations."""
+"""Makes the inference form of a network."""
 
 import copy
 
 import torch
 from torch import nn
 
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.fast.layers import Dense, FloatConvolution, FoldedRestormer, LeanAttention
-from BSAFusionLib.network.fast.published import LeanBSFA, LeanMMFF
-from BSAFusionLib.network.restormer import Restormer
-from BSAFusionLib.network.transformer import Attention
-from BSAFusionLib.network.warp import PUBLISHED
+from BSAFusionLib.network.fast.layers import Dense, FastAttention, FloatConvolution, FoldedRestormer
+from BSAFusionLib.network.fast.published import FastPublishedBSFA, FastPublishedMMFF
+from BSAFusionLib.network.interface import FusionNetwork
+from BSAFusionLib.network.layers import Attention, Restormer
+from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
+from BSAFusionLib.network.published.bsfa import PublishedBSFA
+from BSAFusionLib.network.published.mmff import PublishedMMFF
 
-precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def inference_form(network: BSAFusion, dtype: torch.dtype = torch.float32) -> BSAFusion:
-    """A copy in evaluation mode, whose answers differ from the network's by rounding alone.
+def inference_form(network: FusionNetwork, dtype: torch.dtype = torch.float32) -> FusionNetwork:
+    """Return a copy for inference, whose answers differ from the network's by rounding alone.
 
-    `dtype` is that of the convolutions and linear layers: in bfloat16 what they read and answer has 8 significant bits,
-    while normalisation, softmax over the image, matches, fields and sums stay float32. The copy cannot be trained or
-    saved: its layers have other parameters, and there is no discriminator.
+    The copy cannot be trained or saved: its layers have other parameters, and it has no discriminator.
+
+    Args:
+        network: Either layout.
+        dtype: Of convolutions and linear layers. In bfloat16 what they read and answer has 8 significant bits, while
+            normalization, softmax over the image, matches, fields and sums stay float32.
+
+    Returns:
+        A network in evaluation mode, on the device of the given one.
     """
     form = copy.deepcopy(network).eval().requires_grad_(False)
     del form.mdf_fr.discriminator
-    if form.metadata.convention == PUBLISHED:
-        form.bsfa, form.mmff = LeanBSFA(form.bsfa, dtype), LeanMMFF(form.mmff, dtype)
-    _replace(form, dtype)
+    if isinstance(form, PublishedBSAFusion):
+        assert isinstance(form.bsfa, PublishedBSFA)
+        assert isinstance(form.mmff, PublishedMMFF)
+        form.bsfa, form.mmff = FastPublishedBSFA(form.bsfa, dtype), FastPublishedMMFF(form.mmff, dtype)
+    _replace_layers(form, dtype)
     return form
 
 
-def _replace(parent: nn.Module, dtype: torch.dtype) -> None:
-    """Put inference layers in the places of those that they were made from, all the way down."""
+def _replace_layers(parent: nn.Module, dtype: torch.dtype) -> None:
+    """Replace layers by their inference forms, at every depth."""
     for name, layer in parent.named_children():
-        if isinstance(layer, Restormer):
-            setattr(parent, name, FoldedRestormer(layer, dtype))
-        elif isinstance(layer, Attention):
-            setattr(parent, name, LeanAttention(layer, dtype))
-        elif isinstance(layer, nn.Conv2d):
-            setattr(
-                parent,
-                name,
-                FloatConvolution(layer.weight, layer.bias, "none", dtype, layer.padding[0], layer.stride[0]),
-            )
-        elif isinstance(layer, nn.Linear):
-            setattr(parent, name, Dense(layer, dtype))
+        fast = _fast_layer(layer, dtype)
+        if fast is None:
+            _replace_layers(layer, dtype)
         else:
-            _replace(layer, dtype)
+            setattr(parent, name, fast)
+
+
+def _fast_layer(layer: nn.Module, dtype: torch.dtype) -> nn.Module | None:
+    """Return the inference form of a layer; None for one that has none."""
+    match layer:
+        case Restormer():
+            return FoldedRestormer(layer, dtype)
+        case Attention():
+            return FastAttention(layer, dtype)
+        case nn.Conv2d():
+            padding, stride = layer.padding[0], layer.stride[0]
+            assert isinstance(padding, int)
+            return FloatConvolution(layer.weight, layer.bias, "none", dtype, padding, stride)
+        case nn.Linear():
+            return Dense(layer, dtype)
+        case _:
+            return None

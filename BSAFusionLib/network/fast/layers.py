@@ -1,4 +1,4 @@
-"""What the inference form is made of: convolutions in a chosen precision, and Restormer layers in fewer operations."""
+"""Layers of the inference form: convolutions in a chosen precision, and Restormer layers in fewer operations."""
 
 import torch
 import torch.nn.functional as F
@@ -6,21 +6,22 @@ from einops import rearrange
 from torch import nn
 
 from BSAFusionLib.network.fast.onednn import convolve, convolve_times, has_onednn, linear
-from BSAFusionLib.network.restormer import Restormer
-from BSAFusionLib.network.transformer import Attention
+from BSAFusionLib.network.layers import MDTA, Attention, Restormer
 
-pixels_at_once = 2**16  # of the maps in a Restormer layer, on the CPU, for the cache's sake
-band_values = 2**20  # of each branch of a Restormer layer's gate at once, on the CPU, for the cache's sake
+# Pieces that a Restormer layer works on at once on the CPU, so that they fit its cache.
+MAP_PX_AT_ONCE = 2**16  # pixels of the maps
+GATE_VALUES_AT_ONCE = 2**20  # values of each branch of the gate
 
 
-def channels_last(x: torch.Tensor) -> torch.Tensor:
-    x = x.contiguous(memory_format=torch.channels_last)
-    # Of one channel PyTorch takes the usual strides for another order, and a convolution of it answers in that.
-    return x.as_strided(x.shape, (x[0].numel(), 1, x.shape[3], 1)) if x.shape[1] == 1 else x
+def channels_last(maps: torch.Tensor) -> torch.Tensor:
+    """Return maps (N, C, H, W) whose channels come last in memory."""
+    maps = maps.contiguous(memory_format=torch.channels_last)
+    # PyTorch takes the usual strides of one channel for another order, and a convolution would answer in that.
+    return maps.as_strided(maps.shape, (maps[0].numel(), 1, maps.shape[3], 1)) if maps.shape[1] == 1 else maps
 
 
 class Convolution(nn.Module):
-    """A convolution in the precision of its weights, and what acts on its answer, which has that precision too."""
+    """A convolution and an activation in the precision of the weights, which the answer has, too."""
 
     def __init__(
         self,
@@ -30,7 +31,7 @@ class Convolution(nn.Module):
         dtype: torch.dtype = torch.float32,
         padding: int | None = None,
         stride: int = 1,
-    ):
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(channels_last(weight).to(dtype), requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias.detach().to(dtype), requires_grad=False)
@@ -38,142 +39,178 @@ class Convolution(nn.Module):
         self.padding = weight.shape[-1] // 2 if padding is None else padding
         self.stride = stride
 
-    def forward(self, x: torch.Tensor, rows_padding: int | None = None) -> torch.Tensor:
-        """`rows_padding` above and below where it differs from that at the sides."""
-        x = x.to(self.weight.dtype)
+    def forward(self, maps: torch.Tensor, rows_padding: int | None = None) -> torch.Tensor:
+        """Convolve maps (N, C, H, W); `rows_padding` pads above and below where that differs from the sides."""
         padding = [self.padding if rows_padding is None else rows_padding, self.padding]
-        return convolve(x, self.weight, self.bias, padding, self.stride, self.activation)
+        return convolve(maps.to(self.weight.dtype), self.weight, self.bias, padding, self.stride, self.activation)
 
-    def times(self, x: torch.Tensor, factor: torch.Tensor, rows_padding: int) -> torch.Tensor:
-        """The answer for x, no activation, times a map of the answer's shape."""
-        return convolve_times(x, factor, self.weight, self.bias, [rows_padding, self.padding])
+    def times(self, maps: torch.Tensor, factor: torch.Tensor, rows_padding: int) -> torch.Tensor:
+        """Convolve maps without an activation and multiply the answer with a map of its shape."""
+        return convolve_times(maps, factor, self.weight, self.bias, [rows_padding, self.padding])
 
 
 class FloatConvolution(Convolution):
-    """One whose answer is float32 whatever it was computed in, for what follows and is not made for less."""
+    """A convolution whose answer is float32 in every precision, for layers that need no less."""
 
-    def forward(self, x: torch.Tensor, rows_padding: int | None = None) -> torch.Tensor:
-        return super().forward(x, rows_padding).float()
+    def forward(self, maps: torch.Tensor, rows_padding: int | None = None) -> torch.Tensor:
+        """Convolve maps (N, C, H, W)."""
+        return super().forward(maps, rows_padding).float()
 
 
 class Dense(nn.Module):
-    """A linear layer in a precision of its own, as `Convolution`."""
+    """A linear layer in a chosen precision."""
 
-    def __init__(self, layer: nn.Linear, dtype: torch.dtype):
+    def __init__(self, layer: nn.Linear, dtype: torch.dtype) -> None:
         super().__init__()
         self.weight = nn.Parameter(layer.weight.to(dtype), requires_grad=False)
-        self.bias = None if layer.bias is None else nn.Parameter(layer.bias.to(dtype), requires_grad=False)
+        # Typed as None or not, which PyTorch does not.
+        bias: torch.Tensor | None = layer.bias
+        self.bias = None if bias is None else nn.Parameter(bias.to(dtype), requires_grad=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return linear(x.to(self.weight.dtype), self.weight, self.bias)
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Transform values (..., C)."""
+        return linear(values.to(self.weight.dtype), self.weight, self.bias)
 
 
-class LeanAttention(nn.Module):
+class FastAttention(nn.Module):
     """`Attention`; in bfloat16 its products are oneDNN's, which take half the time of PyTorch's own attention."""
 
-    def __init__(self, layer: Attention, dtype: torch.dtype):
+    def __init__(self, layer: Attention, dtype: torch.dtype) -> None:
         super().__init__()
         self.heads = layer.heads
         self.qkv, self.projection = Dense(layer.qkv, dtype), Dense(layer.projection, dtype)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return what tokens (N, T, width) gather from one another, in the same shape."""
         query, key, value = rearrange(self.qkv(tokens), "n t (three h d) -> three n h t d", three=3, h=self.heads)
         if query.dtype == torch.bfloat16 and has_onednn(query):
             mixed = (query * query.shape[-1] ** -0.5 @ key.mT).softmax(dim=-1) @ value
         else:
             mixed = F.scaled_dot_product_attention(query, key, value)
-        return self.projection(rearrange(mixed, "n h t d -> n t (h d)"))
+        projected: torch.Tensor = self.projection(rearrange(mixed, "n h t d -> n t (h d)"))
+        return projected
 
 
-def folded(*pairs: nn.Sequential) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weight and bias of one 3x3 convolution that does what pairs of a 1x1 and a 3x3 do, which read one map.
+def fold(*pairs: nn.Sequential) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fold pairs of a 1x1 and a 3x3 convolution that read one map into a single 3x3 convolution.
 
-    What the first one's bias becomes by the second depends on how many of the nine taps lie inside the image. So it
-    expects a further channel of ones, which the zeros around the image border as they border the pair's middle.
+    What the second convolution makes of the first one's bias depends on how many of its nine taps lie inside the image.
+    So the folded convolution expects one more channel, of ones, which is padded with zeros as the maps are.
+
+    Args:
+        pairs: As `convolution_pair` makes them.
+
+    Returns:
+        Weight (D, C + 1, 3, 3) and bias (D,) for all pairs, one after the other.
     """
-    weights = []
+    weights, biases = [], []
     for first, second in pairs:
-        whole = torch.cat([first.weight[:, :, 0, 0], first.bias[:, None]], dim=1).double()
-        weights.append(torch.einsum("omyx,mi->oiyx", second.weight.double(), whole).float())
-    return torch.cat(weights), torch.cat([second.bias for _, second in pairs])
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(second, nn.Conv2d)
+        assert first.bias is not None
+        assert second.bias is not None
+        with_bias = torch.cat([first.weight[:, :, 0, 0], first.bias[:, None]], dim=1).double()
+        weights.append(torch.einsum("omyx,mi->oiyx", second.weight.double(), with_bias).float())
+        biases.append(second.bias)
+    return torch.cat(weights), torch.cat(biases)
 
 
 class FoldedRestormer(nn.Module):
-    """A `Restormer` whose query, key and value are one convolution, and none of whose maps is read without need.
+    """A `Restormer` whose query, key and value are one convolution, and which reads every map only once.
 
-    The channel of ones that the `folded` pairs expect comes from the entry, whose further output is always 1. Instead
-    of query and key the small matrix of their products is scaled to unit length, and the attention is multiplied with
-    the projection that follows it, both being matrices of channels. The gate runs over bands of rows.
+    The channel of ones that `fold` asks for comes from the entry, whose last output is always 1. Instead of query and
+    key the small matrix of their products is scaled to unit length, and the attention is multiplied with the projection
+    that follows it, both being matrices of channels. The gate runs over bands of rows.
     """
 
-    def __init__(self, layer: Restormer, dtype: torch.dtype):
+    def __init__(self, layer: Restormer, dtype: torch.dtype) -> None:
         super().__init__()
         mdta, gdfn = layer.mdta, layer.gdfn
         weight, bias = layer.entry.weight, layer.entry.bias
+        assert bias is not None
         self.entry = Convolution(
             torch.cat([weight, weight.new_zeros(1, *weight.shape[1:])]),
             torch.cat([bias, bias.new_ones(1)]),
             dtype=dtype,
         )
-        self.branches = Convolution(*folded(mdta.query, mdta.key, mdta.value), dtype=dtype)
+        self.branches = Convolution(*fold(mdta.query, mdta.key, mdta.value), dtype=dtype)
         self.mixing = nn.Parameter(mdta.projection.weight[:, :, 0, 0].clone(), requires_grad=False)
-        self.mixing_bias, self.temperature = mdta.projection.bias, mdta.temperature
-        self.gate = Convolution(*folded(gdfn.gate), "gelu", dtype=dtype)
-        self.content = Convolution(*folded(gdfn.content), dtype=dtype)
+        self.mixing_bias = mdta.projection.bias
+        self.temperature = mdta.temperature if isinstance(mdta, MDTA) else None
+        self.gate = Convolution(*fold(gdfn.gate), "gelu", dtype=dtype)
+        self.content = Convolution(*fold(gdfn.content), dtype=dtype)
         self.projection = Convolution(gdfn.projection.weight, gdfn.projection.bias, dtype=dtype)
-        self.register_buffer("last", F.one_hot(torch.tensor(len(bias)), len(bias) + 1).float(), persistent=False)
+        self.ones_channel: torch.Tensor  # 1 for the channel of ones, 0 for the others
+        ones_channel = F.one_hot(torch.tensor(len(bias)), len(bias) + 1).float()
+        self.register_buffer("ones_channel", ones_channel, persistent=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.from_entered(channels_last(self.entry(channels_last(x)).float()))
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Transform maps (N, channels_in, H, W) to (N, channels_out, H, W), float32."""
+        return self.from_entered(channels_last(self.entry(channels_last(maps)).float()))
 
-    def from_entered(self, x: torch.Tensor) -> torch.Tensor:
-        """What follows the entry; (N, C + 1, H, W), the last of them ones, float32, channels last. It is changed."""
-        answer = channels_last(torch.empty_like(x[:, :-1]))
-        some = max(1, pixels_at_once // (x.shape[-2] * x.shape[-1])) if x.device.type == "cpu" else len(x)
-        for part, of_part in zip(x.split(some), answer.split(some), strict=True):
-            self._of_some(part, of_part)
+    def from_entered(self, entered: torch.Tensor) -> torch.Tensor:
+        """Run what follows the entry, changing its input.
+
+        Args:
+            entered: (N, C + 1, H, W), the last channel of ones, float32, channels last.
+
+        Returns:
+            (N, C, H, W), float32, channels last.
+        """
+        answer = channels_last(torch.empty_like(entered[:, :-1]))
+        pixels = entered.shape[-2] * entered.shape[-1]
+        some = max(1, MAP_PX_AT_ONCE // pixels) if entered.device.type == "cpu" else len(entered)
+        for part, part_answer in zip(entered.split(some), answer.split(some), strict=True):
+            self._attend(part)
+            self._gate(part, part_answer)
         return answer
 
-    def _of_some(self, x: torch.Tensor, answer: torch.Tensor) -> None:
-        channels, height, width = x.shape[1] - 1, *x.shape[-2:]
-        pixels = x.permute(0, 2, 3, 1)
-        normed = self._normalised(pixels).permute(0, 3, 1, 2)
-        branches = self.branches(normed).permute(0, 2, 3, 1).flatten(1, 2).float()
-        both, value = branches.split([2 * channels, channels], dim=2)
-        products = both.mT @ both
-        between = products[:, channels:, :channels]  # each key's with each query's
+    def _attend(self, entered: torch.Tensor) -> None:
+        """Add what MDTA computes to maps (n, C + 1, H, W), in place."""
+        channels = entered.shape[1] - 1
+        pixels = entered.permute(0, 2, 3, 1)
+        normalized = self._normalize(pixels).permute(0, 3, 1, 2)
+        branches = self.branches(normalized).permute(0, 2, 3, 1).flatten(1, 2).float()
+        query_and_key, value = branches.split([2 * channels, channels], dim=2)
+        products = query_and_key.mT @ query_and_key
+        key_by_query = products[:, channels:, :channels]
         if self.temperature is None:
-            attention = between.flatten(1).softmax(dim=-1).view_as(between)
+            attention = key_by_query.flatten(1).softmax(dim=-1).view_as(key_by_query)
         else:
             query_length, key_length = products.diagonal(dim1=1, dim2=2).sqrt().clamp(min=1e-12).chunk(2, dim=1)
-            scaled = between / key_length[:, :, None] / query_length[:, None]
+            scaled = key_by_query / key_length[:, :, None] / query_length[:, None]
             attention = (scaled * self.temperature).softmax(dim=1)
         mixing = self.mixing @ attention.mT
         pixels.flatten(1, 2)[..., :channels] += torch.baddbmm(self.mixing_bias, value, mixing.mT)
 
-        bordered = F.pad(self._normalised(pixels).to(self.gate.weight.dtype), [0, 0, 0, 0, 1, 1]).permute(0, 3, 1, 2)
-        bands = -(-len(x) * height * width * len(self.gate.weight) // band_values) if x.device.type == "cpu" else 1
+    def _gate(self, attended: torch.Tensor, answer: torch.Tensor) -> None:
+        """Write maps (n, C + 1, H, W), without their ones, plus what GDFN computes to `answer`, band by band."""
+        channels, height, width = attended.shape[1] - 1, *attended.shape[-2:]
+        normalized = self._normalize(attended.permute(0, 2, 3, 1)).to(self.gate.weight.dtype)
+        bordered = F.pad(normalized, [0, 0, 0, 0, 1, 1]).permute(0, 3, 1, 2)
+        values = len(attended) * height * width * len(self.gate.weight)
+        bands = -(-values // GATE_VALUES_AT_ONCE) if attended.device.type == "cpu" else 1
         rows = -(-height // bands)
         for start in range(0, height, rows):
             band = bordered[..., start : start + rows + 2, :]
             gated = self.content.times(band, self.gate(band, rows_padding=0), rows_padding=0)
-            here = ..., slice(start, start + rows), slice(None)
-            torch.add(x[:, :channels][here], self.projection(gated), out=answer[here])
+            here = slice(start, start + rows)
+            torch.add(attended[:, :channels, here], self.projection(gated), out=answer[:, :, here])
 
-    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Every channel of (N, H, W, C + 1) to mean 0 and variance 1, the ones apart, which stay.
+    def _normalize(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Scale every channel of (N, H, W, C + 1) to mean 0 and variance 1, except the ones, which stay.
 
         A row's values are treated as one long vector, which takes half the time where channels are few.
         """
         width, channels = pixels.shape[2:]
         rows = pixels.flatten(2)
 
-        def mean(x: torch.Tensor) -> torch.Tensor:
-            return x.mean(dim=1).unflatten(1, (width, channels)).mean(dim=1)
+        def mean(values: torch.Tensor) -> torch.Tensor:
+            return values.mean(dim=1).unflatten(1, (width, channels)).mean(dim=1)
 
-        def along_row(x: torch.Tensor) -> torch.Tensor:
-            return x.repeat(1, width)[:, None]
+        def along_row(values: torch.Tensor) -> torch.Tensor:
+            return values.repeat(1, width)[:, None]
 
-        centred = rows - along_row(mean(rows))
-        scale = (mean(centred.square()) + 1e-5).rsqrt()
-        return torch.addcmul(along_row(self.last[None]), centred, along_row(scale)).view_as(pixels)
+        centered = rows - along_row(mean(rows))
+        scale = (mean(centered.square()) + 1e-5).rsqrt()
+        return torch.addcmul(along_row(self.ones_channel[None]), centered, along_row(scale)).view_as(pixels)

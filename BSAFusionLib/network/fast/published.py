@@ -1,4 +1,4 @@
-"""The published layout's registration and fusion as the inference form runs them, channels last throughout."""
+"""The inference form of the published layout's registration and fusion, channels last throughout."""
 
 from collections.abc import Callable
 
@@ -6,28 +6,38 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from BSAFusionLib.network.bsfa import BSFA, STEP_SCALES, CrossAttention, Fields, RegistrationLayer, Upsampler, double
+from BSAFusionLib.network.bsfa import Steps
 from BSAFusionLib.network.fast.layers import Convolution, FoldedRestormer, channels_last
-from BSAFusionLib.network.mdf_fr import Features
-from BSAFusionLib.network.mmff import MMFF, LevelChange, Seen, warp_at_level
-from BSAFusionLib.network.warp import PUBLISHED, warp
+from BSAFusionLib.network.mdf_fr import Encoded, Features
+from BSAFusionLib.network.published.bsfa import (
+    STEP_SCALES,
+    CrossAttention,
+    PublishedBSFA,
+    RegistrationLayer,
+    Upsampler,
+)
+from BSAFusionLib.network.published.layers import warp_as_published, warp_at_level
+from BSAFusionLib.network.published.mmff import LevelChange, PublishedMMFF
+from BSAFusionLib.network.sampling import double
 
 
-def like(layer: nn.Conv2d, dtype: torch.dtype, activation: str = "none") -> Convolution:
+def fast_convolution(layer: nn.Module, dtype: torch.dtype, activation: str = "none") -> Convolution:
+    """Make the inference form of a convolution and the activation that follows it."""
+    assert isinstance(layer, nn.Conv2d)
     return Convolution(layer.weight, layer.bias, activation, dtype)
 
 
-class LeanCrossAttention(nn.Module):
-    """What both ways of a `CrossAttention` add up to, a of p with b of q and a of q with b of p.
+class FastCrossAttention(nn.Module):
+    """Adds up both ways of a `CrossAttention`: from p to q and from q to p.
 
-    p's a lies beside its b, and q's the other way round, so that both ways are one pass. The softmax is written out:
-    PyTorch's is slow where channels come last.
+    p's "own" convolution lies beside its "other", and q's the other way round, so that both ways are one pass. The
+    softmax is written out, since PyTorch's is slow where channels come last.
     """
 
-    def __init__(self, layer: CrossAttention, dtype: torch.dtype):
+    def __init__(self, layer: CrossAttention, dtype: torch.dtype) -> None:
         super().__init__()
 
-        def beside(first: nn.Conv2d, second: nn.Conv2d) -> Convolution:
+        def beside(first: nn.Module, second: nn.Module) -> Convolution:
             weight, bias = (torch.cat([getattr(first, name), getattr(second, name)]) for name in ("weight", "bias"))
             return Convolution(weight, bias, "relu", dtype)
 
@@ -35,76 +45,94 @@ class LeanCrossAttention(nn.Module):
         self.own_and_other, self.other_and_own = beside(own, other), beside(other, own)
 
     def forward(self, p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        """Attend between maps p and q, both (N, C, h, w), both ways."""
         of_p, of_q = self.own_and_other(p).float(), self.other_and_own(q).float()
         scores = of_p * of_q
-        powers = scores.sub_(over_image(torch.amax, scores)).exp_()
-        shares = powers.div_(over_image(torch.sum, powers))
-        (of_first, of_second), (first, _), (_, second) = (each.chunk(2, dim=1) for each in (shares, of_p, of_q))
-        return (of_first * first).addcmul_(of_second, second).add_(p).add_(q)
+        powers = scores.sub_(reduce_image(torch.amax, scores)).exp_()
+        weights = powers.div_(reduce_image(torch.sum, powers))
+        weights_of_p, weights_of_q = weights.chunk(2, dim=1)
+        own_of_p, own_of_q = of_p.chunk(2, dim=1)[0], of_q.chunk(2, dim=1)[1]
+        attended: torch.Tensor = (weights_of_p * own_of_p).addcmul_(weights_of_q, own_of_q).add_(p).add_(q)
+        return attended
 
 
-def over_image(reduced: Callable[[torch.Tensor, int], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """Each channel's sum, mean or largest value (N, C, 1, 1): along whole rows first, which lie in one piece where
-    channels come last; over the image at once it takes up to ten times as long."""
-    rows = x.permute(0, 2, 3, 1).flatten(2)
-    return reduced(reduced(rows, 1).unflatten(1, (-1, x.shape[1])), 1)[:, :, None, None]
+def reduce_image(reduction: Callable[[torch.Tensor, int], torch.Tensor], maps: torch.Tensor) -> torch.Tensor:
+    """Reduce each channel of maps (N, C, H, W) over the image, to (N, C, 1, 1).
+
+    Whole rows are reduced first, which lie in one piece where channels come last; reducing the image at once takes up
+    to ten times as long.
+    """
+    rows = maps.permute(0, 2, 3, 1).flatten(2)
+    return reduction(reduction(rows, 1).unflatten(1, (-1, maps.shape[1])), 1)[:, :, None, None]
 
 
-class LeanStep(nn.Module):
-    """A `RegistrationLayer`; the last step leads to no other, so its stream is not made."""
+class FastRegistrationLayer(nn.Module):
+    """A `RegistrationLayer`; the last step leads to no other, so it makes no stream."""
 
-    def __init__(self, layer: RegistrationLayer, is_last: bool, dtype: torch.dtype):
+    def __init__(self, layer: RegistrationLayer, is_last: bool, dtype: torch.dtype) -> None:
         super().__init__()
-        self.joining = like(layer.joining[0], dtype, "leaky_relu")
-        self.cross_attention = LeanCrossAttention(layer.cross_attention, dtype)
-        self.features = like(layer.features[0], dtype, "relu")
-        self.field = like(layer.field, dtype, "tanh")
-        self.next = None if is_last else like(layer.next, dtype)
+        self.joining = fast_convolution(layer.joining[0], dtype, "leaky_relu")
+        self.cross_attention = FastCrossAttention(layer.cross_attention, dtype)
+        self.features = fast_convolution(layer.features[0], dtype, "relu")
+        self.field = fast_convolution(layer.field, dtype, "tanh")
+        self.next = None if is_last else fast_convolution(layer.next, dtype)
 
     def forward(self, stream: torch.Tensor, both: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Estimate the step's field and the next step's stream; see `RegistrationLayer.forward`."""
         joined = self.joining(both)
-        x = self.cross_attention(stream, joined)
-        x += self.features(x)
-        field = self.field(x).float().contiguous()  # two channels are enlarged faster so
-        # A convolution of 1x1 and an enlargement whose weights sum to 1 commute; the smaller map is the cheaper.
-        return field, None if self.next is None else F.leaky_relu_(double(self.next(x), align_corners=True))
+        features = self.cross_attention(stream, joined)
+        features += self.features(features)
+        field = self.field(features).float().contiguous()  # two channels are enlarged faster so
+        if self.next is None:
+            return field, None
+        # A 1x1 convolution and an enlargement whose weights sum to 1 commute; the smaller map is the cheaper.
+        return field, F.leaky_relu_(double(self.next(features), align_corners=True))
 
 
-class LeanUpsampler(nn.Module):
-    """The warp before an `Upsampler` and it itself, narrowed first of all.
+class WarpAndUpsample(nn.Module):
+    """The warp before an `Upsampler` and the upsampler itself, with the channels narrowed first of all.
 
-    Without its bias a convolution of 1x1 commutes with the warp, too, which takes zeros from outside; a bias before
-    normalisation does nothing.
+    Without its bias, a 1x1 convolution commutes with the warp, too, which takes zeros from outside; a bias before
+    normalization does nothing.
     """
 
-    def __init__(self, layer: Upsampler, dtype: torch.dtype):
+    def __init__(self, layer: Upsampler, dtype: torch.dtype) -> None:
         super().__init__()
         self.narrow = Convolution(layer.narrow.weight, None, dtype=dtype)
+        assert layer.narrow.bias is not None
         self.bias = layer.narrow.bias
         self.convolution = Convolution(layer.convolution.weight, None, dtype=dtype)
 
-    def forward(self, x: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-        x = channels_last(warp(self.narrow(x), field, PUBLISHED)) + self.bias[:, None, None]
-        x = self.convolution(double(x, align_corners=True)).float()
-        centred = x.sub_(over_image(torch.mean, x))
-        return F.leaky_relu_(centred.mul_((over_image(torch.mean, centred.square()) + 1e-5).rsqrt()))
+    def forward(self, maps: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+        """Warp maps (N, C, h, w) through a field (N, 2, h, w) and upsample them to (N, channels_next, 2h, 2w)."""
+        maps = channels_last(warp_as_published(self.narrow(maps), field)) + self.bias[:, None, None]
+        maps = self.convolution(double(maps, align_corners=True)).float()
+        centered = maps.sub_(reduce_image(torch.mean, maps))
+        return F.leaky_relu_(centered.mul_((reduce_image(torch.mean, centered.square()) + 1e-5).rsqrt()))
 
 
-class LeanBSFA(nn.Module):
-    """`BSFA`, both slices' features as one batch."""
+class FastPublishedBSFA(nn.Module):
+    """`PublishedBSFA`, with both slices' features as one batch."""
 
-    def __init__(self, bsfa: BSFA, dtype: torch.dtype):
+    def __init__(self, bsfa: PublishedBSFA, dtype: torch.dtype) -> None:
         super().__init__()
         last = len(bsfa.forward_steps) - 1
 
         def steps(layers: nn.ModuleList) -> nn.ModuleList:
-            return nn.ModuleList(LeanStep(layer, index == last, dtype) for index, layer in enumerate(layers))
+            return nn.ModuleList(
+                FastRegistrationLayer(layer, index == last, dtype)
+                for index, layer in enumerate(layers)
+                if isinstance(layer, RegistrationLayer)
+            )
 
         self.dtype = dtype
         self.forward_steps, self.reverse_steps = steps(bsfa.forward_steps), steps(bsfa.reverse_steps)
-        self.upsamplers = nn.ModuleList(LeanUpsampler(layer, dtype) for layer in bsfa.upsamplers)
+        self.upsamplers = nn.ModuleList(
+            WarpAndUpsample(layer, dtype) for layer in bsfa.upsamplers if isinstance(layer, Upsampler)
+        )
 
-    def forward(self, fixed: Features, moving: Features) -> tuple[Fields, Fields, list, None]:
+    def forward(self, fixed: Features, moving: Features) -> Steps:
+        """Estimate the fields of all steps; see `PublishedBSFA.forward`."""
         maps = channels_last(torch.cat([fixed.transferred, moving.transferred]))
         fixed_stream, moving_stream = maps.chunk(2)
         forward_fields, reverse_fields = [], []
@@ -116,39 +144,42 @@ class LeanBSFA(nn.Module):
             reverse_fields.append(reverse_field)
             if level < len(self.upsamplers):
                 maps = self.upsamplers[level](maps, torch.cat([forward_field, reverse_field]))
-        return forward_fields, reverse_fields, [], None
+        return Steps(forward_fields, reverse_fields)
 
 
-class LeanLevelChange(nn.Module):
-    """A `LevelChange`, its convolutions before the enlargement."""
+class FastLevelChange(nn.Module):
+    """A `LevelChange`, with its convolutions before the enlargement."""
 
-    def __init__(self, layer: LevelChange, dtype: torch.dtype):
+    def __init__(self, layer: LevelChange, dtype: torch.dtype) -> None:
         super().__init__()
-        self.tokens, self.fused = like(layer.tokens, dtype), like(layer.fused, dtype)
+        self.tokens, self.fused = fast_convolution(layer.tokens, dtype), fast_convolution(layer.fused, dtype)
 
     def forward(self, both: torch.Tensor, fused: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return tuple(
-            F.relu_(double(convolution(x).float(), align_corners=False))
-            for convolution, x in ((self.tokens, both), (self.fused, fused))
-        )
+        """Bring the token maps of both slices, as one batch, and the fused map to the next level."""
+        return _change_level(self.tokens, both), _change_level(self.fused, fused)
 
 
-class LeanMMFF(nn.Module):
-    """`MMFF`, both slices' maps as one batch."""
+def _change_level(convolution: Convolution, maps: torch.Tensor) -> torch.Tensor:
+    return F.relu_(double(convolution(maps).float(), align_corners=False))
 
-    def __init__(self, mmff: MMFF, dtype: torch.dtype):
+
+class FastPublishedMMFF(nn.Module):
+    """`PublishedMMFF`, with both slices' maps as one batch."""
+
+    def __init__(self, mmff: PublishedMMFF, dtype: torch.dtype) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(FoldedRestormer(block, dtype) for block in mmff.blocks)
-        self.changes = nn.ModuleList(LeanLevelChange(change, dtype) for change in mmff.changes)
+        self.changes = nn.ModuleList(FastLevelChange(change, dtype) for change in mmff.changes)
         first, second, _ = mmff.reconstruction
         self.joining, self.final = FoldedRestormer(first, dtype), FoldedRestormer(second, dtype)
         # What is enlarged passes its part of the entry before that.
-        enlarged = mmff.blocks[-1].entry.out_channels
+        enlarged_channels = mmff.blocks[-1].entry.out_channels
         entry = self.joining.entry
-        self.raised = Convolution(entry.weight[:, :enlarged], None, dtype=dtype)
-        self.shallow = Convolution(entry.weight[:, enlarged:], entry.bias, dtype=dtype)
+        self.enlarged = Convolution(entry.weight[:, :enlarged_channels], None, dtype=dtype)
+        self.shallow = Convolution(entry.weight[:, enlarged_channels:], entry.bias, dtype=dtype)
 
-    def forward(self, fixed: Seen, moving: Seen, field: torch.Tensor, _slices: tuple) -> torch.Tensor:
+    def forward(self, fixed: Features | Encoded, moving: Features | Encoded, field: torch.Tensor) -> torch.Tensor:
+        """Fuse slices; see `PublishedMMFF.forward`."""
         maps = channels_last(torch.cat([fixed.token_map, moving.token_map]))
         previous: list[torch.Tensor] = []
         for level, block in enumerate(self.blocks):
@@ -156,8 +187,9 @@ class LeanMMFF(nn.Module):
             warped = channels_last(warp_at_level(moving_map, field, STEP_SCALES[level]))
             fused = block(torch.cat([fixed_map, warped, *previous], dim=1))
             if level < len(self.changes):
-                maps, raised = self.changes[level](maps, fused)
-                previous = [raised]
-        seen = torch.cat([fixed.shallow, channels_last(warp(moving.shallow, field, PUBLISHED))], dim=1)
-        entered = self.shallow(seen).float() + double(self.raised(fused).float(), align_corners=False)
+                maps, enlarged = self.changes[level](maps, fused)
+                previous = [enlarged]
+        fixed_shallow, moving_shallow = fixed.maps[0], moving.maps[0]
+        shallow = torch.cat([fixed_shallow, channels_last(warp_as_published(moving_shallow, field))], dim=1)
+        entered = self.shallow(shallow).float() + double(self.enlarged(fused).float(), align_corners=False)
         return torch.sigmoid(self.final(self.joining.from_entered(entered)))

@@ -9,9 +9,12 @@ import torch
 from safetensors.torch import save_file
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
-from BSAFusionLib.network.checkpoints import load_network, save_network, sha256
-from BSAFusionLib.network.released import released_name
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.interface import FusionNetwork
+from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
+from BSAFusionLib.network.published.key_names import released_name
+from BSAFusionLib.network.weights import load_network, save_network, sha256
 from Testing.released import to_released
 
 shared_layout = "parity/state_dict.json"
@@ -26,10 +29,10 @@ def ours() -> BSAFusion:
 @pytest.fixture(scope="module")
 def released() -> dict:
     torch.manual_seed(2)
-    return to_released(BSAFusion(Metadata("published")))
+    return to_released(PublishedBSAFusion())
 
 
-def same(network: BSAFusion, other: BSAFusion) -> bool:
+def same(network: FusionNetwork, other: FusionNetwork) -> bool:
     own, others = network.state_dict(), other.state_dict()
     return own.keys() == others.keys() and all(torch.equal(own[name], others[name]) for name in own)
 
@@ -51,7 +54,7 @@ def test_shipped_files_are_half_the_size_and_still_load(ours, tmp_path):
 def test_every_tensor_of_the_released_layout_has_its_place(shared):
     layout = json.loads((shared / shared_layout).read_text())
     expected = {f"{section}.{key}": tuple(shape) for section, keys in layout.items() for key, shape in keys}
-    own = BSAFusion(Metadata("published")).state_dict()
+    own = PublishedBSAFusion().state_dict()
     assert {released_name(name): tuple(tensor.shape) for name, tensor in own.items()} == expected
 
 

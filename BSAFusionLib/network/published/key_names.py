@@ -1,21 +1,18 @@
-"""How the released checkpoints name what ours name after the paper."""
+"""The key names of the released checkpoints, for parameters that ours name after the paper."""
 
 import re
+from collections.abc import Callable
 
 SECTIONS = ("encoder_state_dict", "transfer_state_dict", "reg_net_state_dict", "fusion_net_state_dict")
 
 
-def _next(match: re.Match) -> str:
-    """A layer's number, counted from one."""
-    return str(int(match.group(1)) + 1)
+def _numbered(template: str) -> Callable[[re.Match[str]], str]:
+    """Return a replacement that fills in a layer's number, counted from one, for the template's #."""
+    return lambda match: template.replace("#", str(int(match.group(1)) + 1))
 
 
-def _numbered(template: str):
-    return lambda match: template.replace("#", _next(match))
-
-
-# Applied in this order, each to what the one before has left.
-_SUBSTITUTIONS = [
+# Applied in this order, each to the result of the one before.
+_SUBSTITUTIONS: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"^mdf_fr\.encoder\.shallow\b", "encoder_state_dict.rb1"),
     (r"^mdf_fr\.encoder\.deep\b", "encoder_state_dict.rb2"),
     (r"^mdf_fr\.(classifier|discriminator)\.unused_norm\b", r"transfer_state_dict.\1.norm"),
@@ -61,9 +58,13 @@ _SUBSTITUTIONS = [
 
 
 def released_name(name: str) -> str:
-    """A parameter of `BSAFusion` under the published convention to its section and key, joined by a dot.
+    """Return the section and key of a parameter of `PublishedBSAFusion` in the released checkpoints.
 
-    `mdf_fr.encoder.shallow.entry.weight` is `encoder_state_dict.rb1.mlp.weight`, for instance.
+    Args:
+        name: As in `state_dict`, for instance "mdf_fr.encoder.shallow.entry.weight".
+
+    Returns:
+        Both, separated by a dot: "encoder_state_dict.rb1.mlp.weight".
     """
     for pattern, replacement in _SUBSTITUTIONS:
         name = re.sub(pattern, replacement, name)
