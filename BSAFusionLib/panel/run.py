@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.logic import BSAFusionLogic, Job, ProcessResult
+from BSAFusionLib.mrml.packages import why_not_installable
 from BSAFusionLib.panel.background import Bug, Task, Worker
 from BSAFusionLib.panel.parameters import Parameters, asked
 from BSAFusionLib.panel.progress import Progress
@@ -122,7 +123,10 @@ class Run:
         if self._parameters is None:
             return _("The scene is being closed.")
         if self._missing:
-            return _("Install the missing Python packages first: {packages}.").format(packages=", ".join(self._missing))
+            install = _("Install the missing Python packages first: {packages}.").format(
+                packages=", ".join(self._missing)
+            )
+            return why_not_installable() or install
         try:
             self._logic.check(**asked(self._parameters))
         except FusionError as error:

@@ -136,6 +136,7 @@ def test_on_an_intel_mac_the_row_says_what_runs_it_and_installs_nothing(
     assert "Use a Slicer built for Apple silicon, Linux or Windows, or the command line" in ui.setupLabel.text
     assert not ui.installButton.visible
     assert not ui.applyButton.enabled
+    assert ui.applyButton.toolTip == ui.setupLabel.text
     with pytest.raises(FusionError, match="Intel"):
         packages.require_packages()
 
