@@ -1,1 +1,1 @@
-"""Displacement fields in space: composed, scaled, measured, kept from folding."""
+"""Grids and displacement fields in space: resampled, composed, measured, kept from folding."""

@@ -1,51 +1,108 @@
-"""The displacement field in space: scaled, joined to the pre-alignment, measured and applied."""
+"""Displacement fields in space (float64 vectors, mm, LPS): scaled, faded, composed, measured and applied."""
 
 import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.geometry.grids import directions, voxel_centers
 
-def scaled(field: sitk.Image, factors: np.ndarray | float) -> sitk.Image:
-    """A field times a number, or times an array that broadcasts to (slice, row, column, 3)."""
-    image = sitk.GetImageFromArray(sitk.GetArrayFromImage(field) * factors, isVector=True)
+MARGIN_PER_DISPLACEMENT = 3.0  # mm of margin for each mm at the border, so that fading does not fold
+LARGEST_MARGIN = 1 / 8  # of the volume's longest side, so that memory at most doubles; folds are removed later
+
+
+def _field_like(vectors: np.ndarray, field: sitk.Image) -> sitk.Image:
+    """Make a field of vectors (slice, row, column, 3) on another field's grid."""
+    image = sitk.GetImageFromArray(vectors, isVector=True)
     image.CopyInformation(field)
     return image
 
 
-def of_one_size(field: sitk.Image, inside: np.ndarray, seen: np.ndarray) -> sitk.Image:
-    """A field (mm, LPS) less the growing or shrinking that it makes of what is inside as a whole.
+def scale(field: sitk.Image, factors: np.ndarray | float) -> sitk.Image:
+    """Multiply a field by a number, or by an array that broadcasts to (slice, row, column, 3)."""
+    return _field_like(sitk.GetArrayFromImage(field) * factors, field)
 
-    inside: the voxels of its grid (slice, row, column) over which that is fitted, by least squares: the multiple of the
-    distance from their middle that a displacement holds. seen: the directions (3, n), LPS, one a column, in which there
-    are displacements at all; distances count and displacements change along these alone.
+
+def remove_global_scaling(field: sitk.Image, inside: np.ndarray, estimated_along: np.ndarray) -> sitk.Image:
+    """Remove the part of a field that enlarges or shrinks a region as a whole.
+
+    That part is the multiple of the distance from the region's center that fits the field best, by least squares.
+
+    Args:
+        field: mm, LPS.
+        inside: The region's voxels (slice, row, column), bool.
+        estimated_along: The directions (3, n), LPS, one a column, in which displacements were estimated at all;
+            distances count and displacements change along these alone.
     """
-    source = sitk.PhysicalPointSource(
-        sitk.sitkVectorFloat64, field.GetSize(), field.GetOrigin(), field.GetSpacing(), field.GetDirection()
-    )
-    points, vectors = sitk.GetArrayFromImage(source), sitk.GetArrayFromImage(field)
-    away = (points - points[inside].mean(axis=0)) @ (seen @ np.linalg.pinv(seen)).T
+    points, vectors = voxel_centers(field), sitk.GetArrayFromImage(field)
+    projection = estimated_along @ np.linalg.pinv(estimated_along)
+    away = (points - points[inside].mean(axis=0)) @ projection.T
     growth = (away[inside] * vectors[inside]).sum() / (away[inside] ** 2).sum()
-    image = sitk.GetImageFromArray(vectors - growth * away, isVector=True)
-    image.CopyInformation(field)
-    return image
+    return _field_like(vectors - growth * away, field)
 
 
-def no_longer_than(field: sitk.Image, longest: float) -> tuple[sitk.Image, float]:
-    """A field whose longer vectors are cut to that length, direction kept, and how long the longest one was; mm."""
+def limit_length(field: sitk.Image, longest: float) -> tuple[sitk.Image, float]:
+    """Shorten the vectors of a field that are longer than a limit, keeping their direction.
+
+    Returns:
+        The field, the same one where none is longer, and the length of the longest vector before, in mm.
+    """
     lengths = np.linalg.norm(sitk.GetArrayViewFromImage(field), axis=-1, keepdims=True)
-    found = float(lengths.max())
-    return (scaled(field, longest / np.maximum(lengths, longest)) if found > longest else field), found
+    longest_before = float(lengths.max())
+    if longest_before <= longest:
+        return field, longest_before
+    return scale(field, longest / np.maximum(lengths, longest)), longest_before
 
 
-def compose(field: sitk.Image, prealignment: sitk.Transform) -> sitk.Image:
-    """The one field d(x) = T(x + u(x)) - x of a field u and the transform T that follows it (mm, LPS, on u's grid)."""
-    return field_of(joined(field, prealignment), field)
+def fade_to_zero(field: sitk.Image) -> sitk.Image:
+    """Add a margin to a field, in which it fades smoothly to zero at the outermost voxels.
+
+    Outside a field's grid ITK takes zero, and Slicer the nearest value; a field that ends in zeros is the same to both.
+    The margin is as wide as the largest displacement at the border asks for, at least one voxel and at most
+    `LARGEST_MARGIN`.
+
+    Args:
+        field: mm, LPS.
+
+    Returns:
+        A field whose inner voxels keep their place and value.
+    """
+    vectors = sitk.GetArrayViewFromImage(field)
+    faces = [np.take(vectors, end, axis) for axis in range(3) for end in (0, -1)]
+    largest = max(float(np.linalg.norm(face, axis=-1).max()) for face in faces)
+    longest_side = max(np.multiply(field.GetSize(), field.GetSpacing()))
+    reach = min(MARGIN_PER_DISPLACEMENT * largest, LARGEST_MARGIN * longest_side)
+    width = [max(1, int(np.ceil(reach / spacing))) for spacing in field.GetSpacing()]
+    padded = sitk.ZeroFluxNeumannPad(field, width, width)
+    ramps = []
+    for count, margin in zip(field.GetSize(), width, strict=True):
+        rise = (1 - np.cos(np.pi * np.arange(margin) / margin)) / 2
+        ramps.append(np.concatenate([rise, np.ones(count), rise[::-1]]))
+    faded = sitk.GetArrayFromImage(padded)
+    in_plane = (ramps[1][:, None] * ramps[0])[..., None]
+    for plane, factor in zip(faded, ramps[2], strict=True):
+        plane *= in_plane * factor
+    return _field_like(faded, padded)
 
 
-def field_of(transform: sitk.Transform, grid: sitk.Image) -> sitk.Image:
-    """d(x) = T(x) - x on a grid (float64 vectors, mm, LPS)."""
+def compose_transform(field: sitk.Image, transform: sitk.Transform) -> sitk.CompositeTransform:
+    """Compose a field u and the transform T that follows it to x -> T(x + u(x)), mm, LPS."""
+    return sitk.CompositeTransform([transform, displacement_transform(field)])  # the last one acts first
+
+
+def compose_field(field: sitk.Image, transform: sitk.Transform) -> sitk.Image:
+    """Compose a field u and the transform T that follows it to one field d(x) = T(x + u(x)) - x, on u's grid."""
+    return field_from_transform(compose_transform(field, transform), field)
+
+
+def field_from_transform(transform: sitk.Transform, grid: sitk.Image) -> sitk.Image:
+    """Sample a transform as d(x) = T(x) - x on a grid (float64 vectors, mm, LPS)."""
     return sitk.TransformToDisplacementField(
         transform, sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
     )
+
+
+def displacement_transform(field: sitk.Image) -> sitk.DisplacementFieldTransform:
+    """Make a transform of a field, which stays usable: SimpleITK's transform takes over the image that it is given."""
+    return sitk.DisplacementFieldTransform(sitk.Image(field))
 
 
 def error_mm(transform: sitk.Transform, truth: sitk.Transform, mask: sitk.Image) -> float:
@@ -60,38 +117,34 @@ def error_mm(transform: sitk.Transform, truth: sitk.Transform, mask: sitk.Image)
         The mean distance in mm.
     """
     inside = sitk.GetArrayViewFromImage(mask) > 0
-    difference = sitk.GetArrayFromImage(field_of(transform, mask) - field_of(truth, mask))
+    difference = sitk.GetArrayFromImage(field_from_transform(transform, mask) - field_from_transform(truth, mask))
     return float(np.linalg.norm(difference[inside], axis=-1).mean())
 
 
-def joined(field: sitk.Image, prealignment: sitk.Transform) -> sitk.CompositeTransform:
-    """x -> T(x + u(x)) of a field u and the transform T that follows it (mm, LPS)."""
-    return sitk.CompositeTransform([prealignment, displacement_transform(field)])  # the last one acts first
-
-
-def displacement_transform(field: sitk.Image) -> sitk.DisplacementFieldTransform:
-    """A field as a transform; the field itself stays usable (SimpleITK's transform takes over what it is given)."""
-    return sitk.DisplacementFieldTransform(sitk.Image(field))
-
-
 def resample_through(moving: sitk.Image, grid: sitk.Image, transform: sitk.Transform) -> sitk.Image:
-    """The moving volume on a grid, carried by a transform (grid point -> moving point), in its pixel type.
+    """Resample a moving volume on a grid through a transform, in its pixel type.
 
-    Where it has no values it gets the lowest of those it has.
+    Args:
+        moving: Any pixel type.
+        grid: Where to resample it.
+        transform: Grid point to moving point, mm, LPS.
+
+    Returns:
+        The volume; outside the moving volume it has that one's lowest value.
     """
     lowest = float(sitk.GetArrayViewFromImage(moving).min())
     return sitk.Resample(moving, grid, transform, sitk.sitkLinear, lowest, moving.GetPixelID())
 
 
 def jacobian_determinant(field: sitk.Image) -> sitk.Image:
-    """Determinant of the derivative of x + d(x) at every voxel (float32).
+    """Compute the determinant of the derivative of x + d(x) at every voxel (float32).
 
-    ITK's filter differentiates along the index axes as if they were x, y and z, so it is given the vectors in that
+    ITK's filter differentiates along the index axes as if they were x, y and z. So it is given the vectors in that
     frame; the determinant is the same in every frame.
     """
-    turned = np.linalg.inv(np.array(field.GetDirection()).reshape(3, 3))
+    to_index_axes = np.linalg.inv(directions(field))
     parts = [sitk.Cast(sitk.VectorIndexSelectionCast(field, n), sitk.sitkFloat32) for n in range(3)]
-    upright = sitk.Compose([sum(float(row[n]) * parts[n] for n in range(3)) for row in turned])
+    upright = sitk.Compose([sum(float(row[n]) * parts[n] for n in range(3)) for row in to_index_axes])
     upright.SetDirection(np.eye(3).ravel().tolist())
     determinant = sitk.DisplacementFieldJacobianDeterminant(upright)
     determinant.SetDirection(field.GetDirection())

@@ -4,8 +4,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.geometry.grids import grid_of_size
 from BSAFusionLib.modalities import MODALITIES, listed
-from BSAFusionLib.pipeline.slicing import over_the_same_space
 
 thinnest, thickest = 1e-3, 1e3  # mm, of what can be taken for a voxel of a head
 flattest = 1e-3  # the least volume that directions of length one may span
@@ -87,5 +87,5 @@ def _overlap(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform) -> fl
     lattice.SetSpacing((size * fixed.GetSpacing() / 16).tolist())
     lattice.SetDirection(fixed.GetDirection())
     lattice.SetOrigin(fixed.TransformContinuousIndexToPhysicalPoint(((size / 16 - 1) / 2).tolist()))
-    covered = over_the_same_space(moving, np.array([1, 1, 1])) + 1
+    covered = grid_of_size(moving, np.array([1, 1, 1])) + 1
     return float(sitk.GetArrayFromImage(sitk.Resample(covered, lattice, start, sitk.sitkNearestNeighbor)).mean())

@@ -6,9 +6,9 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.sparse.linalg import LinearOperator, cg
 
+from BSAFusionLib.geometry.grids import grid_of_size
 from BSAFusionLib.geometry.smooth_modes import cell_centers, smooth_modes
 from BSAFusionLib.network.stack import Evidence
-from BSAFusionLib.pipeline.slicing import over_the_same_space
 
 elastic_mm = 0.7  # standard deviations expected beforehand, of each component: the elastic part,
 shift_mm = 0.7  # a shift,
@@ -33,7 +33,7 @@ def posterior_field(
     extent = np.multiply(fixed.GetSize(), fixed.GetSpacing())
     cell = min(_cell(each) for each in evidence)
     count = np.ceil(extent / cell).astype(int)
-    lattice = over_the_same_space(fixed, count)
+    lattice = grid_of_size(fixed, count)
     told, precision = np.zeros((3, *count)), np.zeros((3, 3, *count))
     for each in evidence:
         _add(each, fixed, lattice, told, precision)

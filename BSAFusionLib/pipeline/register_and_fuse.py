@@ -11,17 +11,18 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import Cancelled, FusionError
-from BSAFusionLib.geometry.border import fade_out, within
 from BSAFusionLib.geometry.fields import (
-    compose,
+    compose_field,
+    compose_transform,
+    fade_to_zero,
     jacobian_determinant,
-    joined,
-    no_longer_than,
-    of_one_size,
+    limit_length,
+    remove_global_scaling,
     resample_through,
-    scaled,
+    scale,
 )
-from BSAFusionLib.geometry.folds import without_folds
+from BSAFusionLib.geometry.folds import remove_folds
+from BSAFusionLib.geometry.grids import crop_to_grid, lattice_over, resample_on_grid
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.network.stack import Stack
 from BSAFusionLib.pipeline.input_checks import checked
@@ -33,21 +34,13 @@ from BSAFusionLib.pipeline.intensities import (
     luminance_weights,
     measure_intensities,
 )
+from BSAFusionLib.pipeline.measures import displacement_lengths, mutual_information
 from BSAFusionLib.pipeline.memory import check_memory, shortage_told
 from BSAFusionLib.pipeline.posterior import posterior_field
-from BSAFusionLib.pipeline.report import Report, displacement_lengths, mutual_information
+from BSAFusionLib.pipeline.report import Report
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.rigid import prealign_rigidly
-from BSAFusionLib.pipeline.slicing import (
-    cut,
-    fine_enough,
-    lattice_over,
-    on_grid,
-    slice_axis,
-    slice_grid,
-    stacked,
-    thinned,
-)
+from BSAFusionLib.pipeline.slicing import cut, fine_enough, slice_axis, slice_grid, stacked, thinned
 from BSAFusionLib.pipeline.stages import STAGE_SHARES, Progress, Slices
 from BSAFusionLib.pipeline.verdict import Features, Verdict, keep_what_helps
 from BSAFusionLib.resources import MODELS
@@ -116,7 +109,7 @@ def register_and_fuse(
         axes = _axes(fixed, settings, size)
         stacks = _to_register(seen, start, axes, size)
         pixel = stacks[0].grid.GetSpacing()[0]
-        head = head_mask(on_grid(seen.fixed, lattice_over(fixed, [pixel] * 3)))
+        head = head_mask(resample_on_grid(seen.fixed, lattice_over(fixed, [pixel] * 3)))
         whole = slice_grid(fixed, settings.slice_axis, fine_enough(fixed, axes[0], size))
         seen_head = _inside(head, whole)
         if not seen_head.any():
@@ -130,12 +123,12 @@ def register_and_fuse(
         if len(axes) == 1:
             sigma[axes[0]] = max(settings.through_plane_smoothing, fixed.GetSpacing()[axes[0]])
         lattice = lattice_over(fixed, [each / nodes_a_sigma for each in sigma])
-        found = scaled(posterior_field(evidence, fixed, sigma, lattice), settings.strength)
+        found = scale(posterior_field(evidence, fixed, sigma, lattice), settings.strength)
         if settings.do_no_harm:
             # The same head has one size on every scanner; but intensities can make it look larger on one.
             seen_along = np.reshape(fixed.GetDirection(), (3, 3))[:, [0, 1, 2] if len(axes) > 1 else _others(axes[0])]
-            found = of_one_size(found, _inside(head, lattice), seen_along)
-            found, longest = no_longer_than(found, longest_trained * pixel)
+            found = remove_global_scaling(found, _inside(head, lattice), seen_along)
+            found, longest = limit_length(found, longest_trained * pixel)
             if longest > longest_trained * pixel:
                 warnings.append(
                     f"The network found displacements of up to {longest:.0f} mm, further than it was trained on; they "
@@ -143,7 +136,7 @@ def register_and_fuse(
                 )
         features = _features(seen, _grid_to_register(seen, axes[0], size), runner.agreement)
         network_field, verdict = _kept(found, seen, start, axes[0], features, settings, warnings)
-        both = joined(network_field, start)
+        both = compose_transform(network_field, start)
 
     with stages.run("fusion"):
         aligned = Stack(whole, cut(seen.fixed, whole), cut(seen.moving, whole, both))
@@ -161,10 +154,10 @@ def register_and_fuse(
             mutual_information(aligned.fixed[seen_head], shown[seen_head])
             for shown in (cut(seen.moving, whole), cut(seen.moving, whole, start), aligned.moving)
         ]
-        total_field = compose(network_field, start)
-        determinants = sitk.GetArrayFromImage(within(jacobian_determinant(total_field), lattice))
+        total_field = compose_field(network_field, start)
+        determinants = sitk.GetArrayFromImage(crop_to_grid(jacobian_determinant(total_field), lattice))
         lengths = [
-            displacement_lengths(sitk.GetArrayFromImage(within(field, lattice))[_inside(head, lattice)])
+            displacement_lengths(sitk.GetArrayFromImage(crop_to_grid(field, lattice))[_inside(head, lattice)])
             for field in (total_field, network_field)
         ]
         percent_folded = float(100 * np.mean(determinants <= 0))
@@ -330,9 +323,9 @@ def _kept(
     if settings.do_no_harm and settings.strength > 0:
         field, verdict = keep_what_helps(field, start, seen.fixed, seen.moving, across, features)
         warnings += filter(None, [verdict.remark()])
-    field = fade_out(field)
+    field = fade_to_zero(field)
     if settings.fold_free:
-        field, damped = without_folds(field)
+        field, damped = remove_folds(field)
         if damped > 0:
             warnings.append(f"The deformation folded space in places; it was damped there, by {damped:.1f} mm at most.")
     return field, verdict

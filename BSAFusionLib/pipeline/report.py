@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
+from BSAFusionLib.pipeline.measures import Displacement
 
 LEAST_KEPT_UNSAID = 0.7  # of the deformation; where less was kept, the user is told
 
@@ -41,15 +41,6 @@ class Verdict:
             )
         sentence = " and ".join(parts)
         return f"{sentence[0].upper()}{sentence[1:]}." if parts else None
-
-
-@dataclass(frozen=True)
-class Displacement:
-    """Lengths of a displacement inside the head, in mm."""
-
-    mean: float
-    percentile_95: float
-    maximum: float
 
 
 @dataclass(frozen=True)
@@ -157,18 +148,3 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Precision", report.get("precision", "float32")),
         ("Weights", f"{report['weights']} ({report['weights_sha256'][:12]})"),
     ]
-
-
-def mutual_information(fixed: np.ndarray, moving: np.ndarray, bins: int = 64) -> float:
-    """Mutual information in nats of two arrays of paired intensities in [0, 1], from their joint histogram."""
-    joint, _, _ = np.histogram2d(fixed.ravel(), moving.ravel(), bins=bins, range=((0, 1), (0, 1)))
-    joint /= joint.sum()
-    independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    seen = joint > 0
-    return float(np.sum(joint[seen] * np.log(joint[seen] / independent[seen])))
-
-
-def displacement_lengths(vectors: np.ndarray) -> Displacement:
-    """Mean, 95th percentile and maximum of the lengths of vectors (..., 3) in mm."""
-    lengths = np.linalg.norm(vectors, axis=-1)
-    return Displacement(float(lengths.mean()), float(np.percentile(lengths, 95)), float(lengths.max()))

@@ -5,9 +5,9 @@ from functools import cached_property
 
 import SimpleITK as sitk
 
-from BSAFusionLib.geometry.fields import field_of, joined
+from BSAFusionLib.geometry.fields import compose_transform, field_from_transform
+from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.pipeline.report import Report
-from BSAFusionLib.pipeline.slicing import lattice_over
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Result:
 
     def transform(self) -> sitk.CompositeTransform:
         """Fixed point -> moving point, mm, LPS, in the whole of space."""
-        return joined(self.network_field, self.prealignment)
+        return compose_transform(self.network_field, self.prealignment)
 
     def coarse_field(self) -> sitk.Image:
         """`field` on a grid over the fixed volume that is as coarse as the one of `network_field`."""
-        return field_of(self.transform(), lattice_over(self.registered, self.network_field.GetSpacing()))
+        return field_from_transform(self.transform(), lattice_over(self.registered, self.network_field.GetSpacing()))
 
     @cached_property
     def field(self) -> sitk.Image:
         """Fixed point + field = moving point, pre-alignment and network in one: float64 vectors, mm, LPS, on the fixed
         volume's exact grid; made when it is first asked for, since it takes six times the volume's memory."""
-        return field_of(self.transform(), self.registered)
+        return field_from_transform(self.transform(), self.registered)

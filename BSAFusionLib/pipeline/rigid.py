@@ -8,9 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import Cancelled, FusionError
+from BSAFusionLib.geometry.grids import downsample
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.memory import lacks_memory
-from BSAFusionLib.pipeline.slicing import over_the_same_space, smooth_for
 
 start_turn = 12.0  # degrees: starts this far to either side about each axis leave every larger turn within reach
 kept = 2  # of the starts, after the first level, where they ended in different places
@@ -50,7 +50,7 @@ def prealign_rigidly(
     stop = Event()
     with ThreadPoolExecutor(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()) as pool:
         for spacing, step, keep in ((8.0, 4.0, kept), (4.0, 2.0, 1), (3.0, 0.5, 1)):  # mm, mm
-            coarse_fixed, coarse_moving = coarse(fixed, spacing), _amid_air(coarse(moving, spacing))
+            coarse_fixed, coarse_moving = downsample(fixed, spacing), _amid_air(downsample(moving, spacing))
             mask = _around_head(coarse_fixed)
             found = []
             for future in [
@@ -118,18 +118,6 @@ def _largest_gap(one: sitk.Euler3DTransform, other: sitk.Euler3DTransform) -> fl
     points = one.GetCenter() + lever * np.concatenate([np.eye(3), -np.eye(3)])
     gaps = [np.subtract(one.TransformPoint(point), other.TransformPoint(point)) for point in points.tolist()]
     return float(np.linalg.norm(gaps, axis=1).max())
-
-
-def coarse(image: sitk.Image, spacing: float) -> sitk.Image:
-    """The volume on a grid of cubes of about that spacing in mm over the same space, or of half a voxel if that is
-    more.
-    """
-    extent = np.array(image.GetSize()) * image.GetSpacing()
-    spacing = max(spacing, min(image.GetSpacing()) / 2)
-    count = np.maximum(4, np.round(extent / spacing)).astype(int)
-    return sitk.Resample(
-        smooth_for(image, spacing), over_the_same_space(image, count), sitk.Transform(), sitk.sitkLinear, 0.0
-    )
 
 
 def _amid_air(image: sitk.Image) -> sitk.Image:

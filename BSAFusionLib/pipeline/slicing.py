@@ -1,9 +1,9 @@
 """The fixed volume as a stack of slices that look like the training slices."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import SimpleITK as sitk
+
+from BSAFusionLib.geometry.grids import directions, resample_on_grid
 
 # Where rows and columns run to, by the direction across the slices (LPS: x to the left, y to the back, z up).
 _left, _back, _down = np.array((1, 0, 0)), np.array((0, 1, 0)), np.array((0, 0, -1))
@@ -14,7 +14,7 @@ def slice_axis(fixed: sitk.Image, axis: str = "auto") -> int:
     """The index axis to cut across: "i", "j", "k", or for "auto" the one closest to superior-inferior."""
     if axis != "auto":
         return "ijk".index(axis)
-    return int(np.abs(_directions(fixed)[2]).argmax())
+    return int(np.abs(directions(fixed)[2]).argmax())
 
 
 def slice_grid(fixed: sitk.Image, axis: str = "auto", size: int = 256) -> sitk.Image:
@@ -25,15 +25,15 @@ def slice_grid(fixed: sitk.Image, axis: str = "auto", size: int = 256) -> sitk.I
     back and columns to the left, sagittal and coronal rows downwards.
     """
     across = slice_axis(fixed, axis)
-    directions = _directions(fixed)
-    towards_row, towards_column = (_sagittal, _coronal, _axial)[int(np.abs(directions[:, across]).argmax())]
+    axes = directions(fixed)
+    towards_row, towards_column = (_sagittal, _coronal, _axial)[int(np.abs(axes[:, across]).argmax())]
     first, second = (other for other in range(3) if other != across)
     row, column = max(
         ((first, second), (second, first)),
-        key=lambda pair: abs(towards_row @ directions[:, pair[0]]) + abs(towards_column @ directions[:, pair[1]]),
+        key=lambda pair: abs(towards_row @ axes[:, pair[0]]) + abs(towards_column @ axes[:, pair[1]]),
     )
-    down = directions[:, row] * (1 if towards_row @ directions[:, row] >= 0 else -1)
-    right = directions[:, column] * (1 if towards_column @ directions[:, column] >= 0 else -1)
+    down = axes[:, row] * (1 if towards_row @ axes[:, row] >= 0 else -1)
+    right = axes[:, column] * (1 if towards_column @ axes[:, column] >= 0 else -1)
 
     spacing, count = np.array(fixed.GetSpacing()), np.array(fixed.GetSize())
     pixel = float((spacing * count)[[row, column]].max() / size)
@@ -43,7 +43,7 @@ def slice_grid(fixed: sitk.Image, axis: str = "auto", size: int = 256) -> sitk.I
 
     grid = sitk.Image(size, size, int(count[across]), sitk.sitkUInt8)
     grid.SetSpacing((pixel, pixel, float(spacing[across])))
-    grid.SetDirection(np.stack([right, down, directions[:, across]], axis=1).ravel().tolist())
+    grid.SetDirection(np.stack([right, down, axes[:, across]], axis=1).ravel().tolist())
     grid.SetOrigin((centre - (right + down) * pixel * (size - 1) / 2).tolist())
     return grid
 
@@ -64,26 +64,8 @@ def thinned(grid: sitk.Image, most_apart: float) -> sitk.Image:
 
 
 def cut(image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None) -> np.ndarray:
-    """The slices of a scalar volume on a grid, as `on_grid`, float32 (slice, row, column)."""
-    return sitk.GetArrayFromImage(on_grid(image, grid, transform))
-
-
-def on_grid(image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None) -> sitk.Image:
-    """A scalar volume on a grid, free of detail that its first axis could not hold (float32); 0 where it has no values.
-
-    transform: grid point -> point of `image`; the identity if none is given.
-    """
-    image = smooth_for(image, grid.GetSpacing()[0])
-    transform = transform or sitk.Transform(3, sitk.sitkIdentity)
-    return sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-
-
-def smooth_for(image: sitk.Image, spacing: float) -> sitk.Image:
-    """A volume free of detail that a grid of that spacing in mm could not hold."""
-    for axis, (own, count) in enumerate(zip(image.GetSpacing(), image.GetSize(), strict=True)):
-        if own < 0.75 * spacing and count >= 4:  # the recursive filter needs four voxels
-            image = sitk.RecursiveGaussian(image, spacing / 2, direction=axis)
-    return image
+    """The slices of a scalar volume on a grid, as `resample_on_grid`, float32 (slice, row, column)."""
+    return sitk.GetArrayFromImage(resample_on_grid(image, grid, transform))
 
 
 def stacked(slices: np.ndarray, grid: sitk.Image, fixed: sitk.Image) -> sitk.Image:
@@ -91,33 +73,3 @@ def stacked(slices: np.ndarray, grid: sitk.Image, fixed: sitk.Image) -> sitk.Ima
     image = sitk.GetImageFromArray(slices)
     image.CopyInformation(grid)
     return sitk.Resample(image, fixed, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-
-
-def over_the_same_space(image: sitk.Image, count: np.ndarray) -> sitk.Image:
-    """An empty image of `count` voxels along the axes of another, over the same space."""
-    grid = sitk.Image(count.tolist(), sitk.sitkUInt8)
-    grid.SetSpacing((np.multiply(image.GetSize(), image.GetSpacing()) / count).tolist())
-    grid.SetDirection(image.GetDirection())
-    first = (np.array(image.GetSize()) / count - 1) / 2  # where its first voxel lies in the image's index
-    grid.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(first.tolist()))
-    return grid
-
-
-def lattice_over(image: sitk.Image, spacing: Sequence[float]) -> sitk.Image:
-    """An empty image from the first to the last voxel of another along each axis, as coarse as `spacing` in mm allows.
-
-    Where that is finer than the image's own, it has the image's voxels.
-    """
-    own, counts = np.array(image.GetSpacing()), np.array(image.GetSize())
-    length = own * (counts - 1)
-    counts = np.minimum(counts, np.ceil(length / spacing).astype(int) + 1)
-    grid = sitk.Image(counts.tolist(), sitk.sitkUInt8)
-    grid.SetSpacing((length / (counts - 1)).tolist())
-    grid.SetDirection(image.GetDirection())
-    grid.SetOrigin(image.GetOrigin())
-    return grid
-
-
-def _directions(image: sitk.Image) -> np.ndarray:
-    """The directions of the index axes as columns (LPS)."""
-    return np.array(image.GetDirection()).reshape(3, 3)

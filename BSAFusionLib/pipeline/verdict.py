@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from BSAFusionLib.geometry.fields import joined, scaled
+from BSAFusionLib.geometry.fields import compose_transform, scale
+from BSAFusionLib.geometry.grids import downsample
 from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionLib.pipeline.measures import histogram_information
 from BSAFusionLib.pipeline.report import Verdict
-from BSAFusionLib.pipeline.rigid import coarse
 
 shares = np.linspace(0, 1, 9)  # of the deformation, tried as a whole
 price = 0.015  # nats that all of the deformation must earn; a share of it, the share squared of that
@@ -48,13 +49,13 @@ def keep_what_helps(
     slice, with those around it, is judged by itself, and the field taken back smoothly where its mutual information
     fell; where features are asked, what they lost or gained is counted in.
     """
-    small_fixed, small_moving = coarse(fixed, spacing), coarse(moving, spacing)
+    small_fixed, small_moving = downsample(fixed, spacing), downsample(moving, spacing)
     inside = np.moveaxis(sitk.GetArrayFromImage(head_mask(small_fixed)) > 0, 2 - axis, 0)
     reference = _binned(np.moveaxis(sitk.GetArrayFromImage(small_fixed), 2 - axis, 0))
 
     def histograms(share: float) -> np.ndarray:
         seen = sitk.Resample(
-            small_moving, small_fixed, joined(scaled(field, share), prealignment), sitk.sitkLinear, 0.0
+            small_moving, small_fixed, compose_transform(scale(field, share), prealignment), sitk.sitkLinear, 0.0
         )
         other = _binned(np.moveaxis(sitk.GetArrayFromImage(seen), 2 - axis, 0))
         return np.array(
@@ -66,16 +67,21 @@ def keep_what_helps(
         )
 
     by_share = [histograms(share) for share in shares.tolist()]
-    earned = [float(_information(each.sum(axis=0))) for each in by_share] - price * shares**2
+    earned = [histogram_information(each.sum(axis=0)) for each in by_share] - price * shares**2
     best = int(earned.argmax())
     if best == 0:
-        return scaled(field, 0.0), Verdict(0.0, 100.0)
+        return scale(field, 0.0), Verdict(0.0, 100.0)
     sigma = window / small_fixed.GetSpacing()[axis]
-    before, after = (_information(_smoothed(by_share[n], sigma)) for n in (0, best))
+    before, after = (
+        np.array([histogram_information(joint) for joint in _smoothed(by_share[n], sigma)]) for n in (0, best)
+    )
     gained = (after - before) / tolerance
     agreements: list[float] = []
     if features is not None:
-        both = [features.agreement(each) for each in (prealignment, joined(scaled(field, shares[best]), prealignment))]
+        both = [
+            features.agreement(each)
+            for each in (prealignment, compose_transform(scale(field, shares[best]), prealignment))
+        ]
         told = np.isfinite(both).all(axis=0)
         if told.any():
             agreements = [float(each[told].mean()) for each in both]
@@ -88,19 +94,11 @@ def keep_what_helps(
     shape = [1, 1, 1, 1]
     shape[2 - axis] = -1
     verdict = Verdict(float(shares[best]), float(100 * np.mean(kept[shown] < 0.5)), *agreements)
-    return scaled(field, factors.reshape(shape)), verdict
+    return scale(field, factors.reshape(shape)), verdict
 
 
 def _binned(values: np.ndarray) -> np.ndarray:
     return np.clip((values * bins).astype(int), 0, bins - 1)
-
-
-def _information(joint: np.ndarray) -> np.ndarray:
-    """Mutual information in nats of joint histograms (..., bins, bins)."""
-    joint = joint / np.maximum(joint.sum(axis=(-2, -1), keepdims=True), 1)
-    independent = joint.sum(axis=-1, keepdims=True) * joint.sum(axis=-2, keepdims=True)
-    ratio = np.divide(joint, independent, out=np.ones_like(joint), where=joint > 0)
-    return (joint * np.log(ratio)).sum(axis=(-2, -1))
 
 
 def _smoothed(values: np.ndarray, sigma: float) -> np.ndarray:

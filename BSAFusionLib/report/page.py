@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from BSAFusionLib.geometry.fields import field_of, jacobian_determinant
+from BSAFusionLib.geometry.fields import field_from_transform, jacobian_determinant
 from BSAFusionLib.pipeline.intensities import head_mask, luminance_weights, measure_intensities
 from BSAFusionLib.pipeline.report import Report, rows
 from BSAFusionLib.pipeline.result import Result
@@ -44,7 +44,7 @@ def look(fixed: sitk.Image, moving: sitk.Image, result: Result) -> Pictures:
     inside = sitk.GetArrayFromImage(some) > 0
     lengths = [
         np.linalg.norm(sitk.GetArrayFromImage(field)[inside], axis=-1)
-        for field in (field_of(result.transform(), some), sitk.Resample(result.network_field, some))
+        for field in (field_from_transform(result.transform(), some), sitk.Resample(result.network_field, some))
     ]
     return Pictures(tuple(planes), *lengths)
 
@@ -115,7 +115,7 @@ def _plane(name: str, axis: int, slab: sitk.Image, fixed: sitk.Image, moving: si
         values(moving, total),
         np.moveaxis((at + network)[..., across], -1, 0),
         np.linalg.norm(network, axis=-1),
-        middle(jacobian_determinant(field_of(total, slab))),
+        middle(jacobian_determinant(field_from_transform(total, slab))),
     )
 
 

@@ -12,9 +12,9 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.inputs import read_input
 from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.files.volumes import read_volume
-from BSAFusionLib.geometry.fields import field_of, joined
+from BSAFusionLib.geometry.fields import compose_transform, field_from_transform
+from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.modalities import MODALITIES
-from BSAFusionLib.pipeline.slicing import lattice_over
 
 expected = "give the folder that `run.py fuse` or `run.py demo` wrote, or that of one case of `run.py batch`"
 same_place = 1e-3  # how far apart two grids may be, mm: NIfTI keeps places in single precision
@@ -68,7 +68,9 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
         report["prealignment"] != "none",
         fused,
         read_volume(files["registered"]),
-        field_of(joined(network_field, prealignment), lattice_over(fused, network_field.GetSpacing())),
+        field_from_transform(
+            compose_transform(network_field, prealignment), lattice_over(fused, network_field.GetSpacing())
+        ),
         network_field,
         prealignment,
         images["fixed"],

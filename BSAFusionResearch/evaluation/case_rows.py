@@ -10,11 +10,11 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.volumes import read_volume
-from BSAFusionLib.geometry.fields import error_mm, field_of, joined
+from BSAFusionLib.geometry.fields import compose_transform, error_mm, field_from_transform
+from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.pipeline.result import Result
-from BSAFusionLib.pipeline.slicing import lattice_over
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.evaluation import rivals
 from BSAFusionResearch.evaluation.cases import Case, factors
@@ -60,7 +60,8 @@ class Unmoved:
             grid = lattice_over(fixed, [unmoved_spacing] * 3)
             found = found_in(register_and_fuse(fixed, moving, settings))
             self._found[unmoved] = {
-                name: sitk.DisplacementFieldTransform(field_of(transform, grid)) for name, transform in found.items()
+                name: sitk.DisplacementFieldTransform(field_from_transform(transform, grid))
+                for name, transform in found.items()
             }
         return self._found[unmoved]
 
@@ -69,7 +70,7 @@ def found_in(result: Result) -> dict[str, sitk.Transform]:
     """What a run found, fixed point -> moving point, mm, LPS: by the pre-alignment, by the network if all of its
     deformation were followed, and after all, when that was taken back where it did not help."""
     start = result.prealignment
-    return {"prealigned": start, "undamped": joined(result.found_field, start), "after": result.transform()}
+    return {"prealigned": start, "undamped": compose_transform(result.found_field, start), "after": result.transform()}
 
 
 def measure_case(

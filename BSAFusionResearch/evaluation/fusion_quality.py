@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from BSAFusionLib.pipeline.report import mutual_information
+from BSAFusionLib.pipeline.measures import mutual_information
 from BSAFusionResearch.evaluation.likeness import batch_of_one
 
 saliency_window = 16  # pixels, of Q_CV

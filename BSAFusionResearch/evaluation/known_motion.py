@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from BSAFusionLib.geometry.fields import field_of
+from BSAFusionLib.geometry.fields import field_from_transform
 from BSAFusionLib.pipeline.intensities import head_mask
 
 control_point_distance = 36.0  # mm; cubic B-splines on such a lattice correlate over about 30 mm
@@ -58,7 +58,7 @@ class KnownMotion:
 
     def field(self, fixed: sitk.Image) -> sitk.Image:
         """T(x) - x on the fixed grid (float64 vectors, mm, LPS)."""
-        return field_of(self.transform(fixed), fixed)
+        return field_from_transform(self.transform(fixed), fixed)
 
     def save(self, fixed: sitk.Image, path: str) -> None:
         """Write T as one displacement field on the fixed grid; as ITK .h5, Slicer opens it as a grid transform."""
@@ -75,7 +75,9 @@ class KnownMotion:
         around = sitk.Image(size.tolist(), sitk.sitkUInt8)
         around.SetSpacing([spacing] * 3)
         around.SetOrigin(corners.min(axis=0) - margin)
-        back = sitk.InvertDisplacementField(field_of(self.elastic(fixed), around), 30, enforceBoundaryCondition=False)
+        back = sitk.InvertDisplacementField(
+            field_from_transform(self.elastic(fixed), around), 30, enforceBoundaryCondition=False
+        )
         inverse = sitk.CompositeTransform([sitk.DisplacementFieldTransform(back), self.rigid(fixed).GetInverse()])
         lowest = float(np.nanmin(sitk.GetArrayViewFromImage(moving)))
         return sitk.Resample(moving, moving, inverse, sitk.sitkLinear, lowest)
@@ -83,7 +85,7 @@ class KnownMotion:
 
 def _lengths(transform: sitk.Transform, mask: sitk.Image) -> np.ndarray:
     inside = sitk.GetArrayViewFromImage(mask) > 0
-    return np.linalg.norm(sitk.GetArrayFromImage(field_of(transform, mask))[inside], axis=-1)
+    return np.linalg.norm(sitk.GetArrayFromImage(field_from_transform(transform, mask))[inside], axis=-1)
 
 
 def _direction(random: np.random.Generator) -> list[float]:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from BSAFusionLib.pipeline.report import mutual_information as mutual_information_in_nats
+from BSAFusionLib.pipeline.measures import mutual_information as mutual_information_in_nats
 
 uniform_window = 7  # pixels; scikit-image's default
 

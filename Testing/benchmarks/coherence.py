@@ -21,7 +21,7 @@ repository = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(repository))
 
 from BSAFusionLib.files.volumes import read_volume  # noqa: E402
-from BSAFusionLib.geometry.fields import error_mm, joined  # noqa: E402
+from BSAFusionLib.geometry.fields import compose_transform, error_mm  # noqa: E402
 from BSAFusionLib.network.runner import Runner  # noqa: E402
 from BSAFusionLib.network.stack import Evidence, Stack  # noqa: E402
 from BSAFusionLib.network.weights import load_inference_network  # noqa: E402
@@ -84,7 +84,9 @@ def measured(fixed: sitk.Image, moving: sitk.Image, modality: str, seed: int) ->
     for field, spent in zip(fields, seconds, strict=True):
         on_grid = sitk.Resample(field, fixed, sitk.Transform(), sitk.sitkLinear)
         jumps = jumps_in(on_grid, head)
-        rows.append([jumps.mean(), np.percentile(jumps, 95), error_mm(joined(on_grid, start), truth, head), spent])
+        rows.append(
+            [jumps.mean(), np.percentile(jumps, 95), error_mm(compose_transform(on_grid, start), truth, head), spent]
+        )
     return rows
 
 

@@ -16,9 +16,8 @@ from slicer.util import (
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
-from BSAFusionLib.geometry.border import fade_out
-from BSAFusionLib.geometry.fields import compose, joined
-from BSAFusionLib.geometry.folds import without_folds
+from BSAFusionLib.geometry.fields import compose_field, compose_transform, fade_to_zero
+from BSAFusionLib.geometry.folds import remove_folds
 from BSAFusionLib.mrml.scene import (
     TransformContent,
     content_from_image,
@@ -125,7 +124,7 @@ def network_field(fixed: sitk.Image, axis: str, seed: int) -> sitk.Image:
     told = np.stack([np.sin(a * rows + b * columns + c * along) for a, b, c in waves], axis=1)
     sure = np.tile(np.array((5.0, 5.0, 0.0), np.float32)[:, None, None], (len(told), 1, 8, 8))
     evidence = Evidence(grid, (highest / grid.GetSpacing()[0] * told).astype(np.float32), sure)
-    return without_folds(fade_out(posterior_field([evidence], fixed, (20.0, 20.0, 20.0))))[0]
+    return remove_folds(fade_to_zero(posterior_field([evidence], fixed, (20.0, 20.0, 20.0))))[0]
 
 
 def to_itk(matrix: np.ndarray) -> sitk.AffineTransform:
@@ -166,7 +165,7 @@ cases = some.tuples(placings, placings, starts, some.sampled_from(("auto", "i", 
 @given(cases)
 def test_hardening_the_moving_volume_is_the_pipelines_own_resampling(application, given_case):
     case = make_case(application.scene, *given_case)
-    total = joined(case.network_field, case.start)
+    total = compose_transform(case.network_field, case.start)
     registered = sitk.Resample(case.moving, case.fixed, total, sitk.sitkLinear, -9.0)
     case.moving_node.SetAndObserveTransformNodeID(case.grid_transform.GetID())
     assert case.moving_node.HardenTransform()
@@ -181,7 +180,7 @@ def test_hardening_the_moving_volume_is_the_pipelines_own_resampling(application
 def test_the_node_carries_every_voxel_of_the_fixed_volume_as_the_pipeline_does(application, given_case):
     case = make_case(application.scene, *given_case)
     points = points_of(case.fixed).reshape(-1, 3)[:: max(1, case.fixed.GetNumberOfPixels() // 300)]
-    total = joined(case.network_field, case.start)
+    total = compose_transform(case.network_field, case.start)
     to_volume = np.linalg.inv(parent_to_world(case.moving_node))
     expected = np.array([total.TransformPoint(point) for point in points.tolist()]) * (-1, -1, 1)
     expected = expected @ to_volume[:3, :3].T + to_volume[:3, 3]
@@ -220,7 +219,7 @@ def test_a_start_and_its_inverse_cancel_and_so_does_a_field_with_none(applicatio
     nothing = sitk.Image(fixed.GetSize(), sitk.sitkVectorFloat64, 3)
     nothing.CopyInformation(fixed)
     for first, second in ((there, back), (back, there)):
-        left = compose(nothing, sitk.CompositeTransform([first, second]))
+        left = compose_field(nothing, sitk.CompositeTransform([first, second]))
         assert np.abs(sitk.GetArrayViewFromImage(left)).max() < 1e-6
-    undone = compose(compose(nothing, there), back)
+    undone = compose_field(compose_field(nothing, there), back)
     assert np.abs(sitk.GetArrayViewFromImage(undone)).max() < 1e-6

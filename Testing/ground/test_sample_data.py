@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.pipeline.report import mutual_information
+from BSAFusionLib.pipeline.measures import mutual_information
 
 folder = Path(__file__).resolve().parents[2] / "Resources" / "SampleData"
 

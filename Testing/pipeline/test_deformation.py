@@ -5,12 +5,12 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import (
-    compose,
+    compose_field,
     displacement_transform,
-    field_of,
+    field_from_transform,
     jacobian_determinant,
-    no_longer_than,
-    of_one_size,
+    limit_length,
+    remove_global_scaling,
     resample_through,
 )
 
@@ -25,7 +25,7 @@ def affine() -> sitk.AffineTransform:
 
 
 def test_the_determinant_of_an_affine_map_is_its_matrix_determinant_on_any_grid(grid, affine):
-    determinants = sitk.GetArrayFromImage(jacobian_determinant(field_of(affine, grid)))
+    determinants = sitk.GetArrayFromImage(jacobian_determinant(field_from_transform(affine, grid)))
     expected = np.linalg.det(np.array(affine.GetMatrix()).reshape(3, 3))
     assert determinants[2:-2, 2:-2, 2:-2] == pytest.approx(expected, abs=1e-4)
 
@@ -33,13 +33,13 @@ def test_the_determinant_of_an_affine_map_is_its_matrix_determinant_on_any_grid(
 def test_a_field_that_turns_space_inside_out_has_a_negative_determinant(grid):
     mirror = sitk.AffineTransform(3)
     mirror.SetMatrix((-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
-    assert sitk.GetArrayFromImage(jacobian_determinant(field_of(mirror, grid)))[2:-2, 2:-2, 2:-2].max() < 0
+    assert sitk.GetArrayFromImage(jacobian_determinant(field_from_transform(mirror, grid)))[2:-2, 2:-2, 2:-2].max() < 0
 
 
 def test_the_composed_field_goes_through_the_field_first_and_then_the_prealignment(grid, affine):
     shift = sitk.TranslationTransform(3, (4.0, 5.0, -6.0))
     rigid = sitk.Euler3DTransform((0.0, 0.0, 0.0), 0.3, -0.2, 0.1, (10.0, 0.0, 5.0))
-    total = displacement_transform(compose(field_of(shift, grid), rigid))
+    total = displacement_transform(compose_field(field_from_transform(shift, grid), rigid))
     point = (15.0, -10.0, 20.0)
     assert total.TransformPoint(point) == pytest.approx(rigid.TransformPoint((19.0, -5.0, 14.0)), abs=1e-6)
 
@@ -49,22 +49,22 @@ def test_a_field_loses_its_growth_about_the_head_and_keeps_its_turn_and_shift(gr
     inside[tuple(slice(count // 4, 3 * count // 4) for count in inside.shape)] = True
     turn = ((0.01, -0.02, 0.015, 1.0), (2.0, 1.0, -3.0), (12.0, -20.0, 30.0))
     turned, grown = sitk.VersorRigid3DTransform(*turn), sitk.Similarity3DTransform(1.05, *turn)
-    kept = of_one_size(field_of(grown, grid), inside, np.eye(3))
-    expected = sitk.GetArrayFromImage(field_of(turned, grid))
+    kept = remove_global_scaling(field_from_transform(grown, grid), inside, np.eye(3))
+    expected = sitk.GetArrayFromImage(field_from_transform(turned, grid))
     assert np.abs(sitk.GetArrayFromImage(kept) - expected)[inside].max() < 0.4  # it grew by 5 %, which makes up to 4 mm
 
 
 def test_vectors_too_long_are_cut_and_the_others_left_alone(grid, affine):
-    field = field_of(affine, grid)
+    field = field_from_transform(affine, grid)
     vectors = sitk.GetArrayFromImage(field)
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     longest = float(np.median(lengths))
-    cut, found = no_longer_than(field, longest)
+    cut, found = limit_length(field, longest)
     kept = sitk.GetArrayFromImage(cut)
     assert found == pytest.approx(lengths.max())
     np.testing.assert_allclose(kept[lengths[..., 0] < longest], vectors[lengths[..., 0] < longest])
     np.testing.assert_allclose(kept * np.maximum(lengths, longest), vectors * longest, rtol=1e-9)
-    assert no_longer_than(field, found)[0] is field
+    assert limit_length(field, found)[0] is field
 
 
 def test_where_two_directions_were_seen_the_third_stays_out_of_it(grid, affine):
@@ -78,11 +78,11 @@ def test_where_two_directions_were_seen_the_third_stays_out_of_it(grid, affine):
     seen = axes[:, :2]
     field = sitk.GetImageFromArray(0.03 * (points - points[inside].mean(axis=0)) @ seen @ seen.T, isVector=True)
     field.CopyInformation(grid)
-    assert np.abs(sitk.GetArrayFromImage(of_one_size(field, inside, seen))).max() < 1e-9
+    assert np.abs(sitk.GetArrayFromImage(remove_global_scaling(field, inside, seen))).max() < 1e-9
 
 
 def test_making_a_transform_of_a_field_leaves_the_field_as_it_was(grid, affine):
-    field = field_of(affine, grid)
+    field = field_from_transform(affine, grid)
     displacement_transform(field)
     assert field.GetSize() == grid.GetSize()
 

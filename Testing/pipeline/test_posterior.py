@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline.posterior import posterior_field
-from BSAFusionLib.pipeline.slicing import lattice_over, slice_grid
+from BSAFusionLib.pipeline.slicing import slice_grid
 
 sigma = (14.0, 14.0, 14.0)
 

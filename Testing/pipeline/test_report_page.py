@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.pipeline.report import Displacement, LandmarkError, Report, rows
+from BSAFusionLib.pipeline.measures import Displacement
+from BSAFusionLib.pipeline.report import LandmarkError, Report, rows
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.verdict import Verdict
 from BSAFusionLib.report.page import look, page

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.pipeline.slicing import cut, fine_enough, lattice_over, slice_axis, slice_grid, stacked, thinned
+from BSAFusionLib.geometry.grids import lattice_over
+from BSAFusionLib.pipeline.slicing import cut, fine_enough, slice_axis, slice_grid, stacked, thinned
 
 left, back, up = np.eye(3)
 axes = ("i", "j", "k")

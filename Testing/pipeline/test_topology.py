@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.geometry.border import fade_out, within
-from BSAFusionLib.geometry.fields import compose, displacement_transform, jacobian_determinant, joined
-from BSAFusionLib.geometry.folds import floor, smallest_determinants, without_folds
+from BSAFusionLib.geometry.fields import (
+    compose_field,
+    compose_transform,
+    displacement_transform,
+    fade_to_zero,
+    jacobian_determinant,
+)
+from BSAFusionLib.geometry.folds import DETERMINANT_FLOOR, determinant_bounds, remove_folds
+from BSAFusionLib.geometry.grids import crop_to_grid
 from Testing.pipeline.conftest import points_of
 
 quarter = sitk.Euler3DTransform((12.0, -20.0, 30.0), 0.0, 0.2, np.pi / 2, (5.0, 0.0, -8.0))
@@ -43,51 +49,54 @@ def places_within_cells(field: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
 def test_the_bound_of_a_cell_lies_below_the_determinant_at_every_point_of_it(grid):
     field = bump(grid, 1.6)
     cells, indices = places_within_cells(field)
-    bounds = smallest_determinants(field, least=0.99)[tuple(cells.T[::-1])]
+    bounds = determinant_bounds(field, least=0.99)[tuple(cells.T[::-1])]
     true = determinants_at(field, indices)
     assert (bounds <= true + 1e-6).all()
     assert bounds.min() < 0
     assert np.median(true - bounds) < 0.2  # and not far below
 
 
-def test_a_field_that_folds_is_mended_where_it_does_and_there_alone(grid):
-    field = fade_out(bump(grid, 1.6))
-    mended, change = without_folds(field)
-    before, after = (sitk.GetArrayFromImage(jacobian_determinant(image)) for image in (field, mended))
-    assert before.min() < 0 < floor - 1e-5 <= after.min()
-    assert smallest_determinants(mended).min() >= floor
-    assert determinants_at(mended, places_within_cells(mended)[1]).min() >= floor - 1e-6
-    moved = np.linalg.norm(sitk.GetArrayFromImage(mended) - sitk.GetArrayFromImage(field), axis=-1)
+def test_a_field_that_folds_is_damped_where_it_folds_and_there_alone(grid):
+    field = fade_to_zero(bump(grid, 1.6))
+    damped, change = remove_folds(field)
+    before, after = (sitk.GetArrayFromImage(jacobian_determinant(image)) for image in (field, damped))
+    assert before.min() < 0 < DETERMINANT_FLOOR - 1e-5 <= after.min()
+    assert determinant_bounds(damped).min() >= DETERMINANT_FLOOR
+    assert determinants_at(damped, places_within_cells(damped)[1]).min() >= DETERMINANT_FLOOR - 1e-6
+    moved = np.linalg.norm(sitk.GetArrayFromImage(damped) - sitk.GetArrayFromImage(field), axis=-1)
     assert moved.max() == pytest.approx(change) and change > 0
     assert np.mean(moved > 0.01) < 0.5
-    folds = before <= floor
+    folds = before <= DETERMINANT_FLOOR
     assert moved[folds].mean() > 3 * moved[~folds].mean()
 
 
 def test_a_field_that_does_not_fold_is_left_as_it_is(grid):
-    field = fade_out(bump(grid, 0.3))
-    mended, change = without_folds(field)
-    assert mended is field and change == 0
+    field = fade_to_zero(bump(grid, 0.3))
+    damped, change = remove_folds(field)
+    assert damped is field and change == 0
 
 
-def test_a_field_of_noise_is_mended_too():
+def test_a_field_of_noise_is_damped_too():
     noise = sitk.GetImageFromArray(np.random.default_rng(0).normal(0, 5, (8, 9, 10, 3)), isVector=True)
-    assert smallest_determinants(without_folds(fade_out(noise))[0]).min() >= floor
+    assert determinant_bounds(remove_folds(fade_to_zero(noise))[0]).min() >= DETERMINANT_FLOOR
 
 
 def test_the_total_transform_folds_nowhere_either_however_it_is_turned(grid):
-    mended, _ = without_folds(fade_out(bump(grid, 1.6)))
-    assert sitk.GetArrayFromImage(within(jacobian_determinant(compose(mended, quarter)), grid)).min() >= floor - 1e-4
+    damped, _ = remove_folds(fade_to_zero(bump(grid, 1.6)))
+    assert (
+        sitk.GetArrayFromImage(crop_to_grid(jacobian_determinant(compose_field(damped, quarter)), grid)).min()
+        >= DETERMINANT_FLOOR - 1e-4
+    )
 
 
 def test_beyond_its_margin_the_deformation_is_the_start_alone_and_nowhere_does_it_jump(grid):
     field = bump(grid, 0.3)
-    faded = fade_out(field)
-    inner = within(faded, grid)
+    faded = fade_to_zero(field)
+    inner = crop_to_grid(faded, grid)
     assert inner.IsSameImageGeometryAs(grid)
     assert np.array_equal(sitk.GetArrayFromImage(inner), sitk.GetArrayFromImage(field))
 
-    total = joined(faded, quarter)
+    total = compose_transform(faded, quarter)
     middle = np.array(grid.GetSize()) / 2
     way = [
         grid.TransformContinuousIndexToPhysicalPoint(p)

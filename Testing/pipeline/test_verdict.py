@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.geometry.fields import displacement_transform, scaled
+from BSAFusionLib.geometry.fields import displacement_transform, scale
 from BSAFusionLib.pipeline.slicing import slice_grid
 from BSAFusionLib.pipeline.verdict import Features, keep_what_helps
 
@@ -41,26 +41,26 @@ def test_the_right_deformation_is_kept_whole(seen, deformation):
 
 
 def test_the_opposite_of_it_is_dropped_and_said_so(seen, deformation):
-    kept, verdict = keep_what_helps(scaled(deformation, -1.0), nowhere, *seen, axis=2)
+    kept, verdict = keep_what_helps(scale(deformation, -1.0), nowhere, *seen, axis=2)
     assert verdict.kept == 0.0 and largest(kept).max() == 0
     assert "only the pre-alignment was kept" in verdict.remark()
 
 
 def test_too_much_of_it_is_scaled_down(seen, deformation):
-    _, verdict = keep_what_helps(scaled(deformation, 2.0), nowhere, *seen, axis=2)
+    _, verdict = keep_what_helps(scale(deformation, 2.0), nowhere, *seen, axis=2)
     assert verdict.kept == pytest.approx(0.5, abs=0.25)
     assert "of the deformation was kept" in verdict.remark()
 
 
 def test_the_less_a_deformation_earns_the_less_of_it_is_followed(seen, deformation):
-    kept = [keep_what_helps(scaled(deformation, share), nowhere, *seen, axis=2)[1].kept for share in (0.02, 0.1, 1.0)]
+    kept = [keep_what_helps(scale(deformation, share), nowhere, *seen, axis=2)[1].kept for share in (0.02, 0.1, 1.0)]
     assert kept[0] <= 0.25 and kept == sorted(kept) and kept[2] == 1
 
 
 def test_where_it_is_wrong_in_some_slices_it_is_taken_back_there_smoothly(seen, deformation):
     factors = np.ones((40, 1, 1, 1))
     factors[:13] = -1.0
-    kept, verdict = keep_what_helps(scaled(deformation, factors), nowhere, *seen, axis=2)
+    kept, verdict = keep_what_helps(scale(deformation, factors), nowhere, *seen, axis=2)
     share = largest(kept) / largest(deformation)
     assert share[3:8].max() < 0.3 and share[22:35].min() > 0.7 * verdict.kept
     assert np.abs(np.diff(share)).max() < 0.35

@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np  # noqa: E402
 
 from BSAFusionLib.errors import Cancelled  # noqa: E402
-from BSAFusionLib.pipeline.report import Displacement, Report  # noqa: E402
+from BSAFusionLib.pipeline.measures import Displacement  # noqa: E402
+from BSAFusionLib.pipeline.report import Report  # noqa: E402
 from BSAFusionLib.pipeline.stages import STAGE_SHARES  # noqa: E402
 from BSAFusionLib.report.pictures import Pictures  # noqa: E402
 from BSAFusionLib.worker import main  # noqa: E402

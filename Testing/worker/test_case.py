@@ -10,7 +10,8 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.pipeline.report import Displacement, LandmarkError, Report, Verdict
+from BSAFusionLib.pipeline.measures import Displacement
+from BSAFusionLib.pipeline.report import LandmarkError, Report, Verdict
 from BSAFusionLib.report.pictures import Pictures, Plane
 from BSAFusionLib.settings import Settings
 from BSAFusionLib.worker.case import (

@@ -1,0 +1,40 @@
+"""Measures of similarity and displacement that reports and the verdict use."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """Lengths of a displacement inside the head, in mm."""
+
+    mean: float
+    percentile_95: float
+    maximum: float
+
+
+def mutual_information(fixed: np.ndarray, moving: np.ndarray, bins: int = 64) -> float:
+    """Compute the mutual information in nats of two arrays of paired intensities.
+
+    Args:
+        fixed: In [0, 1], any shape.
+        moving: In [0, 1], as many values.
+        bins: Of a side of the joint histogram.
+    """
+    joint, _, _ = np.histogram2d(fixed.ravel(), moving.ravel(), bins=bins, range=((0, 1), (0, 1)))
+    return histogram_information(joint)
+
+
+def histogram_information(joint: np.ndarray) -> float:
+    """Compute the mutual information in nats of a joint histogram (bins, bins); 0 for an empty one."""
+    joint = joint / max(joint.sum(), 1)
+    independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    occupied = joint > 0
+    return float(np.sum(joint[occupied] * np.log(joint[occupied] / independent[occupied])))
+
+
+def displacement_lengths(vectors: np.ndarray) -> Displacement:
+    """Return mean, 95th percentile and maximum of the lengths of vectors (..., 3) in mm."""
+    lengths = np.linalg.norm(vectors, axis=-1)
+    return Displacement(float(lengths.mean()), float(np.percentile(lengths, 95)), float(lengths.max()))
