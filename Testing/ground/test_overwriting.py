@@ -284,13 +284,14 @@ def test_a_batch_writes_what_it_says_and_is_done_once_within_a_dicom_folder(
     assert "1 cases, 1 of them done before" in capsys.readouterr().err
 
 
-# Of every command with an option for a file or folder to write: arguments with which it would overwrite FILE.
+# Of every command with an option for a file or folder to write: arguments with which it would overwrite an input.
 others = {
     "batch": "batch {file} --out {folder}",
     "benchmark": "benchmark --weights {file} --json {file}",
     "demo": "demo --weights {file} --out {folder}/new --json {file}",
     "evaluate": "evaluate --weights {file} --data {folder} --json {file}",
     "fuse": "fuse {file} {file} --out {folder}/new --json {file}",
+    "simulate": "simulate {file} pet --out {folder}",
     "train": "train --data {folder} --modality all --start {file} --out {folder}/new --json {file}",
 }
 writing_options = {"out", "json", "sheets"}
@@ -304,7 +305,7 @@ def test_every_command_that_writes_refuses(command: str, tmp_path: Path, capsys:
     writes = writing_options & {action.dest for action in parser._actions}
     assert bool(writes) == (command in others)
     if writes:
-        file = tmp_path / "summary.csv"
+        file = tmp_path / ("labels.nii.gz" if command == "simulate" else "summary.csv")
         file.write_text("case,fixed,moving,modality\n1,a,b,pet\n")
         assert_refused(tmp_path, capsys, file, *others[command].format(file=file, folder=tmp_path).split())
 
