@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from BSAFusionLib.worker.protocol import Lines, Message, encode
 LIBRARY_FOLDER = Path(__file__).resolve().parents[2]  # where BSAFusionLib lies
 MS_UNTIL_KILLED = 1000  # after a job was asked to stop
 MS_UNTIL_GONE = 5000  # that a killed process may take
-LINES_KEPT = 40  # of what the process prints to standard error, for the log where it crashes
+CHARACTERS_KEPT = 4000  # of what the process prints last, for the log where it crashes
 
 Arguments = Callable[[Path], dict[str, Any]]
 
@@ -86,10 +85,10 @@ class Worker:
         self._folder = PrivateFolder(Path(slicer.app.temporaryPath))
         self._tasks: dict[int, Task] = {}
         self._lastNumber = 0
-        self._lines, self._printed = Lines(), deque(maxlen=LINES_KEPT)
+        self._lines, self._printed = Lines(), ""
         self._processes = 0  # how many were started
         self._hasStarted = self._isReady = self._isKilled = False
-        self._pid = 0  # of Python itself, where that was started by a launcher
+        self.pid = 0  # of the Python that is ready, which a launcher may have started; 0 where there is none
         self._process = qt.QProcess()  # one for all, since none may be deleted in its own signal
         self._process.connect("readyReadStandardOutput()", self._readMessages)
         self._process.connect("readyReadStandardError()", self._readPrinted)
@@ -176,7 +175,7 @@ class Worker:
         environment.insert("PYTHONPATH", os.pathsep.join([str(LIBRARY_FOLDER), os.environ.get("PYTHONPATH", "")]))
         environment.insert("PYTHONUNBUFFERED", "1")
         self._lines = Lines()
-        self._printed.clear()
+        self._printed = ""
         self._processes += 1
         self._process.setProcessEnvironment(environment)
         self._process.start(program, arguments)
@@ -184,18 +183,20 @@ class Worker:
     def _readMessages(self) -> None:
         for message in self._lines.feed(self._process.readAllStandardOutput().data()):
             if isinstance(message, str):
-                self._printed.append(message)
+                self._keepPrinted(f"{message}\n")
             else:
                 self._take(message)
 
     def _readPrinted(self) -> None:
-        text = self._process.readAllStandardError().data().decode("utf-8", "replace")
-        self._printed.extend(text.splitlines())
+        self._keepPrinted(self._process.readAllStandardError().data().decode("utf-8", "replace"))
+
+    def _keepPrinted(self, text: str) -> None:
+        self._printed = (self._printed + text)[-CHARACTERS_KEPT:]
 
     def _take(self, message: Message) -> None:
         kind = message["kind"]
         if kind == "ready":
-            self._isReady, self._pid = True, message["pid"]
+            self._isReady, self.pid = True, message["pid"]
             return
         if kind == "log":
             logging.log(message["level"], message["text"])
@@ -233,7 +234,7 @@ class Worker:
     def _kill(self) -> None:
         if self._process.state() != qt.QProcess.NotRunning:
             self._isKilled = True
-            _killTree(self._pid, self._process.processId())
+            _killTree(self.pid, self._process.processId())
             self._process.kill()
 
     def _stateChanged(self, state: int) -> None:
@@ -246,7 +247,7 @@ class Worker:
         self._readPrinted()
         isKilled, why = self._isKilled, self._whyItEnded()
         self._hasStarted = self._isReady = self._isKilled = False
-        self._pid = 0
+        self.pid = 0
         # Later, since the process may end while it is being started, and a task may be given to another one.
         ended = self._processes
         qt.QTimer.singleShot(0, lambda: self._settle(ended, isKilled, why))
@@ -262,7 +263,7 @@ class Worker:
                 except FusionError as error:
                     self._finish(task, task.onFailed, error)
             else:
-                logging.error("BSAFusion: %s\n%s", why, "\n".join(self._printed))
+                logging.error("BSAFusion: %s\n%s", why, self._printed)
                 self._finish(task, task.onFailed, FusionError(why))
 
     def _whyItEnded(self) -> str:

@@ -1,5 +1,6 @@
 """The one way to compute a case, whoever asks for it, and how a case and its outcome travel between processes."""
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -204,13 +205,16 @@ def read_outcome(answer: dict[str, Any], folder: Path) -> Outcome:
 
 @contextmanager
 def _disk_told(folder: Path) -> Iterator[None]:
-    """Raise FusionError where a file in a folder cannot be written or read."""
-    try:
-        yield
-    except (OSError, ValueError) as error:  # numpy raises the latter for a file that is cut short
-        raise FusionError(
-            f"The temporary folder {folder} cannot be used ({error}); see that its disk has room, and run again."
-        ) from error
+    """Raise FusionError where a file in a folder cannot be written or read, or memory runs out meanwhile."""
+    with shortage_told():
+        try:
+            yield
+        except (OSError, ValueError) as error:  # numpy raises the latter for a file that is cut short
+            if getattr(error, "errno", None) == errno.ENOMEM:
+                raise MemoryError from error
+            raise FusionError(
+                f"The temporary folder {folder} cannot be used ({error}); see that its disk has room, and run again."
+            ) from error
 
 
 def _settings_as_dict(settings: Settings) -> dict[str, Any]:

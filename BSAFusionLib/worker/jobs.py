@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from BSAFusionLib.pipeline.memory import shortage_told
 from BSAFusionLib.pipeline.stages import Progress
 from BSAFusionLib.worker.case import compute_case, read_case, write_outcome
 from BSAFusionLib.worker.loading import load
@@ -14,8 +15,9 @@ def do_case(arguments: dict[str, Any], progress: Progress, cancelled: Callable[[
     """Compute a case that `write_case` wrote; the outcome goes into the same folder."""
     load(("SimpleITK", "scipy", "torch", "einops", "safetensors"))
     fixed, moving, settings = read_case(arguments)
-    case = compute_case(fixed, moving, settings, progress, cancelled)
-    return write_outcome(case.outcome(), Path(arguments["folder"]))
+    with shortage_told():
+        outcome = compute_case(fixed, moving, settings, progress, cancelled).outcome()
+    return write_outcome(outcome, Path(arguments["folder"]))
 
 
 def list_devices(arguments: dict[str, Any], progress: Progress, cancelled: Callable[[], bool]) -> list[dict[str, Any]]:
