@@ -95,9 +95,10 @@ def compose_field(field: sitk.Image, transform: sitk.Transform) -> sitk.Image:
 
 def field_from_transform(transform: sitk.Transform, grid: sitk.Image) -> sitk.Image:
     """Sample a transform as d(x) = T(x) - x on a grid (float64 vectors, mm, LPS)."""
-    return sitk.TransformToDisplacementField(
+    field: sitk.Image = sitk.TransformToDisplacementField(
         transform, sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
     )
+    return field
 
 
 def displacement_transform(field: sitk.Image) -> sitk.DisplacementFieldTransform:
@@ -146,6 +147,6 @@ def jacobian_determinant(field: sitk.Image) -> sitk.Image:
     parts = [sitk.Cast(sitk.VectorIndexSelectionCast(field, n), sitk.sitkFloat32) for n in range(3)]
     upright = sitk.Compose([sum(float(row[n]) * parts[n] for n in range(3)) for row in to_index_axes])
     upright.SetDirection(np.eye(3).ravel().tolist())
-    determinant = sitk.DisplacementFieldJacobianDeterminant(upright)
+    determinant: sitk.Image = sitk.DisplacementFieldJacobianDeterminant(upright)
     determinant.SetDirection(field.GetDirection())
     return determinant

@@ -47,7 +47,7 @@ def _nearness(folded: np.ndarray, reach: int) -> np.ndarray:
     """Return 1 near folded cells (slice, row, column) and 0 far away, at the voxels, smoothed over `reach` voxels."""
     cells = sitk.GetImageFromArray(np.pad(folded, [(0, 1)] * 3).astype(np.uint8))
     near = sitk.Cast(sitk.BinaryDilate(cells, [reach] * 3, sitk.sitkBox), sitk.sitkFloat32)
-    return sitk.GetArrayFromImage(sitk.DiscreteGaussian(near, reach**2, 100, useImageSpacing=False))
+    return sitk.GetArrayFromImage(sitk.DiscreteGaussian(near, [float(reach**2)] * 3, 100, useImageSpacing=False))
 
 
 def determinant_bounds(field: sitk.Image, least: float = DETERMINANT_FLOOR) -> np.ndarray:
@@ -90,7 +90,7 @@ def _largest_change(displaced: np.ndarray, spacing: tuple[float, ...]) -> np.nda
     """
     # Along the edges of each axis, per mm, squared.
     edges = [np.square(np.diff(displaced, axis=2 - axis)).sum(axis=-1) / spacing[axis] ** 2 for axis in range(3)]
-    change = np.maximum(edges[0][:, 1:], edges[0][:, :-1]).max(axis=0)
+    change: np.ndarray = np.maximum(edges[0][:, 1:], edges[0][:, :-1]).max(axis=0)
     change += np.maximum(edges[1][:, :, 1:], edges[1][:, :, :-1]).max(axis=0)
     across = np.maximum(edges[2][0, 1:], edges[2][0, :-1])
     change += np.maximum(across[:, 1:], across[:, :-1])

@@ -52,7 +52,9 @@ def lattice_over(image: sitk.Image, spacing: Sequence[float]) -> sitk.Image:
 
 def crop_to_grid(image: sitk.Image, grid: sitk.Image) -> sitk.Image:
     """Return the part of an image that lies on a grid, where the image's grid is that one with a margin around it."""
-    part = sitk.RegionOfInterest(image, grid.GetSize(), image.TransformPhysicalPointToIndex(grid.GetOrigin()))
+    part: sitk.Image = sitk.RegionOfInterest(
+        image, grid.GetSize(), image.TransformPhysicalPointToIndex(grid.GetOrigin())
+    )
     part.CopyInformation(grid)
     return part
 

@@ -58,4 +58,5 @@ def cell_centers(length: float, count: int) -> np.ndarray:
 
 
 def _covariance(a: np.ndarray, b: np.ndarray, sigma: float) -> np.ndarray:
-    return np.exp(-(((a[:, None] - b) / (2 * sigma)) ** 2))
+    covariance: np.ndarray = np.exp(-(((a[:, None] - b) / (2 * sigma)) ** 2))
+    return covariance

@@ -55,7 +55,8 @@ class BSAFusion(FusionNetwork):
         check_slices(fixed, moving)
         small = halve(fixed), halve(moving)
         visible = (torch.maximum(*small) > VISIBLE_LEVEL).float()
-        return self.bsfa.agreement(*self.mdf_fr(*small), visible)
+        fixed_features, moving_features = self.mdf_fr(*small)
+        return self.bsfa.agreement(fixed_features, moving_features, visible)
 
     def fuse(self, fixed: torch.Tensor, registered: torch.Tensor) -> torch.Tensor:
         """Fuse aligned slices; see `FusionNetwork.fuse`."""

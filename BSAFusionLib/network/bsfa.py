@@ -237,7 +237,7 @@ class BSFA(nn.Module):
 
     def _scale(self, step: int) -> int:
         """Return how many pixels of the slice one pixel of the step's level spans."""
-        return 2 ** (4 - self.levels[step])
+        return int(2 ** (4 - self.levels[step]))
 
 
 def _displacement_so_far(total: torch.Tensor, grid: tuple[int, int], width: int) -> torch.Tensor:

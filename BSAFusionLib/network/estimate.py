@@ -19,7 +19,7 @@ class Estimate(NamedTuple):
 
 def invert(matrices: torch.Tensor) -> torch.Tensor:
     """Invert symmetric 2 x 2 matrices (N, 3, h, w), given and returned as xx, yy, xy."""
-    xx, yy, xy = matrices.split(1, dim=1)
+    xx, yy, xy = (matrices[:, n : n + 1] for n in range(3))
     return torch.cat([yy, xx, -xy], dim=1) / (xx * yy - xy.square())
 
 

@@ -136,13 +136,21 @@ class FusionNetwork(nn.Module):
             fixed: (N, 1, H, W) in [0, 1], H and W multiples of 16.
             moving: The same shape.
         """
-        features = self.mdf_fr(fixed, moving)
-        steps: Steps = self.bsfa(*features)
+        fixed_features, moving_features = self.mdf_fr(fixed, moving)
+        steps: Steps = self.bsfa(fixed_features, moving_features)
         size = (fixed.shape[-2], fixed.shape[-1])
         field = self.compose(steps.reverse_fields, size) - self.compose(steps.forward_fields, size)
-        return Registration(steps.forward_fields, steps.reverse_fields, field, *features, steps.matches, steps.evidence)
+        return Registration(
+            forward_fields=steps.forward_fields,
+            reverse_fields=steps.reverse_fields,
+            field=field,
+            fixed=fixed_features,
+            moving=moving_features,
+            matches=steps.matches,
+            evidence=steps.evidence,
+        )
 
-    def __call__(self, *arguments: Any, **keywords: Any) -> BSAFusionOutput:  # noqa: ANN401
+    def __call__(self, *arguments: Any, **keywords: Any) -> BSAFusionOutput:
         """Run `forward`, with the type that `nn.Module` does not declare."""
         output: BSAFusionOutput = super().__call__(*arguments, **keywords)
         return output

@@ -52,7 +52,8 @@ class ChannelAttention(nn.Module):
             rearrange(branch(normalized), "n c h w -> n c (h w)") for branch in (self.query, self.key, self.value)
         )
         mixed = self.weights(key, query).transpose(1, 2) @ value
-        return maps + self.projection(rearrange(mixed, "n c (h w) -> n c h w", h=maps.shape[-2]))
+        attended: torch.Tensor = self.projection(rearrange(mixed, "n c (h w) -> n c h w", h=maps.shape[-2]))
+        return maps + attended
 
 
 class MDTA(ChannelAttention):
@@ -80,7 +81,8 @@ class GDFN(nn.Module):
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Add the gated content to maps (N, C, H, W)."""
         normalized = normalize_channels(maps)
-        return maps + self.projection(F.gelu(self.gate(normalized)) * self.content(normalized))
+        gated: torch.Tensor = self.projection(F.gelu(self.gate(normalized)) * self.content(normalized))
+        return maps + gated
 
 
 class Restormer(nn.Module):
@@ -132,7 +134,8 @@ class TransformerBlock(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Transform tokens (N, T, width)."""
         tokens = tokens + self.attention(self.norm(tokens))
-        return tokens + self.mlp(self.norm(tokens))
+        transformed: torch.Tensor = self.mlp(self.norm(tokens))
+        return tokens + transformed
 
 
 def transformer_layers(block: type[TransformerBlock], width: int, dropout: float = 0.0) -> nn.Sequential:

@@ -1,5 +1,6 @@
 """Matches each pixel of one feature map with the half pixels around it in the other."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ class LocalCorrelation(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(context: Any, positions: torch.Tensor, candidates: torch.Tensor, radius: int) -> torch.Tensor:  # noqa: ANN401
+    def forward(context: Any, positions: torch.Tensor, candidates: torch.Tensor, radius: int) -> torch.Tensor:
         """Correlate positions with candidates, which lie twice as densely.
 
         Args:
@@ -41,7 +42,7 @@ class LocalCorrelation(torch.autograd.Function):
         return correlation
 
     @staticmethod
-    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:  # noqa: ANN401
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         """Return the gradients of positions and candidates."""
         positions, padded = context.saved_tensors
         radius = context.radius
@@ -118,7 +119,8 @@ class Matcher(nn.Module):
         """Match maps of A and B, both (N, C, h, w), in float32 whatever the layers run in."""
         positions = to_unit_length(self.positions(fixed)[:, None, None].float())[:, 0, 0]
         candidates = self.candidates(moving).float().unflatten(1, (2, 2, self.width))
-        correlation = LocalCorrelation.apply(positions, to_unit_length(candidates), self.radius)
+        correlate: Callable[..., torch.Tensor] = LocalCorrelation.apply
+        correlation = correlate(positions, to_unit_length(candidates), self.radius)
         pixels = (correlation * self.sharpness.exp()).log_softmax(dim=1)
         gathered = F.avg_pool2d(pixels, 2) if self.halves else pixels
         votes = mean_of_nine(gathered) * self.agreement.exp()

@@ -127,7 +127,8 @@ class PatchEmbedding(nn.Module):
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Embed maps (N, C, h, w)."""
         position = resize(self.position, (maps.shape[-2], maps.shape[-1]), align_corners=True)
-        return rearrange(self.patches(maps + position), "n c h w -> n (h w) c")
+        patches: torch.Tensor = self.patches(maps + position)
+        return rearrange(patches, "n c h w -> n (h w) c")
 
 
 class Classification(NamedTuple):

@@ -118,7 +118,7 @@ class Runner:
             Cancelled: `cancelled` returned True.
             FusionError: As `register` does.
         """
-        slices = np.maximum(stack.fixed, stack.moving)
+        slices: np.ndarray = np.maximum(stack.fixed, stack.moving)
         if len(stack.filled) > 0:
             counter = self._counter(0, len(stack.filled))
             (slices[stack.filled],) = self._run(lambda network, *pair: [network.fuse(*pair)[:, 0]], stack, counter)
@@ -218,7 +218,7 @@ def _run_in_threads(function: Callable[..., list[torch.Tensor]], *pair: torch.Te
     parts = (slices.tensor_split(workers) for slices in pair)
     try:
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,)) as pool:
-            answers = list(pool.map(torch.inference_mode(function), *parts))
+            answers = list(pool.map(torch.inference_mode()(function), *parts))
     finally:
         torch.set_num_threads(threads)  # a thread sets its own number, and that of threads yet to come
     return [torch.cat(part) for part in zip(*answers, strict=True)]

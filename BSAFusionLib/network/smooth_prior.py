@@ -58,7 +58,8 @@ class SmoothPrior(nn.Module):
         weighted_x, weighted_y = multiply(precision, mean).flatten(2).unbind(1)
         coefficients = solve(torch.cat(rows, dim=1), torch.cat([weighted_x @ modes, weighted_y @ modes], dim=1))
         answer_modes = _modes(size, answer, mean.device, mean.dtype)
-        return (coefficients.unflatten(1, (2, -1)) @ answer_modes.mT).unflatten(2, answer)
+        smoothed = coefficients.reshape(len(mean), 2, -1) @ answer_modes.mT
+        return smoothed.reshape(len(mean), 2, *answer)
 
     def prior_precision(self, modes: int) -> torch.Tensor:
         """Return 1 / variance that is expected of each of the modes: (modes,)."""

@@ -52,4 +52,5 @@ class Evidence:
 
 def _is_filled(slices: np.ndarray) -> np.ndarray:
     """Return which slices (slice, row, column) show something."""
-    return (slices > VISIBLE_LEVEL).mean(axis=(1, 2)) > VISIBLE_SHARE
+    visible: np.ndarray = (slices > VISIBLE_LEVEL).mean(axis=(1, 2))
+    return visible > VISIBLE_SHARE

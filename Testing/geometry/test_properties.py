@@ -1,4 +1,4 @@
-"""However two volumes lie in space, the grid transform carries points and voxels as the pipeline does, and back."""
+"""The grid transform carries points and voxels as the pipeline does, and back, wherever two volumes lie in space."""
 
 from dataclasses import dataclass
 
@@ -34,13 +34,13 @@ from BSAFusionLib.pipeline.posterior import posterior_field
 from BSAFusionLib.pipeline.slicing import slice_grid
 from Testing.scene.conftest import rigid
 
-wavelength = 300.0  # mm, of what the images show: smooth, so that interpolation costs next to nothing
-highest = 5.0  # mm, of the network's field
+WAVELENGTH_MM = 300.0  # of the pattern in the images: smooth, so that interpolation hardly changes it
+LARGEST_DISPLACEMENT_MM = 5.0  # of the network's field
 
 
 @dataclass(frozen=True)
 class Placed:
-    """How a volume lies: its voxels' size (mm) and axes, its place (4 x 4), and its parent transforms, 4 x 4."""
+    """The placement of a volume: spacing (mm), axes, position (4 x 4) and parent transforms (4 x 4)."""
 
     spacing: tuple[float, float, float]
     axes: tuple[int, int, int]
@@ -72,19 +72,19 @@ def application():
 
 
 def shown(points: np.ndarray) -> np.ndarray:
-    """A smooth pattern that tells any place near the origin from any other; points (..., 3) in mm."""
-    return np.sin(2 * np.pi / wavelength * points @ [1.0, 0.3, -0.2]) + np.cos(
-        2 * np.pi / wavelength * points @ [0.2, 1, 0.9]
+    """Return a smooth pattern that differs everywhere near the origin; points (..., 3) in mm."""
+    return np.sin(2 * np.pi / WAVELENGTH_MM * points @ [1.0, 0.3, -0.2]) + np.cos(
+        2 * np.pi / WAVELENGTH_MM * points @ [0.2, 1, 0.9]
     )
 
 
-def volume_around(centre: np.ndarray, extent: float, how: Placed) -> sitk.Image:
-    """A volume about a point of the world (LPS) with the voxels and axes of `how`."""
+def volume_around(center: np.ndarray, extent: float, how: Placed) -> sitk.Image:
+    """Make a volume around a point of the world (LPS) with the voxels and axes of `how`."""
     image = sitk.Image([round(extent / spacing) for spacing in how.spacing], sitk.sitkFloat32)
     image.SetSpacing(how.spacing)
     image.SetDirection((how.place[:3, :3][:, how.axes] * how.flips).ravel().tolist())
     middle = image.TransformContinuousIndexToPhysicalPoint([(count - 1) / 2 for count in image.GetSize()])
-    image.SetOrigin((centre - np.array(middle)).tolist())
+    image.SetOrigin((center - np.array(middle)).tolist())
     return image
 
 
@@ -103,7 +103,7 @@ def filled(image: sitk.Image, values: np.ndarray) -> sitk.Image:
 
 
 def into_scene(scene, image: sitk.Image, name: str, parents: tuple[np.ndarray, ...]):
-    """A volume node whose parents leave it where the image lies in the world."""
+    """Put an image in the scene, below parents that leave it where it lies in the world."""
     node = put_volume(scene, content_from_image(image), name)
     parent = None
     for matrix in parents:
@@ -117,13 +117,13 @@ def into_scene(scene, image: sitk.Image, name: str, parents: tuple[np.ndarray, .
 
 
 def network_field(fixed: sitk.Image, axis: str, seed: int) -> sitk.Image:
-    """What a network might have found on slices across an axis: smooth, some mm, on the fixed grid and its margin."""
+    """Make a field as a network estimates it from slices across an axis: smooth, some mm, with a margin."""
     grid = slice_grid(fixed, axis, 32)
     along, rows, columns = np.mgrid[0 : 1 : grid.GetSize()[2] * 1j, 0:1:8j, 0:1:8j]
     waves = np.random.default_rng(seed).uniform(-1.5, 1.5, (2, 3))
-    told = np.stack([np.sin(a * rows + b * columns + c * along) for a, b, c in waves], axis=1)
-    sure = np.tile(np.array((5.0, 5.0, 0.0), np.float32)[:, None, None], (len(told), 1, 8, 8))
-    evidence = Evidence(grid, (highest / grid.GetSpacing()[0] * told).astype(np.float32), sure)
+    mean = np.stack([np.sin(a * rows + b * columns + c * along) for a, b, c in waves], axis=1)
+    precision = np.tile(np.array((5.0, 5.0, 0.0), np.float32)[:, None, None], (len(mean), 1, 8, 8))
+    evidence = Evidence(grid, (LARGEST_DISPLACEMENT_MM / grid.GetSpacing()[0] * mean).astype(np.float32), precision)
     return remove_folds(fade_to_zero(posterior_field([evidence], fixed, (20.0, 20.0, 20.0))))[0]
 
 
@@ -143,14 +143,14 @@ class Case:
 
 
 def make_case(scene, fixed_how: Placed, moving_how: Placed, start: np.ndarray, axis: str, seed: int) -> Case:
-    """Two volumes that show the same pattern, and the grid transform node of a field between them."""
+    """Make two volumes that show the same pattern, and the grid transform node of a field between them."""
     scene.Clear(False)
-    centre = (ras_lps @ fixed_how.place)[:3, 3]
+    center = (ras_lps @ fixed_how.place)[:3, 3]
     # From the nodes, as the logic takes them: so both are in the world, whatever their parents are.
-    fixed = image_from_volume(into_scene(scene, volume_around(centre, 60, fixed_how), "fixed", fixed_how.parents))
+    fixed = image_from_volume(into_scene(scene, volume_around(center, 60, fixed_how), "fixed", fixed_how.parents))
     start_itk = to_itk(start)
-    moving = volume_around(np.array(start_itk.TransformPoint(centre)), 160, moving_how)
-    moving = filled(moving, shown(points_of(moving) - centre))
+    moving = volume_around(np.array(start_itk.TransformPoint(center)), 160, moving_how)
+    moving = filled(moving, shown(points_of(moving) - center))
     moving_node = into_scene(scene, moving, "moving", moving_how.parents)
     moving = image_from_volume(moving_node)
     field = network_field(fixed, axis, seed)
@@ -171,9 +171,9 @@ def test_hardening_the_moving_volume_is_the_pipelines_own_resampling(application
     assert case.moving_node.HardenTransform()
     hardened = sitk.Resample(image_from_volume(case.moving_node), case.fixed, sitk.Transform(), sitk.sitkLinear, -9.0)
     expected, found = (sitk.GetArrayViewFromImage(image) for image in (registered, hardened))
-    seen = (expected > -3) & (found > -3)
-    assert seen.mean() > 0.5
-    assert np.abs(expected - found)[seen].max() < 0.025  # of values from -2 to 2: a shift of half a mm shows
+    covered = (expected > -3) & (found > -3)
+    assert covered.mean() > 0.5
+    assert np.abs(expected - found)[covered].max() < 0.025  # of values from -2 to 2: a shift of half a mm shows
 
 
 @given(cases)

@@ -1,4 +1,4 @@
-"""The network keeps its promises whatever the weights: shapes, conventions, equation (7)."""
+"""Shapes, conventions and equation (7) hold whatever the weights."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ def test_the_smallest_slice_is_of_16_pixels(network):
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 40, 48), (1, 3, 48, 48), (1, 48, 48)])
-def test_other_shapes_are_refused(network, shape):
+def test_other_shapes_are_rejected(network, shape):
     with pytest.raises(ValueError, match=r"multiples of 16|shape"):
         network(torch.rand(shape), torch.rand(shape))
 
@@ -175,7 +175,7 @@ def test_the_exact_fusion_starts_as_the_larger_of_the_aligned_pixels():
     )
 
 
-def test_an_unknown_or_another_layouts_convention_is_refused():
+def test_an_unknown_or_another_layouts_convention_is_rejected():
     with pytest.raises(ValueError, match="convention"):
         Metadata("theirs")
     with pytest.raises(ValueError, match="PublishedBSAFusion runs 'published' weights, not 'exact'"):

@@ -20,7 +20,7 @@ def dtype(request: pytest.FixtureRequest) -> torch.dtype:
 
 
 @pytest.fixture
-def try_anew() -> Iterator[Callable[[], None]]:
+def try_again() -> Iterator[Callable[[], None]]:
     """Forgets what was tried before, as a new process does, and again at the end."""
     yield onednn._works.cache_clear
     onednn._works.cache_clear()
@@ -68,7 +68,7 @@ def test_a_linear_layer_is_the_same_by_both_ways(dtype):
 
 @pytest.mark.parametrize("operation", ["_fused_convolution", "_fused_convolution_times", "_fused_linear"])
 @pytest.mark.parametrize("change", ["other arguments", "other answers"])
-def test_an_operation_that_another_pytorch_changed_is_not_used(dtype, operation, change, monkeypatch, try_anew):
+def test_an_operation_that_another_pytorch_changed_is_not_used(dtype, operation, change, monkeypatch, try_again):
     """As a version would that nobody has tried: a private operation may change without a word."""
     original = getattr(onednn, operation)
 
@@ -78,13 +78,13 @@ def test_an_operation_that_another_pytorch_changed_is_not_used(dtype, operation,
         return original(*arguments) + 0.5
 
     monkeypatch.setattr(onednn, operation, changed)
-    try_anew()
+    try_again()
     assert not has_onednn(torch.empty(0, dtype=dtype))
 
 
-def test_a_pytorch_older_than_was_tried_is_not_asked(dtype, monkeypatch, try_anew):
+def test_a_pytorch_older_than_was_tried_is_not_asked(dtype, monkeypatch, try_again):
     monkeypatch.setattr(torch, "__version__", "2.4.1+cpu")
-    try_anew()
+    try_again()
     assert not has_onednn(torch.empty(0, dtype=dtype))
 
 

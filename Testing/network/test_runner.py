@@ -126,7 +126,7 @@ def test_auto_always_finds_a_device():
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "abacus", "vulkan", ""])
-def test_a_device_that_is_not_there_is_refused(name):
+def test_a_device_that_is_not_there_is_rejected(name):
     with pytest.raises(FusionError, match="cpu"):
         choose_device(name)
 

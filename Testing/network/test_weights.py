@@ -1,4 +1,4 @@
-"""Weights files are read whole and exactly, or refused with what is wrong with them."""
+"""Weights files are read completely and exactly, or rejected with a message that names the problem."""
 
 import json
 import pickle
@@ -91,13 +91,13 @@ def damaged(sections: dict, change) -> dict:
         (lambda s: s["encoder_state_dict"].update({"rb1.mlp.bias": torch.full((8,), torch.nan)}), "rb1.mlp.bias"),
     ],
 )
-def test_a_released_checkpoint_with_a_wrong_tensor_is_refused_by_its_name(released, tmp_path, change, named):
+def test_a_released_checkpoint_with_a_wrong_tensor_is_rejected_by_its_name(released, tmp_path, change, named):
     torch.save(damaged(released, change), tmp_path / "wrong.pkl")
     with pytest.raises(FusionError, match=named):
         load_network(tmp_path / "wrong.pkl")
 
 
-def test_our_file_with_a_wrong_tensor_is_refused_by_its_name(ours, tmp_path):
+def test_our_file_with_a_wrong_tensor_is_rejected_by_its_name(ours, tmp_path):
     header = {"convention": "exact", "modality": "pet", "size": "256"}
     tensors = {name: tensor.contiguous() for name, tensor in ours.state_dict().items()}
     wrong = tensors | {"mmff.blocks.0.entry.weight": torch.zeros(2, 2)}
@@ -109,7 +109,7 @@ def test_our_file_with_a_wrong_tensor_is_refused_by_its_name(ours, tmp_path):
         load_network(tmp_path / "nameless.safetensors")
 
 
-def test_a_file_that_is_cut_short_or_neither_kind_is_refused(ours, released, tmp_path):
+def test_a_file_that_is_cut_short_or_neither_kind_is_rejected(ours, released, tmp_path):
     save_network(tmp_path / "a.safetensors", ours)
     torch.save(released, tmp_path / "b.pkl")
     for name in ("a.safetensors", "b.pkl"):
@@ -127,7 +127,7 @@ def test_a_file_that_is_cut_short_or_neither_kind_is_refused(ours, released, tmp
 
 
 class Planted:
-    """What a malicious pickle does when it is loaded: here it leaves a file behind."""
+    """A malicious pickle, which here leaves a file behind when it is loaded."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -148,7 +148,7 @@ def test_code_in_a_pickle_is_never_run(tmp_path):
     assert trace.exists()
 
 
-def test_a_file_that_differs_from_its_card_is_refused(ours, tmp_path):
+def test_a_file_that_differs_from_its_card_is_rejected(ours, tmp_path):
     path = tmp_path / "ct.safetensors"
     save_network(path, ours)
     path.with_suffix(".json").write_text(json.dumps({"sha256": sha256(path.read_bytes())}))

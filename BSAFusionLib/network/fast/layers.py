@@ -135,6 +135,7 @@ class FoldedRestormer(nn.Module):
         )
         self.branches = Convolution(*fold(mdta.query, mdta.key, mdta.value), dtype=dtype)
         self.mixing = nn.Parameter(mdta.projection.weight[:, :, 0, 0].clone(), requires_grad=False)
+        assert mdta.projection.bias is not None
         self.mixing_bias = mdta.projection.bias
         self.temperature = mdta.temperature if isinstance(mdta, MDTA) else None
         self.gate = Convolution(*fold(gdfn.gate), "gelu", dtype=dtype)
@@ -171,7 +172,7 @@ class FoldedRestormer(nn.Module):
         pixels = entered.permute(0, 2, 3, 1)
         normalized = self._normalize(pixels).permute(0, 3, 1, 2)
         branches = self.branches(normalized).permute(0, 2, 3, 1).flatten(1, 2).float()
-        query_and_key, value = branches.split([2 * channels, channels], dim=2)
+        query_and_key, value = branches[..., : 2 * channels], branches[..., 2 * channels :]
         products = query_and_key.mT @ query_and_key
         key_by_query = products[:, channels:, :channels]
         if self.temperature is None:
@@ -206,7 +207,7 @@ class FoldedRestormer(nn.Module):
         rows = pixels.flatten(2)
 
         def mean(values: torch.Tensor) -> torch.Tensor:
-            return values.mean(dim=1).unflatten(1, (width, channels)).mean(dim=1)
+            return values.mean(dim=1).view(-1, width, channels).mean(dim=1)
 
         def along_row(values: torch.Tensor) -> torch.Tensor:
             return values.repeat(1, width)[:, None]

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 
-OLDEST_TORCH = (2, 5)  # in which the operations have the arguments that are given to them here
+OLDEST_TORCH = "2.5"  # in which the operations have the arguments that are given to them here
 ACTIVATIONS = {"none": lambda x: x, "relu": F.relu_, "leaky_relu": F.leaky_relu_, "gelu": F.gelu, "tanh": torch.tanh_}
 LEAKY_SLOPE = 0.01  # of F.leaky_relu
 
@@ -36,7 +36,8 @@ def convolve(
         (N, D, H', W').
     """
     if activation == "none" or not has_onednn(x):
-        return ACTIVATIONS[activation](F.conv2d(x, weight, bias, stride, padding))
+        activated: torch.Tensor = ACTIVATIONS[activation](F.conv2d(x, weight, bias, stride, padding))
+        return activated
     return _fused_convolution(x, weight, bias, padding, stride, activation)
 
 
@@ -58,7 +59,7 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> 
 
 def has_onednn(x: torch.Tensor) -> bool:
     """Return whether oneDNN's fused operations are used for x: on an x86 CPU where they give the right answers."""
-    return x.device.type == "cpu" and torch.backends.mkldnn.enabled and _works(x.dtype)
+    return x.device.type == "cpu" and bool(torch.backends.mkldnn.enabled) and _works(x.dtype)
 
 
 def _fused_convolution(
@@ -72,18 +73,24 @@ def _fused_convolution(
     slope = [LEAKY_SLOPE] if activation == "leaky_relu" else []
     algorithm = "none" if activation == "gelu" else ""  # not the approximation by tanh
     shape = padding, [stride] * 2, [1, 1], 1
-    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *shape, activation, slope, algorithm)
+    convolved: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
+        x, weight, bias, *shape, activation, slope, algorithm
+    )
+    return convolved
 
 
 def _fused_convolution_times(
     x: torch.Tensor, factor: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: list[int]
 ) -> torch.Tensor:
     shape = padding, [1, 1], [1, 1], 1
-    return torch.ops.mkldnn._convolution_pointwise.binary(x, factor, weight, bias, *shape, "mul", None, None, [], None)
+    operation = torch.ops.mkldnn._convolution_pointwise.binary
+    product: torch.Tensor = operation(x, factor, weight, bias, *shape, "mul", None, None, [], None)
+    return product
 
 
 def _fused_linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    transformed: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return transformed
 
 
 @lru_cache

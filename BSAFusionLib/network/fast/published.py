@@ -1,6 +1,7 @@
 """The inference form of the published layout's registration and fusion, channels last throughout."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,7 @@ from torch import nn
 
 from BSAFusionLib.network.bsfa import Steps
 from BSAFusionLib.network.fast.layers import Convolution, FoldedRestormer, channels_last
+from BSAFusionLib.network.layers import Restormer
 from BSAFusionLib.network.mdf_fr import Encoded, Features
 from BSAFusionLib.network.published.bsfa import (
     STEP_SCALES,
@@ -120,16 +122,13 @@ class FastPublishedBSFA(nn.Module):
 
         def steps(layers: nn.ModuleList) -> nn.ModuleList:
             return nn.ModuleList(
-                FastRegistrationLayer(layer, index == last, dtype)
+                FastRegistrationLayer(cast(RegistrationLayer, layer), index == last, dtype)
                 for index, layer in enumerate(layers)
-                if isinstance(layer, RegistrationLayer)
             )
 
         self.dtype = dtype
         self.forward_steps, self.reverse_steps = steps(bsfa.forward_steps), steps(bsfa.reverse_steps)
-        self.upsamplers = nn.ModuleList(
-            WarpAndUpsample(layer, dtype) for layer in bsfa.upsamplers if isinstance(layer, Upsampler)
-        )
+        self.upsamplers = nn.ModuleList(WarpAndUpsample(cast(Upsampler, layer), dtype) for layer in bsfa.upsamplers)
 
     def forward(self, fixed: Features, moving: Features) -> Steps:
         """Estimate the fields of all steps; see `PublishedBSFA.forward`."""
@@ -168,12 +167,13 @@ class FastPublishedMMFF(nn.Module):
 
     def __init__(self, mmff: PublishedMMFF, dtype: torch.dtype) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(FoldedRestormer(block, dtype) for block in mmff.blocks)
-        self.changes = nn.ModuleList(FastLevelChange(change, dtype) for change in mmff.changes)
-        first, second, _ = mmff.reconstruction
+        blocks = [cast(Restormer, block) for block in mmff.blocks]
+        first, second = (cast(Restormer, mmff.reconstruction[index]) for index in (0, 1))
+        self.blocks = nn.ModuleList(FoldedRestormer(block, dtype) for block in blocks)
+        self.changes = nn.ModuleList(FastLevelChange(cast(LevelChange, change), dtype) for change in mmff.changes)
         self.joining, self.final = FoldedRestormer(first, dtype), FoldedRestormer(second, dtype)
         # What is enlarged passes its part of the entry before that.
-        enlarged_channels = mmff.blocks[-1].entry.out_channels
+        enlarged_channels = blocks[-1].entry.out_channels
         entry = self.joining.entry
         self.enlarged = Convolution(entry.weight[:, :enlarged_channels], None, dtype=dtype)
         self.shallow = Convolution(entry.weight[:, enlarged_channels:], entry.bias, dtype=dtype)
