@@ -57,8 +57,9 @@ rooms = {
     "evaluation": Room(
         {*core, "files", "training"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL", "ants", "itk"}
     ),
+    "evaluation_heads": Room({*core, "files", "evaluation", "simulation"}, {"numpy", "SimpleITK"}),
     "research commands": Room(
-        {*core, "files", "mrml", "commands", "training", "evaluation", "simulation"},
+        {*core, "files", "mrml", "commands", "training", "evaluation", "evaluation_heads", "simulation"},
         {"numpy", "SimpleITK", "torch", "lightning_fabric", "tqdm", "vtkmodules"},
     ),
 }

@@ -14,6 +14,7 @@ from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.resources import MODELS
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.commands._case_table import print_cases
+from BSAFusionResearch.commands._head_table import print_heads
 from BSAFusionResearch.evaluation.cases import modalities as case_modalities
 from BSAFusionResearch.evaluation.rivals import default_python
 
@@ -52,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a folder with mri_t1.nii.gz, pet.nii.gz and ct.nii.gz of one head, in one space, to be moved",
     )
+    parser.add_argument(
+        "--heads",
+        type=Path,
+        metavar="DIR",
+        help="instead of all else, the table of simulated heads: patients from the label files 13 to 15 of a folder, "
+        "in CT, PET and SPECT, with three elastic sizes and three motions; with --cases N, the first N of 81",
+    )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="known motions a volume (default: 3)")
     parser.add_argument(
         "--cases",
@@ -68,11 +76,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=default_python,
         metavar="PYTHON",
-        help="with --cases: ANTs and elastix too, by a Python that has them (default: that of .venv-rivals, made with "
-        "requirements-benchmark.txt)",
+        help="with --cases or --heads: ANTs and elastix too, by a Python that has them (default: that of .venv-rivals, "
+        "made with requirements-benchmark.txt)",
     )
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="with --cases: of each method (default: 1)")
-    parser.add_argument("--resume", action="store_true", help="with --cases: go on from the --json file")
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="with --cases or --heads: of each method (default: 1)"
+    )
+    parser.add_argument("--resume", action="store_true", help="with --cases or --heads: go on from the --json file")
     parser.add_argument(
         "--modality", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="of the slices (default: all three)"
     )
@@ -95,12 +105,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.seeds < 1:
         raise FusionError(f"There must be 1 known motion or more, not {arguments.seeds}.")
     figures: dict = {}
-    if arguments.cases is not None:
+    if arguments.heads is None and arguments.cases is not None:
         arguments.volumes = arguments.volumes or shared_data / "volumes"
-    else:
+    elif arguments.heads is None:
         name_folders(arguments)
     sheets = [arguments.sheets / f"{modality}.png" for modality in arguments.modality] if arguments.sheets else []
     refuse_overwriting(files_read(arguments), [arguments.json, *sheets])
+    if arguments.heads is not None:
+        weights = {modality: weights_file(arguments.weights, modality) for modality in MODALITIES}
+        figures["heads"] = print_heads(arguments, arguments.heads, weights)
+        if arguments.json:
+            save_json(figures, arguments.json)
+        return 0
     if arguments.cases is not None:
         weights = {modality: weights_file(arguments.weights, modality) for modality in case_modalities}
         figures["cases"] = print_cases(arguments, arguments.volumes, weights)
@@ -120,7 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
 def files_read(arguments: argparse.Namespace) -> Iterator[Path]:
     """Yield the weights, and the volumes and arrays in the folders that are measured on."""
     yield from {weights_file(arguments.weights, modality) for modality in MODALITIES}
-    for folder in (arguments.benchmark, arguments.data, arguments.volumes):
+    for folder in (arguments.benchmark, arguments.data, arguments.volumes, arguments.heads):
         if folder is not None:
             yield from (*folder.glob("*.npz"), *folder.glob("*.nii.gz"))
 

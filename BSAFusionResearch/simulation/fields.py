@@ -137,11 +137,3 @@ def exponential(velocity: np.ndarray, spacing: np.ndarray) -> np.ndarray:
 def unstacked(vectors: np.ndarray) -> list[np.ndarray]:
     """Split a field of vectors into its components."""
     return [vectors[..., axis] for axis in range(vectors.shape[-1])]
-
-
-def points_of(grid: sitk.Image) -> np.ndarray:
-    """Return where the voxels of a grid lie: (slice, row, column, 3), mm, LPS."""
-    source = sitk.PhysicalPointSource(
-        sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
-    )
-    return sitk.GetArrayFromImage(source)

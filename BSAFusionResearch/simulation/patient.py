@@ -6,9 +6,11 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
+from BSAFusionLib.geometry.fields import field_from_transform
+from BSAFusionLib.geometry.grids import voxel_centers
 from BSAFusionResearch.simulation.anatomy import Anatomy, brain_of, build_anatomy
 from BSAFusionResearch.simulation.appearance import moving_values, mri_values
-from BSAFusionResearch.simulation.fields import SmoothDisplacement, points_of
+from BSAFusionResearch.simulation.fields import SmoothDisplacement
 from BSAFusionResearch.simulation.scanners import Scanner, draw_moving_scanner, draw_mri_scanner, viewed_points
 from BSAFusionResearch.simulation.scans import (
     Sampler,
@@ -134,10 +136,8 @@ def best_rigid(truth: sitk.Transform, mask: sitk.Image) -> sitk.Euler3DTransform
         fixed point -> moving point (Kabsch, Acta Crystallographica 1976).
     """
     inside = sitk.GetArrayViewFromImage(mask) > 0
-    points = points_of(mask)[inside]
-    field = sitk.TransformToDisplacementField(
-        truth, sitk.sitkVectorFloat64, mask.GetSize(), mask.GetOrigin(), mask.GetSpacing(), mask.GetDirection()
-    )
+    points = voxel_centers(mask)[inside]
+    field = field_from_transform(truth, mask)
     moved = points + sitk.GetArrayViewFromImage(field)[inside]
     center, target = points.mean(axis=0), moved.mean(axis=0)
     left, _, right = np.linalg.svd((moved - target).T @ (points - center))
@@ -207,7 +207,7 @@ def _removed(anatomy: Anatomy, labels: sitk.Image, what: str, to_anatomy: Sample
     # Without eyes, their place is about the lower front of the brain.
     front = eyes.mean(axis=0) if len(eyes) else np.array([brain[:, 0].mean(), brain[:, 1].min(), brain[:, 2].mean()])
     x, y, z = front * spacing + origin
-    points = points_of(anatomy.head.labels)
+    points = voxel_centers(anatomy.head.labels)
     mask = ((y - points[..., 1]) + FACE_SLOPE * (z - points[..., 2]) > 0) & ~brain_of(anatomy.head.labels)
     face = _image(mask.astype(np.uint8), anatomy.head.labels)
     on_grid = sitk.GetArrayFromImage(to_anatomy(face, labels, sitk.sitkNearestNeighbor, 0))

@@ -4,7 +4,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from BSAFusionResearch.simulation.fields import exponential, points_of, smooth_noise
+from BSAFusionLib.geometry.grids import voxel_centers
+from BSAFusionResearch.simulation.fields import exponential, smooth_noise
 from BSAFusionResearch.simulation.tissues import BRAIN_CODES, CODES
 
 WARP_SPACING_MM = 4.0
@@ -32,7 +33,7 @@ def changed_anatomy(
     margin = max(0.0, shape_mm) + 4
     grid = _grid_around(labels, max(1.0, size), margin)
     coarse = coarse_grid(grid)
-    points = points_of(coarse)
+    points = voxel_centers(coarse)
     # The warp carries a point of the new head to one of the old: shrinking it makes the new head larger.
     velocity = -np.log(size) * (points - center_of_brain(labels))
     if shape_mm > 0:
@@ -56,7 +57,7 @@ def displaced_by_mass(labels: sitk.Image, center: np.ndarray, radius_mm: float, 
         push_mm: the largest displacement.
     """
     coarse = coarse_grid(labels)
-    away = points_of(coarse) - center
+    away = voxel_centers(coarse) - center
     distance = np.linalg.norm(away, axis=-1, keepdims=True)
     # r exp(-r^2 / 2 s^2) is largest at r = s, with the value s exp(-1/2).
     falling = np.exp(0.5 - distance**2 / (2 * radius_mm**2)) / radius_mm

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from BSAFusionLib.geometry.grids import voxel_centers
 from BSAFusionResearch.simulation.scanners import Scanner
 
 VOXEL_MM = 3.0
@@ -34,10 +35,7 @@ def labelled_head(voxel_mm: float = VOXEL_MM) -> sitk.Image:
     grid = sitk.Image([round(size / voxel_mm) for size in SIZE_MM], sitk.sitkUInt8)
     grid.SetSpacing([voxel_mm] * 3)
     grid.SetOrigin([-size / 2 + voxel_mm / 2 for size in (SIZE_MM[0], SIZE_MM[1])] + [-75.0])
-    source = sitk.PhysicalPointSource(
-        sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
-    )
-    points = sitk.GetArrayFromImage(source)
+    points = voxel_centers(grid)
     labels = np.zeros(points.shape[:3], np.uint8)
     for center, half_axes, code in ELLIPSOIDS:
         labels[(((points - center) / half_axes) ** 2).sum(axis=-1) < 1] = code

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.geometry.fields import error_mm
+from BSAFusionLib.geometry.fields import error_mm, field_from_transform
 from BSAFusionResearch.simulation.fields import SmoothDisplacement, exponential
 from BSAFusionResearch.simulation.patient import Patient, best_rigid, brain_mask, simulate_patient
 from BSAFusionResearch.simulation.settings import PatientSettings
@@ -86,8 +86,7 @@ def test_the_best_rigid_motion_is_better_than_its_neighbors(sharp: Patient) -> N
     best = best_rigid(sharp.truth, brain)
 
     def square(transform: sitk.Transform) -> float:
-        field = sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat64, brain.GetSize(), brain.GetOrigin(),
-                                                  brain.GetSpacing(), brain.GetDirection())  # fmt: skip
+        field = field_from_transform(transform, brain)
         return sitk.GetArrayFromImage(field)[sitk.GetArrayViewFromImage(brain) > 0]
 
     true = square(sharp.truth)
@@ -106,23 +105,14 @@ def test_the_elastic_part_is_as_long_as_asked_for_and_nowhere_longer(head: sitk.
     settings = PatientSettings("spect", seed=2, elastic_mm=longest)
     patient = simulate_patient(head, settings, coarse_scanner(), coarse_scanner(4))
     elastic, grid = patient.truth.GetNthTransform(1), patient.fixed
-    field = sitk.TransformToDisplacementField(
-        elastic, sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
-    )
+    field = field_from_transform(elastic, grid)
     assert np.linalg.norm(sitk.GetArrayFromImage(field), axis=-1).max() == pytest.approx(longest, abs=1e-3)
 
 
 def test_a_displacement_evaluated_fast_is_the_itk_transform(head: sitk.Image) -> None:
     grid = coarse_scanner(5, "coronal").grid_over(np.array([[-80.0, -90, -70], [75, 95, 100]]))
     displacement = SmoothDisplacement.draw(grid, 31, 40, np.random.default_rng(0)).times(5)
-    field = sitk.TransformToDisplacementField(
-        displacement.transform(),
-        sitk.sitkVectorFloat64,
-        grid.GetSize(),
-        grid.GetOrigin(),
-        grid.GetSpacing(),
-        grid.GetDirection(),
-    )
+    field = field_from_transform(displacement.transform(), grid)
     expected = sitk.GetArrayFromImage(field)
     assert np.abs(expected).max() > 2
     assert displacement.on(grid) == pytest.approx(expected, abs=1e-4)

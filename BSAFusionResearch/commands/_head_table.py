@@ -1,0 +1,159 @@
+"""The table of simulated heads: a line a case as it is measured, then the means by modality and elastic size."""
+
+import argparse
+import json
+from pathlib import Path
+
+from BSAFusionLib.commands._case import save_json
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.settings import Settings
+
+COLUMNS = (("case", 28), ("before", 6), ("best rigid", 10), ("initial", 7), ("final", 6), ("change", 6), ("seconds", 7))
+
+
+def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, Path]) -> dict:
+    """Measure the cases of simulated heads, print the tables and return the figures.
+
+    Every case is in the --json file as soon as it is measured. With --resume, the cases that are there already are
+    taken from it: ours where weights and precision are the same, the baselines' always.
+
+    Args:
+        arguments: of the command `evaluate`.
+        folder: the label files of the heads.
+        weights: by modality.
+
+    Raises:
+        FusionError: heads, weights or the baselines' environment are missing, or the --json file holds no such figures.
+    """
+    import SimpleITK as sitk
+    import torch
+
+    from BSAFusionResearch.evaluation import rivals
+    from BSAFusionResearch.evaluation_heads import rows as measuring
+    from BSAFusionResearch.evaluation_heads.cases import head_cases
+    from BSAFusionResearch.simulation.heads import REPORTED_HEADS, head_files
+
+    cases = head_cases()
+    if not 0 <= (arguments.cases or 0) <= len(cases):
+        raise FusionError(f"There are 1 to {len(cases)} cases of heads, not {arguments.cases}; choose fewer.")
+    if arguments.threads < 1:
+        raise FusionError(f"There must be 1 thread or more, not {arguments.threads}.")
+    if arguments.rivals:
+        rivals.check_rivals(arguments.rivals)
+    head_files(folder, REPORTED_HEADS)
+    torch.set_num_threads(arguments.threads)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(arguments.threads)
+
+    figures = _earlier_figures(arguments, weights)
+    earlier = {row["name"]: row for row in figures["rows"]}
+    rows = []
+    print(f"\nMean error in the brain in mm, simulated heads, {arguments.threads} thread(s)\n\n{_header()}", flush=True)
+    for case in cases[: arguments.cases or None]:
+        row = earlier.get(case.name)
+        if row is None:
+            settings = Settings(
+                case.modality, device=arguments.device, precision=arguments.precision, weights=weights[case.modality]
+            )
+            row = measuring.measure_case(case, folder, settings)
+        rows.append(row)
+        print(_line(row), flush=True)
+        earlier[case.name] = row
+        figures["rows"] = list(earlier.values())
+        _save(figures, arguments.json)
+        for method in rivals.titles if arguments.rivals else ():
+            known = figures["baselines"].setdefault(case.name, {})
+            if method not in known:
+                known[method] = measuring.measure_baseline(case, folder, method, arguments.rivals, arguments.threads)
+                _save(figures, arguments.json)
+    figures["summary"] = measuring.summaries(rows)
+    figures["baseline_summary"] = measuring.baseline_summaries(rows, figures["baselines"])
+    _print_summary(figures)
+    return figures
+
+
+def _save(figures: dict, path: Path | None) -> None:
+    if path:
+        save_json({"heads": figures}, path)
+
+
+def _earlier_figures(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict:
+    """Return the figures of the --json file that still hold; empty ones without --resume."""
+    from BSAFusionLib.network.weights import read_parts, sha256
+
+    figures: dict = {"threads": arguments.threads, "rows": [], "baselines": {}}
+    if not arguments.resume:
+        return figures
+    if not arguments.json:
+        raise FusionError("--resume goes on from the --json file; name one.")
+    if not arguments.json.is_file():
+        return figures
+    used = {modality: sha256(read_parts(path)) for modality, path in weights.items()}
+    try:
+        earlier = json.loads(arguments.json.read_text(encoding="utf-8"))["heads"]
+        figures["baselines"] = dict(earlier["baselines"])
+        figures["rows"] = [
+            row
+            for row in earlier["rows"]
+            if row["report"]["weights_sha256"] == used[row["modality"]]
+            and row["report"]["precision"] == arguments.precision
+            and row["name"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FusionError(f"{arguments.json} holds no cases of heads to go on from; name another file.") from error
+    return figures
+
+
+def _header() -> str:
+    names = " | ".join(name.rjust(width) for name, width in COLUMNS)
+    return f"| {names} |\n| " + " | ".join("-" * (width - 1) + ":" for _, width in COLUMNS) + " |"
+
+
+def _line(row: dict) -> str:
+    errors = row["error_mm"]
+    cells = [row["name"], *(f"{errors[name]:.2f}" for name in ("before", "best_rigid", "initialization", "final"))]
+    cells += [f"{errors['final'] - errors['initialization']:+.2f}", f"{row['seconds']:.0f}"]
+    return "| " + " | ".join(cell.rjust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True)) + " |"
+
+
+def _print_summary(figures: dict) -> None:
+    from BSAFusionResearch.evaluation import rivals
+    from BSAFusionResearch.evaluation.tables import markdown_table
+    from BSAFusionResearch.evaluation_heads.rows import HARM_MM
+
+    header = [
+        "",
+        "cases",
+        "before",
+        "best rigid",
+        "initial",
+        "undamped",
+        "final",
+        "removed",
+        "worst",
+        "harmed",
+        "seconds",
+    ]
+    lines = [
+        [
+            *(name, str(group["cases"])),
+            *(f"{group[error]:.2f}" for error in ("before", "best_rigid", "initialization", "undamped", "final")),
+            "" if group["residual_removed"] is None else f"{group['residual_removed']:.0%}",
+            *(f"{group['worst_final']:.2f}", f"{group['share_harmed']:.0%}", f"{group['seconds']:.0f}"),
+        ]
+        for name, group in figures["summary"].items()
+    ]
+    print(f"\n{markdown_table(header, lines)}")
+    print(
+        "\nremoved: 1 - mean(final) / mean(best rigid); undamped: the network's whole field, before the checks;\n"
+        f"harmed: final worse than initial by over {HARM_MM:g} mm"
+    )
+    if figures["baseline_summary"]:
+        lines = [
+            [
+                *(f"{group}, {rivals.titles[method]}", str(one["cases"])),
+                *(f"{one['rigid']:.2f}", f"{one['final']:.2f}", f"{one['seconds']:.0f}"),
+            ]
+            for group, methods in figures["baseline_summary"].items()
+            for method, one in methods.items()
+        ]
+        print("\n" + markdown_table(["baseline", "cases", "its rigid", "final", "seconds"], lines))

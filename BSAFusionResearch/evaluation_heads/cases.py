@@ -1,0 +1,63 @@
+"""The cases: three heads, three modalities, three elastic sizes and three rigid motions, each simulated by its seed."""
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from BSAFusionResearch.simulation.heads import REPORTED_HEADS, head_files, read_head
+from BSAFusionResearch.simulation.patient import Patient, simulate_patient
+from BSAFusionResearch.simulation.settings import MODALITIES, PatientSettings
+
+ELASTIC_MM = (0.0, 4.0, 8.0)
+MOTIONS = ((4.0, 5.0), (8.0, 12.0), (15.0, 20.0))  # degrees and mm
+
+
+@dataclass(frozen=True)
+class HeadCase:
+    """One simulated patient of the table.
+
+    The seed follows from head, modality and motion alone: cases of other elastic sizes share person and scanners.
+    """
+
+    head: str
+    modality: str
+    rotation_deg: float
+    translation_mm: float
+    elastic_mm: float
+
+    @property
+    def name(self) -> str:
+        """The case in one word, such as "13-ct-8deg-12mm-elastic4"."""
+        motion = f"{self.rotation_deg:g}deg-{self.translation_mm:g}mm"
+        return f"{self.head}-{self.modality}-{motion}-elastic{self.elastic_mm:g}"
+
+    @property
+    def settings(self) -> PatientSettings:
+        """The patient's settings; all but the case's own are the simulator's defaults."""
+        motion = MOTIONS.index((self.rotation_deg, self.translation_mm))
+        return PatientSettings(
+            self.modality,
+            seed=1000 * int(self.head) + 10 * MODALITIES.index(self.modality) + motion,
+            rotation_deg=self.rotation_deg,
+            translation_mm=self.translation_mm,
+            elastic_mm=self.elastic_mm,
+        )
+
+    def patient(self, folder: Path) -> Patient:
+        """Simulate the patient from the label files of a folder.
+
+        Raises:
+            FusionError: the head is not there or is no label map.
+        """
+        return simulate_patient(read_head(head_files(folder, (self.head,))[0]), self.settings)
+
+
+def head_cases(heads: tuple[str, ...] = REPORTED_HEADS) -> list[HeadCase]:
+    """Return the cases of some heads, 27 a head, ordered so that the first of them vary most."""
+    cases = []
+    for head_number, modality_number, motion, elastic in product(range(len(heads)), range(3), range(3), range(3)):
+        # A Latin square: each run of nine cases has every head with every modality once, sizes and motions mixed.
+        case = HeadCase(heads[head_number], MODALITIES[modality_number], *MOTIONS[motion], ELASTIC_MM[elastic])
+        turn = ((elastic - head_number - modality_number) % 3, (motion - head_number + modality_number) % 3)
+        cases.append((turn, head_number, modality_number, case))
+    return [case for *_, case in sorted(cases, key=lambda each: each[:3])]
