@@ -42,7 +42,7 @@ rooms = {
         {"numpy", "SimpleITK", "slicer", "trame", "trame_server", "trame_slicer", "aiohttp"},
     ),
     "commands": Room(
-        {*core, "files", "report", "cohort", "mrml", "viewer"},
+        {*core, "files", "report", "worker", "cohort", "mrml", "viewer"},
         {"numpy", "SimpleITK", "trame_slicer", "vtkmodules", "torch", "tqdm"},
     ),
     "panel": Room({*core, "files", "report", "worker", "mrml"}, {"slicer", "vtkmodules", "qt", "SampleData"}),

@@ -1,26 +1,24 @@
-"""One case on the command line: two files into a scene, through the logic, and what comes out into a folder."""
+"""One case on the command line: read, register and fuse, write."""
 
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from BSAFusionLib.files.outputs import Names
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from BSAFusionLib.files.inputs import Pair
+    from BSAFusionLib.files.inputs import Input, Pair
     from BSAFusionLib.pipeline.report import Report
-    from BSAFusionLib.pipeline.result import Result
     from BSAFusionLib.pipeline.stages import Progress, Slices
+    from BSAFusionLib.worker.case import Case
 
 usual_names = Names()
-scene_name = "scene.mrb"
 
 
 def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
@@ -32,8 +30,16 @@ def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
 
 
 def case_outputs(folder: Path, names: Names = usual_names) -> list[Path]:
-    """Return the files that `run_case` writes, without the scene, once they have moved into `folder`."""
+    """Return the files that `run_case` writes, once they have moved into `folder`."""
     return [folder / name for name in asdict(names).values()]
+
+
+class FinishedCase(NamedTuple):
+    """A case that was computed and written: its volumes as they were read, and the outcome."""
+
+    fixed: "Input"
+    moving: "Input"
+    case: "Case"
 
 
 def run_case(
@@ -42,47 +48,64 @@ def run_case(
     folder: Path,
     names: Names = usual_names,
     landmarks: Sequence[Path] = (),
-    with_scene: bool = False,
     progress: "Progress | None" = None,
-) -> tuple["sitk.Image", "Result"]:
-    """Align and fuse a pair in a scene of its own; write the results to a folder of `written_whole`.
+) -> FinishedCase:
+    """Read a pair, register and fuse it, and write the results.
 
-    Written are the files of `names` (the preview where the machine can draw) and, if asked for, the scene as scene.mrb.
-    landmarks: none, or two files of the same points, on the fixed and on the moving volume; the report then tells
-    their distances. What DICOM says of the volumes goes into the metadata of those that are written, and into the
-    report; that also tells where other files are, as seen from the folder that the results move into. Returns the fixed
-    volume and the result. FusionError for what the user can mend.
+    Args:
+        pair: The files or DICOM folders of both volumes.
+        choices: Fields of `Settings`, but for the modality, which is the pair's.
+        folder: A folder of `written_whole`; the files of `names` are written to it. What DICOM says of the volumes goes
+            into their metadata and into the report, which also names the input files as seen from the folder that the
+            results move into.
+        names: How the files are called.
+        landmarks: None, or two files of the same points, on the fixed and on the moving volume; the report then has
+            their distances.
+        progress: Called with the stage, the fraction of the whole job, and the slices done.
+
+    Raises:
+        FusionError: A problem that the user can fix.
     """
     # Imported here so that --help is quick.
-    from trame_slicer.core import SlicerApp
-
     from BSAFusionLib.files.inputs import read_pair
-    from BSAFusionLib.files.volumes import write_transform, write_volume
-    from BSAFusionLib.mrml.landmarks import read_landmarks
-    from BSAFusionLib.mrml.logic import BSAFusionLogic
-    from BSAFusionLib.mrml.rendering import CannotDraw, write_preview
-    from BSAFusionLib.mrml.scene import content_from_image, put_volume, save_scene
+    from BSAFusionLib.files.points import read_points
+    from BSAFusionLib.pipeline.landmarks import landmark_error
+    from BSAFusionLib.settings import Settings
+    from BSAFusionLib.worker.case import compute_case
 
+    points = [read_points(path) for path in landmarks]
     fixed, moving = read_pair(pair)
-    application = SlicerApp()
-    fixed_node = put_volume(application.scene, content_from_image(fixed.image), fixed.name)
-    moving_node = put_volume(application.scene, content_from_image(moving.image), moving.name)
-    logic = BSAFusionLogic()
-    roles = ("fixedLandmarks", "movingLandmarks")[: len(landmarks)]
-    points = {role: read_landmarks(application.scene, path) for role, path in zip(roles, landmarks, strict=True)}
-    job = logic.prepare(fixed_node, moving_node, modality=moving.modality, **by_slicers_names(choices), **points)
-    computed = logic.compute(job, progress)
-    report = computed.report
+    settings = Settings(modality=moving.modality, **choices)
+    case = compute_case(fixed.image, moving.image, settings, progress)
+    report = case.result.report
+    if points:
+        report = replace(report, landmarks=landmark_error(*points, case.result))
     remarks = tuple(remark for remark in (fixed.remark, moving.remark) if remark)
     report = replace(report, warnings=(*remarks, *report.warnings))
-    result = replace(computed.result, report=report)
-    nodes = logic.fill(job, replace(computed, report=report))
+    finished = FinishedCase(fixed, moving, replace(case, result=replace(case.result, report=report)))
+    _write_volumes(finished, folder, names)
+    _write_report(finished, pair, folder, names)
+    return finished
 
+
+def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
+    from BSAFusionLib.files.volumes import write_transform, write_volume
+
+    fixed, moving, case = finished
     place = {key: fixed.metadata[key] for key in ("FrameOfReferenceUID",) if fixed.metadata}
     unit = {key: moving.metadata[key] for key in ("Unit",) if moving.metadata}
-    write_volume(_with_metadata(result.fused, place), folder / names.fused)
-    write_volume(_with_metadata(result.registered, {**place, **unit}), folder / names.registered)
-    write_transform(result.transform(), folder / names.deformation)
+    write_volume(_with_metadata(case.result.fused, place), folder / names.fused)
+    write_volume(_with_metadata(case.result.registered, {**place, **unit}), folder / names.registered)
+    write_transform(case.result.transform(), folder / names.deformation)
+
+
+def _write_report(finished: FinishedCase, pair: "Pair", folder: Path, names: Names) -> None:
+    from BSAFusionLib.files.volumes import write_bytes
+    from BSAFusionLib.report.figures import Drawing
+    from BSAFusionLib.report.page import page
+
+    fixed, moving, case = finished
+    report = case.result.report
     sources = {role: given.metadata for role, given in (("fixed", fixed), ("moving", moving)) if given.metadata}
     # DICOM is known by its tags alone: its folder may be called after the patient.
     paths = {role: path for role, path in (("fixed", pair.fixed), ("moving", pair.moving)) if role not in sources}
@@ -93,29 +116,9 @@ def run_case(
         **({"dicom": sources} if sources else {}),
     }
     write_json(content, folder / names.report)
-    (folder / names.page).write_text(nodes.page(), encoding="utf-8")
-    if with_scene:
-        save_scene(application.scene, folder / scene_name)
-    try:
-        write_preview(
-            folder / names.preview,
-            application,
-            fixed_node,
-            moving_node,
-            nodes.registeredVolume,
-            nodes.fusedVolume,
-            nodes.gridTransform,
-        )
-    except CannotDraw as error:  # a machine that cannot draw still gets everything else
-        print(error, file=sys.stderr)
-    application.scene.Clear(True)  # the views' observers keep the scene; it must not keep the volumes
-    return fixed.image, result
-
-
-def by_slicers_names(choices: dict[str, Any]) -> dict[str, Any]:
-    """Return choices by the logic's names: slice_axis becomes sliceAxis."""
-    words = ((name.split("_"), value) for name, value in choices.items())
-    return {first + "".join(map(str.capitalize, rest)): value for (first, *rest), value in words}
+    title = f"{moving.name} to {fixed.name}"
+    (folder / names.page).write_text(page(case.pictures, report, title), encoding="utf-8")
+    write_bytes(Drawing(case.pictures).preview(), folder / names.preview)
 
 
 def path_from(folder: Path, path: Path) -> str:
@@ -140,7 +143,7 @@ def save_json(content: dict, path: Path) -> None:
 
 def report_text(report: "Report") -> str:
     """The report as a person reads it, a figure a line."""
-    from BSAFusionLib.pipeline.report import rows
+    from BSAFusionLib.report.table import rows
 
     lines = rows(report.as_dict()) + [("Warning", warning) for warning in report.warnings]
     return "\n".join(line(name, figure) for name, figure in lines)

@@ -1,10 +1,8 @@
 """Aligns and fuses every case of a CSV table or BIDS folder, on this machine or a Dask cluster."""
 
 import argparse
-import gc
 import shutil
 import sys
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,8 +16,6 @@ from BSAFusionLib.modalities import MODALITIES
 
 if TYPE_CHECKING:
     from BSAFusionLib.cohort.cases import Case
-
-one_at_a_time = threading.Lock()  # VTK's views are not made for threads, and a worker of a cluster may have several
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,11 +121,7 @@ def do_case(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> t
     folder: of the cohort's results. mark: the case's fingerprint.
     """
     try:
-        with one_at_a_time:
-            try:
-                return _run(case, choices, folder, mark), ""
-            finally:
-                gc.collect()  # views must go on the thread that they were drawn on
+        return _run(case, choices, folder, mark), ""
     except FusionError as error:
         return None, str(error)
     except Exception as error:  # a bug: the other cases go on, and this one's way there is kept

@@ -1,9 +1,12 @@
 """Aligns and fuses the sample MRI and PET, and says how far the result is from the truth."""
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import (
+    FinishedCase,
     case_inputs,
     case_outputs,
     line,
@@ -11,9 +14,14 @@ from BSAFusionLib.commands._case import (
     report_text,
     run_case,
     save_json,
-    scene_name,
+    usual_names,
 )
 from BSAFusionLib.commands._options import add_settings, choices_of
+
+if TYPE_CHECKING:
+    from BSAFusionLib.settings import Settings
+
+scene_name = "scene.mrb"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.geometry.fields import error_mm
     from BSAFusionLib.pipeline.intensities import head_mask
     from BSAFusionLib.resources import SAMPLE_DATA
+    from BSAFusionLib.settings import Settings
 
     pair = Pair(SAMPLE_DATA / "mri_t1.nii.gz", SAMPLE_DATA / "pet_fdg.nii.gz", "pet")
     choices, truth_file = choices_of(arguments), SAMPLE_DATA / "truth.h5"
@@ -41,7 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
         [*case_outputs(arguments.out), arguments.out / scene_name, arguments.json],
     )
     with written_whole(arguments.out) as folder, progress_bar() as progress:
-        fixed, result = run_case(pair, choices, folder, with_scene=True, progress=progress)
+        finished = run_case(pair, choices, folder, progress=progress)
+        _write_scene(finished, Settings(modality=finished.moving.modality, **choices), folder)
+    fixed, result = finished.fixed.image, finished.case.result
     truth = sitk.ReadTransform(str(truth_file))
     found = {
         "before": sitk.Transform(),
@@ -57,3 +68,34 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         save_json({"true_error_mm": errors, "report": result.report.as_dict()}, arguments.json)
     return 0
+
+
+def _write_scene(finished: FinishedCase, settings: "Settings", folder: Path) -> None:
+    """Fill a scene with a finished case, save it, and let Slicer's slice view draw the preview where it can."""
+    from trame_slicer.core import SlicerApp
+
+    from BSAFusionLib.mrml.logic import BSAFusionLogic
+    from BSAFusionLib.mrml.rendering import CannotDraw, write_preview
+    from BSAFusionLib.mrml.scene import content_from_image, put_volume, save_scene
+
+    application = SlicerApp()
+    fixed, moving = (
+        put_volume(application.scene, content_from_image(given.image), given.name)
+        for given in (finished.fixed, finished.moving)
+    )
+    logic = BSAFusionLogic()
+    job = logic.prepare(fixed, moving, modality=settings.modality)
+    nodes = logic.fill(job, logic.computed(job, finished.case.outcome()))
+    save_scene(application.scene, folder / scene_name)
+    try:
+        write_preview(
+            folder / usual_names.preview,
+            application,
+            fixed,
+            moving,
+            nodes.registeredVolume,
+            nodes.fusedVolume,
+            nodes.gridTransform,
+        )
+    except CannotDraw as error:  # then the preview of the report stays
+        print(error, file=sys.stderr)

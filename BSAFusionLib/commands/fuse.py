@@ -55,9 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
         [*case_outputs(arguments.out), arguments.json],
     )
     with written_whole(arguments.out) as folder, progress_bar() as progress:
-        _, result = run_case(pair, choices, folder, landmarks=landmarks, progress=progress)
-    print(report_text(result.report))
+        finished = run_case(pair, choices, folder, landmarks=landmarks, progress=progress)
+    report = finished.case.result.report
+    print(report_text(report))
     print(f"results in {arguments.out}")
     if arguments.json:
-        save_json(result.report.as_dict(), arguments.json)
+        save_json(report.as_dict(), arguments.json)
     return 0

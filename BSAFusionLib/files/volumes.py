@@ -72,6 +72,14 @@ def write_transform(transform: sitk.Transform, path: Path | str) -> None:
         raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
 
 
+def write_bytes(content: bytes, path: Path | str) -> None:
+    """Write a file; FusionError where that fails."""
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:
+        raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
+
+
 def _make_room(path: Path | str, size: int) -> None:
     """Fill a file with at least `size` bytes, for another writer to begin it anew; OSError where the disk has no room.
 

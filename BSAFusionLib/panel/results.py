@@ -17,7 +17,8 @@ from BSAFusionLib.mrml.landmarks import landmark_error
 from BSAFusionLib.mrml.logic import ProcessResult
 from BSAFusionLib.panel.parameters import Parameters
 from BSAFusionLib.panel.stored_files import stored_files
-from BSAFusionLib.pipeline.report import LandmarkError, Report, rows
+from BSAFusionLib.pipeline.report import LandmarkError, Report
+from BSAFusionLib.report.table import rows
 
 
 def as_json(report: Report) -> str:

@@ -15,6 +15,7 @@ class Plane:
         fixed: values of the fixed volume (row, column); NaN outside.
         before: values of the moving volume as it was placed.
         after: values of the moving volume after registration.
+        fused: the fused volume in [0, 1], (row, column), or (row, column, 3) for RGB; NaN outside.
         coordinates: where the network's field puts each pixel along the columns' and the rows' axis, mm
             (2, row, column).
         network_mm: length of that field.
@@ -25,6 +26,7 @@ class Plane:
     fixed: np.ndarray
     before: np.ndarray
     after: np.ndarray
+    fused: np.ndarray
     coordinates: np.ndarray
     network_mm: np.ndarray
     determinant: np.ndarray

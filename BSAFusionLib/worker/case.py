@@ -89,14 +89,14 @@ def compute_case(
     """
     # Here, since Slicer's own process reads outcomes without SimpleITK.
     from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
-    from BSAFusionLib.report.page import look
+    from BSAFusionLib.report.planes import sample_pictures
 
     with shortage_told():
         result = register_and_fuse(fixed, moving, settings, progress, cancelled)
         if settings.device == "auto" and result.report.device == "cpu":
             warnings = (*result.report.warnings, *_unused_gpus())
             result = replace(result, report=replace(result.report, warnings=warnings))
-        return Case(result, look(fixed, moving, result))
+        return Case(result, sample_pictures(fixed, moving, result))
 
 
 def deformation_of(field: "sitk.Image", network_field: "sitk.Image", prealignment: "sitk.Transform") -> Deformation:

@@ -12,13 +12,13 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import torch
+from BSAFusionLib.network.checkpoints import save_network
 from trame_slicer.core import SlicerApp
 
 from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.landmarks import storages
-from BSAFusionLib.mrml.logic import BSAFusionLogic, Job
-from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
 from BSAFusionLib.network.metadata import Metadata
 from BSAFusionLib.network.weights import save_network
 from BSAFusionLib.settings import Settings
@@ -128,11 +128,11 @@ def test_a_mistake_is_said_in_one_sentence_and_leaves_older_results(
 def test_every_option_reaches_the_run(inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
 
-    def stop(logic: BSAFusionLogic, job: Job, *_: object) -> None:
-        runs.append(job.settings)
+    def stop(fixed: sitk.Image, moving: sitk.Image, settings: Settings, *_: object) -> None:
+        runs.append(settings)
         raise FusionError("Stopped.")
 
-    monkeypatch.setattr(BSAFusionLogic, "compute", stop)
+    monkeypatch.setattr("BSAFusionLib.worker.case.compute_case", stop)
     fuse = ["fuse", str(inputs["mri"]), str(inputs["ct"]), "--out", str(tmp_path)]
     options = "--modality ct --prealignment none --axis j --ct-window 30 90 --smoothing 2.5 --strength 0.25"
     options += " --one-axis --refine --no-check --no-fold-free --device cpu --precision bfloat16 --batch-size 3"

@@ -9,10 +9,12 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.pipeline.measures import Displacement
-from BSAFusionLib.pipeline.report import LandmarkError, Report, rows
+from BSAFusionLib.pipeline.report import LandmarkError, Report
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.verdict import Verdict
-from BSAFusionLib.report.page import look, page
+from BSAFusionLib.report.page import page
+from BSAFusionLib.report.planes import sample_pictures
+from BSAFusionLib.report.table import rows
 
 shift = (0.0, 12.0, 0.0)  # mm, LPS: the start
 stretch = 0.05  # by the network: x is sought at 1.05 x, seen from the middle of the head
@@ -62,7 +64,7 @@ def case(mri, report):
 
 @pytest.fixture(scope="module")
 def pictures(case):
-    return look(*case)
+    return sample_pictures(*case)
 
 
 def test_figures_are_told_with_their_units_whatever_the_version_that_measured_them(report):
@@ -106,7 +108,9 @@ def test_planes_stand_upright_whichever_way_the_volume_is_stored(head, grid, cas
     fixed = head(grid, "mri")
     still = sitk.Image(grid.GetSize(), sitk.sitkVectorFloat64, 3)
     still.CopyInformation(grid)
-    axial, coronal, sagittal = look(fixed, fixed, Result(fixed, fixed, still, sitk.Transform(), None, still)).planes
+    axial, coronal, sagittal = sample_pictures(
+        fixed, fixed, Result(fixed, fixed, still, sitk.Transform(), None, still)
+    ).planes
     assert [plane.name for plane in (axial, coronal, sagittal)] == ["Axial", "Coronal", "Sagittal"]
     for plane, (across, down) in ((axial, (0, 1)), (coronal, (0, 2)), (sagittal, (1, 2))):
         columns, rows = plane.coordinates

@@ -91,7 +91,7 @@ def test_a_start_that_was_given_arrives(tmp_path):
 @pytest.fixture
 def outcome():
     numbers = np.random.default_rng(0)
-    plane = Plane("Axial", *numbers.random((3, 5, 6)), numbers.random((2, 5, 6)), *numbers.random((2, 5, 6)))
+    plane = Plane("Axial", *numbers.random((4, 5, 6)), numbers.random((2, 5, 6)), *numbers.random((2, 5, 6)))
     report = Report(
         modality="pet",
         prealignment="rigid",

@@ -1,0 +1,182 @@
+"""The pictures of a report, drawn by matplotlib from sampled planes; PNG as bytes."""
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.report.pictures import Pictures, Plane
+
+if TYPE_CHECKING:  # imported where figures are made, since it takes a second
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CHECKERS = 8  # along each axis
+GRID_LINES_MM = 10.0
+TILE_INCHES = 4.0  # at 100 dots an inch
+Draw = Callable[["Axes", Plane], Any]
+
+
+class Drawing:
+    """Draws the planes of a result, all with the same gray windows.
+
+    Args:
+        pictures: The planes and displacements of a result.
+    """
+
+    def __init__(self, pictures: Pictures) -> None:
+        self.pictures = pictures
+        self._fixed_window = _window(pictures.planes, "fixed")
+        self._moving_window = _window(pictures.planes, "before", "after")
+
+    def checkerboard(self, when: str) -> bytes:
+        """Draw both volumes in turns; `when` is "before" or "after"."""
+
+        def draw(axes: "Axes", plane: Plane) -> None:
+            images = [sitk.GetImageFromArray(gray) for gray in (self._fixed(plane), self._moving(plane, when))]
+            _show(axes, plane, sitk.GetArrayFromImage(sitk.CheckerBoard(*images, (CHECKERS, CHECKERS))))
+
+        return self._three(draw)
+
+    def edges(self, when: str) -> bytes:
+        """Draw the fixed volume under the outlines of the moving one; `when` is "before" or "after"."""
+        levels = _otsu_thresholds(self.pictures.planes)
+
+        def draw(axes: "Axes", plane: Plane) -> None:
+            _show(axes, plane, self._fixed(plane))
+            smooth = _smoothed(getattr(plane, when))
+            axes.contour(smooth, levels=levels, colors=["#ffb000", "#fe6100"], linewidths=0.9)
+
+        return self._three(draw)
+
+    def grid(self) -> bytes:
+        """Draw the network's deformation as a warped grid over its length in mm."""
+        longest = max(1.0, *(float(plane.network_mm.max()) for plane in self.pictures.planes))
+
+        def draw(axes: "Axes", plane: Plane) -> Any:
+            drawn = _show(axes, plane, plane.network_mm, cmap="viridis", vmax=longest)
+            _grid_lines(axes, plane)
+            return drawn
+
+        return self._three(draw, bar=True)
+
+    def jacobian(self) -> bytes:
+        """Draw the Jacobian determinant of the total transform, folds outlined in black."""
+        furthest = max(float(np.abs(plane.determinant - 1).max()) for plane in self.pictures.planes)
+        reach = min(1.0, max(0.1, furthest))
+
+        def draw(axes: "Axes", plane: Plane) -> Any:
+            drawn = _show(axes, plane, plane.determinant, cmap="RdBu_r", vmin=1 - reach, vmax=1 + reach)
+            if plane.determinant.min() <= 0:
+                axes.contour(plane.determinant, levels=[0.0], colors="black", linewidths=1)
+            return drawn
+
+        return self._three(draw, bar=True)
+
+    def displacements(self) -> bytes:
+        """Draw histograms of the displacements inside the head."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 2.6), layout="constrained")
+        total, network = figure.subplots(1, 2)
+        for axes, lengths, name in (
+            (total, self.pictures.total_mm, "in total"),
+            (network, self.pictures.network_mm, "by the network"),
+        ):
+            axes.hist(lengths, bins=40, weights=np.full(len(lengths), 100 / len(lengths)), color="#648fff")
+            axes.set_xlabel(f"displacement {name}, mm", fontsize=9)
+            axes.set_ylabel("% of the head", fontsize=9)
+            axes.spines[["top", "right"]].set_visible(False)
+        return _png(figure)
+
+    def preview(self) -> bytes:
+        """Draw the axial plane five times: fixed, moving, registered, fused, and the deformation as a grid."""
+        from matplotlib.figure import Figure
+
+        plane = self.pictures.planes[0]
+        tiles = {
+            "Fixed": self._fixed(plane),
+            "Moving": self._moving(plane, "before"),
+            "Registered": self._moving(plane, "after"),
+            "Fused": np.nan_to_num(np.clip(plane.fused, 0, 1)),
+            "Deformation": self._fixed(plane),
+        }
+        figure = Figure(figsize=(TILE_INCHES * len(tiles), TILE_INCHES))
+        all_axes = figure.subplots(1, len(tiles))
+        figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.01)
+        for axes, (name, image) in zip(all_axes, tiles.items(), strict=True):
+            _show(axes, plane, image)
+            axes.text(0.03, 0.97, name, transform=axes.transAxes, color="white", fontsize=14, va="top")
+        _grid_lines(all_axes[-1], plane, color="#ffd800")
+        return _png(figure, facecolor="black")
+
+    def _fixed(self, plane: Plane) -> np.ndarray:
+        return _in_window(plane.fixed, self._fixed_window)
+
+    def _moving(self, plane: Plane, when: str) -> np.ndarray:
+        return _in_window(getattr(plane, when), self._moving_window)
+
+    def _three(self, draw: Draw, bar: bool = False) -> bytes:
+        """Draw the three planes beside each other, with a color bar if asked for."""
+        from matplotlib.figure import Figure
+
+        planes = self.pictures.planes
+        figure = Figure(figsize=(9, 3.4), layout="constrained")
+        all_axes = figure.subplots(1, 3, width_ratios=[plane.fixed.shape[1] for plane in planes])
+        for axes, plane in zip(all_axes, planes, strict=True):
+            drawn = draw(axes, plane)
+            axes.set_title(plane.name, fontsize=9)
+        if bar:
+            figure.colorbar(drawn, ax=all_axes, shrink=0.8)
+        return _png(figure)
+
+
+def _window(planes: tuple[Plane, ...], *names: str) -> tuple[float, float]:
+    """Return the values to show as black and as white: robust percentiles of arrays of all planes."""
+    values = np.concatenate([getattr(plane, name).ravel() for plane in planes for name in names])
+    low, high = np.nanpercentile(values, (1, 99.5))
+    return float(low), float(max(high, low + 1e-9))
+
+
+def _in_window(values: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    low, high = window
+    return np.nan_to_num(np.clip((values - low) / (high - low), 0, 1))
+
+
+def _smoothed(values: np.ndarray) -> np.ndarray:
+    lowest = float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
+    image = sitk.GetImageFromArray(np.nan_to_num(values, nan=lowest))
+    return sitk.GetArrayFromImage(sitk.DiscreteGaussian(image, [1.0, 1.0]))
+
+
+def _otsu_thresholds(planes: tuple[Plane, ...]) -> list[float]:
+    """Return the values that separate background, dark and bright parts of the moving volume."""
+    values = np.concatenate([plane.before[np.isfinite(plane.before)] for plane in planes])
+    otsu = sitk.OtsuMultipleThresholdsImageFilter()
+    otsu.SetNumberOfThresholds(2)
+    otsu.Execute(sitk.GetImageFromArray(values[None]))
+    return sorted(otsu.GetThresholds())
+
+
+def _show(axes: "Axes", plane: Plane, values: np.ndarray, **how: Any) -> Any:
+    """Show an array of a plane the radiological way: superior, or the face, at the top; right at the left."""
+    drawn = axes.imshow(values, **{"cmap": "gray", "vmin": 0, "vmax": 1, "origin": "lower", **how})
+    if plane.name == "Axial":
+        axes.invert_yaxis()
+    axes.set_axis_off()
+    return drawn
+
+
+def _grid_lines(axes: "Axes", plane: Plane, color: str = "white") -> None:
+    for coordinates in plane.coordinates:
+        first, last = np.floor(coordinates.min() / GRID_LINES_MM), np.ceil(coordinates.max() / GRID_LINES_MM)
+        levels = GRID_LINES_MM * np.arange(first, last + 1)
+        axes.contour(coordinates, levels=levels, colors=color, linewidths=0.6, linestyles="solid")
+
+
+def _png(figure: "Figure", **how: Any) -> bytes:
+    written = io.BytesIO()
+    figure.savefig(written, format="png", dpi=100, **how)
+    return written.getvalue()

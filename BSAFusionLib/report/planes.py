@@ -1,0 +1,91 @@
+"""The planes of a result that its report shows, sampled from the volumes."""
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.geometry.fields import field_from_transform, jacobian_determinant
+from BSAFusionLib.pipeline.intensities import head_mask, luminance_weights, measure_intensities
+from BSAFusionLib.pipeline.result import Result
+from BSAFusionLib.report.pictures import Pictures, Plane
+
+HEAD_PX = 220  # the longest side of the head, in a picture
+MARGIN_MM = 8.0  # around the head
+HISTOGRAM_VOXELS = 200_000  # at most, for the histograms of displacements
+LPS_AXES = {"Axial": 2, "Coronal": 1, "Sagittal": 0}  # the axis of LPS across each plane
+
+
+def sample_pictures(fixed: sitk.Image, moving: sitk.Image, result: Result) -> Pictures:
+    """Sample what the pictures of a report are drawn from; a few hundred kB, however large the volumes are.
+
+    Args:
+        fixed: The MRI.
+        moving: The moving volume as it was placed.
+        result: Their registration.
+
+    Returns:
+        An axial, a coronal and a sagittal plane through the middle of the head, and lengths of displacements in it.
+    """
+    head = head_mask(measure_intensities(fixed, "mri")[0].luminance(fixed))
+    shape = sitk.LabelShapeStatisticsImageFilter()
+    shape.Execute(head)
+    first, size = np.split(np.array(shape.GetBoundingBox(1)), 2)
+    corners = np.array(np.meshgrid(*np.stack([first - 0.5, first + size - 0.5], axis=1))).reshape(3, -1).T
+    points = np.array([head.TransformContinuousIndexToPhysicalPoint(corner) for corner in corners.tolist()])
+    lowest, highest = points.min(axis=0) - MARGIN_MM, points.max(axis=0) + MARGIN_MM
+    planes = [
+        _plane(name, _slab(lowest, highest, shape.GetCentroid(1), axis), fixed, moving, result)
+        for name, axis in LPS_AXES.items()
+    ]
+    step = max(1, round((np.prod(size) / HISTOGRAM_VOXELS) ** (1 / 3)))
+    thinned_head = head[::step, ::step, ::step]
+    inside = sitk.GetArrayFromImage(thinned_head) > 0
+    fields = field_from_transform(result.transform(), thinned_head), sitk.Resample(result.network_field, thinned_head)
+    return Pictures(
+        tuple(planes), *(np.linalg.norm(sitk.GetArrayFromImage(field)[inside], axis=-1) for field in fields)
+    )
+
+
+def _slab(lowest: np.ndarray, highest: np.ndarray, center: tuple[float, float, float], axis: int) -> sitk.Image:
+    """Return an empty grid three voxels thick, along the axes of LPS, about a plane through the center."""
+    spacing = float(max(highest - lowest)) / HEAD_PX
+    size, origin = np.ceil((highest - lowest) / spacing).astype(int), lowest.copy()
+    size[axis], origin[axis] = 3, center[axis] - spacing
+    slab = sitk.Image(size.tolist(), sitk.sitkUInt8)
+    slab.SetSpacing([spacing] * 3)
+    slab.SetOrigin(origin.tolist())
+    return slab
+
+
+def _plane(name: str, slab: sitk.Image, fixed: sitk.Image, moving: sitk.Image, result: Result) -> Plane:
+    axis = LPS_AXES[name]
+
+    def middle(image: sitk.Image) -> np.ndarray:
+        return np.take(sitk.GetArrayFromImage(image), 1, axis=2 - axis)
+
+    def values(image: sitk.Image, transform: sitk.Transform) -> np.ndarray:
+        in_color = image.GetNumberOfComponentsPerPixel() > 1
+        kind = sitk.sitkVectorFloat32 if in_color else sitk.sitkFloat32
+        return middle(sitk.Resample(image, slab, transform, sitk.sitkLinear, float("nan"), kind))
+
+    def gray(image: sitk.Image, transform: sitk.Transform) -> np.ndarray:
+        sampled = values(image, transform)
+        return sampled @ luminance_weights if sampled.ndim == 3 else sampled
+
+    identity = sitk.Transform(3, sitk.sitkIdentity)
+    total = result.transform()
+    fused = values(result.fused, identity)
+    network = middle(sitk.Resample(result.network_field, slab))
+    points = middle(
+        sitk.PhysicalPointSource(sitk.sitkVectorFloat64, slab.GetSize(), slab.GetOrigin(), slab.GetSpacing())
+    )
+    in_plane = [other for other in range(3) if other != axis]  # the axes of the columns and of the rows
+    return Plane(
+        name,
+        gray(fixed, identity),
+        gray(moving, identity),
+        gray(moving, total),
+        (fused / 255 if fused.ndim == 3 else fused).astype(np.float32),
+        np.moveaxis((points + network)[..., in_plane], -1, 0).astype(np.float32),
+        np.linalg.norm(network, axis=-1).astype(np.float32),
+        middle(jacobian_determinant(field_from_transform(total, slab))),
+    )
