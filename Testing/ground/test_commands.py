@@ -12,13 +12,12 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import torch
-from BSAFusionLib.network.checkpoints import save_network
 from trame_slicer.core import SlicerApp
 
 from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.landmarks import storages
-from BSAFusionLib.network.bsafusion import BSAFusion, Metadata
+from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.metadata import Metadata
 from BSAFusionLib.network.weights import save_network
 from BSAFusionLib.settings import Settings
