@@ -38,6 +38,8 @@ EXTRAS = {
     "benchmark": ["research"],
     "evaluate": ["research"],
     "train": ["research"],
+    "train_pose": ["research"],
+    "validate_pose": ["research"],
     "test": ["view", "cluster", "research", "test"],
     "check": ["view", "cluster", "research", "test", "check"],
 }

@@ -59,7 +59,7 @@ rooms = {
     ),
     "evaluation_heads": Room({*core, "files", "evaluation", "simulation"}, {"numpy", "SimpleITK"}),
     "research commands": Room(
-        {*core, "files", "mrml", "commands", "training", "evaluation", "evaluation_heads", "simulation"},
+        {*core, "files", "mrml", "commands", "training", "evaluation", "evaluation_heads", "simulation", "pose"},
         {"numpy", "SimpleITK", "torch", "lightning_fabric", "tqdm", "vtkmodules"},
     ),
 }

@@ -128,11 +128,12 @@ def regions(brain: torch.Tensor) -> list[tuple[slice, slice, slice]]:
 
 
 def refined(reduced: sitk.Image, network: HeadNetwork, fit: Fit | None) -> Fit | None:
-    """Look again at a found head, upright and at the standard size; keep what agrees best."""
+    """Look again at a found head, upright and nearer to the standard size; keep what agrees best."""
     for _ in range(REFINEMENTS):
         if fit is None:
             return None
-        grid = head_grid(reduced, fit.rotation, fit.scale, fit.shift)
+        # Half of the size's correction: a size that is overestimated must not feed itself.
+        grid = head_grid(reduced, fit.rotation, fit.scale**0.5, fit.shift)
         prediction = predict(network, channels_of(torch.from_numpy(grid.values)), mirror=True)
         other = fit_prediction(prediction, torch.from_numpy(grid.cell_centers()), grid.cell_ml)
         if score_of(other) < WORSE * score_of(fit):

@@ -3,7 +3,6 @@
 python -m BSAFusionResearch.pose.train --heads HEADS --out runs/pose --hours 2
 """
 
-import argparse
 import csv
 import math
 import os
@@ -17,6 +16,7 @@ from pytorch_optimizer import Muon
 from torch import nn
 
 from BSAFusionLib.head_pose.network import COORDINATE_UNIT_MM, HeadNetwork, Prediction
+from BSAFusionLib.head_pose.weights import save_head_network
 from BSAFusionResearch.pose.generator import Dice, Difficulty, Example, make_example
 from BSAFusionResearch.pose.heads import STANDARD_FILE, Head, load_head
 from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, TRAINING_HEADS, head_files
@@ -32,7 +32,7 @@ LOG_FIELDS = (
 class TrainingSettings:
     """Settings of a run, beside its data."""
 
-    hours: float = 2.0  # of wall time in which the learning rate falls to its last value
+    hours: float = 2.0  # of wall time in which the learning rate falls evenly to its last value
     learning_rate: float = 0.02  # of matrices (Muon); of other parameters a tenth
     last_rate: float = 0.01  # share of the learning rate at the end
     warm_up_steps: int = 100
@@ -78,7 +78,7 @@ def draw_shape(dice: Dice) -> tuple[int, int, int]:
 def difficulty_at(progress: float) -> Difficulty:
     """Return how hard images are at a share of the training: upright heads first, then more turned ones."""
     ramp = min(max((progress - 0.08) / 0.25, 0.0), 1.0)
-    return Difficulty(any_rotation=0.03 + 0.1 * ramp, tilt_deg=22 + 20 * ramp, no_head=0.08)
+    return Difficulty(any_rotation=0.02 + 0.04 * ramp, tilt_deg=22 + 20 * ramp, no_head=0.08)
 
 
 def batch_of(examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -149,7 +149,7 @@ class Training:
         channels, brain, coordinate = batch_of(examples)
         losses = loss_of(self.network(channels), brain, coordinate)
         loss = losses["nll"] + settings.brain_weight * losses["brain"]
-        factor = settings.last_rate + (1 - settings.last_rate) * (1 + math.cos(math.pi * self.progress)) / 2
+        factor = settings.last_rate + (1 - settings.last_rate) * (1 - self.progress)
         factor *= min(1.0, (self.step + 1) / settings.warm_up_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
@@ -234,25 +234,28 @@ class Training:
             writer.writerow(row)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--heads", type=Path, required=True, help="folder of labeled heads, 01.nii.gz and on")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint and the log")
-    parser.add_argument("--hours", type=float, default=2.0, help="of wall time, all calls together")
-    parser.add_argument("--learning-rate", type=float, default=0.02, help="of matrices (Muon); others a tenth")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    heads = [load_head(path, STANDARD_FILE) for path in head_files(arguments.heads, TRAINING_HEADS)]
-    held_out = [load_head(path, STANDARD_FILE) for path in head_files(arguments.heads, CHOOSING_HEADS)]
-    settings = TrainingSettings(hours=arguments.hours, learning_rate=arguments.learning_rate)
-    training = Training(settings, heads, held_out, arguments.out)
-    if arguments.resume:
+def train(heads: Path, out: Path, settings: TrainingSettings, resume: bool = False) -> Path:
+    """Train the head network until the planned time has passed, and write its weights.
+
+    Args:
+        heads: folder of labeled heads, 01.nii.gz and on; heads 01 to 10 train, 11 and 12 are watched.
+        out: folder of the checkpoint, the log and the weights.
+        settings: settings of the run.
+        resume: continue from the checkpoint in `out`.
+
+    Returns:
+        The weights file, half precision.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    training = Training(
+        settings,
+        [load_head(path, STANDARD_FILE) for path in head_files(heads, TRAINING_HEADS)],
+        [load_head(path, STANDARD_FILE) for path in head_files(heads, CHOOSING_HEADS)],
+        out,
+    )
+    if resume:
         training.resume()
     training.run()
-
-
-if __name__ == "__main__":
-    main()
+    details = {"steps": str(training.step), "hours": f"{training.seconds / 3600:.2f}"}
+    save_head_network(out / "head_pose.safetensors", training.average, details)
+    return out / "head_pose.safetensors"

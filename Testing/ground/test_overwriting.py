@@ -293,6 +293,7 @@ others = {
     "fuse": "fuse {file} {file} --out {folder}/new --json {file}",
     "simulate": "simulate {file} pet --out {folder}",
     "train": "train --data {folder} --modality all --start {file} --out {folder}/new --json {file}",
+    "train_pose": "train_pose --heads {folder} --out {folder}/new --standard-head {file}",
 }
 writing_options = {"out", "json", "sheets"}
 commands = command_modules()
@@ -305,7 +306,7 @@ def test_every_command_that_writes_refuses(command: str, tmp_path: Path, capsys:
     writes = writing_options & {action.dest for action in parser._actions}
     assert bool(writes) == (command in others)
     if writes:
-        file = tmp_path / ("labels.nii.gz" if command == "simulate" else "summary.csv")
+        file = tmp_path / {"simulate": "labels.nii.gz", "train_pose": "01.nii.gz"}.get(command, "summary.csv")
         file.write_text("case,fixed,moving,modality\n1,a,b,pet\n")
         assert_refused(tmp_path, capsys, file, *others[command].format(file=file, folder=tmp_path).split())
 
