@@ -1,1 +1,1 @@
-"""Training, simulation and evaluation: the research code, which is not installed into Slicer."""
+"""Train, simulate and evaluate: research code, which is not installed into Slicer."""

@@ -1,6 +1,6 @@
-"""Compares the published layout with recorded values of the published network, under weights made from their names.
+"""Compare the published layout with recorded values of the published network, with weights made from their names.
 
-It computes in float64, so that what is left over is the recording's own float32 rounding and not ours as well.
+It computes in float64, so that the differences are the recording's own float32 rounding alone.
 """
 
 import argparse
@@ -16,12 +16,23 @@ from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
 from BSAFusionLib.network.published.bsfa import sum_of_steps
 from BSAFusionLib.network.published.key_names import released_name
 
-TOLERANCE = 1e-4  # of an array's largest value where that is above 1, since float32 cannot be finer
-FIELD_TOLERANCE = 1e-3  # pixels
+TOLERANCE = 1e-4
+"""Largest difference, as a share of an array's largest value where that is above 1, as float32 is no finer."""
+
+FIELD_TOLERANCE_PX = 1e-3
 
 
 def deterministic_weight(name: str, shape: tuple[int, ...], salt: str = "") -> np.ndarray:
-    """The weight of a released checkpoint's full key, made from that name alone (method, section 5)."""
+    """Make a weight from its name alone.
+
+    Args:
+        name: Full key in a released checkpoint.
+        shape: Shape of the weight.
+        salt: Text before the name, for other weights.
+
+    Returns:
+        float32 of that shape.
+    """
     generator = np.random.default_rng(zlib.crc32((salt + name).encode()))
     drawn = generator.standard_normal(shape).astype(np.float32)
     last = name.rsplit(".", 1)[-1]
@@ -36,7 +47,7 @@ def deterministic_weight(name: str, shape: tuple[int, ...], salt: str = "") -> n
 
 
 def deterministic_network(salt: str = "") -> PublishedBSAFusion:
-    """The published layout with `deterministic_weight` throughout, in evaluation mode."""
+    """Return the published layout with `deterministic_weight` throughout, in evaluation mode, float64."""
     network = PublishedBSAFusion().eval().double()
     network.load_state_dict(
         {
@@ -49,7 +60,7 @@ def deterministic_network(salt: str = "") -> PublishedBSAFusion:
 
 @torch.no_grad()
 def computed_values(network: PublishedBSAFusion, fixed: np.ndarray, moving: np.ndarray) -> dict[str, np.ndarray]:
-    """Every recorded quantity, by its recorded name, for one slice pair (H, W) in [0, 1]."""
+    """Return every recorded quantity, by its recorded name, for one slice pair (H, W) in [0, 1]."""
     fixed_slice, moving_slice = (torch.from_numpy(array)[None, None].double() for array in (fixed, moving))
     output = network(fixed_slice, moving_slice)
     size = fixed_slice.shape[-2:]
@@ -77,24 +88,28 @@ def computed_values(network: PublishedBSAFusion, fixed: np.ndarray, moving: np.n
 
 
 def differences(network: PublishedBSAFusion, expected: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-    """For every recorded array but the two slices: the largest absolute difference, and what is allowed.
+    """Return the largest absolute difference and the allowed one for every recorded array but the two slices.
+
+    Args:
+        network: From `deterministic_network`, of the recording's salt.
+        expected: Recorded arrays by name, with `fixed` and `moving`.
 
     Raises:
-        KeyError: a recorded array is of no quantity that is known here.
-        ValueError: one has another shape than what is computed.
+        KeyError: A recorded array is of no quantity that is known here.
+        ValueError: A recorded array has another shape than the computed one.
     """
     computed = computed_values(network, expected["fixed"], expected["moving"])
     rows = {}
     for name in sorted(set(expected) - {"fixed", "moving"}):
         if computed[name].shape != expected[name].shape:
             raise ValueError(f"{name} is recorded as {expected[name].shape}, computed as {computed[name].shape}")
-        allowed = FIELD_TOLERANCE if "flow" in name else TOLERANCE * max(1.0, float(np.abs(expected[name]).max()))
+        allowed = FIELD_TOLERANCE_PX if "flow" in name else TOLERANCE * max(1.0, float(np.abs(expected[name]).max()))
         rows[name] = (float(np.abs(computed[name] - expected[name]).max()), allowed)
     return rows
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print a row an array; 0 if all agree, 1 if one does not."""
+    """Print a row an array, and return 0 if all agree, else 1."""
     parser = argparse.ArgumentParser(prog="python -m BSAFusionResearch.parity", description=__doc__)
     parser.add_argument("expected", type=Path, help="recorded values, an .npz with `fixed` and `moving`")
     parser.add_argument("--salt", default="", help="text before each key when its weight is made")

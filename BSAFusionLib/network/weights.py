@@ -184,18 +184,29 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def read_card(path: Path) -> dict | None:
+    """Return the card `<name>.json` beside a weights file, or None without one.
+
+    Raises:
+        FusionError: The card cannot be read, or has no SHA-256.
+    """
+    card = path.with_suffix(".json")
+    if not os.path.isfile(card):
+        return None
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+        content["sha256"]  # without it, the file is no card
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise FusionError(f"The card {card} of the weights cannot be read; get both files again.") from error
+    return content
+
+
 def check_card(path: Path, content: bytes) -> None:
-    """Compare a weights file with the SHA-256 in its card `<name>.json`, if it has one.
+    """Compare a weights file with the SHA-256 in its card, if it has one.
 
     Raises:
         FusionError: They differ, or the card cannot be read.
     """
-    card = path.with_suffix(".json")
-    if not os.path.isfile(card):
-        return
-    try:
-        described = json.loads(card.read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise FusionError(f"The card {card} of the weights cannot be read; get both files again.") from error
-    if described != sha256(content):
-        raise FusionError(f"{path} is not the file that its card {card.name} describes; get both files again.")
+    card = read_card(path)
+    if card is not None and card["sha256"] != sha256(content):
+        raise FusionError(f"{path} is not the file that its card {path.stem}.json describes; get both files again.")

@@ -1,1 +1,1 @@
-"""The commands of run.py that research needs, one file each."""
+"""Commands of run.py for research, one file each."""

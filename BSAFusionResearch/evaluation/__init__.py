@@ -1,1 +1,1 @@
-"""Measuring how well volumes are aligned and fused, where the truth is known."""
+"""Measure how well volumes are aligned and fused where the truth is known."""

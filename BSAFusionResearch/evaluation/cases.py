@@ -1,4 +1,4 @@
-"""The designed cases: known motions of real volumes, their kinds spread evenly over one another."""
+"""Design 72 cases: known motions of real volumes, all kinds spread evenly over one another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,16 @@ import SimpleITK as sitk
 
 from BSAFusionResearch.evaluation.known_motion import KnownMotion
 
-modalities = ("pet", "ct")
-slice_axes = ("k", "j", "i")
-motions = ((2.0, 3.0), (12.0, 15.0), (25.0, 20.0))  # degrees and mm
-elastics = (0.0, 3.0, 6.0, 10.0)  # mm, largest in the head
-# How the fixed and the moving volume are sampled: in 2 mm cubes as they are, in thick slices, or on a turned grid.
-samplings = {
+# The design is fixed, so that its figures stay comparable: a new modality is measured by `evaluate --volumes`.
+CASE_MODALITIES = ("pet", "ct")
+SLICE_AXES = ("k", "j", "i")
+MOTIONS = ((2.0, 3.0), (12.0, 15.0), (25.0, 20.0))
+"""Degrees and mm."""
+
+ELASTICS_MM = (0.0, 3.0, 6.0, 10.0)
+"""Largest elastic displacement in the head."""
+
+SAMPLINGS = {
     "as is": ("as is", "as is"),
     "fixed thick": ("thick", "as is"),
     "moving thick": ("as is", "thick"),
@@ -22,18 +26,30 @@ samplings = {
     "moving oblique": ("as is", "oblique"),
     "fixed thick, moving oblique": ("thick", "oblique"),
 }
-# What varies, and by how many levels.
-factors = {"modality": 2, "slice_axis": 3, "degrees": 3, "elastic_mm": 4, "sampling": 6}
-slice_thickness = 6.0  # mm, along the third index axis
-oblique_turn = 20.0  # degrees, about the axis below
-oblique_axis = (1.0, 2.0, -1.0)
+"""How the fixed and the moving volume are sampled: in 2 mm cubes as they are, in thick slices, or on a turned grid."""
+
+FACTORS = {"modality": 2, "slice_axis": 3, "degrees": 3, "elastic_mm": 4, "sampling": 6}
+"""The factors of the design, and how many levels each has."""
+
+SLICE_THICKNESS_MM = 6.0
+"""Of thick slices, along the third index axis."""
+
+OBLIQUE_DEGREES = 20.0
+OBLIQUE_AXIS = (1.0, 2.0, -1.0)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One moving volume, a known motion of it, the slices' axis and how both volumes are sampled.
+    """One moving volume, a known motion of it, the slices' axis, and how both volumes are sampled.
 
-    number: the case's place in the full design; it is also the motion's seed.
+    Attributes:
+        number: Place in the full design, and seed of the motion.
+        modality: Of the moving volume.
+        slice_axis: Index axis of the fixed volume that slices are cut across.
+        degrees: Angle of the rigid motion.
+        mm: Length of its translation.
+        elastic_mm: Largest elastic displacement in the head.
+        sampling: A key of `SAMPLINGS`.
     """
 
     number: int
@@ -46,45 +62,50 @@ class Case:
 
     @property
     def motion(self) -> KnownMotion:
+        """The known motion of the moving volume."""
         return KnownMotion(self.number, self.degrees, self.mm, self.elastic_mm)
 
     def volumes(self, fixed: sitk.Image, moving: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
-        """The two volumes as this case shows them, made from the two as they are, aligned; LPS, mm.
+        """Make the two volumes of this case from an aligned pair.
 
-        The moving one is moved first and sampled then, as a scanner would do it.
+        The moving volume is moved first and sampled then, as a scanner does it.
         """
-        fixed_sampling, moving_sampling = samplings[self.sampling]
+        fixed_sampling, moving_sampling = SAMPLINGS[self.sampling]
         return sampled(fixed, fixed_sampling), sampled(self.motion.move(moving, fixed), moving_sampling)
 
 
 def designed_cases() -> list[Case]:
-    """All 72: every modality with every slice axis, motion and elastic part; each sampling meets each of those equally
-    often. Ordered so that the first cases, however many, are spread over all that varies.
+    """Return all 72 cases, ordered so that the first ones, however many, are spread over all factors.
+
+    Every modality meets every slice axis, motion and elastic part; each sampling meets each of those equally often.
     """
     cases = []
-    levels = (range(len(each)) for each in (modalities, slice_axes, motions, elastics))
+    levels = (range(len(names)) for names in (CASE_MODALITIES, SLICE_AXES, MOTIONS, ELASTICS_MM))
     for number, (modality, axis, motion, elastic) in enumerate(product(*levels)):
-        sampling = list(samplings)[3 * ((modality + elastic) % 2) + (axis + motion + elastic) % 3]
-        cases.append(
-            Case(number, modalities[modality], slice_axes[axis], *motions[motion], elastics[elastic], sampling)
-        )
+        sampling = list(SAMPLINGS)[3 * ((modality + elastic) % 2) + (axis + motion + elastic) % 3]
+        kind = CASE_MODALITIES[modality], SLICE_AXES[axis]
+        cases.append(Case(number, *kind, *MOTIONS[motion], ELASTICS_MM[elastic], sampling))
     return _spread(cases)
 
 
 def sampled(image: sitk.Image, sampling: str) -> sitk.Image:
-    """A volume on another grid over the same space: "as is", "thick" or "oblique" (see `samplings`).
+    """Resample a volume onto another grid over the same space.
 
-    A thick slice is the mean of what lies in it. A turned grid keeps the middle, the size and the spacing; what lies
-    beyond the volume gets its lowest value.
+    A thick slice is the mean of the slices in it. A turned grid keeps center, size and spacing; what lies outside the
+    volume gets its lowest value.
+
+    Args:
+        image: The volume.
+        sampling: "as is", "thick" or "oblique".
     """
     if sampling == "as is":
         return image
     if sampling == "thick":
-        together = round(slice_thickness / image.GetSpacing()[2])
-        return sitk.BinShrink(image, (1, 1, together))
-    turn = sitk.VersorTransform(oblique_axis, np.radians(oblique_turn))
-    middle = [(size - 1) / 2 for size in image.GetSize()]
-    turn.SetCenter(image.TransformContinuousIndexToPhysicalPoint(middle))
+        slices_in_one = round(SLICE_THICKNESS_MM / image.GetSpacing()[2])
+        return sitk.BinShrink(image, (1, 1, slices_in_one))
+    turn = sitk.VersorTransform(OBLIQUE_AXIS, np.radians(OBLIQUE_DEGREES))
+    center = [(size - 1) / 2 for size in image.GetSize()]
+    turn.SetCenter(image.TransformContinuousIndexToPhysicalPoint(center))
     grid = sitk.Image(image.GetSize(), sitk.sitkUInt8)
     grid.SetSpacing(image.GetSpacing())
     grid.SetOrigin(turn.TransformPoint(image.GetOrigin()))
@@ -95,18 +116,18 @@ def sampled(image: sitk.Image, sampling: str) -> sitk.Image:
 
 
 def _spread(cases: Sequence[Case]) -> list[Case]:
-    """The cases, each as unlike all those before it as can be."""
+    """Order cases so that each differs as much as possible from those before it."""
     left, ordered = list(cases), []
-    likeness = dict.fromkeys(left, 0)
+    similarity = dict.fromkeys(left, 0)
     while left:
-        case = min(left, key=lambda other: (likeness[other], other.number))
+        case = min(left, key=lambda other: (similarity[other], other.number))
         left.remove(case)
         ordered.append(case)
         for other in left:
-            likeness[other] += _likeness(case, other)
+            similarity[other] += _similarity(case, other)
     return ordered
 
 
-def _likeness(one: Case, other: Case) -> int:
-    """Greater the more levels two cases share, and the rarer it is to share them by chance."""
-    return sum(count for factor, count in factors.items() if getattr(one, factor) == getattr(other, factor)) ** 2
+def _similarity(one: Case, other: Case) -> int:
+    """Return a number that grows with the levels that two cases share, more for those rarely shared by chance."""
+    return sum(count for factor, count in FACTORS.items() if getattr(one, factor) == getattr(other, factor)) ** 2

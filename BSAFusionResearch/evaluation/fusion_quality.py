@@ -1,20 +1,20 @@
-"""What a fused slice keeps of the two that it was made from. Slices are uint8 (H, W)."""
+"""Measure how much a fused slice keeps of the two it was made from. Slices are uint8 (H, W)."""
 
 import numpy as np
 
-from BSAFusionLib.pipeline.measures import mutual_information
-from BSAFusionResearch.evaluation.likeness import batch_of_one
+from BSAFusionLib.pipeline.report import mutual_information
+from BSAFusionResearch.evaluation.similarity import batch_of_one
 
-saliency_window = 16  # pixels, of Q_CV
-saliency_power = 5
+SALIENCY_WINDOW_PX = 16  # of Q_CV
+SALIENCY_POWER = 5
 
 
 def q_abf(fixed: np.ndarray, moving: np.ndarray, fused: np.ndarray) -> float:
-    """Q_AB/F, the share of both slices' edges that the fused one keeps, 0 to 1 (Xydeas and Petrovic 2000).
+    """Return Q_AB/F, the share of both slices' edges that the fused one keeps, 0 to 1 (Xydeas and Petrovic 2000).
 
-    Sobel gradients; a pixel counts by the strength of the source's gradient (L = 1), and keeps of it the product of two
-    sigmoids, of how much of the strength is left (0.9994, -15, 0.5) and how near the direction is (0.9879, -22, 0.8).
-    Without any edge in either source there is nothing to lose: 1.
+    Each pixel counts by the strength of the source's Sobel gradient (L = 1). The share kept is the product of two
+    sigmoids, of the ratio of strengths (0.9994, -15, 0.5) and of the closeness of directions (0.9879, -22, 0.8).
+    Without an edge in either source, nothing can be lost: 1.
     """
     (fixed_strength, fixed_angle), (moving_strength, moving_angle), (strength, angle) = map(
         _gradient, (fixed, moving, fused)
@@ -22,7 +22,7 @@ def q_abf(fixed: np.ndarray, moving: np.ndarray, fused: np.ndarray) -> float:
 
     def kept(source_strength: np.ndarray, source_angle: np.ndarray) -> np.ndarray:
         larger = np.maximum(source_strength, strength)
-        # Where neither has an edge the ratio is not asked for: its weight is zero.
+        # Where neither has an edge, the ratio does not matter: its weight is zero.
         ratio = np.minimum(source_strength, strength) / np.where(larger > 0, larger, 1)
         nearness = 1 - np.abs(source_angle - angle) / (np.pi / 2)
         return 0.9994 / (1 + np.exp(-15 * (ratio - 0.5))) * 0.9879 / (1 + np.exp(-22 * (nearness - 0.8)))
@@ -35,9 +35,9 @@ def q_abf(fixed: np.ndarray, moving: np.ndarray, fused: np.ndarray) -> float:
 
 
 def vif(fixed: np.ndarray, moving: np.ndarray, fused: np.ndarray) -> float:
-    """Visual information fidelity in the pixel domain (Sheikh and Bovik 2006), summed over both sources.
+    """Return the visual information fidelity in the pixel domain (Sheikh and Bovik 2006), summed over both sources.
 
-    Each is 1 for a fused slice equal to that source. Both sides must be 41 pixels or more.
+    Each is 1 for a fused slice equal to that source. Both sides of the slices must be 41 pixels or more.
     """
     from torchmetrics.functional.image import visual_information_fidelity
 
@@ -46,16 +46,16 @@ def vif(fixed: np.ndarray, moving: np.ndarray, fused: np.ndarray) -> float:
 
 
 def q_cv(fixed: np.ndarray, moving: np.ndarray, fused: np.ndarray) -> float:
-    """Q_CV, the visible difference to both sources where they have something to show (Chen and Varshney 2007).
+    """Return Q_CV, the visible difference to both sources where they show structure (Chen and Varshney 2007).
 
-    Lower is better; 0 is no difference. The differences pass the eye's contrast sensitivity, 2.6 (0.0192 + 0.144 r)
-    exp(-(0.144 r)^1.1) with r in cycles a degree, W / 8 of them at the finest grating, as the fusion field's tools
-    have it (Mannos and Sakrison's own constant is 0.114). Their mean squares in windows of 16 x 16 pixels are averaged,
-    weighted by the window's sum of the source's Sobel gradients to the power 5. Grey levels are taken as they are.
+    Lower is better; 0 is no difference. The differences are filtered by the eye's contrast sensitivity,
+    2.6 (0.0192 + 0.144 r) exp(-(0.144 r)^1.1), with r in cycles a degree and W / 8 of them at the finest grating, as in
+    the fusion field's tools (Mannos and Sakrison's own constant is 0.114). Their mean squares in windows of 16 x 16
+    pixels are averaged, weighted by the window's sum of the source's Sobel gradients to the power 5.
     """
-    differences = [_seen(source.astype(np.float64) - fused) for source in (fixed, moving)]
+    differences = [_visible(source.astype(np.float64) - fused) for source in (fixed, moving)]
     errors = [_windows(difference**2).mean(axis=(1, 3)) for difference in differences]
-    saliences = [_windows(_gradient(source)[0] ** saliency_power).sum(axis=(1, 3)) for source in (fixed, moving)]
+    saliences = [_windows(_gradient(source)[0] ** SALIENCY_POWER).sum(axis=(1, 3)) for source in (fixed, moving)]
     weight = sum(salience.sum() for salience in saliences)
     if weight == 0:
         return float(np.mean(errors))
@@ -63,7 +63,7 @@ def q_cv(fixed: np.ndarray, moving: np.ndarray, fused: np.ndarray) -> float:
 
 
 def fused_ssim(fixed: np.ndarray, moving: np.ndarray, fused: np.ndarray) -> float:
-    """Structural similarity to both sources, summed (Wang et al. 2004, Gaussian window of 11 x 11, sigma 1.5)."""
+    """Return the structural similarity to both sources, summed (Wang et al. 2004; Gaussian window, sigma 1.5)."""
     from torchmetrics.image import StructuralSimilarityIndexMeasure
 
     similarity = StructuralSimilarityIndexMeasure(data_range=255.0)
@@ -71,20 +71,20 @@ def fused_ssim(fixed: np.ndarray, moving: np.ndarray, fused: np.ndarray) -> floa
 
 
 def entropy(fused: np.ndarray) -> float:
-    """Shannon's entropy of the 256 grey levels, in bits."""
+    """Return Shannon's entropy of the 256 gray levels, in bits."""
     shares = np.bincount(fused.ravel(), minlength=256) / fused.size
     shares = shares[shares > 0]
     return float(-(shares * np.log2(shares)).sum())
 
 
 def fused_mutual_information(fixed: np.ndarray, moving: np.ndarray, fused: np.ndarray) -> float:
-    """Mutual information of the 256 grey levels with both sources, summed, in bits (Qu, Zhang and Yan 2002)."""
+    """Return the mutual information of the 256 gray levels with both sources, summed, in bits (Qu et al. 2002)."""
     nats = sum(mutual_information(source / 255, fused / 255, bins=256) for source in (fixed, moving))
     return nats / float(np.log(2))
 
 
 def _gradient(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Strength of the Sobel gradient, and its direction without sign, -pi/2 to pi/2; both (H, W)."""
+    """Return the strength of the Sobel gradient and its direction without sign, -pi/2 to pi/2, both (H, W)."""
     from kornia.filters import spatial_gradient
 
     across, down = spatial_gradient(batch_of_one(image), "sobel", normalized=False)[0, 0].numpy()
@@ -92,8 +92,8 @@ def _gradient(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.hypot(across, down), angle
 
 
-def _seen(difference: np.ndarray) -> np.ndarray:
-    """A difference image (H, W) after the eye's contrast sensitivity."""
+def _visible(difference: np.ndarray) -> np.ndarray:
+    """Filter a difference image (H, W) by the eye's contrast sensitivity."""
     rows, columns = (np.fft.fftfreq(side) * side / 4 for side in difference.shape)
     frequency = np.hypot(rows[:, None], columns)
     sensitivity = 2.6 * (0.0192 + 0.144 * frequency) * np.exp(-((0.144 * frequency) ** 1.1))
@@ -101,6 +101,8 @@ def _seen(difference: np.ndarray) -> np.ndarray:
 
 
 def _windows(image: np.ndarray) -> np.ndarray:
-    """An image (H, W), sides multiples of 16, as (H / 16, 16, W / 16, 16)."""
+    """Reshape an image (H, W), sides multiples of 16, to (H / 16, 16, W / 16, 16)."""
     height, width = image.shape
-    return image.reshape(height // saliency_window, saliency_window, width // saliency_window, saliency_window)
+    return image.reshape(
+        height // SALIENCY_WINDOW_PX, SALIENCY_WINDOW_PX, width // SALIENCY_WINDOW_PX, SALIENCY_WINDOW_PX
+    )

@@ -1,4 +1,4 @@
-"""A picture of benchmark pairs, ours beside the published ones, for looking at."""
+"""Draw benchmark pairs, ours beside the published ones, to look at."""
 
 from pathlib import Path
 
@@ -8,44 +8,51 @@ from PIL import Image, ImageDraw
 
 from BSAFusionLib.network.sampling import warp
 from BSAFusionLib.pipeline.intensities import luminance_weights
-from BSAFusionResearch.evaluation.benchmark import Answer, BenchmarkPairs
+from BSAFusionResearch.evaluation.published_pairs import Answer, PublishedPairs
 
-columns = ("MRI", "moving", "published aligned", "ours aligned", "truth", "published fused", "ours fused")
-shown = 8  # pairs
-gap = 4  # pixels, white
-heading = 16  # pixels
+COLUMNS = ("MRI", "moving", "published aligned", "ours aligned", "truth", "published fused", "ours fused")
+PAIRS_SHOWN = 8
+GAP_PX = 4
+HEADING_PX = 16
 
 
-def write_sheet(path: Path, pairs: BenchmarkPairs, ours: Answer) -> None:
-    """Eight pairs, evenly spread, a row each, every pixel as it is; in colour where the pairs have it (PNG)."""
-    rows = np.unique(np.linspace(0, len(pairs) - 1, shown).round().astype(int))
+def write_sheet(path: Path, pairs: PublishedPairs, ours: Answer) -> None:
+    """Write eight evenly spread pairs as a PNG, a row each, pixel for pixel; in color where the pairs have it."""
+    rows = np.unique(np.linspace(0, len(pairs) - 1, PAIRS_SHOWN).round().astype(int))
     moving, registered, published_fused, fused = pairs.moving, ours.registered, pairs.published_fused, ours.fused
     if pairs.moving_rgb is not None and pairs.published_fused_rgb is not None:
         moving, published_fused = pairs.moving_rgb, pairs.published_fused_rgb
-        registered, fused = coloured(pairs.moving_rgb, ours)
-    shown_slices = (pairs.fixed, moving, pairs.published_aligned, registered, pairs.truth, published_fused, fused)
+        registered, fused = colored(pairs.moving_rgb, ours)
+    stacks = (pairs.fixed, moving, pairs.published_aligned, registered, pairs.truth, published_fused, fused)
     height, width = pairs.fixed.shape[1:]
-    sheet = Image.new("RGB", (len(columns) * (width + gap), heading + len(rows) * (height + gap)), "white")
+    sheet = Image.new("RGB", (len(COLUMNS) * (width + GAP_PX), HEADING_PX + len(rows) * (height + GAP_PX)), "white")
     text = ImageDraw.Draw(sheet)
-    for column, (title, slices) in enumerate(zip(columns, shown_slices, strict=True)):
-        left = column * (width + gap)
+    for column, (title, slices) in enumerate(zip(COLUMNS, stacks, strict=True)):
+        left = column * (width + GAP_PX)
         text.text((left + 2, 2), title, fill="black")
         for row, pair in enumerate(rows):
-            sheet.paste(Image.fromarray(slices[pair]), (left, heading + row * (height + gap)))
+            sheet.paste(Image.fromarray(slices[pair]), (left, HEADING_PX + row * (height + GAP_PX)))
     sheet.save(path)
 
 
-def coloured(moving_rgb: np.ndarray, ours: Answer) -> tuple[np.ndarray, np.ndarray]:
-    """The registered and the fused slices in the moving slices' colours, uint8 (N, H, W, 3).
+def colored(moving_rgb: np.ndarray, ours: Answer) -> tuple[np.ndarray, np.ndarray]:
+    """Return the registered and the fused slices in the moving slices' colors.
 
-    Red, green and blue through the field; then Y replaced by the fused one, as in the pipeline: to keep Cb and Cr is to
-    add the difference in Y to all three alike.
+    Red, green and blue are warped by the field; then the fused luminance replaces Y, as in the pipeline: keeping Cb and
+    Cr means adding the difference in Y to all three.
+
+    Args:
+        moving_rgb: (N, H, W, 3), uint8.
+        ours: Our network's answer.
+
+    Returns:
+        Registered and fused slices, both (N, H, W, 3), uint8.
     """
     channels = torch.from_numpy(np.moveaxis(moving_rgb, -1, 1).astype(np.float32))
     registered = np.moveaxis(warp(channels, torch.from_numpy(ours.field)).numpy(), 1, -1)
     fused = registered + (ours.fused - registered @ luminance_weights)[..., None]
-    return _colours(registered), _colours(fused)
+    return _as_uint8(registered), _as_uint8(fused)
 
 
-def _colours(values: np.ndarray) -> np.ndarray:
+def _as_uint8(values: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(values, 0, 255)).astype(np.uint8)

@@ -1,10 +1,10 @@
-"""Figures as Markdown tables whose columns also line up in a terminal."""
+"""Format figures as Markdown tables whose columns also line up in a terminal."""
 
 from collections.abc import Sequence
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """The first column to the left, the others to the right; every row as long as the header."""
+    """Return a table with its first column aligned left, the others right; every row is as long as the header."""
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
 
     def line(cells: list[str]) -> str:
@@ -18,8 +18,12 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def mean_and_spread(means: Sequence[float | None], spreads: Sequence[float | None]) -> list[str]:
-    """The cells of a row: means with as many decimals as the largest needs for three or four digits, their spreads in
-    brackets; nothing where there is no mean."""
+    """Return the cells of a row, such as "1.23 (0.45)", with the decimals that the largest mean needs.
+
+    Args:
+        means: Means, of which None leaves its cell empty.
+        spreads: Their standard deviations.
+    """
     largest = max(abs(mean) for mean in means if mean is not None)
     decimals = 3 if largest < 2 else 2 if largest < 100 else 0
     return [

@@ -1,1 +1,1 @@
-"""How the weights are made; nothing outside but the command line imports it."""
+"""Train the network's weights."""

@@ -1,4 +1,4 @@
-"""Arrays of slices, read from .npz files."""
+"""Read arrays of slices from .npz files."""
 
 import zipfile
 import zlib
@@ -11,9 +11,15 @@ from BSAFusionLib.errors import FusionError
 
 
 def read_arrays(path: Path, names: Collection[str], optional: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file by these names, optional ones where they are there; no pickle is loaded.
+    """Return arrays of an .npz file by name; pickled content is never loaded.
 
-    FusionError where there is no such file, it cannot be read, or an array that is not optional is missing.
+    Args:
+        path: The file.
+        names: Arrays that must be there.
+        optional: Arrays that are returned only where they are there.
+
+    Raises:
+        FusionError: The file is missing, cannot be read, or lacks one of `names`.
     """
     if not path.is_file():
         raise FusionError(f"There is no file {path}; name the folder that holds {path.name}.")
@@ -23,7 +29,9 @@ def read_arrays(path: Path, names: Collection[str], optional: Collection[str] = 
             missing += sorted(set(names) - set(arrays.files))
             found = {name: arrays[name] for name in {*names, *optional}.intersection(arrays.files)}
     except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise FusionError(f"The file {path} cannot be read: it is damaged or no .npz of arrays; mend it.") from error
+        raise FusionError(
+            f"The file {path} cannot be read: it is damaged or is not an .npz of arrays; make it again."
+        ) from error
     if missing:
-        raise FusionError(f"The file {path} lacks {', '.join(missing)}; name another, or make it anew.")
+        raise FusionError(f"The file {path} lacks {', '.join(missing)}; make it again, or name another.")
     return found

@@ -1,20 +1,24 @@
-"""The cards that lie beside weights: what they were trained on."""
+"""Read what weights were trained on from the cards that lie beside them."""
 
-import json
 from pathlib import Path
+
+from BSAFusionLib.network.weights import read_card
 
 
 def training_of(weights: Path) -> dict:
-    """The training part of the card beside a weights file; empty where it has none."""
-    card = weights.with_suffix(".json")
-    return json.loads(card.read_text(encoding="utf-8")).get("training", {}) if card.is_file() else {}
+    """Return the training part of the card beside a weights file; empty without a card.
+
+    Raises:
+        FusionError: The card cannot be read.
+    """
+    return (read_card(weights) or {}).get("training", {})
 
 
 def patients_trained_on(weights: Path) -> set[int]:
-    """The patients that weights, or those that they were started from, have seen; none where there is no card."""
-    seen: set[int] = set()
+    """Return the patients that weights, and those they were trained on from, have seen; empty without a card."""
+    patients: set[int] = set()
     training = training_of(weights)
     while training:
-        seen |= set(training.get("patients", ()))
+        patients |= set(training.get("patients", ()))
         training = training.get("started_from") or {}
-    return seen
+    return patients

@@ -1,4 +1,4 @@
-"""The terms that the network is trained by."""
+"""Compute the loss terms that the network is trained with."""
 
 import math
 
@@ -16,14 +16,14 @@ from BSAFusionResearch.training.unaligned_pairs import UnalignedPairs
 
 
 def classification_loss(registration: Registration) -> torch.Tensor:
-    """L_cls, equation (1): the heads name the modality, fixed [0, 1] and moving [1, 0]."""
+    """Return L_cls, equation (1): the heads must name the modality, fixed [0, 1] and moving [1, 0]."""
     fixed, moving = registration.fixed.logits.float(), registration.moving.logits.float()
     ones = torch.ones(len(fixed), dtype=torch.long, device=fixed.device)
     return F.cross_entropy(fixed, ones) + F.cross_entropy(moving, 1 - ones)
 
 
 def transfer_loss(network: BSAFusion, registration: Registration) -> torch.Tensor:
-    """L_trans, equation (3): after the transfer the discriminator cannot tell the modality."""
+    """Return L_trans, equation (3): after the transfer, the discriminator must not recognize the modality."""
 
     def undecided(logits: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(logits.float(), torch.full_like(logits, 0.5, dtype=torch.float32))
@@ -33,20 +33,21 @@ def transfer_loss(network: BSAFusion, registration: Registration) -> torch.Tenso
 
 
 def end_point_errors(field: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Distance in pixels between two fields (N, 2, H, W), per pixel (N, 1, H, W); smooth at zero, to be learnt from."""
+    """Return the distance between two fields (N, 2, H, W) at each pixel, (N, 1, H, W), in pixels; smooth at zero."""
     return ((field - truth).square().sum(dim=1, keepdim=True) + 1e-4).sqrt()
 
 
 def supervision_loss(registration: Registration, pairs: UnalignedPairs) -> torch.Tensor:
-    """The composed field, and what it is after each pair of steps, against the true one, in pixels inside the head.
+    """Return the error of the composed field, and of the field after each pair of steps, in pixels of a whole slice.
 
-    Each step is judged on its own grid; a tenth of the weight lies outside the head, where only smoothness is known.
+    Each step is compared on its own grid. A pixel outside the head has a tenth of the weight of one inside, since only
+    smoothness is known there.
     """
     total = torch.zeros((), device=pairs.field.device)
     ahead, back = registration.forward_fields, registration.reverse_fields
     for steps in range(1, len(ahead) + 1):
         size = ahead[steps - 1].shape[-2:]
-        pixels = pairs.field.shape[-1] // size[-1]  # of the whole slice in one of this level
+        pixels = pairs.field.shape[-1] // size[-1]  # of the whole slice in one pixel of this level
         composed = sum_of_fields(back[:steps], size) - sum_of_fields(ahead[:steps], size)
         truth, inside = at_level(pairs.field, size), F.avg_pool2d(pairs.inside, pixels)
         weights = 0.1 + 0.9 * inside
@@ -56,10 +57,11 @@ def supervision_loss(registration: Registration, pairs: UnalignedPairs) -> torch
 
 
 def match_loss(registration: Registration, pairs: UnalignedPairs) -> torch.Tensor:
-    """Cross entropy of every match, where the true partner is within reach and inside the head; mean over the steps.
+    """Return the mean cross entropy of the matches, where the true partner is within reach and inside the head.
 
-    This is what teaches the features: it tells each pixel which of its candidates was right, long before a field made
-    of their average could. The probability is due to the four offsets around the true one, as bilinear weights have it.
+    This term teaches the features: each pixel learns which of its candidates was right, long before a field made of
+    their average could say so. The target probability is shared by the four offsets around the true one, by bilinear
+    weights.
     """
     total = torch.zeros((), device=pairs.field.device)
     ahead, back = registration.forward_fields, registration.reverse_fields
@@ -67,61 +69,71 @@ def match_loss(registration: Registration, pairs: UnalignedPairs) -> torch.Tenso
         size = match.pixels.shape[-2:]
         truth = at_level(pairs.field, size)
         inside = F.avg_pool2d(pairs.inside, pairs.inside.shape[-1] // size[-1])
-        left = truth
+        remaining = truth
         if step > 0:
-            # Both maps were moved: at x one shows the fixed slice's x + sum_A, the other the moving one's x + sum_B.
+            # Both maps were warped: at x, one shows the fixed slice at x + sum_A, the other the moving at x + sum_B.
             forward_sum = sum_of_fields(ahead[:step], size).detach()
-            left = forward_sum + warp(truth, forward_sum) - sum_of_fields(back[:step], size).detach()
+            remaining = forward_sum + warp(truth, forward_sum) - sum_of_fields(back[:step], size).detach()
         for log_probability in match:
-            coarser = left.shape[-1] // log_probability.shape[-1]
-            target, weights = (F.avg_pool2d(x, coarser) for x in (2 * left, inside))  # offsets are in half pixels
+            coarser = remaining.shape[-1] // log_probability.shape[-1]
+            target, weights = (F.avg_pool2d(x, coarser) for x in (2 * remaining, inside))  # offsets are in half pixels
             total = total + offset_cross_entropy(log_probability, target, weights)
     return total / len(registration.matches)
 
 
 def offset_cross_entropy(log_probability: torch.Tensor, target: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of (N, (2 r)^2, h, w) at the true displacement (N, 2, h, w), in half pixels, where `inside` is."""
+    """Return the mean cross entropy of a match at the true displacements.
+
+    Args:
+        log_probability: (N, (2 r)^2, h, w), log probability of each offset, in the order of `offsets`.
+        target: (N, 2, h, w), the true displacement in half pixels.
+        inside: (N, 1, h, w), weights of the pixels; those whose true displacement is out of reach do not count.
+    """
     side = math.isqrt(log_probability.shape[1])
     radius = side // 2
     weights = inside[:, 0] * (target.abs().amax(dim=1) < radius - 0.5)
-    place = target + radius - 0.5  # among the offsets, see `offsets`
-    corner = place.floor()
-    part = place - corner
-    due = torch.zeros_like(log_probability)
+    position = target + radius - 0.5  # among the offsets, see `offsets`
+    corner = position.floor()
+    part = position - corner
+    probability = torch.zeros_like(log_probability)
     for along, share_along in ((0, 1 - part[:, 0]), (1, part[:, 0])):
         for down, share_down in ((0, 1 - part[:, 1]), (1, part[:, 1])):
             column, row = ((corner[:, axis] + far).clamp(0, side - 1) for axis, far in ((0, along), (1, down)))
-            due.scatter_add_(1, (row * side + column).long()[:, None], (share_along * share_down)[:, None])
-    entropy = -(due * log_probability).sum(dim=1)
+            probability.scatter_add_(1, (row * side + column).long()[:, None], (share_along * share_down)[:, None])
+    entropy = -(probability * log_probability).sum(dim=1)
     return (entropy * weights).sum() / over_all_rows(weights.sum(), least=1.0)
 
 
 def at_level(field: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """A field averaged onto a coarser grid, in pixels of that grid."""
+    """Average a field (N, 2, H, W) onto a coarser grid, in pixels of that grid."""
     pixels = field.shape[-1] // size[-1]
     return F.avg_pool2d(field, pixels) / pixels
 
 
 def smoothness_loss(registration: Registration) -> torch.Tensor:
-    """L_flow: squared finite differences of the composed field."""
+    """Return L_flow, the mean squared finite differences of the composed field."""
     rows = registration.field.diff(dim=-2).square().mean()
     return rows + registration.field.diff(dim=-1).square().mean()
 
 
 def registration_loss(registration: Registration, pairs: UnalignedPairs) -> torch.Tensor:
-    """L_reg: (1 - SSIM) + L1 between the undeformed moving slice and the warped one."""
+    """Return L_reg, (1 - SSIM) + L1 between the undeformed moving slice and the warped one."""
     warped = warp(pairs.moving, registration.field)
     return dissimilarity(warped, pairs.aligned) + F.l1_loss(warped, pairs.aligned)
 
 
 def fusion_loss(fused: torch.Tensor, fixed: torch.Tensor, warped: torch.Tensor, intensity: float) -> torch.Tensor:
-    """L_fusion: structure of both slices, the larger intensity, the steeper edge; all (N, 1, H, W) in [0, 1].
+    """Return L_fusion: structure of both slices, the larger intensity, the steeper edge.
 
-    `warped` is B', the moving slice as the network registered it, so that no error of the registration is asked to be
-    mended here. Beside the published terms: edges are compared as gradients, with their direction, which strengths
-    alone do not keep, and by `edges_lost`; B' counts half in structure, its own being smooth; and `intensity` weighs
-    the larger intensity. Where B' is bright all over (PET, SPECT) that hides the anatomy of A, so it must be small; for
-    CT it shows the bone.
+    Unlike the published loss, it compares edges as gradients, since strengths alone do not keep their direction, and by
+    `edges_lost`; and the moving slice counts half in structure, since it is smooth.
+
+    Args:
+        fused: Fused slices (N, 1, H, W) in [0, 1].
+        fixed: Fixed slices A, likewise.
+        warped: Moving slices B' as the network registered them, so that fusion need not correct the registration.
+        intensity: Weight of the larger intensity. Where B' is bright all over (PET, SPECT), a large weight hides the
+            anatomy of A; for CT it shows the bone.
     """
     gradients = [spatial_gradient(slices)[:, 0] for slices in (fixed, warped, fused)]  # (N, 2, H, W)
     fixed_gradient, warped_gradient, fused_gradient = gradients
@@ -137,28 +149,31 @@ def fusion_loss(fused: torch.Tensor, fixed: torch.Tensor, warped: torch.Tensor, 
 
 
 def edges_lost(fixed: torch.Tensor, warped: torch.Tensor, fused: torch.Tensor) -> torch.Tensor:
-    """1 - Q_AB/F of gradients (N, 2, H, W) (Xydeas and Petrovic 2000), whose directions have no sign.
+    """Return 1 - Q_AB/F of gradients (N, 2, H, W), whose directions have no sign (Xydeas and Petrovic 2000).
 
-    Each edge of either slice counts by its strength, and is kept as far as strength and direction of the fused one's
-    are near. The small addition keeps the square root's own gradient finite where there is no edge.
+    Each edge of either slice counts by its strength, and is kept as far as strength and direction of the fused edge are
+    close to it.
     """
 
     def strength(gradient: torch.Tensor) -> torch.Tensor:
+        # The addition keeps the square root's own gradient finite where there is no edge.
         return (gradient.square().sum(dim=1) + 2e-8).sqrt()
 
-    kept = all_of_it = fused.new_zeros(len(fused))
+    kept = total = fused.new_zeros(len(fused))
     for source in (fixed, warped):
-        due, there = strength(source), strength(fused)
+        wanted, reached = strength(source), strength(fused)
         along = (source * fused).sum(dim=1).abs()
         across = (source[:, 0] * fused[:, 1] - source[:, 1] * fused[:, 0]).abs()
         nearness = 1 - torch.atan2(across, along + 1e-8) / (math.pi / 2)
-        of_strength = 0.9994 * torch.sigmoid(15 * (torch.minimum(due, there) / torch.maximum(due, there) - 0.5))
+        of_strength = 0.9994 * torch.sigmoid(
+            15 * (torch.minimum(wanted, reached) / torch.maximum(wanted, reached) - 0.5)
+        )
         of_direction = 0.9879 * torch.sigmoid(22 * (nearness - 0.8))
-        kept = kept + (due * of_strength * of_direction).sum(dim=(1, 2))
-        all_of_it = all_of_it + due.sum(dim=(1, 2))
-    return 1 - (kept / all_of_it).mean()
+        kept = kept + (wanted * of_strength * of_direction).sum(dim=(1, 2))
+        total = total + wanted.sum(dim=(1, 2))
+    return 1 - (kept / total).mean()
 
 
 def dissimilarity(image: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """1 - SSIM (window 11), of images in [0, 1]."""
+    """Return 1 - SSIM (window 11) of two stacks of images in [0, 1]."""
     return 2 * ssim_loss(image, other, window_size=11)

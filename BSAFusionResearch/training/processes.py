@@ -1,7 +1,7 @@
-"""Makes a run on several processes, as torchrun starts them, learn what it would have learnt on one.
+"""Make a run on several processes, as torchrun starts them, learn the same as on one.
 
-Every process draws the whole batch, from the same seed, and learns from its own rows of it; gradients are their mean.
-Where a row alone does not tell (a loss divided by a sum over the batch, dropout), the functions here look at all rows.
+Every process draws the whole batch, from the same seed, and learns from its own rows of it; gradients are averaged.
+Where a row is not enough (a loss divided by a sum over the batch, dropout), the functions here look at all rows.
 """
 
 import logging
@@ -20,10 +20,13 @@ from BSAFusionLib.errors import FusionError
 
 
 def launched_fabric(device: str) -> Fabric:
-    """Fabric on all the processes that torchrun started, each with a device of that kind, or on this process alone.
+    """Start Fabric on all processes of torchrun, each with a device of its own, or on this process alone.
+
+    Args:
+        device: The kind of device: "auto", "cpu", "cuda" or "mps".
 
     Raises:
-        FusionError: there is no such device, or there are fewer than processes.
+        FusionError: There are fewer such devices than processes.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # every process would announce itself
     everywhere, here = 1, 1
@@ -35,7 +38,7 @@ def launched_fabric(device: str) -> Fabric:
         fabric = Fabric(accelerator=device, devices=here, num_nodes=everywhere // here, strategy=strategy)
     except (RuntimeError, ValueError) as error:
         if os.environ.get("LOCAL_RANK", "0") != "0":
-            raise SystemExit(0) from None  # the first process here says it
+            raise SystemExit(0) from None  # the first process here reports it
         raise FusionError(
             f"This machine has no {device} device for every process (there are {here}); choose another --device, "
             "or start fewer processes."
@@ -45,20 +48,23 @@ def launched_fabric(device: str) -> Fabric:
 
 
 def several() -> bool:
-    """Whether this is one of several processes."""
+    """Return whether this is one of several processes."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def own_rows(batch: torch.Tensor) -> torch.Tensor:
-    """This process's rows of a batch (N, ...) that each has whole; N is a multiple of the number of processes."""
+    """Return this process's rows of a batch (N, ...) that every process has; N is a multiple of their number."""
     return batch.chunk(dist.get_world_size())[dist.get_rank()] if several() else batch
 
 
 def over_all_rows(total: torch.Tensor, least: float = 0.0) -> torch.Tensor:
-    """A sum over this process's rows to that over all rows, at least `least`, divided by the number of processes.
+    """Return the sum over all processes' rows divided by the number of processes; no gradient flows through it.
 
-    A loss divided by it, and not by the own sum, is in its mean over processes the loss of the whole batch. No gradient
-    goes through it.
+    The mean over processes of a loss divided by it is the loss of the whole batch.
+
+    Args:
+        total: The sum over this process's rows, a scalar.
+        least: Lower bound of the sum over all rows.
     """
     if not several():
         return total.clamp(min=least)
@@ -68,7 +74,7 @@ def over_all_rows(total: torch.Tensor, least: float = 0.0) -> torch.Tensor:
 
 
 def true_everywhere(statement: torch.Tensor) -> bool:
-    """Whether a boolean scalar is true on every process, so that all of them do the same about it."""
+    """Return whether a boolean scalar is true on every process, so that all of them act alike."""
     if not several():
         return bool(statement)
     worst = statement.to(torch.uint8)
@@ -77,12 +83,12 @@ def true_everywhere(statement: torch.Tensor) -> bool:
 
 
 def same_dropout(rows: int) -> AbstractContextManager:
-    """Within it, attention drops of each process's `rows` what one process would have dropped of them."""
+    """Return a context in which attention drops of each process's `rows` what one process would have dropped."""
     return _WholeBatchAttention(rows) if several() else nullcontext()
 
 
 class _WholeBatchAttention(TorchFunctionMode):
-    """Attention with dropout sees a batch as long as the whole one, so that as many numbers are drawn for it."""
+    """Widens attention with dropout to the length of the whole batch, so that as many numbers are drawn for it."""
 
     def __init__(self, rows: int):
         super().__init__()
@@ -94,38 +100,38 @@ class _WholeBatchAttention(TorchFunctionMode):
             return func(*args, **kwargs)
 
         def widened(tokens: torch.Tensor) -> torch.Tensor:
-            # The rows of the fixed slices may be followed by those of the moving ones.
+            # The rows of the moving slices may follow those of the fixed ones.
             own = tokens.unflatten(0, (-1, 1, self.rows))
             return own.expand(-1, self.processes, *own.shape[2:]).flatten(0, 2)
 
-        mixed = func(*map(widened, args), **kwargs)
-        return mixed.unflatten(0, (-1, self.processes, self.rows))[:, self.rank].flatten(0, 1)
+        attended = func(*map(widened, args), **kwargs)
+        return attended.unflatten(0, (-1, self.processes, self.rows))[:, self.rank].flatten(0, 1)
 
 
 @contextmanager
 def all_or_none() -> Iterator[None]:
-    """What one process cannot do within it, none does; each raises the first one's FusionError."""
-    said = None
+    """Let every process raise the FusionError that the first of them met inside this context."""
+    message = None
     try:
         yield
     except FusionError as error:
         if not several():
             raise
-        said = str(error)
+        message = str(error)
     if several():
-        sentences: list[str | None] = [None] * dist.get_world_size()
-        dist.all_gather_object(sentences, said)
-        for sentence in filter(None, sentences):
-            raise FusionError(sentence)
+        messages: list[str | None] = [None] * dist.get_world_size()
+        dist.all_gather_object(messages, message)
+        for first in filter(None, messages):
+            raise FusionError(first)
 
 
 @contextmanager
-def one_speaks(fabric: Fabric) -> Iterator[None]:
-    """Within it, what ends all processes is said once, by the first of them; the others leave without a word.
+def errors_once(fabric: Fabric) -> Iterator[None]:
+    """Report an error that ends all processes once, on the first of them.
 
     Raises:
-        FusionError: on the first process, also where another one was lost.
-        SystemExit: on the others, without an error, so that torchrun lets the first one finish its sentence.
+        FusionError: On the first process, also where another one was lost.
+        SystemExit: On the others, with exit code 0, so that torchrun lets the first one finish its message.
     """
     try:
         yield
@@ -136,7 +142,7 @@ def one_speaks(fabric: Fabric) -> Iterator[None]:
             # Gloo has no exception of its own.
             if not isinstance(error, dist.DistError) and "gloo" not in str(error):
                 raise
-            error = FusionError("Another process of this run has ended, and so this one cannot go on.")
+            error = FusionError("Another process of this run has ended; fix its error above, and --resume the run.")
         if fabric.is_global_zero:
             raise error from None
         raise SystemExit(0) from None

@@ -1,4 +1,4 @@
-"""Aligned slice pairs to train on, with whole patients held out."""
+"""Load aligned slice pairs to train on, with whole patients held out."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,20 +8,24 @@ import torch
 from kornia.color import rgb_to_y
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.modalities import MODALITIES
 from BSAFusionResearch.training.arrays import read_arrays
-from BSAFusionResearch.training.atlas_colours import levels
+from BSAFusionResearch.training.atlas_colors import levels
 
-MODALITIES = ("ct", "pet", "spect")
 FOLDS = 5
 
 
 @dataclass(frozen=True)
 class SlicePairs:
-    """Aligned pairs: `fixed`, `moving` and `shown` (N, 1, H, W) uint8; the moving slice comes in two ways.
+    """N aligned slice pairs.
 
-    Where it has colour, `moving` is what the colours stand for, which is what is registered, and `shown` is their
-    luminance, which is what is fused; elsewhere they are the same. `patient` and `modality` (N,) say whose and which
-    they are.
+    Attributes:
+        fixed: MRI slices (N, 1, H, W), uint8.
+        moving: Moving slices (N, 1, H, W), uint8, as they are registered: of colored slices, the levels that the colors
+            stand for.
+        shown: Moving slices (N, 1, H, W), uint8, as they are fused: of colored slices, their luminance.
+        patient: Numbers of the patients (N,).
+        modality: Names of the moving slices' modalities (N,).
     """
 
     fixed: torch.Tensor
@@ -34,68 +38,92 @@ class SlicePairs:
         return len(self.fixed)
 
     def where(self, chosen: np.ndarray) -> "SlicePairs":
-        """Those pairs for which the boolean array (N,) is true."""
+        """Return the pairs for which the boolean array (N,) is true."""
         rows = torch.from_numpy(chosen)
-        slices = (each[rows] for each in (self.fixed, self.moving, self.shown))
+        slices = (stack[rows] for stack in (self.fixed, self.moving, self.shown))
         return SlicePairs(*slices, self.patient[chosen], self.modality[chosen])
 
     def draw(self, count: int) -> torch.Tensor:
-        """Indices of pairs at random, every modality as likely as the others, however many pairs it has."""
+        """Draw indices of pairs at random, every modality equally likely, however many pairs it has."""
         _, index, sizes = np.unique(self.modality, return_inverse=True, return_counts=True)
         return torch.multinomial(torch.from_numpy(1 / sizes[index]), count, replacement=True)
 
     def batch(
         self, indices: torch.Tensor, device: torch.device, shown: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The chosen pairs as float32 (n, 1, H, W) in [0, 1] on `device`, moving ones as registered or `shown`."""
+        """Return chosen pairs as float32 (n, 1, H, W) in [0, 1].
+
+        Args:
+            indices: Which pairs, (n,).
+            device: Where they are put.
+            shown: Whether to take the moving slices as they are fused, not as they are registered.
+        """
         chosen = (self.fixed, self.shown if shown else self.moving)
         return tuple(images[indices].to(device, torch.float32) / 255 for images in chosen)
 
 
 def held_out_patients(patients: np.ndarray, fold: int = 0) -> list[int]:
-    """Every fifth patient in numerical order, the fold's first: 2 of 10 for CT, 1 of 3 for PET, 3 of 15 for SPECT."""
+    """Return every fifth patient in numerical order, beginning with number `fold`: 2 of 10, 1 of 3, 3 of 15."""
     return sorted(set(patients.tolist()))[fold::FOLDS]
 
 
 def load_pairs(folder: Path, modality: str, fold: int | None = 0) -> tuple[SlicePairs, SlicePairs]:
-    """Training and validation pairs of one modality, or of "all".
+    """Load the training and the validation pairs of one modality, or of all.
 
-    The training pairs are of the published training set; validation takes every slice of the fold's patients, and no
-    patient number is in both. With "all", a patient held out for one modality is held out for each, since numbers may
-    name the same person. Without a fold all patients are trained on, and validation takes those of their slices that
-    the published training set leaves out.
+    The training pairs belong to the published training set. Validation takes every slice of the fold's patients, and no
+    patient number is in both. With "all", a patient held out for one modality is held out for every one, since numbers
+    may name the same person.
+
+    Args:
+        folder: Holds `<modality>.npz` with `mri`, `moving`, `id` and `split`.
+        modality: A name in `MODALITIES`, or "all" for those that have a file in the folder.
+        fold: The fold of patients to hold out, from 0; with None, all patients are trained on, and validation takes
+            those of their slices that the published training set leaves out.
 
     Raises:
-        FusionError: a file `<modality>.npz` is not in the folder or lacks something, the fold has no patients, or no
-            pairs are left to train on or to validate on.
+        FusionError: A file is missing or lacks an array, the fold has no patients, or no pairs are left to train on or
+            to validate on.
     """
-    fixed, moving, shown, patients, modalities, published, held_out = [], [], [], [], [], [], []
-    for name in MODALITIES if modality == "all" else (modality,):
-        arrays = read_arrays(Path(folder) / f"{name}.npz", ("mri", "moving", "id", "split"))
-        slices = arrays["moving"]
-        fixed.append(torch.from_numpy(arrays["mri"])[:, None])
-        patients.append(arrays["id"].astype(int) // 1000)
-        published.append(arrays["split"] == "train")
-        modalities.append(np.full(len(slices), name))
-        in_colour = slices.ndim == 4
-        moving.append(torch.from_numpy(levels(slices, name) if in_colour else slices)[:, None])
-        shown.append(luminance(torch.from_numpy(slices)) if in_colour else moving[-1])
-        held_out += [] if fold is None else held_out_patients(patients[-1], fold)
-    slices = (torch.cat(each) for each in (fixed, moving, shown))
-    pairs = SlicePairs(*slices, np.concatenate(patients), np.concatenate(modalities))
+    names = [modality]
+    if modality == "all":
+        names = [name for name in MODALITIES if (Path(folder) / f"{name}.npz").is_file()] or list(MODALITIES)
+    parts, published = zip(*(_all_pairs(Path(folder), name) for name in names), strict=True)
+    pairs = SlicePairs(
+        *(torch.cat([getattr(part, name) for part in parts]) for name in ("fixed", "moving", "shown")),
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("patient", "modality")),
+    )
     train = np.concatenate(published)
-    validation = ~train if fold is None else np.isin(pairs.patient, held_out)
-    if fold is not None and not validation.any():
-        raise FusionError(f"Fold {fold} holds out no patient of {modality}; choose a lower one.")
+    if fold is None:
+        validation = ~train
+    else:
+        validation = np.isin(pairs.patient, [p for part in parts for p in held_out_patients(part.patient, fold)])
+        if not validation.any():
+            raise FusionError(f"Fold {fold} holds out no patient of {modality}; choose a lower one.")
     training = train & ~validation
     if not (training.any() and validation.any()):
         raise FusionError(
-            f"The slices in {folder} leave none to train on, or none to validate on; see that `split` says 'train' of "
-            "some and not of others, and that there are several patients."
+            f"The slices in {folder} leave none to train on, or none to validate on; mark some and not all as 'train' "
+            "in `split`, and give slices of several patients."
         )
     return pairs.where(training), pairs.where(validation)
 
 
+def _all_pairs(folder: Path, modality: str) -> tuple[SlicePairs, np.ndarray]:
+    """Return all pairs of one modality, and which of them the published training set holds, bool (N,)."""
+    arrays = read_arrays(folder / f"{modality}.npz", ("mri", "moving", "id", "split"))
+    slices = arrays["moving"]
+    in_color = slices.ndim == 4
+    moving = torch.from_numpy(levels(slices, modality) if in_color else slices)[:, None]
+    pairs = SlicePairs(
+        torch.from_numpy(arrays["mri"])[:, None],
+        moving,
+        luminance(torch.from_numpy(slices)) if in_color else moving,
+        arrays["id"].astype(int) // 1000,
+        np.full(len(slices), modality),
+    )
+    return pairs, arrays["split"] == "train"
+
+
 def luminance(rgb: torch.Tensor) -> torch.Tensor:
-    """RGB (N, H, W, 3) uint8 to its Y of YCbCr (BT.601), (N, 1, H, W) uint8."""
+    """Convert RGB (N, H, W, 3), uint8, to its Y of YCbCr (ITU-R BT.601), (N, 1, H, W), uint8."""
     return (rgb_to_y(rgb.permute(0, 3, 1, 2).float() / 255) * 255).round().to(torch.uint8)

@@ -1,7 +1,7 @@
-"""Trains the network on simulated unaligned pairs; can be stopped and taken up again."""
+"""Train the network on simulated unaligned pairs; a run can be stopped and resumed."""
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -19,39 +19,63 @@ from BSAFusionResearch.training import losses
 from BSAFusionResearch.training.label_slices import LabelSlices
 from BSAFusionResearch.training.processes import own_rows, same_dropout, true_everywhere
 from BSAFusionResearch.training.slice_pairs import SlicePairs
+from BSAFusionResearch.training.traits import BRIGHTNESS
 from BSAFusionResearch.training.unaligned_pairs import Simulator, UnalignedPairs
 
 CHECKPOINT = "checkpoint.pt"
+LOG_EVERY = 10
+"""Steps between logged losses."""
+VALIDATION_PAIRS = 48
+"""Pairs that are validated on while training."""
+VALIDATION_SEED = 20
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What a run is defined by, beside its data."""
+    """Choices that define a run, beside its data.
 
-    steps: int = 6000  # in which MDF-FR and BSFA learn to register halve slices
-    fusion_steps: int = 400  # after them, in which MMFF learns to fuse whole slices and nothing else moves
-    brightness: float = 0.1  # weight of the larger intensity in what is fused
-    batch: int = 8  # pairs a step, of all processes together
-    learning_rate: float = 0.02  # of the matrices, see `parameter_groups`
-    warm_up: int = 50  # steps of rising learning rate at the start of either part; a cosine falls to 1 % after them
-    same_modality_steps: int = 300  # over which the share of pairs of one modality, the easier ones, falls from 1
-    synthetic: float = 0.3  # share of pairs drawn from tissue maps, where those are given
-    averaging: float = 0.995  # decay of the running average of the weights, which is what is kept
+    Attributes:
+        steps: Steps in which MDF-FR and BSFA learn to register halved slices.
+        fusion_steps: Steps after them in which only MMFF learns, to fuse whole slices.
+        brightness: Weight of the larger intensity in the fusion loss.
+        batch: Pairs a step, of all processes together.
+        learning_rate: Learning rate of the matrices, see `parameter_groups`.
+        warm_up: Steps of rising learning rate at the beginning of either part; then a cosine falls to 1 %.
+        same_modality_steps: Steps over which the share of pairs of one modality, which are easier, falls from 1.
+        synthetic: Share of pairs drawn from tissue maps, where those are given.
+        averaging: Decay of the running average of the weights, which is what is saved.
+        fusion_averaging: The same in the fusion part.
+        renew_every: Steps after which the discriminator becomes a copy of the classifier.
+        save_every: Steps between checkpoints.
+        seed: Seed of everything random.
+        mixed_precision: Whether layers run in bfloat16; fields, sums and losses stay in float32.
+        simulator: Random views, intensities and motions.
+    """
+
+    steps: int = 6000
+    fusion_steps: int = 400
+    brightness: float = BRIGHTNESS
+    batch: int = 8
+    learning_rate: float = 0.02
+    warm_up: int = 50
+    same_modality_steps: int = 300
+    synthetic: float = 0.3
+    averaging: float = 0.995
     fusion_averaging: float = 0.95
-    renew_every: int = 50  # steps after which the discriminator becomes the classifier's copy
+    renew_every: int = 50
     save_every: int = 500
     seed: int = 0
-    mixed_precision: bool = True  # layers in bfloat16; fields, sums and losses in float32
-    simulator: Simulator = Simulator()
+    mixed_precision: bool = True
+    simulator: Simulator = field(default_factory=Simulator)
 
 
 class Trainer:
-    """Holds what a run needs from one step to the next: network, running average, optimiser, step count.
+    """Holds what a run needs from one step to the next: network, running average, optimizer, step count.
 
-    On several processes each has one, and calls the same methods; only the first writes.
+    On several processes, each has its own and calls the same methods; only the first writes files.
 
     Raises:
-        FusionError: the batch is no multiple of the number of processes.
+        FusionError: The batch is no multiple of the number of processes.
     """
 
     def __init__(self, network: BSAFusion, settings: TrainingSettings, fabric: Fabric):
@@ -64,14 +88,15 @@ class Trainer:
         fabric.seed_everything(settings.seed, verbose=False)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
         self.average.to(fabric.device)
-        optimiser = Muon(parameter_groups(network, settings.learning_rate))
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
-        self.network, self.optimiser = fabric.setup(network, optimiser)
+        optimizer = Muon(parameter_groups(network, settings.learning_rate))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        self.network, self.optimizer = fabric.setup(network, optimizer)
         self.network.mark_forward_method("register")
         self.step = 0
 
     @property
     def last_step(self) -> int:
+        """Number of the last step, of both parts together."""
         return self.settings.steps + self.settings.fusion_steps
 
     def _rate(self, step: int) -> float:
@@ -86,63 +111,70 @@ class Trainer:
     def train(
         self, training: SlicePairs, validation: SlicePairs, folder: Path, labels: LabelSlices | None = None
     ) -> None:
-        """Train to the last step, from wherever this trainer stands; writes checkpoints and logs into `folder`.
+        """Train to the last step, from wherever this trainer stands, and write checkpoints and logs.
 
-        Some pairs of the registration part are drawn from `labels`, where there are any.
+        Args:
+            training: Pairs to learn from.
+            validation: Pairs that figures are logged on.
+            folder: Where checkpoint and logs go.
+            labels: Tissue maps that some pairs of the registration part are drawn from.
         """
         writes = self.fabric.is_global_zero
         writer = SummaryWriter(folder / "logs", purge_step=self.step) if writes else None
-        renewed = self.network.mdf_fr.renew_discriminator
         if self.step == 0:
-            renewed()
+            self.network.mdf_fr.renew_discriminator()
         for step in tqdm(range(self.step + 1, self.last_step + 1), unit="step", disable=not writes):
             self.step = step
-            chosen = training.draw(self.settings.batch)
-            registering = step <= self.settings.steps
-            if step == self.settings.steps + 1:  # what registers stays as it is from here on: its average
+            if step == self.settings.steps + 1:  # from here on, what registers stays as it is: its average
                 self.network.module.load_state_dict(self.averaged.state_dict())
-            slices = training.batch(chosen, self.fabric.device, shown=not registering)
-            if labels is not None and registering:
-                drawn = (torch.rand(len(chosen)) < self.settings.synthetic).nonzero()[:, 0]
-                synthetic = labels.draw(training.modality[chosen[drawn].numpy()].tolist(), self.fabric.device)
-                for slice_, other in zip(slices, synthetic, strict=True):
-                    slice_[drawn] = other
-            terms = self.learn(*slices)
-            if self.step % 10 == 0:
+            terms = self.learn(*self._drawn(training, labels))
+            if self.step % LOG_EVERY == 0:
                 means = self.fabric.all_reduce(torch.stack([*terms.values()]).detach()).tolist()
                 if writer:
                     writer.add_scalars("loss", dict(zip(terms, means, strict=True)), self.step)
             if self.step % self.settings.renew_every == 0:
-                renewed()
+                self.network.mdf_fr.renew_discriminator()
             if writer and (self.step % self.settings.save_every == 0 or self.step == self.last_step):
                 self.save(folder / CHECKPOINT)
-                figures = validate(self.averaged, validation, self.settings, most=48)
+                figures = validate(self.averaged, validation, self.settings, most=VALIDATION_PAIRS)
                 for name, figure in figures.items():
                     writer.add_scalar(f"validation/{name}", figure, self.step)
                 tqdm.write(f"step {self.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
         if writer:
             writer.close()
 
-    def learn(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
-        """One step on aligned slices (N, 1, H, W) in [0, 1]; the terms of its loss.
+    def _drawn(self, training: SlicePairs, labels: LabelSlices | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the fixed and moving slices of a step, (N, 1, H, W) in [0, 1]; some from labels while registering."""
+        chosen = training.draw(self.settings.batch)
+        registering = self.step <= self.settings.steps
+        slices = training.batch(chosen, self.fabric.device, shown=not registering)
+        if labels is not None and registering:
+            replaced = (torch.rand(len(chosen)) < self.settings.synthetic).nonzero()[:, 0]
+            synthetic = labels.draw(training.modality[chosen[replaced].numpy()].tolist(), self.fabric.device)
+            for stack, drawn in zip(slices, synthetic, strict=True):
+                stack[replaced] = drawn
+        return slices
 
-        Every process is given all the slices, and its terms are those of its own rows: their means over the processes
-        are those of the whole batch.
+    def learn(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Take one step on aligned slices (N, 1, H, W) in [0, 1], and return the terms of its loss.
+
+        Every process is given all slices and returns the terms of its own rows, whose means over the processes are
+        those of the whole batch.
         """
         self.network.train()
         registering = self.step <= self.settings.steps
         with same_dropout(rows=len(fixed) // self.fabric.world_size):
             terms = (self._registration_terms if registering else self._fusion_terms)(fixed, moving)
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         self.fabric.backward(sum(terms.values()))
-        self.fabric.clip_gradients(self.network, self.optimiser, max_norm=1.0)
-        self.optimiser.step()
+        self.fabric.clip_gradients(self.network, self.optimizer, max_norm=1.0)
+        self.optimizer.step()
         self.schedule.step()
         self.average.update_parameters(self.network.module)
         return terms
 
     def _autocast(self) -> torch.autocast:
-        # Fabric's own mixed precision would round the slices themselves to bfloat16, coarser than their grey levels.
+        # Fabric's own mixed precision would round the slices themselves to bfloat16, coarser than their gray levels.
         return torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.settings.mixed_precision)
 
     def _registration_terms(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -152,7 +184,7 @@ class Trainer:
         with self._autocast():
             registration = self.network.register(pairs.fixed, pairs.moving)
         if not true_everywhere(registration.field.isfinite().all()):
-            # Noticed here, for PyTorch crashes in the gradient of grid_sample where a position is not a number.
+            # Checked here, since PyTorch crashes in the gradient of grid_sample where a position is not a number.
             raise FusionError(f"The field is not finite at step {self.step}; lower the learning rate.")
         return {
             "classification": 0.02 * losses.classification_loss(registration),
@@ -166,9 +198,10 @@ class Trainer:
     def _fusion_terms(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
         for name, parameter in self.network.module.named_parameters():
             parameter.requires_grad_(name.startswith("mmff."))
-        # So short a part needs an average that forgets its start sooner.
+        # So short a part needs an average that forgets its first steps sooner.
         self.average.multi_avg_fn = get_ema_multi_avg_fn(self.settings.fusion_averaging)
-        simulator = replace(self.settings.simulator, vary=False)  # what is fused must be what is seen
+        # Without views, the fused slices are those of the training set.
+        simulator = replace(self.settings.simulator, vary=False)
         pairs = own_pairs(simulator(fixed, moving))
         with self._autocast():
             output = self.network(pairs.fixed, pairs.moving)
@@ -181,14 +214,14 @@ class Trainer:
         return self.average.module
 
     def save(self, path: Path) -> None:
-        """Write everything a later run needs to go on, beside and then in place, so that no half file is left."""
+        """Write everything that a later run resumes from; an interrupted write leaves no half file."""
         state = {
             "step": self.step,
             "settings": asdict(self.settings),
             "metadata": asdict(self.averaged.metadata),
             "network": self.network.module.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "random": torch.get_rng_state(),
         }
@@ -197,32 +230,32 @@ class Trainer:
         unfinished.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint that `save` wrote.
+        """Continue from a checkpoint that `save` wrote.
 
         Raises:
-            FusionError: the file is not such a checkpoint, or is of another network.
+            FusionError: The file is no such checkpoint, or belongs to another network.
         """
         state = load_torch_file(path)
         if not isinstance(state, dict) or not {"step", "network", "average", "optimiser"} <= state.keys():
             raise FusionError(f"{path} is not a checkpoint of a training run; give the checkpoint.pt of one.")
         load_state(self.network.module, state["network"], path)
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
         self.step = state["step"]
 
 
 def own_pairs(pairs: UnalignedPairs) -> UnalignedPairs:
-    """Those of a batch that this process learns from."""
+    """Return the pairs of a batch that this process learns from."""
     return UnalignedPairs(**{name: own_rows(rows) for name, rows in vars(pairs).items()})
 
 
 def parameter_groups(network: BSAFusion, learning_rate: float) -> list[dict]:
-    """Layers' matrices for Muon (Jordan et al. 2024); other parameters for AdamW, at a tenth of the learning rate.
+    """Split parameters: layers' matrices for Muon (Jordan et al. 2024), others for AdamW at a tenth of the rate.
 
-    Muon makes every direction of a matrix learn alike: from the same start it took 250 steps to where AdamW was after
-    500. Biases, tokens, logarithms and layers that answer in a few numbers have no directions in that sense.
+    Muon lets every direction of a matrix learn at the same rate. Biases, tokens, logarithms and layers of a few outputs
+    have no directions in that sense.
     """
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     matrices = [parameter for parameter in trained if parameter.ndim > 1 and len(parameter) > 4]
@@ -239,11 +272,17 @@ def parameter_groups(network: BSAFusion, learning_rate: float) -> list[dict]:
 
 @torch.no_grad()
 def validate(network: BSAFusion, pairs: SlicePairs, settings: TrainingSettings, most: int | None = None) -> dict:
-    """Figures on held-out patients under simulated deformations, always the same ones.
+    """Measure a network on held-out pairs under simulated deformations, always the same ones.
+
+    Args:
+        network: The network.
+        pairs: Pairs that it was not trained on.
+        settings: Their simulator makes the deformations.
+        most: Upper bound of the pairs, evenly spread over all.
 
     Returns:
-        Mean end-point error in pixels inside the head before and after, mean absolute difference to the truth in grey
-        levels before and after, and percent of pixels whose composed field folds.
+        Mean end-point error inside the head in pixels, `error_before` and `error_after`; mean absolute difference to
+        the truth in gray levels, `difference_before` and `difference_after`; and `folded_percent` of the pixels.
     """
     simulator = replace(settings.simulator, vary=False, elastic_only=0.0)
     device = next(network.parameters()).device
@@ -251,7 +290,7 @@ def validate(network: BSAFusion, pairs: SlicePairs, settings: TrainingSettings, 
     chosen = torch.linspace(0, len(pairs) - 1, min(most or len(pairs), len(pairs))).round().long()
     sums: dict[str, float] = {}
     with torch.random.fork_rng():
-        torch.manual_seed(20)
+        torch.manual_seed(VALIDATION_SEED)
         for indices in chosen.split(4):
             made = simulator(*pairs.batch(indices, device))
             field = network(made.fixed, made.moving, False).field
@@ -261,7 +300,7 @@ def validate(network: BSAFusion, pairs: SlicePairs, settings: TrainingSettings, 
 
 
 def figures_of(pairs: UnalignedPairs, field: torch.Tensor) -> dict[str, float]:
-    """The figures of `validate` for one batch."""
+    """Return the figures of `validate` for one batch and its composed field (N, 2, H, W) in pixels."""
     weights = pairs.inside / pairs.inside.sum().clamp(min=1)
     warped = warp(pairs.moving, field)
     across, down = field.diff(dim=-1)[..., :-1, :], field.diff(dim=-2)[..., :, :-1]

@@ -1,19 +1,11 @@
-"""What the rows of cases come to, and the points on which there and back are measured."""
+"""The rows of cases are summarized, and there and back is measured on points of the head."""
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionResearch.evaluation.case_rows import (
-    by_level,
-    harm,
-    harmed,
-    in_voxels,
-    points_in,
-    side_by_side,
-    summary,
-    verdicts,
-)
+from BSAFusionResearch.evaluation.case_rows import in_voxels, points_in
+from BSAFusionResearch.evaluation.case_summary import by_level, harm, harmed, side_by_side, summary, verdicts
 
 
 def row(number: int, prealigned: float, after: float, information: tuple[float, float], **others) -> dict:
@@ -83,8 +75,8 @@ def test_what_was_decided_is_held_against_what_all_of_the_deformation_would_have
 
 def test_methods_are_compared_on_the_cases_where_all_came_through(rows):
     good = {"error_mm": {"prealigned": 2.5, "after": 4.0}, "seconds": 20.0, "cpu_seconds": 19.0}
-    rows[0]["rivals"] = {"ants_syn": good, "elastix_bspline": good}
-    rows[1]["rivals"] = {"ants_syn": good, "elastix_bspline": {"gave_up": "elastix B-spline gave up"}}
+    rows[0]["baselines"] = {"ants_syn": good, "elastix_bspline": good}
+    rows[1]["baselines"] = {"ants_syn": good, "elastix_bspline": {"gave_up": "elastix B-spline failed"}}
     methods = side_by_side(rows)
     assert [methods[name]["cases"] for name in ("ours", "ants_syn", "elastix_bspline")] == [1, 1, 1]
     assert [methods[name]["gave_up"] for name in ("ours", "ants_syn", "elastix_bspline")] == [0, 0, 1]

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import error_mm
 from BSAFusionLib.pipeline.intensities import head_mask
-from BSAFusionResearch.evaluation.cases import Case, designed_cases, factors, sampled
+from BSAFusionResearch.evaluation.cases import FACTORS, Case, designed_cases, sampled
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def ball() -> sitk.Image:
     return filled
 
 
-def centre(image: sitk.Image) -> np.ndarray:
+def center(image: sitk.Image) -> np.ndarray:
     """The middle of what is bright, mm, LPS."""
     bright = np.argwhere(sitk.GetArrayViewFromImage(image) > 55)[:, ::-1].mean(axis=0)
     return np.array(image.TransformContinuousIndexToPhysicalPoint(bright.tolist()))
@@ -38,14 +38,14 @@ def test_there_are_72_cases_with_a_motion_of_their_own():
 
 
 def test_every_two_factors_meet_in_all_their_levels_equally_often():
-    for one, other in combinations(factors, 2):
+    for one, other in combinations(FACTORS, 2):
         counts = Counter((getattr(case, one), getattr(case, other)) for case in designed_cases())
-        assert set(counts.values()) == {72 // (factors[one] * factors[other])}, (one, other)
+        assert set(counts.values()) == {72 // (FACTORS[one] * FACTORS[other])}, (one, other)
 
 
 @pytest.mark.parametrize("count", [6, 12, 18, 24])
 def test_the_first_cases_hold_every_level_about_equally_often(count):
-    for factor, levels in factors.items():
+    for factor, levels in FACTORS.items():
         counts = Counter(getattr(case, factor) for case in designed_cases()[:count])
         assert len(counts) == levels
         assert max(counts.values()) - min(counts.values()) <= 2
@@ -59,7 +59,7 @@ def test_a_sampling_changes_the_grid_and_leaves_the_head_where_it_is(ball, sampl
     image = sampled(ball, sampling)
     assert image.GetSize() == size
     assert image.GetSpacing() == pytest.approx(spacing)
-    assert centre(image) == pytest.approx(centre(ball), abs=0.4)
+    assert center(image) == pytest.approx(center(ball), abs=0.4)
 
 
 def test_an_oblique_grid_is_turned_by_20_degrees_about_the_same_middle(ball):

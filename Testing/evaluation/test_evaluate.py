@@ -133,7 +133,7 @@ def test_the_table_of_cases_holds_what_was_measured_and_goes_on_where_it_was_sto
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (["--rivals", sys.executable], "requirements-benchmark.txt"),
+        (["--baselines", sys.executable], "requirements-benchmark.txt"),
         (["--threads", 0], "1 thread"),
         (["--cases", 73], "72"),
         (["--resume"], "holds no cases"),

@@ -28,7 +28,7 @@ def still_network() -> BSAFusion:
 def test_a_network_that_moves_nothing_leaves_every_error_as_it_was(still_network, data_folder):
     _, held_out = load_pairs(data_folder, "ct")
     values = simulated.measure(still_network, held_out)
-    assert list(values) == list(simulated.titles)
+    assert list(values) == list(simulated.TITLES)
     for name in ("end_point_error", "end_point_error_edges", "end_point_error_flat", "simulated_difference"):
         assert values[name]["ours"].shape == (2,)
         np.testing.assert_allclose(values[name]["ours"], values[name]["before"], rtol=1e-3)

@@ -13,7 +13,8 @@ from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.metadata import Metadata
 from BSAFusionLib.network.weights import save_network
 from BSAFusionResearch.commands import benchmark
-from BSAFusionResearch.evaluation.speed import Ceilings, Cost, Work, costs, forms, speed_up, works
+from BSAFusionResearch.evaluation.roofline import Ceilings, Work, works
+from BSAFusionResearch.evaluation.speed import FORMS, Cost, costs, speed_up
 from Testing.phantoms import head
 
 cpu = torch.device("cpu")
@@ -31,7 +32,7 @@ def threads():
 def test_every_form_is_timed_as_often_at_every_batch_size():
     found = list(costs(cpu, [1, 2], repetitions=2, side=16, passes="fuse"))
     exact = [cost for cost in found if cost.precision == "float32"]
-    assert [(cost.form, cost.batch) for cost in exact] == [(form, batch) for batch in (1, 2) for form in forms]
+    assert [(cost.form, cost.batch) for cost in exact] == [(form, batch) for batch in (1, 2) for form in FORMS]
     assert all(len(cost.seconds) == len(cost.cpu_seconds) == 2 and cost.seconds.min() > 0 for cost in found)
 
 
@@ -52,7 +53,7 @@ def test_the_floor_is_what_binds_and_folding_takes_work_away():
 
 
 def test_the_networks_stage_is_measured_as_stacks_grow(monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "grown_stacks", [(5, 32), (10, 32)])
+    monkeypatch.setattr(benchmark, "GROWN_STACKS", [(5, 32), (10, 32)])
     few, many = benchmark.growth_rows(cpu)
     assert (few["time_over_linear"], few["memory_over_fewest_slices"]) == (1, 1)
     assert many["answer_bytes"] == 2 * few["answer_bytes"] == 10 * 4 * (32 * 32 + 5 * 4 * 4)
@@ -77,7 +78,7 @@ def test_the_command_tells_ratios_seconds_a_pair_and_a_row_a_method(tmp_path: Pa
     assert ours["seconds"] > 0
     assert ours["true_error_mm"] > 0
     assert sum(ours["stages"].values()) <= ours["seconds"]
-    assert {row["form"] for row in figures["roofline"]} == set(forms)
+    assert {row["form"] for row in figures["roofline"]} == set(FORMS)
     assert all(row["times_the_floor"] > 0 for row in figures["roofline"])
     shown = capsys.readouterr().out
     assert "exact, inference form" in shown

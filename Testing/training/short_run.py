@@ -2,9 +2,9 @@
 
     python -m torch.distributed.run --standalone --nproc_per_node 2 -m Testing.training.short_run FOLDER
 
-writes into FOLDER what the first of the processes saw, of a whole run (`whole.pt`) and of the second half of one that
-FOLDER/checkpoint.pt was saved in the middle of (`resumed.pt`). Then the second process lacks a file, spoils the
-network, and is killed: each is told by the first one.
+writes into FOLDER what the first of the processes recorded, of a whole run (`whole.pt`) and of the second half of one
+that FOLDER/checkpoint.pt was saved in the middle of (`resumed.pt`). Then the second process lacks a file, spoils the
+network, and is killed: the first one reports each.
 """
 
 import os
@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionResearch.training.processes import all_or_none, launched_fabric, one_speaks
+from BSAFusionResearch.training.processes import all_or_none, errors_once, launched_fabric
 from BSAFusionResearch.training.trainer import Trainer, TrainingSettings, parameter_groups
 from Testing.training.ellipses import ellipses
 
@@ -43,7 +43,7 @@ class WatchedTrainer(Trainer):
         # Muon turns matrices in bfloat16, and AdamW goes as far where a gradient is nothing but rounding.
         plain = torch.optim.SGD(parameter_groups(self.network.module, settings.learning_rate), momentum=0.9)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(plain, self._rate)
-        self.optimiser = fabric.setup_optimizers(plain)
+        self.optimizer = fabric.setup_optimizers(plain)
         self.terms: list[dict[str, float]] = []
         self.norms: list[float] = []
 
@@ -59,19 +59,19 @@ class WatchedTrainer(Trainer):
         self.terms.append({name: self.fabric.all_reduce(term.detach()).item() for name, term in terms.items()})
         return terms
 
-    def seen(self) -> dict:
-        """All that must be the same on any number of processes."""
+    def record(self) -> dict:
+        """Return all that must be the same on any number of processes."""
         return {"terms": self.terms, "norms": self.norms, "average": self.averaged.state_dict()}
 
 
 def run(fabric: Fabric, folder: Path, resumed_from: Path | None = None) -> dict:
-    """Train to the end, from the start or from a checkpoint; what was seen on the way."""
+    """Train to the end, from step 0 or from a checkpoint; return what was recorded on the way."""
     trainer = WatchedTrainer(fabric)
     if resumed_from is not None:
         trainer.resume(resumed_from)
     pairs = ellipses(8)
     trainer.train(pairs, pairs, folder)
-    return trainer.seen()
+    return trainer.record()
 
 
 class BreakingTrainer(WatchedTrainer):
@@ -88,13 +88,13 @@ class BreakingTrainer(WatchedTrainer):
         return super().learn(fixed, moving)
 
 
-def tell(fabric: Fabric, mistake: Callable[[], None]) -> None:
-    """What the command would say and leave with."""
+def report(fabric: Fabric, mistake: Callable[[], None]) -> None:
+    """Print what the command would report, with the process that reports it."""
     try:
-        with one_speaks(fabric):
+        with errors_once(fabric):
             mistake()
     except FusionError as error:
-        print(f"told by {fabric.global_rank}: {error}", flush=True)
+        print(f"reported by {fabric.global_rank}: {error}", flush=True)
     except SystemExit:
         pass
 
@@ -117,8 +117,8 @@ if __name__ == "__main__":
     fabric = launched_fabric("cpu")
     found = {"whole": run(fabric, folder / "whole"), "resumed": run(fabric, folder / "rest", folder / "checkpoint.pt")}
     if fabric.is_global_zero:
-        for name, seen in found.items():
-            torch.save(seen, folder / f"{name}.pt")
-    tell(fabric, lambda: one_lacks_a_file(fabric))
-    tell(fabric, lambda: break_down(fabric, lost_parameter=2, lost_process=0))
-    tell(fabric, lambda: break_down(fabric, lost_parameter=0, lost_process=2))
+        for name, record in found.items():
+            torch.save(record, folder / f"{name}.pt")
+    report(fabric, lambda: one_lacks_a_file(fabric))
+    report(fabric, lambda: break_down(fabric, lost_parameter=2, lost_process=0))
+    report(fabric, lambda: break_down(fabric, lost_parameter=0, lost_process=2))

@@ -1,4 +1,4 @@
-"""Training on two processes learns what it would on one, one of them speaks, and none is left behind."""
+"""Training on two processes learns what it would on one, one of them reports errors, and none is left behind."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where two processes leave what they saw; what they go on from has been begun by one."""
+    """Return the folder where two processes leave their records; the checkpoint that they resume is of one."""
     folder = tmp_path_factory.mktemp("two")
     begun = short_run.WatchedTrainer(launched_fabric("cpu"))
     begun.settings = replace(begun.settings, fusion_steps=0)
@@ -40,15 +40,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(folder: Path) -> str:
-    """What two processes said; at last one of them was killed."""
+def output(folder: Path) -> str:
+    """Return what two processes printed; at last one of them was killed."""
     done = on_two_processes("-m", "Testing.training.short_run", folder)
     assert (folder / "resumed.pt").is_file(), done.stderr
     assert done.returncode != 0
     return done.stdout + done.stderr
 
 
-def seen(folder: Path, name: str) -> dict:
+def record(folder: Path, name: str) -> dict:
     return torch.load(folder / f"{name}.pt", weights_only=True)
 
 
@@ -68,27 +68,27 @@ def assert_same(one: dict, other: dict) -> None:
         torch.testing.assert_close(one["average"][name], weights, rtol=0.0, atol=tolerance, msg=name)
 
 
-def test_two_processes_have_the_losses_gradients_and_weights_of_one(alone: dict, folder: Path, told: str) -> None:
+def test_two_processes_have_the_losses_gradients_and_weights_of_one(alone: dict, folder: Path, output: str) -> None:
     assert len(alone["norms"]) == 5
-    assert_same(seen(folder, "whole"), alone)
+    assert_same(record(folder, "whole"), alone)
 
 
-def test_a_run_is_taken_up_by_more_processes_and_by_fewer(alone: dict, folder: Path, told: str) -> None:
+def test_a_run_is_taken_up_by_more_processes_and_by_fewer(alone: dict, folder: Path, output: str) -> None:
     rest = {"terms": alone["terms"][3:], "norms": alone["norms"][3:], "average": alone["average"]}
-    assert_same(seen(folder, "resumed"), rest)
+    assert_same(record(folder, "resumed"), rest)
     last = short_run.WatchedTrainer(launched_fabric("cpu"))
     last.resume(folder / "whole" / CHECKPOINT)
     assert last.step == 5
     assert_same({"terms": [], "norms": [], "average": last.averaged.state_dict()}, {**rest, "terms": [], "norms": []})
 
 
-def test_what_befalls_one_process_is_told_once_by_the_first(told: str) -> None:
-    first, second, *last = [line for line in told.splitlines() if line.startswith("told by")]
-    assert first == "told by 0: There is no such file."
-    assert second.startswith("told by 0: The field is not finite at step 2")
-    # Of the killed one torchrun tells, and may end the first process before it has found out.
-    assert "exitcode: -9" in told
-    assert [line.startswith("told by 0: Another process of this run has ended") for line in last] in ([], [True])
+def test_an_error_of_one_process_is_reported_once_by_the_first(output: str) -> None:
+    first, second, *last = [line for line in output.splitlines() if line.startswith("reported by")]
+    assert first == "reported by 0: There is no such file."
+    assert second.startswith("reported by 0: The field is not finite at step 2")
+    # torchrun reports the killed one, and may end the first process before it has found out.
+    assert "exitcode: -9" in output
+    assert [line.startswith("reported by 0: Another process of this run has ended") for line in last] in ([], [True])
 
 
 def test_the_command_trains_on_two_processes_and_writes_once(tmp_path: Path) -> None:

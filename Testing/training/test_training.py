@@ -19,6 +19,7 @@ from BSAFusionLib.network.sampling import warp
 from BSAFusionLib.network.weights import load_network
 from BSAFusionResearch.evaluation.fusion_quality import q_abf
 from BSAFusionResearch.training import losses
+from BSAFusionResearch.training.label_slices import load_label_slices
 from BSAFusionResearch.training.slice_pairs import held_out_patients, load_pairs
 from BSAFusionResearch.training.trainer import CHECKPOINT, Trainer, TrainingSettings
 from BSAFusionResearch.training.unaligned_pairs import Simulator, UnalignedPairs, inverse
@@ -57,7 +58,7 @@ def test_the_moving_slice_sampled_through_the_true_field_is_the_aligned_one(batc
     assert after < 0.25 * before
 
 
-def test_views_and_intensities_stay_in_range_and_are_drawn_anew(batch):
+def test_views_and_intensities_stay_in_range_and_are_random(batch):
     torch.manual_seed(2)
     pairs, others = small(*batch), small(*batch)
     assert pairs.fixed.shape == pairs.moving.shape == (4, 1, 64, 64)
@@ -151,12 +152,12 @@ def test_training_on_one_deformation_learns_it():
     torch.manual_seed(0)
     trainer = Trainer(BSAFusion(), settings, Fabric(accelerator="cpu", devices=1))
     slices = ellipses(4).batch(torch.arange(4), torch.device("cpu"))
-    told = []
+    terms = []
     for step in range(1, settings.steps + 1):
         trainer.step = step
         torch.manual_seed(7)  # the same deformation each time
-        told.append(trainer.learn(*slices)["supervision"].item())
-    assert told[-1] < 0.5 * told[0]
+        terms.append(trainer.learn(*slices)["supervision"].item())
+    assert terms[-1] < 0.5 * terms[0]
 
 
 def test_the_fusion_part_learns_alone():
@@ -167,11 +168,11 @@ def test_the_fusion_part_learns_alone():
     trainer = Trainer(network, settings, Fabric(accelerator="cpu", devices=1))
     trainer.step = 1
     slices = ellipses(2).batch(torch.arange(2), torch.device("cpu"))
-    told = []
+    terms = []
     for _ in range(6):
         torch.manual_seed(7)  # the same deformation each time
-        told.append(trainer.learn(*slices)["fusion"].item())
-    assert told[-1] < told[0]
+        terms.append(trainer.learn(*slices)["fusion"].item())
+    assert terms[-1] < terms[0]
     for name, parameter in trainer.network.module.named_parameters():
         assert torch.equal(parameter, before[name]) or name.startswith("mmff."), name
 
@@ -274,3 +275,20 @@ def test_a_checkpoint_that_is_not_one_is_refused(tmp_path):
     torch.save({"something": torch.zeros(1)}, tmp_path / CHECKPOINT)
     with pytest.raises(FusionError, match="not a checkpoint of a training run"):
         trainer.resume(tmp_path / CHECKPOINT)
+
+
+def test_synthetic_pairs_show_the_tissues_of_both_modalities(tmp_path):
+    maps = np.zeros((3, 5, 64, 64), np.uint8)
+    maps[:, 3, 20:44, 20:44] = 255  # nothing but skull
+    np.savez(tmp_path / "labels.npz", tissues=["grey", "white", "fluid", "skull", "scalp"], maps=maps)
+    torch.manual_seed(0)
+    fixed, moving = load_label_slices(tmp_path / "labels.npz").draw(["ct"] * 4, torch.device("cpu"))
+    assert fixed.shape == moving.shape == (4, 1, 64, 64)
+    assert moving.amax(dim=(1, 2, 3)).min() > 0.8  # in CT skull is the brightest
+    assert fixed.max() < 0.25  # in MRI it is dark
+
+
+def test_tissue_maps_of_other_tissues_are_refused(tmp_path):
+    np.savez(tmp_path / "labels.npz", tissues=["water"], maps=np.zeros((1, 1, 8, 8), np.uint8))
+    with pytest.raises(FusionError, match="other tissues"):
+        load_label_slices(tmp_path / "labels.npz")

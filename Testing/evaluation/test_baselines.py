@@ -1,4 +1,4 @@
-"""Rivals run in an environment of their own; where that is missing, it is said how to make it."""
+"""Baselines run in an environment of their own; without it, the message says how to make it."""
 
 import sys
 from pathlib import Path
@@ -9,20 +9,20 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.fields import error_mm
-from BSAFusionLib.pipeline.measures import mutual_information
-from BSAFusionResearch.evaluation import rivals
+from BSAFusionLib.pipeline.report import mutual_information
+from BSAFusionResearch.evaluation import baselines
 
 
 def test_a_python_without_them_is_refused_with_the_way_to_get_them(tmp_path):
     for python in (Path(sys.executable), tmp_path / "python"):
         with pytest.raises(FusionError, match="requirements-benchmark.txt"):
-            rivals.check_rivals(python)
+            baselines.check_baselines(python)
 
 
-def test_what_a_rival_said_when_it_gave_up_is_told():
+def test_the_error_of_a_baseline_that_failed_is_reported():
     volume = sitk.Image((4, 4, 4), sitk.sitkFloat32)
-    with pytest.raises(FusionError, match="ANTs SyN gave up.*No module named 'ants'"):
-        rivals.register("ants_syn", volume, volume, Path(sys.executable), threads=1)
+    with pytest.raises(FusionError, match="ANTs SyN failed.*No module named 'ants'"):
+        baselines.register("ants_syn", volume, volume, Path(sys.executable), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +57,12 @@ def pair() -> tuple[sitk.Image, sitk.Image, sitk.Transform]:
     return drawn(points, (100, -60)), drawn(back, (30, 70)), truth
 
 
-@pytest.mark.parametrize("method", rivals.titles)
-def test_a_rival_finds_a_small_turn_on_a_turned_grid_and_deforms_what_is_left(method, pair):
-    if not rivals.default_python.is_file():
+@pytest.mark.parametrize("method", baselines.TITLES)
+def test_a_baseline_finds_a_small_turn_on_a_turned_grid_and_deforms_what_is_left(method, pair):
+    if not baselines.DEFAULT_PYTHON.is_file():
         pytest.skip("ANTs and elastix are not installed beside the program (requirements-benchmark.txt)")
     fixed, moving, truth = pair
-    found = rivals.register(method, fixed, moving, rivals.default_python, threads=1)
+    found = baselines.register(method, fixed, moving, baselines.DEFAULT_PYTHON, threads=1)
     assert found.seconds > 0 and found.cpu_seconds > 0
     head = sitk.Cast(fixed > 30, sitk.sitkUInt8)
     unmoved = sitk.Transform(3, sitk.sitkIdentity)

@@ -13,9 +13,9 @@ from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.factory import make_network
 from BSAFusionLib.network.metadata import Metadata
 from BSAFusionLib.network.weights import save_network
-from BSAFusionResearch.commands import evaluate
-from BSAFusionResearch.evaluation import benchmark, rotation, simulated
-from BSAFusionResearch.evaluation.sheet import coloured
+from BSAFusionResearch.commands import _inputs
+from BSAFusionResearch.evaluation import published_pairs, rotation, simulated
+from BSAFusionResearch.evaluation.sheet import colored
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def test_before_published_and_ours_by_modality_and_measure(benchmark_folder, wei
         off = np.abs(arrays["moving"].astype(float) - arrays["aligned_truth"]).mean(axis=(1, 2))
     for modality in ("ct", "pet"):
         row = written[modality]
-        assert set(benchmark.titles) < set(row)
+        assert set(published_pairs.TITLES) < set(row)
         assert row["benchmark_pairs"] == 3
-        for name in set(benchmark.titles) - {"folded_percent"}:
+        for name in set(published_pairs.TITLES) - {"folded_percent"}:
             assert list(row[name]) == list(row["spread"][name]) == ["before", "published", "ours"]
         assert row["difference"]["before"] == pytest.approx(off.mean())
         assert row["spread"]["difference"]["before"] == pytest.approx(off.std())
@@ -66,38 +66,38 @@ def test_held_out_slices_and_turned_ones(data_folder, weights, tmp_path, capsys,
 
     row = json.loads(figures.read_text(encoding="utf-8"))["ct"]
     assert (row["held_out_pairs"], row["held_out_patients"]) == (count, patients)
-    for name in simulated.titles:
+    for name in simulated.TITLES:
         found_alone = name in ("motion_error", "undeformed_error", "simulated_folded_percent")
         assert set(row[name]) == ({"ours"} if found_alone else {"before", "ours"})
-    assert set(row["rotated_end_point_error"]) == set(rotation.versions)
+    assert set(row["rotated_end_point_error"]) == set(rotation.VERSIONS)
     assert "prealigned, ours" in capsys.readouterr().out
 
 
-def test_the_colours_of_what_is_fused_are_those_of_the_registered_slice():
+def test_the_colors_of_what_is_fused_are_those_of_the_registered_slice():
     rgb = np.zeros((1, 16, 16, 3), np.uint8)
     rgb[..., 0], rgb[..., 1] = 100, 50
     luminance = 0.299 * 100 + 0.587 * 50
     fused = np.full((1, 16, 16), round(luminance) + 40, np.uint8)
-    registered, shown = coloured(rgb, benchmark.Answer(fused, fused, np.zeros((1, 2, 16, 16), np.float32)))
+    registered, shown = colored(rgb, published_pairs.Answer(fused, fused, np.zeros((1, 2, 16, 16), np.float32)))
     assert (registered == rgb).all()
     np.testing.assert_array_equal(shown[0, 0, 0], (140, 90, 40))
 
 
 @pytest.mark.parametrize(("convention", "registered"), [("exact", "moving_levels"), ("published", "moving_rgb")])
-def test_of_coloured_slices_the_levels_are_registered_and_the_luminance_is_fused(
+def test_of_colored_slices_the_levels_are_registered_and_the_luminance_is_fused(
     convention, registered, benchmark_folder
 ):
-    """By the published layout, the luminance is registered, too; the grey slices beside it only carry the result."""
-    pairs = benchmark.load_benchmark(benchmark_folder, "pet")
+    """By the published layout, the luminance is registered, too; the gray slices beside it only carry the result."""
+    pairs = published_pairs.load_published_pairs(benchmark_folder, "pet")
     torch.manual_seed(0)
     network = make_network(Metadata(convention=convention, modality="pet", size=64)).eval()
-    first = benchmark.answer(network, pairs)
-    paler = benchmark.answer(network, replace(pairs, moving=pairs.moving // 2 + 16))
+    first = published_pairs.answer(network, pairs)
+    paler = published_pairs.answer(network, replace(pairs, moving=pairs.moving // 2 + 16))
     np.testing.assert_array_equal(first.fused, paler.fused)
     assert not np.array_equal(first.registered, paler.registered)
     turned = {name: getattr(pairs, name)[:, ::-1].copy() for name in ("moving_levels", "moving_rgb")}
     for name, slices in turned.items():
-        other = benchmark.answer(network, replace(pairs, **{name: slices}))
+        other = published_pairs.answer(network, replace(pairs, **{name: slices}))
         assert np.array_equal(first.field, other.field) == (name != registered)
         assert np.array_equal(first.fused, other.fused) == (name != registered and name != "moving_rgb")
 
@@ -113,12 +113,12 @@ def test_a_folder_that_holds_no_benchmark_is_said(content, said, tmp_path, capsy
 
 
 def test_with_nothing_named_and_nothing_beside_it_says_what_to_name(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "shared_data", tmp_path)
+    monkeypatch.setattr(_inputs, "SHARED_DATA", tmp_path)
     assert main(["evaluate"]) == 2
     assert "name --benchmark DIR, --data DIR or --volumes DIR" in capsys.readouterr().err
 
 
 def test_with_nothing_named_it_measures_on_what_lies_beside(benchmark_folder, weights, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "shared_data", benchmark_folder.parent)
+    monkeypatch.setattr(_inputs, "SHARED_DATA", benchmark_folder.parent)
     assert main(["evaluate", "--modality", "ct", "--weights", str(weights), "--device", "cpu"]) == 0
     assert "CT, 3 benchmark pairs" in capsys.readouterr().out

@@ -1,11 +1,10 @@
-"""Runs ANTs or elastix on two files; a program of its own, since both want other packages beside them than we do.
+"""Run ANTs or elastix on two files, as a program of its own, since both need other versions of packages than we do.
 
-    python rival_program.py METHOD FOLDER
+    python baseline_program.py METHOD FOLDER
 
-FOLDER holds fixed.nrrd and moving.nrrd. Written there are rigid.nrrd and whole.nrrd, displacement fields on the fixed
-grid (fixed point -> moving point, mm, LPS) after the rigid part and after all, and seconds.json, two figures: seconds
-on the clock and of the CPU, of the registration itself, with the registered volume but without starting Python and
-without reading and writing files.
+FOLDER holds fixed.nrrd and moving.nrrd. The program writes there rigid.nrrd and whole.nrrd, displacement fields on the
+fixed grid (fixed point -> moving point, mm, LPS) after the rigid part and after all, and seconds.json: wall clock and
+CPU seconds of the registration, with the registered volume, without the start of Python, reading and writing files.
 """
 
 import json
@@ -13,17 +12,28 @@ import sys
 import time
 from pathlib import Path
 
+BINS = 32  # of the joint histogram, for both
+ELASTIX_ITERATIONS = (("rigid", 250), ("bspline", 500))  # at each resolution
+ELASTIX_RESOLUTIONS = 4
+ELASTIX_GRID_MM = 16.0  # distance of the B-splines' control points
+
 
 def clocks() -> tuple:
-    """Seconds on the clock, and of this process on all CPUs."""
+    """Return seconds on the wall clock and of this process on all CPUs."""
     return time.perf_counter(), time.process_time()
 
 
 def ants_syn(folder: Path) -> list:
-    """Rigid, then SyN, both by Mattes mutual information: `antsRegistrationSyNQuick.sh -t sr` as published.
+    """Register rigidly, then by SyN, both by Mattes mutual information.
 
-    32 bins, a quarter of the points for the rigid part; shrink factors 8, 4, 2, 1, for SyN with 100, 70, 50 and 0
-    iterations. Starts from the centres of mass.
+    This is `antsRegistrationSyNQuick.sh -t sr` as published: 32 bins, a quarter of the points for the rigid part,
+    shrink factors 8, 4, 2, 1, for SyN with 100, 70, 50 and 0 iterations, starting from the centers of mass.
+
+    Args:
+        folder: Holds the two volumes; the fields are written there.
+
+    Returns:
+        Wall clock and CPU seconds.
     """
     import ants
 
@@ -33,7 +43,7 @@ def ants_syn(folder: Path) -> list:
         fixed, moving, type_of_transform="antsRegistrationSyNQuick[sr]", outprefix=str(folder / "ants_"), random_seed=1
     )
     ended = clocks()
-    whole = found["fwdtransforms"]  # the last one acts first on what is resampled, that is, last on a fixed point
+    whole = found["fwdtransforms"]  # the last one acts first on the resampled volume, that is, last on a fixed point
     for name, transforms in (("rigid.nrrd", whole[-1:]), ("whole.nrrd", whole)):
         field = ants.apply_transforms(fixed, moving, transforms, compose=str(folder / f"{name}_"))
         ants.image_write(ants.image_read(field), str(folder / name))
@@ -41,21 +51,26 @@ def ants_syn(folder: Path) -> list:
 
 
 def elastix_bspline(folder: Path) -> list:
-    """Rigid, then B-splines, both by Mattes mutual information: the default parameter files of elastix's model zoo.
+    """Register rigidly, then by B-splines, both by Mattes mutual information: elastix's default parameter files.
 
-    They are also SlicerElastix's preset for all kinds of images: four resolutions, 2048 random points in every
-    iteration, 250 of them a resolution for the rigid part and 500 for the B-splines, whose control points come to lie
-    every 16 mm. Starts from the volumes' middles.
+    These are those of its model zoo and SlicerElastix's preset for all kinds of images: four resolutions and 2048
+    random points in every iteration, starting from the centers of the volumes.
+
+    Args:
+        folder: Holds the two volumes; the fields are written there.
+
+    Returns:
+        Wall clock and CPU seconds.
     """
     import itk
 
     fixed, moving = (itk.imread(str(folder / name), itk.F) for name in ("fixed.nrrd", "moving.nrrd"))
     parameters = itk.ParameterObject.New()
-    for kind, iterations in (("rigid", 250), ("bspline", 500)):
-        chosen = parameters.GetDefaultParameterMap(kind, 4, 16.0)
+    for kind, iterations in ELASTIX_ITERATIONS:
+        chosen = parameters.GetDefaultParameterMap(kind, ELASTIX_RESOLUTIONS, ELASTIX_GRID_MM)
         chosen["Registration"] = ["MultiResolutionRegistration"]
         chosen["Metric"] = ["AdvancedMattesMutualInformation"]  # ITKElastix adds a penalty on bending
-        chosen["NumberOfHistogramBins"] = ["32"]
+        chosen["NumberOfHistogramBins"] = [str(BINS)]
         chosen["ImageSampler"] = ["Random"]
         for pyramid in ("FixedImagePyramid", "MovingImagePyramid"):
             chosen[pyramid] = [pyramid.replace("Image", "RecursiveImage")]

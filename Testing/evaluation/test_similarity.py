@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from BSAFusionResearch.evaluation.likeness import correlation, difference, mutual_information, ssim
+from BSAFusionResearch.evaluation.similarity import correlation, difference, mutual_information, ssim
 
 halves = np.zeros((64, 64), np.uint8)
 halves[:, 32:] = 200
@@ -13,7 +13,7 @@ def flat(level: int) -> np.ndarray:
     return np.full((64, 64), level, np.uint8)
 
 
-def test_difference_is_the_mean_over_the_whole_slice_in_grey_levels():
+def test_difference_is_the_mean_over_the_whole_slice_in_gray_levels():
     assert difference(halves, flat(0)) == 100
     assert difference(flat(0), halves) == 100  # nothing wraps around below zero
 
