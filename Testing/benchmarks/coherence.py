@@ -1,10 +1,9 @@
-"""Measures what coupling slices and combining axes is worth: `python Testing/benchmarks/coherence.py VOLUMES`.
+"""Measure the gain of coupling slices and combining axes: `python Testing/benchmarks/coherence.py VOLUMES`.
 
-VOLUMES is a folder as `run.py evaluate --volumes` takes it. T1 with PET and CT, moved by known motions, go through the
-network from one rigid start: every slice by itself, taken at its word; slices of one axis together; those of three axes
-together; and these as far as they help. Printed are, inside the head: how far the displacement jumps from one slice to
-the next in mm, by the mean and the 95th percentile; the mean error in mm; and the CPU seconds that registering the
-slices and making the field took.
+VOLUMES is a folder as `run.py evaluate --volumes` takes it. T1 with PET and CT, moved by known motions, are registered
+from one rigid initialization: every slice by itself, slices of one axis coupled, slices of three axes coupled, and
+these as far as they help. Printed are, inside the head: how far the displacement jumps from one slice to the next, mean
+and 95th percentile, in mm; the mean error in mm; and the CPU seconds of registering the slices and making the field.
 """
 
 import argparse
@@ -25,9 +24,9 @@ from BSAFusionLib.geometry.fields import compose_transform, error_mm  # noqa: E4
 from BSAFusionLib.network.runner import Runner  # noqa: E402
 from BSAFusionLib.network.stack import Evidence, Stack  # noqa: E402
 from BSAFusionLib.network.weights import load_inference_network  # noqa: E402
+from BSAFusionLib.pipeline import posterior  # noqa: E402
 from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
 from BSAFusionLib.pipeline.register_and_fuse import (  # noqa: E402
-    posterior,  # noqa: E402
     prior_sigma,
     register_and_fuse,
 )
@@ -36,7 +35,7 @@ from BSAFusionLib.resources import MODELS  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
 from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
 from BSAFusionResearch.evaluation.tables import markdown_table  # noqa: E402
-from BSAFusionResearch.evaluation.volumes import degrees, elastic_mm, mm  # noqa: E402
+from BSAFusionResearch.evaluation.volumes import DEGREES, ELASTIC_MM, MM  # noqa: E402
 
 together = {
     "one axis, slices together": {"three_axes": False, "do_no_harm": False},
@@ -63,8 +62,8 @@ def main() -> None:
 
 
 def measured(fixed: sitk.Image, moving: sitk.Image, modality: str, seed: int) -> list[list[float]]:
-    """The figures of every way, for one motion."""
-    motion = KnownMotion(seed, degrees, mm, elastic_mm)
+    """Return the figures of every way, in the order of `figures`, for one motion."""
+    motion = KnownMotion(seed, DEGREES, MM, ELASTIC_MM)
     moved, truth, head = motion.move(moving, fixed), motion.transform(fixed), head_mask(fixed)
     fields, seconds = [], []
     start: str | sitk.Transform = "rigid"
@@ -91,13 +90,13 @@ def measured(fixed: sitk.Image, moving: sitk.Image, modality: str, seed: int) ->
 
 
 def by_itself(fixed: sitk.Image, moving: sitk.Image, modality: str, start: sitk.Transform) -> sitk.Image:
-    """The field (mm, LPS) on the fixed volume's grid, every slice told of by nothing but itself."""
+    """Return the field (mm, LPS) on the fixed volume's grid, with the evidence of every slice used for itself alone."""
     network = load_inference_network(MODELS / f"{modality}.safetensors")
     grid = slice_grid(fixed, "k", network.metadata.size)
-    seen = [
+    inputs = [
         measure_intensities(image, kind)[0].luminance(image) for image, kind in ((fixed, "mri"), (moving, modality))
     ]
-    stack = Stack(grid, cut(seen[0], grid), cut(seen[1], grid, start))
+    stack = Stack(grid, cut(inputs[0], grid), cut(inputs[1], grid, start))
     (evidence,) = Runner(network).register([stack])
     sigma = [prior_sigma * grid.GetSpacing()[0]] * 3
     vectors = np.zeros((*fixed.GetSize()[::-1], 3))
@@ -105,7 +104,7 @@ def by_itself(fixed: sitk.Image, moving: sitk.Image, modality: str, start: sitk.
         here = slice(number, number + 1)
         one_slice = Evidence(grid[:, :, here], evidence.mean[here], evidence.precision[here])
         slab = fixed[:, :, here]
-        with patch.object(posterior, "trust", 1.0):  # no other slice tells the same
+        with patch.object(posterior, "trust", 1.0):  # no other slice repeats its evidence
             vectors[number] = sitk.GetArrayFromImage(posterior.posterior_field([one_slice], slab, sigma))[0]
     field = sitk.GetImageFromArray(vectors, isVector=True)
     field.CopyInformation(fixed)
@@ -113,7 +112,7 @@ def by_itself(fixed: sitk.Image, moving: sitk.Image, modality: str, start: sitk.
 
 
 def jumps_in(field: sitk.Image, head: sitk.Image) -> np.ndarray:
-    """How far apart, in mm, the displacements of neighbours in two neighbouring slices of the head are."""
+    """Return the distances in mm between displacements at the same place in neighboring slices of the head."""
     inside = sitk.GetArrayFromImage(head) > 0
     steps = np.linalg.norm(np.diff(sitk.GetArrayFromImage(field), axis=0), axis=-1)
     return steps[inside[1:] & inside[:-1]]

@@ -1,11 +1,11 @@
-"""Measures a cohort of 24 cases and one that is damaged: here, on a cluster that loses a worker, and one at a time.
+"""Measure a cohort of 24 cases and one damaged file: here, on a cluster that loses a worker, and one at a time.
 
     python Testing/benchmarks/cohort.py ../shared/data/volumes --json cohort.json
 
 The T1 template with the PET and the CT, each moved by twelve known motions of 15 degrees and 20 mm with a smooth
-deformation of 6 mm, resampled to `--spacing` mm. Told are seconds by the clock and of the CPU a case, the ratio to one
-case at a time, and whether both ways gave the same to the bit. Starting the processes counts. What is no option here
-goes to `run.py batch`.
+deformation of 6 mm, are resampled to `--spacing` mm. Printed are wall clock and CPU seconds a case, the ratio to one
+case at a time, and whether both ways gave results equal to the bit. Starting the processes counts. Options that this
+program does not know go to `run.py batch`.
 """
 
 import argparse
@@ -26,7 +26,7 @@ sys.path.insert(0, str(repository))
 import SimpleITK as sitk  # noqa: E402
 
 from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
-from BSAFusionResearch.evaluation.volumes import degrees, elastic_mm, mm  # noqa: E402
+from BSAFusionResearch.evaluation.volumes import DEGREES, ELASTIC_MM, MM  # noqa: E402
 from Testing.cohort.cluster import cluster, kill_a_busy_worker, same_results  # noqa: E402
 
 
@@ -51,36 +51,36 @@ def measure(folder: Path, arguments: argparse.Namespace, options: list[str]) -> 
     workers = ("--workers", str(arguments.workers))
     figures: dict = {"cases": arguments.cases, "alone": arguments.alone, "workers": arguments.workers}
 
-    def told(name: str, figure: object) -> None:
+    def report(name: str, figure: object) -> None:
         figures[name] = figure
         print(f"{name}: {figure}", flush=True)
 
     few = table.with_name("few.csv")
     few.write_text("\n".join(table.read_text().splitlines()[: arguments.alone + 1]))
     alone = Spent(batch(few, folder / "alone", "--workers", "1", *options), arguments.alone)
-    told("one at a time, seconds a case", vars(alone))
+    report("one at a time, seconds a case", vars(alone))
     here = Spent(batch(table, folder / "here", *workers, *options), arguments.cases)
-    told("processes here, seconds a case", vars(here))
-    told("times as fast as one at a time", round(alone.clock / here.clock, 2))
-    told("states here", states(folder / "here"))
+    report("processes here, seconds a case", vars(here))
+    report("times as fast as one at a time", round(alone.clock / here.clock, 2))
+    report("states here", states(folder / "here"))
     before = modified(folder / "here")
     again = Spent(batch(table, folder / "here", *workers, *options), 1)
-    told("a second run, seconds in all", vars(again))
-    told("results that the second run touched", len(modified(folder / "here") - before))
+    report("a second run, seconds in all", vars(again))
+    report("results that the second run touched", len(modified(folder / "here") - before))
     with cluster(folder) as (address, processes):
         run = batch(table, folder / "cluster", "--scheduler", address, *options)
         kill_a_busy_worker(address, processes, folder / "cluster")
         lost = Spent(run, arguments.cases)
-    told("a cluster of two workers, of which one is killed, seconds a case by the clock", lost.clock)
-    told("states there", states(folder / "cluster"))
+    report("a cluster of two workers, of which one is killed, seconds a case by the clock", lost.clock)
+    report("states there", states(folder / "cluster"))
     done = [row["folder"] for row in rows(folder / "here") if row["state"] == "finished"]
     same = sum(same_results(folder / "here" / case, folder / "cluster" / case) for case in done)
-    told("cases the same to the bit, here and there", f"{same} of {len(done)}")
+    report("cases the same to the bit, here and there", f"{same} of {len(done)}")
     return figures
 
 
 class Spent:
-    """Seconds a case that a run of `batch`, just started, takes by the clock, and it and its processes of the CPU."""
+    """Wall clock seconds a case of a run of `batch` that has just started, and CPU seconds of all its processes."""
 
     def __init__(self, run: subprocess.Popen, cases: int):
         begun, used = time.perf_counter(), cpu_of_ended_processes()
@@ -100,17 +100,17 @@ def rows(results: Path) -> list[dict[str, str]]:
 
 
 def states(results: Path) -> dict[str, int]:
-    """How many cases ended in which way."""
+    """Return how many cases ended in each state."""
     return dict(Counter(row["state"] for row in rows(results)))
 
 
 def modified(results: Path) -> set[tuple[Path, int]]:
-    """The files of the cases, each with the time that it was written at."""
+    """Return the files of the cases, each with the time at which it was written."""
     return {(path, path.stat().st_mtime_ns) for path in results.glob("sub-*/*/*")}
 
 
 def write_cohort(folder: Path, volumes: Path, cases: int, spacing: float) -> Path:
-    """Moved volumes and the table of them; the last case's is cut short."""
+    """Write moved volumes and their table, which is returned; the last case's volume is cut short."""
     fixed = coarse(sitk.ReadImage(str(volumes / "mri_t1.nii.gz")), spacing)
     sitk.WriteImage(fixed, str(folder / "mri.nii.gz"))
     rows = ["case,fixed,moving,modality"]
@@ -118,7 +118,7 @@ def write_cohort(folder: Path, volumes: Path, cases: int, spacing: float) -> Pat
         modality, seed = ("pet", "ct")[number % 2], number // 2
         moving = coarse(sitk.ReadImage(str(volumes / f"{modality}.nii.gz")), spacing)
         sitk.WriteImage(
-            KnownMotion(seed, degrees, mm, elastic_mm).move(moving, fixed), str(folder / f"{number}.nii.gz")
+            KnownMotion(seed, DEGREES, MM, ELASTIC_MM).move(moving, fixed), str(folder / f"{number}.nii.gz")
         )
         rows.append(f"{number},mri.nii.gz,{number}.nii.gz,{modality}")
     whole = (folder / "0.nii.gz").read_bytes()
@@ -130,7 +130,7 @@ def write_cohort(folder: Path, volumes: Path, cases: int, spacing: float) -> Pat
 
 
 def coarse(image: sitk.Image, spacing: float) -> sitk.Image:
-    """The volume at that spacing in mm, in float32."""
+    """Resample a volume to a spacing in mm, as float32."""
     image = sitk.Cast(image, sitk.sitkFloat32)
     size = [round(count * own / spacing) for count, own in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     return sitk.Resample(

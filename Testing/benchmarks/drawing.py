@@ -1,8 +1,8 @@
-"""Measures how much of a training step is drawing the batch, which every process does whole.
+"""Measure how much of a training step is drawing the batch, which every process does in full.
 
     python Testing/benchmarks/drawing.py
 
-CPU seconds a step of four slices of 256 x 256, for either part of the training, on the threads that it is given.
+Prints CPU seconds a step of four slices of 256 x 256 for either part of the training, on the threads that it is given.
 """
 
 import sys
@@ -16,10 +16,10 @@ from lightning_fabric import Fabric
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from BSAFusionLib.network.bsafusion import BSAFusion  # noqa: E402
-from BSAFusionLib.network.sampling import halve  # noqa: E402
-from BSAFusionResearch.training.trainer import Trainer, TrainingSettings  # noqa: E402
-from Testing.training.ellipses import ellipses  # noqa: E402
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.sampling import halve
+from BSAFusionResearch.training.trainer import Trainer, TrainingSettings
+from Testing.training.ellipses import ellipses
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def cpu_seconds(work: Callable[[], object], times: int = 4) -> float:
-    """The mean of several, after one that does not count."""
+    """Return the mean CPU seconds of several runs, after one that does not count."""
     work()
     begun = time.process_time()
     for _ in range(times):

@@ -1,12 +1,12 @@
-"""Measures other engines beside our inference form on the CPU: `python Testing/benchmarks/engines.py ENGINE ...`.
+"""Compare other engines with our inference form on the CPU: `python Testing/benchmarks/engines.py ENGINE ...`.
 
-ENGINE is torch.compile (which needs a C++ compiler), onnxruntime or openvino; the two last read what onnx and
-onnxscript write of the network, so all of their packages must be there. Slices of random values are fused, by the
-shipped PET weights or by the published layout with random ones; registering is left out, since ONNX has no operation
-that solves linear equations. A row tells the CPU seconds of making the engine ready (those of writing ONNX are told
-apart), the CPU milliseconds a pair, how many times as fast as our inference form in the same precision (the median of
-repetitions in which both have their turn, with the least and the greatest), and the largest and the mean difference of
-fused values from our inference form in float32.
+ENGINE is torch.compile (which needs a C++ compiler), onnxruntime or openvino; the latter two read what onnx and
+onnxscript write of the network, so their packages must be installed, too. Slices of random values are fused, by the
+shipped PET weights or by the published layout with random ones; registration is left out, since ONNX has no operation
+that solves linear equations. A row has the CPU seconds of preparing the engine (those of writing ONNX apart), the CPU
+milliseconds a pair, how many times as fast as our inference form in the same precision it is (the median of repetitions
+in which both have their turn, with the least and the greatest), and the largest and the mean difference of fused values
+from our inference form in float32.
 """
 
 import argparse
@@ -36,7 +36,7 @@ Ready = Callable[[Pair], np.ndarray]  # a pair to the first of what is answered
 
 
 class Fusion(torch.nn.Module):
-    """A network's fusion as a function."""
+    """The fusion of a network as a module of its own."""
 
     def __init__(self, network: BSAFusion):
         super().__init__()
@@ -81,7 +81,7 @@ def by_openvino(module: Fusion, pair: Pair, precision: str, threads: int) -> Rea
 
 @cache
 def exported(module: Fusion, *pair: torch.Tensor) -> bytes:
-    """As ONNX, once for all engines."""
+    """Return a module as ONNX, written once for all engines."""
     return torch.onnx.export(module, pair, dynamo=True, verbose=False).model_proto.SerializeToString()
 
 
@@ -94,7 +94,7 @@ engines = {"torch.compile": compiled, "onnxruntime": by_onnxruntime, "openvino":
 
 @torch.no_grad()
 def measured(convention: str, batch: int, arguments: argparse.Namespace) -> Iterator[list[str]]:
-    """A row an engine and precision."""
+    """Yield a row an engine and precision."""
     if convention == "exact":
         trained = load_network(MODELS / "pet.safetensors").eval()
     else:

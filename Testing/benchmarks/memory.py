@@ -1,10 +1,10 @@
-"""Measures the memory that a run takes at its peak, as volumes grow: `python Testing/benchmarks/memory.py`.
+"""Measure the peak memory of a run as volumes grow: `python Testing/benchmarks/memory.py`.
 
 Phantoms of each size, MRI and PET, 200 mm across, go through `register_and_fuse` in a process of their own, with the
-shipped weights and the usual choices, but that with --small a random network for slices of 64 x 64 pixels takes less
-time. Printed are the largest resident set before the run (libraries and both volumes), and after all, the bytes that
-each further voxel took, and the largest set at the end of every stage. A size that would pass --limit by what each
-further voxel took is told, not tried.
+shipped weights and default choices, or with --small with a random network for slices of 64 x 64 pixels, which takes
+less time. Printed are the largest resident set before the run (libraries and both volumes) and at its end, the bytes
+that each further voxel took, and the largest set at the end of every stage. A size that would exceed --limit, judged by
+the bytes of each further voxel, is named but not tried.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measure(size: tuple[int, int, int], kind: str, small: bool) -> None:
-    """Prints the bytes at the peak before, the peak by the end of each stage in GiB as they end, and the last peak."""
+    """Print the peak in bytes before the run, in GiB at the end of each stage, and in bytes at the end."""
     import numpy as np
     import SimpleITK as sitk
     import torch
@@ -76,7 +76,7 @@ def measure(size: tuple[int, int, int], kind: str, small: bool) -> None:
     print(peak(), flush=True)
     ended = ""
 
-    def tell(stage: str, done: float, slices: object) -> None:
+    def print_peak(stage: str, done: float, slices: object) -> None:
         nonlocal ended
         if stage != ended and ended:
             print(f"{ended}:{peak() / 2**30:.2f}", flush=True)
@@ -89,12 +89,12 @@ def measure(size: tuple[int, int, int], kind: str, small: bool) -> None:
             weights = Path(folder, "random.safetensors")
             save_network(weights, BSAFusion(Metadata(size=64)))
         settings = Settings("pet", device="cpu", weights=weights)
-        register_and_fuse(*volumes, settings, progress=tell)
+        register_and_fuse(*volumes, settings, progress=print_peak)
     print(peak())
 
 
 def peak() -> int:
-    """The largest resident set of this process so far, bytes."""
+    """Return the largest resident set of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

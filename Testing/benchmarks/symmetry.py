@@ -1,9 +1,9 @@
-"""Measures whether templates of one space are aligned: `python Testing/benchmarks/symmetry.py VOLUMES`.
+"""Measure whether templates of one space are aligned: `python Testing/benchmarks/symmetry.py VOLUMES`.
 
 VOLUMES is a folder as `run.py evaluate --volumes` takes it. Each template is an average of many heads, so left and
-right mirror each other about a plane. Where it lies is found by registering each volume to its own mirror image; so it
-tells how far CT and PET lie off the T1 from left to right without comparing one with another. Beside it stands what the
-rigid start finds, which does compare them.
+right mirror each other about a plane. Registering each volume to its own mirror image finds that plane, and so how far
+CT and PET lie off the T1 from left to right, without comparing one with another. The estimate of the rigid
+initialization, which does compare them, is printed beside it.
 """
 
 import argparse
@@ -28,18 +28,20 @@ def main() -> None:
     folder = parser.parse_args().volumes
     fixed = read_volume(folder / "mri_t1.nii.gz")
     plane = plane_of_symmetry(fixed)
-    seen = measure_intensities(fixed, "mri")[0].luminance(fixed)
+    fixed_input = measure_intensities(fixed, "mri")[0].luminance(fixed)
     print("Towards the left, in mm, from the T1:")
-    for modality, file in moving_files.items():
-        moving = sitk.Cast(read_volume(folder / file), sitk.sitkFloat32)
-        start = prealign_rigidly(seen, measure_intensities(moving, modality)[0].luminance(moving))
+    for modality, path in moving_files(folder).items():
+        moving = sitk.Cast(read_volume(path), sitk.sitkFloat32)
+        start = prealign_rigidly(fixed_input, measure_intensities(moving, modality)[0].luminance(moving))
         found = np.subtract(start.TransformPoint(_middle(fixed)), _middle(fixed))[0]
         off = plane_of_symmetry(moving) - plane
-        print(f"{modality}: {off:+.2f} by their planes of symmetry, {found:+.2f} by the rigid start", flush=True)
+        print(
+            f"{modality}: {off:+.2f} by their planes of symmetry, {found:+.2f} by the rigid initialization", flush=True
+        )
 
 
 def plane_of_symmetry(volume: sitk.Image) -> float:
-    """Where left and right mirror each other, along x in mm (LPS), amid a volume whose first axis is x."""
+    """Return where left and right mirror each other, along x in mm (LPS), in a volume whose first axis is x."""
     values = np.nan_to_num(sitk.GetArrayFromImage(volume)).astype(np.float32)
     image, mirrored = sitk.GetImageFromArray(values), sitk.GetImageFromArray(np.flip(values, axis=2).copy())
     image.CopyInformation(volume)

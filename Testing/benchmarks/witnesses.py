@@ -1,11 +1,11 @@
-"""Measures what a second witness is worth to the verdict: `python Testing/benchmarks/witnesses.py VOLUMES`.
+"""Measure what a second witness adds to the verdict: `python Testing/benchmarks/witnesses.py VOLUMES`.
 
 VOLUMES is a folder as `run.py evaluate --volumes` takes it. T1 with PET and CT are moved by known motions, with elastic
-parts of 0, 3, 6 and 10 mm, registered, and what the network found is judged by mutual information alone and together
-with the agreement of the network's features. Printed are, for each pair: the mean error inside the head in mm at the
-start, after all that was found, and after what either verdict kept of it; in how many cases each ends worse than the
-start by more than 0.1 mm; and how what a slice gains in mutual information and in agreement goes, by correlation, with
-what it truly gains.
+parts of 0, 3, 6 and 10 mm, and registered; the estimated deformation is judged by mutual information alone and together
+with the agreement of the network's features. Printed are, for each pair: the mean error inside the head in mm,
+initially, with the whole deformation, and with what either verdict keeps; in how many cases each is worse than the
+initial transform by more than 0.1 mm; and the correlation of a slice's gains in mutual information and in agreement
+with its true gain.
 """
 
 import argparse
@@ -21,21 +21,21 @@ sys.path.insert(0, str(repository))
 
 from BSAFusionLib.files.volumes import read_volume  # noqa: E402
 from BSAFusionLib.geometry.fields import (  # noqa: E402
-    compose_transform,
     error_mm,
-    field_from_transform,
+    field_of,
+    joined,
 )
 from BSAFusionLib.network.runner import Runner  # noqa: E402
 from BSAFusionLib.network.stack import Stack  # noqa: E402
 from BSAFusionLib.network.weights import load_inference_network  # noqa: E402
 from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
-from BSAFusionLib.pipeline.measures import mutual_information  # noqa: E402
 from BSAFusionLib.pipeline.register_and_fuse import most_apart, register_and_fuse  # noqa: E402
+from BSAFusionLib.pipeline.report import mutual_information  # noqa: E402
 from BSAFusionLib.pipeline.slicing import cut, slice_grid, thinned  # noqa: E402
 from BSAFusionLib.pipeline.verdict import Features, keep_what_helps  # noqa: E402
 from BSAFusionLib.resources import MODELS  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
-from BSAFusionResearch.evaluation.case_rows import harm_mm  # noqa: E402
+from BSAFusionResearch.evaluation.case_summary import HARM_MM  # noqa: E402
 from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
 from BSAFusionResearch.evaluation.tables import markdown_table  # noqa: E402
 
@@ -62,7 +62,7 @@ def main() -> None:
         ]
         rows, gains = zip(*(measured(fixed, moving, modality, motion) for motion in known), strict=True)
         errors = np.array(rows)
-        worse = (errors > errors[:, :1] + harm_mm).sum(axis=0)
+        worse = (errors > errors[:, :1] + HARM_MM).sum(axis=0)
         lines = [
             [way, f"{mean:.3f}", f"{count} of {len(errors)}"]
             for way, mean, count in zip(ways, errors.mean(axis=0), worse, strict=True)
@@ -79,7 +79,7 @@ def main() -> None:
 def measured(
     fixed: sitk.Image, moving: sitk.Image, modality: str, motion: KnownMotion
 ) -> tuple[list[float], np.ndarray]:
-    """The mean error of every way, and what all that was found gains in each slice (slice, 3): mm, nats, agreement."""
+    """Return the mean error of every way, and each slice's gains (slice, 3) in mm, nats and agreement."""
     moved, truth, head = motion.move(moving, fixed), motion.transform(fixed), head_mask(fixed)
     result = register_and_fuse(fixed, moved, Settings(modality, device="cpu"))
     start, found = result.prealignment, result.found_field
@@ -94,13 +94,13 @@ def measured(
 
     features = Features(lambda transform: runner.agreement(stack(transform)), grid)
     kept = [keep_what_helps(found, start, *seen, 2, witness)[0] for witness in (None, features)]
-    transforms = [start, *(compose_transform(field, start) for field in (found, *kept))]
+    transforms = [start, *(joined(field, start) for field in (found, *kept))]
 
     inside = sitk.GetArrayFromImage(sitk.Resample(head, grid, sitk.Transform(), sitk.sitkNearestNeighbor)) > 0
-    where = sitk.GetArrayFromImage(field_from_transform(truth, grid))
+    where = sitk.GetArrayFromImage(field_of(truth, grid))
     figures = []
     for transform in transforms[:2]:
-        off = np.linalg.norm(sitk.GetArrayFromImage(field_from_transform(transform, grid)) - where, axis=-1)
+        off = np.linalg.norm(sitk.GetArrayFromImage(field_of(transform, grid)) - where, axis=-1)
         there = stack(transform)
         agreement = runner.agreement(there)
         figures.append(

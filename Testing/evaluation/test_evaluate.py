@@ -53,7 +53,8 @@ def test_evaluate_writes_the_error_before_and_after_for_every_case(volumes, weig
     assert [(row["modality"], row["seed"]) for row in rows] == [("pet", None), ("pet", 0), ("ct", None), ("ct", 0)]
     for row in rows:
         assert (row["before"] == 0) == (row["seed"] is None)
-        assert row["prealigned"] >= 0 and row["after"] >= 0
+        assert row["prealigned"] >= 0
+        assert row["after"] >= 0
         assert (max(row["motion_prealigned"], row["motion_after"]) < 0.01) == (row["seed"] is None)
     moved = rows[1]
     assert moved["prealigned"] < moved["before"]
@@ -127,7 +128,8 @@ def test_the_table_of_cases_holds_what_was_measured_and_goes_on_where_it_was_sto
         assert row["report"]["mutual_information_after"] > 0
     out = capsys.readouterr().out
     assert f"{figures['rows'][1]['error_mm']['after']:.2f}" in out
-    assert figures["summary"]["all"]["cases"] == 2 and "sampling moving oblique" in out
+    assert figures["summary"]["all"]["cases"] == 2
+    assert "sampling moving oblique" in out
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_before_published_and_ours_by_modality_and_measure(benchmark_folder, wei
     assert f"{off.mean():.2f} ({off.std():.2f})" in shown or f"{off.mean():.3f} ({off.std():.3f})" in shown
 
 
-@pytest.mark.parametrize("fold, count, patients", [("0", 2, [1]), ("none", 1, [2])])
+@pytest.mark.parametrize(("fold", "count", "patients"), [("0", 2, [1]), ("none", 1, [2])])
 def test_held_out_slices_and_turned_ones(data_folder, weights, tmp_path, capsys, fold, count, patients):
     figures = tmp_path / "figures.json"
     options = ["--modality", "ct", "--weights", str(weights / "ct.safetensors"), "--json", str(figures)]

@@ -49,7 +49,8 @@ def test_the_floor_is_what_binds_and_folding_takes_work_away():
     assert Work(100, 80).floor(Ceilings(20.0, 10.0)) == 8.0
     found = works(cpu, 32)
     trained, inferring = (found[form] for form in ("published graph", "published, inference form"))
-    assert 0.4 * trained.flops < inferring.flops < 0.8 * trained.flops and inferring.bytes < trained.bytes
+    assert 0.4 * trained.flops < inferring.flops < 0.8 * trained.flops
+    assert inferring.bytes < trained.bytes
 
 
 def test_the_networks_stage_is_measured_as_stacks_grow(monkeypatch, capsys):
@@ -57,7 +58,8 @@ def test_the_networks_stage_is_measured_as_stacks_grow(monkeypatch, capsys):
     few, many = benchmark.growth_rows(cpu)
     assert (few["time_over_linear"], few["memory_over_fewest_slices"]) == (1, 1)
     assert many["answer_bytes"] == 2 * few["answer_bytes"] == 10 * 4 * (32 * 32 + 5 * 4 * 4)
-    assert many["cpu_seconds"] > 0 and "by the fewest slices" in capsys.readouterr().out
+    assert many["cpu_seconds"] > 0
+    assert "by the fewest slices" in capsys.readouterr().out
 
 
 def test_the_command_tells_ratios_seconds_a_pair_and_a_row_a_method(tmp_path: Path, capsys, threads):

@@ -1,10 +1,10 @@
-"""Gives damaged files to what reads volumes, points, weights and DICOM: `python Testing/fuzz/fuzz.py --count 2000`.
+"""Read damaged volumes, points, weights and DICOM: `python Testing/fuzz/fuzz.py --count 2000`.
 
-A whole file of every kind is cut short, has bits flipped, bytes overwritten, parts doubled or taken out, numbers of its
-header exchanged, code planted in it, or is another kind's under this one's name. `reader.py` then takes it for what its
-name says, in a process of its own that may take so many seconds of computing and GiB. Right is an answer or a
-FusionError. Anything else is a failure: it is told with what was done to the file, and the file is kept. So is the
-count of every outcome.
+A whole file of every kind is cut short, has bits flipped, bytes overwritten, parts doubled or removed, numbers of its
+header replaced, code planted in it, or gets another kind's name. `reader.py` then reads it as its name says, in a
+process of its own with limits of computing seconds and memory. A result or a FusionError is right. Anything else is a
+failure: it is printed with what was done to the file, and the file is kept. The counts of all outcomes are printed,
+too.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def run(folder: Path, count: int, seed: int, seconds: int, keep: Path) -> tuple[Counter, list[str]]:
-    """How often each kind of file had each outcome, and what went wrong."""
+    """Return how often each kind of file had each outcome, and descriptions of the failures."""
     subprocess.run([sys.executable, repository / "Testing" / "fuzz" / "reader.py", "make", folder], check=True)
     whole = {path.name.removeprefix("whole."): path.read_bytes() for path in folder.glob("whole.*")}
     trace = folder / "trace"
@@ -88,14 +88,14 @@ def run(folder: Path, count: int, seed: int, seconds: int, keep: Path) -> tuple[
 
 
 class Reader:
-    """A process that reads one file after another; a new one takes over where it crashes or does not come back."""
+    """A process that reads one file after another, replaced by a new one where it crashes or hangs."""
 
     def __init__(self, folder: Path) -> None:
         self._command = [sys.executable, str(repository / "Testing" / "fuzz" / "reader.py"), "read", str(folder)]
         self._process: subprocess.Popen | None = None
 
     def read(self, path: Path, seconds: int) -> str:
-        """ "read", "refused", or "failed: " and why."""
+        """Return the outcome: "read", "refused", or "failed: " and why."""
         if self._process is None:
             pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
             self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=nowhere, text=True)
@@ -114,7 +114,7 @@ class Reader:
 
 
 class Planted:
-    """Code in a pickle: loaded, it leaves a trace."""
+    """Code in a pickle; loading it leaves a trace."""
 
     def __init__(self, trace: Path) -> None:
         self._trace = trace
@@ -124,7 +124,7 @@ class Planted:
 
 
 def damaged(whole: dict[str, bytes], kind: str, trace: Path, dice: random.Random) -> tuple[bytes, str]:
-    """A file's content, and what was done to it."""
+    """Return a damaged copy of a file's content, and a description of the damage."""
     if kind == "pkl" and dice.random() < 0.2:
         return planted(whole["pkl"], trace, dice), "code planted"
     if dice.random() < 0.1:
@@ -157,7 +157,7 @@ def planted(content: bytes, trace: Path, dice: random.Random) -> bytes:
 
 
 def somewhere(content: bytearray, dice: random.Random) -> int:
-    """A place in a file: every other time near its beginning, where the header is."""
+    """Return a random place in a file, half of the time near its beginning, where the header is."""
     return dice.randrange(1 + min(len(content), text if dice.random() < 0.5 else len(content)))
 
 

@@ -1,4 +1,4 @@
-"""What `fuzz.py` starts: makes a whole file of every kind, or reads files as a user's, one a line of its input.
+"""Make a whole file of every kind, or read files as a user's, one a line of its input; started by `fuzz.py`.
 
 reader.py make FOLDER
 reader.py read FOLDER      lines in: seconds and path; lines out: "read", "refused", or "failed: " and the error
@@ -11,36 +11,36 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import json  # noqa: E402
-import shutil  # noqa: E402
+import json
+import shutil
 
-import numpy as np  # noqa: E402
-import SimpleITK as sitk  # noqa: E402
-import torch  # noqa: E402
-from trame_slicer.core import SlicerApp  # noqa: E402
+import numpy as np
+import SimpleITK as sitk
+import torch
+from trame_slicer.core import SlicerApp
 
-from BSAFusionLib.errors import FusionError  # noqa: E402
-from BSAFusionLib.files.dicom.scan import read_scan  # noqa: E402
-from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume  # noqa: E402
-from BSAFusionLib.modalities import MODALITIES  # noqa: E402
-from BSAFusionLib.mrml.landmarks import landmark_pairs, read_landmarks, storages  # noqa: E402
-from BSAFusionLib.network.bsafusion import BSAFusion  # noqa: E402
-from BSAFusionLib.network.metadata import Metadata  # noqa: E402
-from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion  # noqa: E402
-from BSAFusionLib.network.runner import Runner  # noqa: E402
-from BSAFusionLib.network.weights import load_network, save_network  # noqa: E402
-from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse  # noqa: E402
-from BSAFusionLib.settings import Settings  # noqa: E402
-from Testing.dicom.conftest import write_nuclear, write_series  # noqa: E402
-from Testing.network.stacks import random_stack  # noqa: E402
-from Testing.released import to_released  # noqa: E402
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.dicom.scan import read_scan
+from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume
+from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.mrml.landmarks import landmark_pairs, read_landmarks, storages
+from BSAFusionLib.network.bsafusion import BSAFusion
+from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
+from BSAFusionLib.network.runner import Runner
+from BSAFusionLib.network.weights import load_network, save_network
+from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
+from BSAFusionLib.settings import Settings
+from Testing.dicom.conftest import write_nuclear, write_series
+from Testing.network.stacks import random_stack
+from Testing.released import to_released
 
 patience = 20  # seconds waited for one of computing, on a busy machine
 gibibytes = 6  # of address space, so that a header that promises the earth costs nobody theirs
 
 
 def make(folder: Path) -> None:
-    """whole.KIND in the folder, of every kind, and the network that a run is done with."""
+    """Write whole.KIND of every kind into the folder, and the network that runs use."""
     z, y, x = np.mgrid[-1:1:10j, -1:1:14j, -1:1:12j]
     inside = x**2 + y**2 + z**2 < 0.7
     image = sitk.GetImageFromArray((inside * (60 + 30 * np.cos(4 * x) * np.sin(3 * y + z))).astype(np.int16))
@@ -67,8 +67,7 @@ def make(folder: Path) -> None:
 
 
 def read(path: Path, folder: Path, scene) -> None:
-    """Takes a file for what its name says; a volume then goes through a run, as one or the other, and weights through
-    a pass."""
+    """Read a file as its name says, then run a volume as fixed or moving, and weights on a stack."""
     if path.name.endswith((".mrk.json", ".fcsv")):
         node = read_landmarks(scene, path)
         landmark_pairs(node, node)

@@ -42,14 +42,14 @@ def test_a_new_row_and_its_weights_run_end_to_end(mra):
 def test_a_new_row_is_known_by_its_dicom_code_and_offered_as_a_choice(mra):
     assert from_dicom("XX") == "mra"
     assert listed() == "CT, PET, SPECT or MRA"
-    with pytest.raises(FusionError, match="choose one of ct, pet, spect, mra"):
+    with pytest.raises(FusionError, match="ct, pet, spect, mra"):
         Settings("xray")
 
 
 @pytest.mark.parametrize("row", [Modality("pet", "PET"), Modality("mri", "MRI"), Modality("mra", "MRA", ("MR",))])
 def test_a_row_takes_no_name_or_dicom_code_of_another(row):
     before = dict(MODALITIES)
-    with pytest.raises(ValueError, match="choose another name|give another"):
+    with pytest.raises(ValueError, match=r"choose another name|give another"):
         register(row)
     assert before == MODALITIES
 
