@@ -184,7 +184,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read_card(path: Path) -> dict | None:
+def read_card(path: Path) -> dict[str, Any] | None:
     """Return the card `<name>.json` beside a weights file, or None without one.
 
     Raises:
@@ -194,7 +194,7 @@ def read_card(path: Path) -> dict | None:
     if not os.path.isfile(card):
         return None
     try:
-        content = json.loads(card.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
         content["sha256"]  # without it, the file is no card
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise FusionError(f"The card {card} of the weights cannot be read; get both files again.") from error

@@ -28,7 +28,7 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     import SimpleITK as sitk
     import torch
 
-    from BSAFusionResearch.evaluation import rivals
+    from BSAFusionResearch.evaluation import baselines
     from BSAFusionResearch.evaluation_heads import rows as measuring
     from BSAFusionResearch.evaluation_heads.cases import head_cases
     from BSAFusionResearch.simulation.heads import REPORTED_HEADS, head_files
@@ -38,8 +38,8 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
         raise FusionError(f"There are 1 to {len(cases)} cases of heads, not {arguments.cases}; choose fewer.")
     if arguments.threads < 1:
         raise FusionError(f"There must be 1 thread or more, not {arguments.threads}.")
-    if arguments.rivals:
-        rivals.check_rivals(arguments.rivals)
+    if arguments.baselines:
+        baselines.check_baselines(arguments.baselines)
     head_files(folder, REPORTED_HEADS)
     torch.set_num_threads(arguments.threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(arguments.threads)
@@ -60,10 +60,10 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
         earlier[case.name] = row
         figures["rows"] = list(earlier.values())
         _save(figures, arguments.json)
-        for method in rivals.titles if arguments.rivals else ():
+        for method in baselines.TITLES if arguments.baselines else ():
             known = figures["baselines"].setdefault(case.name, {})
             if method not in known:
-                known[method] = measuring.measure_baseline(case, folder, method, arguments.rivals, arguments.threads)
+                known[method] = measuring.measure_baseline(case, folder, method, arguments.baselines, arguments.threads)
                 _save(figures, arguments.json)
     figures["summary"] = measuring.summaries(rows)
     figures["baseline_summary"] = measuring.baseline_summaries(rows, figures["baselines"])
@@ -116,7 +116,7 @@ def _line(row: dict) -> str:
 
 
 def _print_summary(figures: dict) -> None:
-    from BSAFusionResearch.evaluation import rivals
+    from BSAFusionResearch.evaluation import baselines
     from BSAFusionResearch.evaluation.tables import markdown_table
     from BSAFusionResearch.evaluation_heads.rows import HARM_MM
 
@@ -150,7 +150,7 @@ def _print_summary(figures: dict) -> None:
     if figures["baseline_summary"]:
         lines = [
             [
-                *(f"{group}, {rivals.titles[method]}", str(one["cases"])),
+                *(f"{group}, {baselines.TITLES[method]}", str(one["cases"])),
                 *(f"{one['rigid']:.2f}", f"{one['final']:.2f}", f"{one['seconds']:.0f}"),
             ]
             for group, methods in figures["baseline_summary"].items()

@@ -13,6 +13,7 @@ from BSAFusionLib.files.volumes import written_whole
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionResearch.commands import _inputs
 from BSAFusionResearch.commands._case_table import print_cases
+from BSAFusionResearch.commands._head_table import print_heads
 from BSAFusionResearch.commands._inputs import weights_file
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"a folder with mri_t1.nii.gz and one or more of {volumes} of one head, in one space, to be moved",
     )
+    parser.add_argument(
+        "--heads",
+        type=Path,
+        metavar="DIR",
+        help="instead of all else, the table of simulated heads: patients from the label files 13 to 15 of a folder, "
+        "in CT, PET and SPECT, with three elastic sizes and three motions; with --cases N, the first N of 81",
+    )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="known motions a volume (default: 3)")
     parser.add_argument(
         "--cases",
@@ -64,9 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead of all else, the table of designed cases on the volumes: motions, slice axes, samplings; N of "
         "them, spread over all factors (default: all 72)",
     )
-    _inputs.add_baselines(parser, "with --cases: ")
-    _inputs.add_threads(parser, "with --cases: ")
-    parser.add_argument("--resume", action="store_true", help="with --cases: continue from the --json file")
+    _inputs.add_baselines(parser, "with --cases or --heads: ")
+    _inputs.add_threads(parser, "with --cases or --heads: ")
+    parser.add_argument("--resume", action="store_true", help="with --cases or --heads: continue from the --json file")
     parser.add_argument(
         "--modality", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="of the slices (default: all)"
     )
@@ -91,9 +99,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.seeds < 1:
         raise FusionError(f"There must be 1 known motion or more, not {arguments.seeds}; change --seeds.")
-    if arguments.cases is not None:
+    if arguments.heads is None and arguments.cases is not None:
         arguments.volumes = arguments.volumes or _inputs.SHARED_DATA / "volumes"
-    else:
+    elif arguments.heads is None:
         _name_folders(arguments)
     sheets = [arguments.sheets / f"{modality}.png" for modality in arguments.modality] if arguments.sheets else []
     refuse_overwriting(_files_read(arguments), [arguments.json, *sheets])
@@ -104,6 +112,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> dict:
+    if arguments.heads is not None:
+        weights = {modality: weights_file(arguments.weights, modality) for modality in MODALITIES}
+        return {"heads": print_heads(arguments, arguments.heads, weights)}
     if arguments.cases is not None:
         from BSAFusionResearch.evaluation.cases import CASE_MODALITIES
 
@@ -121,7 +132,7 @@ def _measure(arguments: argparse.Namespace) -> dict:
 def _files_read(arguments: argparse.Namespace) -> Iterator[Path]:
     """Yield the weights, and the volumes and arrays in the folders that are measured on."""
     yield from {weights_file(arguments.weights, modality) for modality in MODALITIES}
-    for folder in (arguments.benchmark, arguments.data, arguments.volumes):
+    for folder in (arguments.benchmark, arguments.data, arguments.volumes, arguments.heads):
         if folder is not None:
             yield from (*folder.glob("*.npz"), *folder.glob("*.nii.gz"))
 

@@ -9,11 +9,11 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.volumes import read_volume
-from BSAFusionLib.geometry.fields import error_mm, field_of, joined
+from BSAFusionLib.geometry.fields import compose_transform, error_mm, field_from_transform
+from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.pipeline.result import Result
-from BSAFusionLib.pipeline.slicing import lattice_over
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.evaluation import baselines
 from BSAFusionResearch.evaluation.cases import Case
@@ -146,7 +146,7 @@ class CaseBench:
             grid = lattice_over(fixed, [UNMOVED_SPACING_MM] * 3)
             estimated = estimates(register_and_fuse(fixed, moving, self._settings_for(case)))
             self._unmoved[unmoved] = {
-                name: sitk.DisplacementFieldTransform(field_of(transform, grid))
+                name: sitk.DisplacementFieldTransform(field_from_transform(transform, grid))
                 for name, transform in estimated.items()
             }
         return self._unmoved[unmoved]
@@ -161,7 +161,11 @@ def estimates(result: Result) -> dict[str, sitk.Transform]:
         after: With the share of the deformation that was applied.
     """
     initial = result.prealignment
-    return {"prealigned": initial, "undamped": joined(result.found_field, initial), "after": result.transform()}
+    return {
+        "prealigned": initial,
+        "undamped": compose_transform(result.found_field, initial),
+        "after": result.transform(),
+    }
 
 
 def points_in(head: sitk.Image) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from BSAFusionLib.pipeline.report import mutual_information
+from BSAFusionLib.pipeline.measures import mutual_information
 from BSAFusionResearch.evaluation.similarity import batch_of_one
 
 SALIENCY_WINDOW_PX = 16  # of Q_CV

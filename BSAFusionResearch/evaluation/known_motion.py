@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from BSAFusionLib.geometry.fields import field_of
+from BSAFusionLib.geometry.fields import field_from_transform
 from BSAFusionLib.pipeline.intensities import head_mask
 
 CONTROL_POINT_DISTANCE_MM = 36.0
@@ -67,7 +67,7 @@ class KnownMotion:
 
     def field(self, fixed: sitk.Image) -> sitk.Image:
         """Return T(x) - x on the fixed grid (float64 vectors, mm, LPS)."""
-        return field_of(self.transform(fixed), fixed)
+        return field_from_transform(self.transform(fixed), fixed)
 
     def save(self, fixed: sitk.Image, path: str) -> None:
         """Write T as a displacement field on the fixed grid; Slicer opens an ITK .h5 file as a grid transform."""
@@ -85,7 +85,7 @@ class KnownMotion:
         around = sitk.Image(size.tolist(), sitk.sitkUInt8)
         around.SetSpacing([INVERSION_SPACING_MM] * 3)
         around.SetOrigin(corners.min(axis=0) - MARGIN_MM)
-        elastic = field_of(self.elastic(fixed), around)
+        elastic = field_from_transform(self.elastic(fixed), around)
         back = sitk.InvertDisplacementField(elastic, INVERSION_ITERATIONS, enforceBoundaryCondition=False)
         inverse = sitk.CompositeTransform([sitk.DisplacementFieldTransform(back), self.rigid(fixed).GetInverse()])
         lowest = float(np.nanmin(sitk.GetArrayViewFromImage(moving)))
@@ -94,7 +94,7 @@ class KnownMotion:
 
 def _lengths(transform: sitk.Transform, mask: sitk.Image) -> np.ndarray:
     inside = sitk.GetArrayViewFromImage(mask) > 0
-    return np.linalg.norm(sitk.GetArrayFromImage(field_of(transform, mask))[inside], axis=-1)
+    return np.linalg.norm(sitk.GetArrayFromImage(field_from_transform(transform, mask))[inside], axis=-1)
 
 
 def _direction(random: np.random.Generator) -> list[float]:

@@ -21,16 +21,16 @@ sys.path.insert(0, str(repository))
 
 from BSAFusionLib.files.volumes import read_volume  # noqa: E402
 from BSAFusionLib.geometry.fields import (  # noqa: E402
+    compose_transform,
     error_mm,
-    field_of,
-    joined,
+    field_from_transform,
 )
 from BSAFusionLib.network.runner import Runner  # noqa: E402
 from BSAFusionLib.network.stack import Stack  # noqa: E402
 from BSAFusionLib.network.weights import load_inference_network  # noqa: E402
 from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
+from BSAFusionLib.pipeline.measures import mutual_information  # noqa: E402
 from BSAFusionLib.pipeline.register_and_fuse import most_apart, register_and_fuse  # noqa: E402
-from BSAFusionLib.pipeline.report import mutual_information  # noqa: E402
 from BSAFusionLib.pipeline.slicing import cut, slice_grid, thinned  # noqa: E402
 from BSAFusionLib.pipeline.verdict import Features, keep_what_helps  # noqa: E402
 from BSAFusionLib.resources import MODELS  # noqa: E402
@@ -94,13 +94,13 @@ def measured(
 
     features = Features(lambda transform: runner.agreement(stack(transform)), grid)
     kept = [keep_what_helps(found, start, *seen, 2, witness)[0] for witness in (None, features)]
-    transforms = [start, *(joined(field, start) for field in (found, *kept))]
+    transforms = [start, *(compose_transform(field, start) for field in (found, *kept))]
 
     inside = sitk.GetArrayFromImage(sitk.Resample(head, grid, sitk.Transform(), sitk.sitkNearestNeighbor)) > 0
-    where = sitk.GetArrayFromImage(field_of(truth, grid))
+    where = sitk.GetArrayFromImage(field_from_transform(truth, grid))
     figures = []
     for transform in transforms[:2]:
-        off = np.linalg.norm(sitk.GetArrayFromImage(field_of(transform, grid)) - where, axis=-1)
+        off = np.linalg.norm(sitk.GetArrayFromImage(field_from_transform(transform, grid)) - where, axis=-1)
         there = stack(transform)
         agreement = runner.agreement(there)
         figures.append(

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.fields import error_mm
-from BSAFusionLib.pipeline.report import mutual_information
+from BSAFusionLib.pipeline.measures import mutual_information
 from BSAFusionResearch.evaluation import baselines
 
 
