@@ -63,18 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "in CT, PET and SPECT, with three elastic sizes and three motions; with --cases N, the first N of 81",
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="known motions a volume (default: 3)")
-    parser.add_argument(
-        "--cases",
-        type=int,
-        nargs="?",
-        const=0,
-        metavar="N",
-        help="instead of all else, the table of designed cases on the volumes: motions, slice axes, samplings; N of "
-        "them, spread over all factors (default: all 72)",
-    )
-    _inputs.add_baselines(parser, "with --cases or --heads: ")
-    _inputs.add_threads(parser, "with --cases or --heads: ")
-    parser.add_argument("--resume", action="store_true", help="with --cases or --heads: continue from the --json file")
+    _add_tables(parser)
     parser.add_argument(
         "--modality", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="of the slices (default: all)"
     )
@@ -89,6 +78,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_settings(parser, only=["device", "precision"])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+
+
+def _add_tables(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the tables of cases."""
+    parser.add_argument(
+        "--cases",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="N",
+        help="instead of all else, the table of designed cases on the volumes: motions, slice axes, samplings; N of "
+        "them, spread over all factors (default: all 72)",
+    )
+    _inputs.add_baselines(parser, "with --cases or --heads: ")
+    _inputs.add_threads(parser, "with --cases or --heads: ")
+    parser.add_argument("--resume", action="store_true", help="with --cases or --heads: continue from the --json file")
 
 
 def run(arguments: argparse.Namespace) -> int:
