@@ -14,7 +14,7 @@ from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.metadata import Metadata
 from BSAFusionLib.network.weights import save_network, sha256
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
-from BSAFusionResearch.commands._case_table import there_and_back
+from BSAFusionResearch.commands._case_table import _earlier_rows, there_and_back
 
 
 @pytest.fixture
@@ -136,6 +136,7 @@ def test_the_table_of_cases_holds_what_was_measured_and_goes_on_where_it_was_sto
     ("wrong", "said"),
     [
         (["--baselines", sys.executable], "requirements-benchmark.txt"),
+        (["--rivals", sys.executable], "requirements-benchmark.txt"),  # the name of that option before 0.5
         (["--threads", 0], "1 thread"),
         (["--cases", 73], "72"),
         (["--resume"], "holds no cases"),
@@ -162,3 +163,19 @@ def test_there_and_back_ends_elsewhere_where_space_folds_and_only_there():
     off = np.linalg.norm(there_and_back(result, asked) - asked, axis=1)
     assert off[:2].max() < 0.05
     assert off[2:].max() > 1
+
+
+def test_a_results_file_of_an_earlier_version_is_resumed_with_its_baselines(tmp_path, weights):
+    report = {"weights_sha256": sha256(weights.read_bytes()), "precision": "float32"}
+    row = {
+        "number": 0,
+        "modality": "pet",
+        "motion_error_mm": {"after": 1.0},
+        "report": report,
+        "rivals": {"ants_syn": {}},
+    }
+    (tmp_path / "cases.json").write_text(json.dumps({"cases": {"rows": [row]}}), encoding="utf-8")
+    arguments = SimpleNamespace(resume=True, json=tmp_path / "cases.json", precision="float32")
+    earlier = _earlier_rows(arguments, {"pet": weights})
+    assert earlier[0]["baselines"] == {"ants_syn": {}}
+    assert "rivals" not in earlier[0]
