@@ -111,6 +111,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
         self.initializeParameters()
@@ -126,10 +127,14 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameters()
 
     def exit(self):
-        self.views.stop()
+        self.setParameters(None)
 
     def onSceneStartClose(self, caller=None, event=None):
         self.run.cancel()
+        self.setParameters(None)
+
+    def onSceneStartImport(self, caller=None, event=None):
+        """Let go of the parameter node: the selectors lose their nodes while the scene is read."""
         self.setParameters(None)
 
     def onSceneChanged(self, caller=None, event=None):
@@ -156,14 +161,18 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameters(self.logic.getParameterNode())
 
     def setParameters(self, parameters):
-        """Lets the panel follow a parameter node of the scene, or none."""
+        """Let the panel follow a parameter node of the scene, or none."""
         if self._parameters is not None:
             self._connection.close()
             self.removeObserver(self._parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
-        self._parameters = parameters
+            self.letPartsFollow(None)
         if parameters is not None:
             self._connection = Connection(parameters, self._widgetsByParameter)
+            self.letPartsFollow(parameters)
             self.addObserver(parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
+
+    def letPartsFollow(self, parameters):
+        self._parameters = parameters
         for part in (self.choices, self.deviceChoice, self.run, self.views, self.results):
             part.follow(parameters)
         self.followLandmarks()
@@ -193,7 +202,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onDone(self, job, result):
         """Keeps what a run has made in the parameter node, so that the next one fills the same nodes, and shows it."""
-        parameters = self._parameters
+        parameters = self.logic.getParameterNode()  # also while another module is shown
         last = parameters.reportGridTransform
         isFirst = last is not result.gridTransform
         if isFirst and last is not None:
@@ -213,7 +222,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if isFirst:
                 parameters.gridSpacing = result.gridTransform.GetDisplayNode().GetGridSpacingMm()
         self.results.done(result)
-        self.views.show()
+        self.views.show(parameters)
 
 
 class BSAFusionLogic(ScriptedLoadableModuleLogic, logic.BSAFusionLogic):

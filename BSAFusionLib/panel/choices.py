@@ -18,6 +18,8 @@ class Choices:
         self._ui, self._logic = ui, logic
         self._parameters: Parameters | None = None
         self._inputs: tuple = ()
+        self._outputs = ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector
+        self._explanations = [selector.toolTip for selector in self._outputs]
         ui.weightsPathLineEdit.connect("currentPathChanged(QString)", self._weightsChosen)
         ui.carrySelector.connect("checkedNodesChanged()", self._carryChosen)
 
@@ -41,7 +43,7 @@ class Choices:
         ui.registeredVolumeSelector.enabled = parameters.makeRegistered
         for widget in (ui.ctWindowCentreSpinBox, ui.ctWindowWidthSpinBox):
             widget.enabled = not parameters.ctWindowAutomatic
-        self._nameOutputs()
+        self._nameCreated()
         if ui.weightsPathLineEdit.currentPath != parameters.weights:
             ui.weightsPathLineEdit.currentPath = parameters.weights
         self._showCarried()
@@ -53,8 +55,6 @@ class Choices:
         if inputs == self._inputs:
             return
         self._inputs = inputs
-        if slicer.mrmlScene.IsImporting():
-            return  # they come with their outputs
         with slicer.util.NodeModify(parameters.parameterNode):
             if parameters.fusedVolume is parameters.reportFusedVolume:
                 parameters.fusedVolume = None
@@ -83,16 +83,27 @@ class Choices:
         told = _("{modality}, by DICOM") if by_dicom else _("{modality}, by the intensities")
         return told.format(modality=modality.upper())
 
-    def _nameOutputs(self) -> None:
+    def _nameCreated(self) -> None:
+        """Say which nodes the next run creates, and how it names them.
+
+        Not in the selectors themselves: Slicer's qMRMLNodeComboBox selects another node when its noneDisplay changes.
+        """
         ui, parameters = self._ui, self._parameters
-        selectors = ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector
-        names = [""] * 3
-        if parameters.fixedVolume is not None and parameters.movingVolume is not None:
-            names = self._logic.outputNames(parameters.fixedVolume, parameters.movingVolume)
-        for selector, name in zip(selectors, names, strict=True):
-            wanted = _("Create '{name}'").format(name=name) if name else _("Create new")
-            if selector.noneDisplay != wanted:
-                selector.noneDisplay = wanted
+        fixed, moving = parameters.fixedVolume, parameters.movingVolume
+        names = self._logic.outputNames(fixed, moving) if None not in (fixed, moving) else [""] * 3
+        wanted = (True, True, parameters.makeRegistered)
+        created = []
+        for selector, explanation, name, isWanted in zip(self._outputs, self._explanations, names, wanted, strict=True):
+            isCreated = bool(name) and isWanted and selector.currentNode() is None
+            selector.toolTip = (
+                _("{explanation} The run creates '{name}'.").format(explanation=explanation, name=name)
+                if isCreated
+                else explanation
+            )
+            if isCreated:
+                created.append(f"'{name}'")
+        ui.createdLabel.text = _("Creates {names}").format(names=", ".join(created))
+        ui.createdLabel.visible = bool(created)
 
     def _showCarried(self) -> None:
         selector, chosen = self._ui.carrySelector, carried(self._parameters)

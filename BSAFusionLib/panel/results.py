@@ -42,11 +42,16 @@ class Results:
         ui.savePageButton.connect("clicked(bool)", self._savePage)
 
     def follow(self, parameters: Parameters | None) -> None:
-        """Shows this node's report from now on; the pictures of a run stay for as long as the report is that run's."""
+        """Show this node's report from now on, or none.
+
+        The pictures of a run are kept while no node is followed, and as long as the report is that run's.
+        """
         self._parameters = parameters
-        result = self._result
-        kept = result is not None and parameters is not None and parameters.report == as_json(result.report)
-        self.done(result if kept else None)
+        if parameters is None:
+            self.show()
+            return
+        kept = self._result is not None and parameters.report == as_json(self._result.report)
+        self.done(self._result if kept else None)
 
     def done(self, result: ProcessResult | None) -> None:
         """Shows the report that the parameter node has got from a run; none where the run was not of this session."""

@@ -42,12 +42,14 @@ class Views:
         if self._shown[1] != grid:
             self._showGrid()
 
-    def show(self) -> None:
-        """Shows the result, if there is one, as chosen."""
-        self._shown = self._choices()
-        self._enable()
+    def show(self, parameters: Parameters) -> None:
+        """Show the result as a parameter node says, whether or not the panel follows that node now."""
+        followed, self._parameters = self._parameters, parameters
         self._showVolumes()
         self._showGrid()
+        self._parameters = followed
+        self._shown = self._choices()
+        self._enable()
 
     def _showVolumes(self) -> None:
         parameters = self._parameters

@@ -449,59 +449,149 @@ class ctkDirectoryButton(qt.QWidget):
 
 @stands_for_cpp
 class ctkComboBox(qt.QComboBox):
-    """A combo box with a text for when nothing is chosen."""
+    """A combo box that draws a text while nothing is chosen; it is not Qt's placeholder, which changes what is chosen.
+
+    Like every QComboBox without a placeholder, it chooses the first item that comes into it.
+    """
 
     NeverScroll, AlwaysScroll, ScrollWithFocus, ScrollWithNoVScrollBar = range(4)
-
-    def _set_default_text(self, text: str) -> None:
-        self.placeholderText = text
 
     def _set_user_data(self, text: str) -> None:
         self.currentIndex = self.findData(text)
 
-    defaultText = Property(str, lambda self: self.placeholderText, _set_default_text)
+    defaultText = stored(str, "defaultText", "", "update")
     currentUserDataAsString = Property(str, lambda self: str(self.currentData or ""), _set_user_data)
-    forceDefault = stored(bool, "forceDefault", False)
-    elideMode = stored(int, "elideMode", 3)
-    scrollWheelEffect = stored(int, "scrollWheelEffect", 1)
+    forceDefault = stored(bool, "forceDefault", False, "update")
+    elideMode = stored(int, "elideMode", int(qt.Qt.ElideNone), "update")
+    scrollWheelEffect = stored(int, "scrollWheelEffect", AlwaysScroll)
+
+    def _shown_text(self) -> str:
+        return self.defaultText if self.currentIndex < 0 or self.forceDefault else self.currentText
+
+    def paintEvent(self, event: Any) -> None:
+        option, painter = qt.QStyleOptionComboBox(), qt.QStylePainter(self)
+        self.initStyleOption(option)
+        room = self.style().subControlRect(qt.QStyle.CC_ComboBox, option, qt.QStyle.SC_ComboBoxEditField, self)
+        mode = qt.Qt.TextElideMode(self.elideMode)
+        option.currentText = option.fontMetrics.elidedText(self._shown_text(), mode, room.width())
+        painter.drawComplexControl(qt.QStyle.CC_ComboBox, option)
+        painter.drawControl(qt.QStyle.CE_ComboBoxLabel, option)
+        painter.end()
 
 
 @stands_for_cpp
-class ctkCheckableComboBox(ctkComboBox):
-    """A combo box whose items can be ticked; it shows the names of those that are, None or All."""
+class ctkCheckableComboBox(qt.QComboBox):
+    """A combo box whose items can be ticked; it shows the names of those that are, None or All.
+
+    Ticks are data of the model's rows, by Qt's CheckStateRole: each row that comes in is made tickable and unticked,
+    and a row that goes takes its tick with it, without a signal until other data changes. A parent's tick follows from
+    its children's. Left out is the tick of the model's header.
+    """
 
     checkedIndexesChanged = Signal()
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        self.view().viewport().installEventFilter(self)
+        self._checked: list[Any] = []
+        self._pressed = self._updating = False
+        self.setCheckableModel(self.model())
+        for watched in (self.view(), self.view().viewport()):
+            watched.installEventFilter(self)
 
-    def checkedRows(self) -> list[int]:
-        ticked = int(qt.Qt.Checked.value)
-        return [row for row in range(self.count) if self.itemData(row, qt.Qt.CheckStateRole) == ticked]
+    def setCheckableModel(self, model: Any) -> None:
+        if self.__dict__.get("_connected") is not None:
+            self._connected.dataChanged.disconnect(self._data_changed)
+            self._connected.rowsInserted.disconnect(self._rows_inserted)
+        if model is not self.model():
+            self.setModel(model)
+        self._connected = model
+        model.dataChanged.connect(self._data_changed)
+        model.rowsInserted.connect(self._rows_inserted)
+        self._update_checked()
 
-    def setRowChecked(self, row: int, checked: bool) -> None:
-        if (row in self.checkedRows()) != checked:
-            self.setItemData(row, int((qt.Qt.Checked if checked else qt.Qt.Unchecked).value), qt.Qt.CheckStateRole)
+    def _indexes_with(self, state: Any) -> list[Any]:
+        first = self.model().index(0, 0, self.rootModelIndex())
+        return self.model().match(first, qt.Qt.CheckStateRole, int(state.value), -1, qt.Qt.MatchRecursive)
+
+    def _update_checked(self) -> None:
+        checked = [qt.QPersistentModelIndex(index) for index in self._indexes_with(qt.Qt.Checked)]
+        if checked != self._checked:
+            self._checked = checked
             self.checkedIndexesChanged.emit()
-            self.update()
+
+    def _rows_inserted(self, parent: Any, first: int, last: int) -> None:
+        for row in range(first, last + 1):
+            self.setCheckState(self.model().index(row, 0, parent), qt.Qt.Unchecked)
+
+    def _data_changed(self, first: Any, last: Any, roles: Any = ()) -> None:
+        if not self._updating and first.data(qt.Qt.CheckStateRole) is not None:
+            self._updating = True
+            self._tick_children(first)
+            self._follow_children(first.parent())
+            self._updating = False
+        self._update_checked()
+
+    def _tick_children(self, parent: Any) -> None:
+        state = self.checkState(parent)
+        if state != qt.Qt.PartiallyChecked:
+            for row in range(self.model().rowCount(parent)):
+                child = self.model().index(row, 0, parent)
+                self.setCheckState(child, state)
+                self._tick_children(child)
+
+    def _follow_children(self, parent: Any) -> None:
+        if not parent.isValid() or parent.data(qt.Qt.CheckStateRole) is None:
+            return
+        children = [self.model().index(row, 0, parent) for row in range(self.model().rowCount(parent))]
+        states = {self.checkState(child) for child in children if child.data(qt.Qt.CheckStateRole) is not None}
+        state = states.pop() if len(states) == 1 else qt.Qt.PartiallyChecked
+        if state != self.checkState(parent):
+            self.setCheckState(parent, state)
+            self._follow_children(parent.parent())
+
+    def checkedIndexes(self) -> list[Any]:
+        return [qt.QModelIndex(index) for index in self._checked if index.isValid()]
+
+    def allChecked(self) -> bool:
+        return len(self._indexes_with(qt.Qt.Checked)) == self.count
+
+    def noneChecked(self) -> bool:
+        return len(self._indexes_with(qt.Qt.Unchecked)) == self.count
+
+    def checkState(self, index: Any) -> Any:
+        return qt.Qt.CheckState(index.data(qt.Qt.CheckStateRole) or 0)
+
+    def setCheckState(self, index: Any, state: Any) -> None:
+        self.model().setData(index, int(qt.Qt.CheckState(state).value), qt.Qt.CheckStateRole)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """A click into the opened list ticks an item, and leaves the list open."""
-        if watched is self.view().viewport() and event.type() == qt.QEvent.MouseButtonRelease:
-            row = self.view().indexAt(event.position().toPoint()).row()
-            if row >= 0:
-                self.setRowChecked(row, row not in self.checkedRows())
+        view = self.view()
+        if event.type() == qt.QEvent.MouseButtonPress and view.isVisible():
+            self._pressed = True
+        elif event.type() == qt.QEvent.MouseButtonRelease:
+            index, pressed = view.currentIndex(), self._pressed
+            self._pressed = False
+            wanted = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
+            inside = view.rect.contains(event.position().toPoint())
+            if view.isVisible() and inside and index.isValid() and (index.flags() & wanted) == wanted:
+                if pressed:
+                    self.setCurrentIndex(index.row())
+                    ticked = self.checkState(index) == qt.Qt.Checked
+                    self.setCheckState(index, qt.Qt.Unchecked if ticked else qt.Qt.Checked)
                 return True
         return super().eventFilter(watched, event)
 
     def paintEvent(self, event: Any) -> None:
-        rows = self.checkedRows()
         option, painter = qt.QStyleOptionComboBox(), qt.QStylePainter(self)
         self.initStyleOption(option)
-        option.currentText = ", ".join(self.itemText(row) for row in rows)
-        if len(rows) in (0, self.count):
-            option.currentText = "All" if rows else "None"
+        partly = len(self._indexes_with(qt.Qt.PartiallyChecked))
+        if len(self._indexes_with(qt.Qt.Unchecked)) + partly == self.count:
+            option.currentText = "None"
+        elif len(self._indexes_with(qt.Qt.Checked)) + partly == self.count:
+            option.currentText = "All"
+        else:
+            option.currentText = ", ".join(str(index.data()) for index in self.checkedIndexes())
         painter.drawComplexControl(qt.QStyle.CC_ComboBox, option)
         painter.drawControl(qt.QStyle.CE_ComboBoxLabel, option)
         painter.end()

@@ -4,9 +4,6 @@
 from typing import Any
 
 import slicer
-from vtkmodules.util.misc import calldata_type
-from vtkmodules.util.vtkConstants import VTK_OBJECT
-from vtkmodules.vtkCommonCore import vtkCommand
 
 from .ctk import (
     Property,
@@ -19,8 +16,7 @@ from .ctk import (
     stored,
 )
 from .pythonqt import qt, stands_for_cpp
-
-_command_role = qt.Qt.UserRole + 1
+from .scene_model import COMMAND_ROLE, ID_ROLE, SEPARATOR, NodeFilterModel, SceneModel
 
 
 class _SceneHolder:
@@ -88,7 +84,8 @@ class qMRMLRangeWidget(ctkRangeWidget):
 class qMRMLNodeComboBox(qt.QWidget):
     """A combo box of the scene's nodes of some classes, with None where allowed, and below, what can be done with them.
 
-    Off until it has a scene.
+    Off until it has a scene. It is Qt's own combo box over the models in `scene_model`, which it looks at through the
+    same signals as the C++ class does, and so it also moves to another node when those take away the row it shows.
     """
 
     currentNodeChanged = Signal(object)
@@ -116,52 +113,66 @@ class qMRMLNodeComboBox(qt.QWidget):
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        self._scene = None
-        self._nodes: list[Any] = []
-        self._current_id = ""
         self._requested_id = ""
-        self._attributes: list[tuple] = []
+        self._switching = False
         self._base_names: dict[str, str] = {}
+        self._factory_attributes: dict[str, str] = {}
         self._labels: dict[str, str] = {}
         self._actions: list[Any] = []
-        self._tags: list[tuple[Any, int]] = []
-        self._node_tags: dict[str, tuple[Any, int]] = {}
+        self._nodes_model = SceneModel(self)
+        self._model = NodeFilterModel(self._nodes_model, self)
         self._box = self._make_box()
-        self._box.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
-        self._box.setSizePolicy(qt.QSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Expanding))
         layout = qt.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._box)
-        self.setSizePolicy(qt.QSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Fixed, qt.QSizePolicy.ComboBox))
         self._box.setFocusProxy(self)
-        self._box.activated.connect(self._chosen)
-        self.destroyed.connect(lambda *_, tags=self._tags, more=self._node_tags: _forget(tags, more))
+        view = self._box.view()  # made before the model is set, so that it hears of removed rows before this does
+        self._set_model(self._model)
+        self._model.rowsInserted.connect(self._rows_inserted)
+        self._model.rowsAboutToBeRemoved.connect(self._rows_about_to_be_removed)
+        for signal in (self._model.rowsRemoved, self._model.modelReset, self._model.layoutChanged):
+            signal.connect(self._unselect_what_is_gone)
+        self._box.currentTextChanged.connect(self._current_changed)
+        self._box.activated.connect(self._activated)
+        view.clicked.connect(self._clicked)
+        self._box.setSizePolicy(qt.QSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Expanding))
+        self.setSizePolicy(qt.QSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Fixed, qt.QSizePolicy.ComboBox))
+        self._update_default_text()
         self.enabled = False
 
     def _make_box(self) -> Any:
-        return ctkComboBox(self)
+        box = ctkComboBox(self)
+        box.elideMode = int(qt.Qt.ElideMiddle)
+        return box
 
-    nodeTypes = Property(
-        "QStringList",
-        lambda self: list(self.__dict__.get("_node_types", [])),
-        lambda self, v: self._write("_node_types", [name for name in v if name]),
-    )
-    hideChildNodeTypes = stored("QStringList", "hideChildNodeTypes", [], "_rebuild")
-    showHidden = stored(bool, "showHidden", False, "_rebuild")
-    showChildNodeTypes = stored(bool, "showChildNodeTypes", True, "_rebuild")
-    noneEnabled = stored(bool, "noneEnabled", False, "_rebuild")
-    noneDisplay = stored(str, "noneDisplay", "None", "_rebuild")
-    addEnabled = stored(bool, "addEnabled", True, "_rebuild")
-    removeEnabled = stored(bool, "removeEnabled", True, "_rebuild")
-    editEnabled = stored(bool, "editEnabled", False, "_rebuild")
-    renameEnabled = stored(bool, "renameEnabled", False, "_rebuild")
+    def _set_model(self, model: Any) -> None:
+        self._box.setModel(model)
+
+    def _filter(kind: Any, name: str, after: str | None = None) -> Any:
+        def write(self: Any, value: Any) -> None:
+            self._model.set(name, [text for text in value if text] if kind == "QStringList" else value)
+            if after:
+                getattr(self, after)()
+
+        return Property(kind, lambda self: self._model.setting(name), write)
+
+    nodeTypes = _filter("QStringList", "node_types", "_node_types_changed")
+    hideChildNodeTypes = _filter("QStringList", "hidden_types")
+    showHidden = _filter(bool, "show_hidden")
+    showChildNodeTypes = _filter(bool, "show_derived")
+    noneEnabled = stored(bool, "noneEnabled", False, "_update_none")
+    noneDisplay = stored(str, "noneDisplay", "None", "_update_none")
+    addEnabled = stored(bool, "addEnabled", True, "_update_actions")
+    removeEnabled = stored(bool, "removeEnabled", True, "_update_actions")
+    editEnabled = stored(bool, "editEnabled", False, "_update_actions")
+    renameEnabled = stored(bool, "renameEnabled", False, "_update_actions")
     selectNodeUponCreation = stored(bool, "selectNodeUponCreation", True)
     interactionNodeSingletonTag = stored(str, "interactionNodeSingletonTag", "Singleton")
     sizeAdjustPolicy = Property(
         int, lambda self: int(self._box.sizeAdjustPolicy), lambda self, v: setattr(self._box, "sizeAdjustPolicy", v)
     )
     currentNodeID = Property(
-        str, lambda self: self._current_id if self._scene else "", lambda self, v: self.setCurrentNodeID(v)
+        str, lambda self: self.currentNode().GetID() if self.currentNode() else "", lambda self, v: self._select_id(v)
     )
 
     def _set_base_name(self, name: str) -> None:  # for the classes known by then, as in C++
@@ -169,173 +180,156 @@ class qMRMLNodeComboBox(qt.QWidget):
 
     baseName = Property(str, lambda self: self._base_names.get((self.nodeTypes or [""])[0], ""), _set_base_name)
 
-    def _write(self, name: str, value: Any) -> None:
-        self.__dict__[name] = value
-        self._rebuild()
+    def _node_types_changed(self) -> None:
+        self._update_default_text()
+        self._update_actions()
+
+    def _update_default_text(self) -> None:
+        if isinstance(self._box, ctkComboBox):
+            self._box.defaultText = f"Select a {self.nodeTypeLabel((self.nodeTypes or [''])[0])}"
+
+    def _update_none(self) -> None:
+        self._nodes_model.set_rows_before([self.noneDisplay] if self.noneEnabled else [])
+
+    def _update_actions(self) -> None:
+        index = self._box.currentIndex
+        items = self._extra_items()
+        self._nodes_model.set_rows_after([text for text, _ in items], [command for _, command in items])
+        self._box.setCurrentIndex(index)
 
     # the scene
 
     def setMRMLScene(self, scene: Any) -> None:
-        if scene is self._scene:
+        if scene is self.mrmlScene():
             return
-        _forget(self._tags, self._node_tags)
-        had_nodes = bool(self._nodes)
-        self._scene = scene
+        old_id = self._box.itemData(self._box.currentIndex, ID_ROLE)
+        had_nodes = self.nodeCount() > 0
+        self._switching = True
+        self._nodes_model.set_scene(scene)
+        self._switching = False
+        self._update_none()
+        self._update_actions()
+        self._box.setRootModelIndex(self._model.index(0, 0))
+        self.setCurrentNodeID(old_id if had_nodes else self._requested_id or self.currentNodeID)
+        self._requested_id = ""
+        self._update_default_text()
         self.enabled = scene is not None
-        if scene:
-            added = scene.AddObserver(scene.NodeAddedEvent, lambda *_: self._rebuild())
-            removing = scene.AddObserver(scene.NodeAboutToBeRemovedEvent, _on_node(self._removing))
-            self._tags += [(scene, added), (scene, removing)]
-        wanted, self._requested_id = self._requested_id or (self._current_id if had_nodes else ""), ""
-        self._rebuild(wanted=wanted)
-        if not wanted and self._nodes and not self.noneEnabled:
-            self.setCurrentNodeIndex(0)
 
     def mrmlScene(self) -> Any:
-        return self._scene
+        return self._nodes_model.scene
 
-    def _removing(self, node: Any) -> None:
-        if node in self._nodes:
-            self.nodeAboutToBeRemoved.emit(node)
-            self._rebuild(without=node)
-
-    def _shown(self, node: Any) -> bool:
-        if node.GetHideFromEditors() and not self.showHidden:
-            return False
-        for name in self.nodeTypes:
-            if node.IsA(name) if self.showChildNodeTypes else node.GetClassName() == name:
-                if any(node.IsA(hidden) for hidden in self.hideChildNodeTypes):
-                    return False
-                wanted = [(key, value) for kind, key, value in self._attributes if kind == name]
-                return all(
-                    node.GetAttribute(key) is not None and (value is None or node.GetAttribute(key) == value)
-                    for key, value in wanted
-                )
-        return False
-
-    def _rebuild(self, wanted: str | None = None, without: Any = None) -> None:
-        """Fills the box anew, keeps the current node where it is still there, and tells what has changed."""
-        if not self.__dict__.get("_box"):
-            return
-        old, old_row = self._nodes, self._box.currentIndex
-        every = [self._scene.GetNthNode(i) for i in range(self._scene.GetNumberOfNodes())] if self._scene else []
-        self._nodes = [node for node in every if node is not without and self._shown(node)]
-        self._follow_nodes(every)
-        self._box.blockSignals(True)
-        self._box.clear()
-        if self.noneEnabled and self._scene:
-            self._box.addItem(self.noneDisplay, "")
-        for node in self._nodes:
-            self._box.addItem(node.GetName() or "", node.GetID())
-        for text, data in self._extra_items():
-            if text:
-                self._box.addItem(text)
-                self._box.setItemData(self._box.count - 1, data, _command_role)
-            else:
-                self._box.insertSeparator(self._box.count)
-        self._box.blockSignals(False)
-        label = self.nodeTypeLabel((self.nodeTypes or [""])[0])
-        self._box.defaultText = f"Select a {label}"
-        self._select(self._current_id if wanted is None else wanted, old_row)
-        for node in self._nodes:
-            if node not in old:
+    def _rows_inserted(self, parent: Any, first: int, last: int) -> None:
+        for row in range(first, last + 1):
+            node = self._node_at(self._model.index(row, 0, parent))
+            if node:
                 self.nodeAdded.emit(node)
 
-    def _follow_nodes(self, nodes: list[Any]) -> None:
-        """A node that is renamed, hidden or given an attribute may change what is shown."""
-        if not self.nodeTypes:
-            return
-        followed = {n.GetID(): n for n in nodes if any(n.IsA(name) for name in self.nodeTypes)}
-        for gone in set(self._node_tags) - set(followed):
-            node, tag = self._node_tags.pop(gone)
-            node.RemoveObserver(tag)
-        for node_id in set(followed) - set(self._node_tags):
-            node = followed[node_id]
-            tag = node.AddObserver(vtkCommand.ModifiedEvent, lambda caller, _: self._node_modified(caller))
-            self._node_tags[node_id] = (node, tag)
+    def _rows_about_to_be_removed(self, parent: Any, first: int, last: int) -> None:
+        for row in range(first, last + 1):
+            node = self._node_at(self._model.index(row, 0, parent))
+            if node:
+                self.nodeAboutToBeRemoved.emit(node)
 
-    def _node_modified(self, node: Any) -> None:
-        row = self._box.findData(node.GetID())
-        if (row >= 0) != self._shown(node):
-            self._rebuild()
-        elif row >= 0 and self._box.itemText(row) != (node.GetName() or ""):
-            self._box.setItemText(row, node.GetName() or "")
+    def _unselect_what_is_gone(self, *_: Any) -> None:
+        if self.currentNode() is None:
+            self.setCurrentNode(None)
 
     # the current node
 
-    def _select(self, node_id: str, old_row: int) -> None:
-        """Selects a node; where it has gone, the one after it, or the last: as QComboBox and the C++ class together."""
-        row = self._box.findData(node_id) if node_id else -1
-        if row < 0 and node_id and self._nodes:
-            row = min(old_row, self._box.count - 1)
-            if not self._box.itemData(row):
-                row = self._box.findData(self._nodes[-1].GetID())
-        elif row < 0 and self._box.count == 1 and self._nodes:
-            row = 0  # the first and only item is selected by QComboBox itself
-        elif row < 0 and self.noneEnabled and self._scene:
-            row = 0
-        self._box.currentIndex = row
-        self._tell()
+    def _node_at(self, index: Any) -> Any:
+        return self._nodes_model.node_of(self._nodes_model.itemFromIndex(self._model.mapToSource(index)))
 
-    def _tell(self) -> None:
-        node = self.currentNode()
-        node_id = node.GetID() if node else ""
-        if node_id != self._current_id:
-            self._current_id = node_id
-            self.currentNodeChanged.emit(node)
-            self.currentNodeValid.emit(node is not None)
-            self.currentNodeIDChanged.emit(node_id)
+    def _node_in_row(self, row: int) -> Any:
+        return self._node_at(self._model.index(row, 0, self._box.rootModelIndex())) if row >= 0 else None
+
+    def _index_of(self, node_id: str | None) -> Any:
+        """Where a node's row is in the model; None where it has none."""
+        found = self._model.match(
+            self._model.index(0, 0), ID_ROLE, node_id or "", 1, qt.Qt.MatchRecursive | qt.Qt.MatchExactly
+        )
+        return found[0] if found else None
+
+    def _current_changed(self, *_: Any) -> None:
+        if self._switching:
+            return
+        row = self._box.currentIndex
+        node = self._node_in_row(row)
+        if node is None and row != (0 if self.noneEnabled else -1):
+            # On one of the rows below the nodes, which cannot be current: the last node is then.
+            last = self.nodeFromIndex(self.nodeCount() - 1)
+            if last is not None:
+                self.setCurrentNode(last)
+            return
+        self.currentNodeChanged.emit(node)
+        self.currentNodeValid.emit(node is not None)
+        self.currentNodeIDChanged.emit(node.GetID() if node else "")
+
+    def _activated(self, row: int) -> None:
+        node = self._node_in_row(row)
+        if node is not None or (self.noneEnabled and row == 0):
+            self.nodeActivated.emit(node)
 
     def currentNode(self) -> Any:
-        data = self._box.itemData(self._box.currentIndex)
-        return self._scene.GetNodeByID(data) if self._scene and data else None
+        return self._node_in_row(self._box.currentIndex)
 
     def setCurrentNode(self, node: Any) -> None:
         self.setCurrentNodeID(node if isinstance(node, str) else node.GetID() if node else "")
 
     def setCurrentNodeID(self, node_id: str | None) -> None:
-        if not self._scene:
+        if self.mrmlScene() is None:
             self._requested_id = node_id or ""
-            return
-        row = self._box.findData(node_id) if node_id else -1
-        self._box.currentIndex = row if row >= 0 else 0 if self.noneEnabled else -1
-        self._tell()
+        self._select_id(node_id)
+
+    def _select_id(self, node_id: str | None) -> None:
+        view, index = self._box.view(), self._index_of(node_id)
+        if index is None:
+            scene_index = self._model.index(0, 0)
+            self._box.setRootModelIndex(scene_index)
+            view.setCurrentIndex(self._model.index(0, 0, scene_index) if self.noneEnabled else scene_index)
+            self._box.setCurrentIndex(0 if self.noneEnabled else -1)
+        elif view.currentIndex() != index:
+            view.setCurrentIndex(index)
+            # The combo box takes over what its list has as current when Enter is pressed there.
+            enter = qt.QKeyEvent(qt.QEvent.ShortcutOverride, qt.Qt.Key_Enter, qt.Qt.NoModifier)
+            qt.QApplication.sendEvent(view, enter)
 
     def setCurrentNodeIndex(self, index: int) -> None:
-        index = index if index < self.nodeCount() else -1
-        self._box.currentIndex = index + self.noneEnabled
-        self._tell()
+        self._box.setCurrentIndex((index if index < self.nodeCount() else -1) + self.noneEnabled)
 
     def nodeCount(self) -> int:
-        return len(self._nodes)
+        return self._box.count - self._nodes_model.number_of_extra_rows() if self.mrmlScene() else 0
 
     def nodeFromIndex(self, index: int) -> Any:
-        return self._nodes[index] if 0 <= index < len(self._nodes) else None
+        return self._node_in_row(index + self.noneEnabled)
+
+    def nodes(self) -> list[Any]:
+        return [self.nodeFromIndex(index) for index in range(self.nodeCount())]
 
     # what is done with nodes
 
     def nodeTypeLabel(self, node_type: str) -> str:
-        found = self._scene.GetTypeDisplayNameByClassName(node_type) if self._scene and node_type else ""
+        scene = self.mrmlScene()
+        found = scene.GetTypeDisplayNameByClassName(node_type) if scene and node_type else ""
         return self._labels.get(node_type) or found or "node"
 
     def setNodeTypeLabel(self, label: str, node_type: str) -> None:
         self._labels[node_type] = label
-        self._rebuild()
+        self._node_types_changed()
 
     def addAttribute(self, node_type: str, name: str, value: str | None = None) -> None:
-        self._attributes.append((node_type, name, value))
-        self._rebuild()
+        self._factory_attributes[name] = value or ""
+        self._model.set_attribute(node_type, name, value)
 
     def removeAttribute(self, node_type: str, name: str) -> None:
-        self._attributes = [entry for entry in self._attributes if entry[:2] != (node_type, name)]
-        self._rebuild()
+        self._factory_attributes.pop(name, None)
+        self._model.remove_attribute(node_type, name)
 
     def addMenuAction(self, action: Any) -> None:
         self._actions.append(action)
-        self._rebuild()
+        self._update_actions()
 
     def _extra_items(self) -> list[tuple[str, str]]:
-        if not self._scene:
+        if not self.mrmlScene():
             return []
         types = self.nodeTypes
         label = self.nodeTypeLabel(types[0] if len(types) == 1 else "")
@@ -352,18 +346,14 @@ class qMRMLNodeComboBox(qt.QWidget):
         if self.removeEnabled:
             items.append((f"Delete current {label}", "DELETE"))
         items += [(action.text, f"ACTION/{index}") for index, action in enumerate(self._actions)]
-        return [("", ""), *items] if items else []
+        return [(SEPARATOR, "SEPARATOR"), *items] if items else []
 
-    def _chosen(self, row: int) -> None:
-        """The user has clicked on an item."""
-        command, _, rest = (self._box.itemData(row, _command_role) or "").partition("/")
+    def _clicked(self, index: Any) -> None:
+        """The user has clicked on a row of the opened list."""
+        command, _, rest = (index.data(COMMAND_ROLE) or "").partition("/")
         if not command:
-            self._tell()
-            self.nodeActivated.emit(self.currentNode())
             return
-        blocked = self._box.blockSignals(True)
-        self._box.currentIndex = self._box.findData(self._current_id)
-        self._box.blockSignals(blocked)
+        self._box.hidePopup()
         if command == "ACTION":
             self._actions[int(rest)].trigger()
         elif command.startswith("CREATE"):
@@ -386,20 +376,21 @@ class qMRMLNodeComboBox(qt.QWidget):
         node_type = node_type or (self.nodeTypes or [None])[0]
         if node_type not in self.nodeTypes:
             return None
-        node = self._scene.CreateNodeByClass(node_type)
+        scene = self.mrmlScene()
+        node = scene.CreateNodeByClass(node_type)
         node.UnRegister(None)
-        base = self._base_names.get(node_type) or self._scene.GetTagByClassName(node_type)
-        node.SetName(self._scene.GetUniqueNameByString(base))
-        for _, name, value in self._attributes:
-            node.SetAttribute(name, value or "")
-        node = self._scene.AddNode(node)
+        base = self._base_names.get(node_type) or node.GetDefaultNodeNamePrefix()
+        node.SetName(scene.GetUniqueNameByString(base))
+        for name, value in self._factory_attributes.items():
+            node.SetAttribute(name, value)
+        node = scene.AddNode(node)
         if self.selectNodeUponCreation:
             self.setCurrentNode(node)
         self.nodeAddedByUser.emit(node)
         return node
 
     def removeCurrentNode(self) -> None:
-        self._scene.RemoveNode(self.currentNode())
+        self.mrmlScene().RemoveNode(self.currentNode())
 
     def editCurrentNode(self) -> None:
         self.nodeAboutToBeEdited.emit(self.currentNode())
@@ -415,79 +406,50 @@ class qMRMLNodeComboBox(qt.QWidget):
 
 @stands_for_cpp
 class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
-    """A node combo box in which any number of nodes can be ticked; which are, only the widget knows."""
+    """A node combo box in which any number of nodes can be ticked; the ticks belong to the rows, not to the nodes."""
 
     checkedNodesChanged = Signal()
-    signals = {"checkedNodesChanged()": "checkedNodesChanged"}
+    signals = {**qMRMLNodeComboBox.signals, "checkedNodesChanged()": "checkedNodesChanged"}
 
     def __init__(self, parent: Any = None) -> None:
-        self.__dict__["_checked"] = set()
         super().__init__(parent)
         self.addEnabled = self.removeEnabled = self.editEnabled = self.renameEnabled = False
-        self._box.checkedIndexesChanged.connect(self._ticked)
+        self._box.checkedIndexesChanged.connect(self.checkedNodesChanged)
 
     def _make_box(self) -> Any:
         return ctkCheckableComboBox(self)
 
-    def _rebuild(self, wanted: str | None = None, without: Any = None) -> None:
-        """The ticks belong to the nodes, not to the rows of the box."""
-        super()._rebuild(wanted, without)
-        box = self.__dict__.get("_box")
-        if not box:
-            return
-        blocked = box.blockSignals(True)
-        self._checked &= {node.GetID() for node in self._nodes}
-        for row in range(box.count):
-            state = qt.Qt.Checked if box.itemData(row) in self._checked else qt.Qt.Unchecked
-            box.setItemData(row, int(state.value), qt.Qt.CheckStateRole)
-        box.blockSignals(blocked)
-
-    def _ticked(self) -> None:
-        self.__dict__["_checked"] = {self._box.itemData(row) for row in self._box.checkedRows()}
-        self.checkedNodesChanged.emit()
+    def _set_model(self, model: Any) -> None:
+        self._box.setCheckableModel(model)
 
     def checkedNodes(self) -> tuple:
-        return tuple(node for node in self._nodes if node.GetID() in self._checked)
+        nodes = [self._node_at(index) for index in self._box.checkedIndexes()]
+        return tuple(node for node in nodes if node is not None)
 
     def uncheckedNodes(self) -> tuple:
-        return tuple(node for node in self._nodes if node.GetID() not in self._checked)
+        checked = self.checkedNodes()
+        return tuple(node for node in self.nodes() if node not in checked)
 
     def allChecked(self) -> bool:
-        return not self.uncheckedNodes()
+        return self._box.allChecked()
 
     def noneChecked(self) -> bool:
-        return not self.checkedNodes()
+        return self._box.noneChecked()
 
     def checkState(self, node: Any) -> Any:
-        return qt.Qt.Checked if node in self.checkedNodes() else qt.Qt.Unchecked
+        index = self._index_of(node.GetID()) if node else None
+        return self._box.checkState(index) if index is not None else qt.Qt.Unchecked
 
     def setCheckState(self, node: Any, check: Any) -> None:
-        row = self._box.findData(node.GetID()) if node else -1
-        if row >= 0:
-            self._box.setRowChecked(row, check == qt.Qt.Checked)
+        index = self._index_of(node.GetID()) if node else None
+        if index is not None:
+            self._box.setCheckState(index, check)
 
     def check(self, node: Any) -> None:
         self.setCheckState(node, qt.Qt.Checked)
 
     def uncheck(self, node: Any) -> None:
         self.setCheckState(node, qt.Qt.Unchecked)
-
-
-def _on_node(function: Any) -> Any:
-    """An observer that is handed the node of a scene's event."""
-
-    @calldata_type(VTK_OBJECT)
-    def observer(caller: Any, event: str, node: Any) -> None:
-        function(node)
-
-    return observer
-
-
-def _forget(tags: list, node_tags: dict) -> None:
-    for caller, tag in [*tags, *node_tags.values()]:
-        caller.RemoveObserver(tag)
-    tags.clear()
-    node_tags.clear()
 
 
 def names() -> dict[str, type]:

@@ -1,4 +1,4 @@
-"""qMRMLCheckableNodeComboBox keeps which nodes are ticked as the C++ class does (Slicer, Libs/MRML/Widgets)."""
+"""qMRMLCheckableNodeComboBox keeps ticks with its rows as the C++ class does (Slicer, Libs/MRML/Widgets; CTK)."""
 
 import pytest
 import qt
@@ -38,6 +38,25 @@ def test_a_tick_is_told_once_and_stays_with_its_node(selector, heard, add_volume
     assert selector.checkState(second) == qt.Qt.Checked
     selector.uncheck(second)
     assert heard == [["PET"], []]
+
+
+def test_a_tick_goes_with_its_row_when_a_scene_is_added(selector, heard, add_volume, scene, tmp_path):
+    volume = add_volume("MRI")
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    selector.check(volume)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    assert len(selector.uncheckedNodes()) == 2
+    assert selector.checkedNodes() == ()
+    assert heard == [["MRI"], []]
+
+
+def test_a_tick_that_goes_with_its_node_is_told_only_with_the_next_change(selector, heard, add_volume, scene):
+    ticked, other = add_volume("MRI"), add_volume("PET")
+    selector.check(ticked)
+    scene.RemoveNode(ticked)
+    assert heard == [["MRI"]]
+    other.SetName("CT")
+    assert heard == [["MRI"], []]
 
 
 def test_a_node_that_left_the_scene_is_not_ticked(selector, add_volume, scene):

@@ -1,8 +1,13 @@
 """qMRMLNodeComboBox follows the scene as the C++ class and its tests do (Slicer, Libs/MRML/Widgets)."""
 
+import time
+
 import pytest
 import qt
 import slicer
+from PySide6 import QtTest
+
+from Testing import harness
 
 
 @pytest.fixture
@@ -23,12 +28,18 @@ def heard(selector):
 
 
 def choose(selector, text):
-    """As a user clicks on an item of the opened list."""
+    """As a user opens the list and clicks on a row of it."""
     box = selector.findChild(qt.QComboBox)
     row = box.findText(text)
     assert row >= 0, f"no item {text} among {[box.itemText(i) for i in range(box.count)]}"
-    box.currentIndex = row
-    box.activated.emit(row)
+    selector.show()
+    box.showPopup()
+    view = box.view()
+    index = box.model().index(row, 0, box.rootModelIndex())
+    view.scrollTo(index)
+    time.sleep(qt.QApplication.doubleClickInterval() / 1000)  # the click would else count as part of opening the list
+    QtTest.QTest.mouseClick(view.viewport(), qt.Qt.LeftButton, qt.Qt.NoModifier, view.visualRect(index).center())
+    slicer.app.processEvents()
 
 
 def test_it_is_disabled_until_it_has_a_scene(scene):
@@ -85,13 +96,23 @@ def test_only_the_wanted_classes_are_listed(selector, scene, add_volume):
     assert selector.nodeCount() == 1
 
 
-def test_nodes_hidden_from_editors_are_not_listed_unless_asked_for(selector, add_volume):
-    volume = add_volume("MRI")
+def test_nodes_hidden_from_editors_are_not_listed_unless_asked_for(selector, scene):
+    volume = slicer.vtkMRMLScalarVolumeNode()
     volume.SetHideFromEditors(True)
-    volume.Modified()
+    scene.AddNode(volume)
     assert selector.nodeCount() == 0
     selector.showHidden = True
     assert selector.nodeCount() == 1
+
+
+def test_a_node_that_is_hidden_later_stays_until_the_filter_is_asked_again(selector, add_volume):
+    """Only a changed name changes a row, and only a changed row is filtered again."""
+    volume = add_volume("MRI")
+    volume.SetHideFromEditors(True)
+    volume.Modified()
+    assert selector.nodeCount() == 1
+    volume.SetName("T1")
+    assert selector.nodeCount() == 0
 
 
 @pytest.mark.parametrize(("value", "count"), [("a", 1), ("b", 0), ("", 1), (None, 2)])
@@ -155,3 +176,54 @@ def test_a_user_selects_a_node(selector, heard, add_volume):
     choose(selector, "MRI")
     choose(selector, "None")
     assert heard == ["MRI", None]
+
+
+def test_another_text_for_none_selects_the_first_node(selector, heard, add_volume):
+    """The row is removed and inserted again; Qt's combo box moves to the row that takes its place."""
+    first, _ = add_volume("MRI"), add_volume("PET")
+    selector.noneDisplay = "Create 'MRI + PET'"
+    assert selector.currentNode() is first
+    assert set(heard) == {"MRI"}
+    assert selector.findChild(qt.QComboBox).itemText(0) == "Create 'MRI + PET'"
+
+
+def test_the_same_text_for_none_changes_nothing(selector, heard, add_volume):
+    add_volume("MRI")
+    selector.noneDisplay = "None"
+    assert selector.currentNode() is None
+    assert heard == []
+
+
+def test_another_text_for_none_without_any_node_leaves_none(selector, heard):
+    selector.noneDisplay = "Create new"
+    assert selector.currentNode() is None
+
+
+@pytest.fixture
+def other_scene(tmp_path):
+    """A saved scene with one volume."""
+    path = tmp_path / "other.mrb"
+    with harness.running() as other:
+        other.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Added")
+        assert slicer.util.saveScene(str(path))
+    return path
+
+
+def test_adding_a_scene_unselects_what_is_selected(other_scene, selector, heard, scene, add_volume):
+    """The rows of all nodes are removed and made again, and None is what remains meanwhile."""
+    selector.setCurrentNode(add_volume("MRI"))
+    slicer.util.loadScene(str(other_scene))
+    assert [node.GetName() for node in selector.nodes()] == ["MRI", "Added"]
+    assert selector.currentNode() is None
+    assert heard == ["MRI", None]
+
+
+def test_rows_are_made_again_once_the_import_has_ended(other_scene, selector, scene, add_volume):
+    states, counts = [], []
+    selector.setCurrentNode(add_volume("MRI"))
+    selector.connect("currentNodeChanged(bool)", lambda valid: states.append(bool(scene.IsImporting())))
+    scene.AddObserver(scene.StartImportEvent, lambda *_: counts.append(selector.nodeCount()))
+    scene.AddObserver(scene.EndImportEvent, lambda *_: counts.append(selector.nodeCount()))
+    slicer.util.loadScene(str(other_scene))
+    assert states == [False]
+    assert counts == [1, 2]

@@ -1,0 +1,152 @@
+"""The panel follows its parameter node while it is shown, and loses nothing while it is not or a scene is added."""
+
+import pytest
+import slicer
+
+from BSAFusionLib.mrml.scene import save_scene
+from Testing import harness
+from Testing.conftest import repository
+from Testing.panel.conftest import rigid
+
+selectors = {
+    "fixedVolume": "fixedVolumeSelector",
+    "movingVolume": "movingVolumeSelector",
+    "fusedVolume": "fusedVolumeSelector",
+    "gridTransform": "gridTransformSelector",
+    "registeredVolume": "registeredVolumeSelector",
+    "startTransform": "startTransformSelector",
+    "fixedLandmarks": "fixedLandmarksSelector",
+    "movingLandmarks": "movingLandmarksSelector",
+}
+
+
+@pytest.fixture
+def added(tmp_path):
+    """A saved scene with a volume of every kind that the panel could take for a choice of its own."""
+    path = tmp_path / "added.mrb"
+    with harness.running() as other:
+        for kind in ("ScalarVolume", "VectorVolume", "GridTransform", "LinearTransform", "MarkupsFiducial"):
+            other.scene.AddNewNodeByClass(f"vtkMRML{kind}Node", f"Added {kind}")
+        save_scene(other.scene, path)
+    return path
+
+
+@pytest.fixture
+def other_module(tmp_path):
+    """other_module() shows another module in place of the panel."""
+    path = tmp_path / "Other.py"
+    path.write_text(
+        "from slicer.ScriptedLoadableModule import *\n"
+        "class Other(ScriptedLoadableModule): pass\n"
+        "class OtherWidget(ScriptedLoadableModuleWidget): pass\n"
+    )
+
+    def show():
+        harness.load_module(path)
+        slicer.util.selectModule("Other")
+
+    return show
+
+
+@pytest.fixture
+def chosen(added, ready, scene, finish, add_transform):
+    """The panel after a run, with a node chosen wherever one can be, and two to move along."""
+    finish()
+    parameters = ready.logic.getParameterNode()
+    parameters.startTransform = add_transform(rigid())
+    for name in ("fixedLandmarks", "movingLandmarks"):
+        setattr(parameters, name, scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name))
+    parameters.carry = [scene.AddNewNodeByClass("vtkMRMLModelNode", name) for name in ("Tumour", "Vessel")]
+    return ready
+
+
+def choices(widget):
+    """The names of all chosen nodes as the parameter node has them, and as the selectors show them."""
+    parameters, ui = widget.logic.getParameterNode(), widget.ui
+    kept = {name: getattr(parameters, name) for name in selectors}
+    shown = {name: getattr(ui, selector).currentNode() for name, selector in selectors.items()}
+    both = [{name: node and node.GetName() for name, node in nodes.items()} for nodes in (kept, shown)]
+    kept_along, shown_along = list(parameters.carry), ui.carrySelector.checkedNodes()
+    return [
+        {**names, "carry": sorted(node.GetName() for node in along if node is not None)}
+        for names, along in zip(both, (kept_along, shown_along), strict=True)
+    ]
+
+
+def test_choosing_both_inputs_leaves_the_outputs_to_be_created(ready):
+    kept, shown = choices(ready)
+    for names in (kept, shown):
+        assert [names[name] for name in ("fusedVolume", "gridTransform", "registeredVolume")] == [None] * 3
+    assert ready.ui.applyButton.enabled
+
+
+def test_the_panel_says_what_the_run_will_create(ready, widget, scene):
+    ui = ready.ui
+    assert ui.createdLabel.visible
+    assert ui.createdLabel.text == "Creates 'MRI + PET', 'PET to MRI', 'PET registered'"
+    assert ui.gridTransformSelector.toolTip.endswith("The run creates 'PET to MRI'.")
+    ui.gridTransformSelector.setCurrentNode(scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "Mine"))
+    harness.click(ui.makeRegisteredCheckBox)
+    assert ui.createdLabel.text == "Creates 'MRI + PET'"
+    assert "creates" not in ui.gridTransformSelector.toolTip
+    ui.movingVolumeSelector.setCurrentNode(None)
+    assert not ui.createdLabel.visible
+    assert ui.fusedVolumeSelector.currentNode() is None
+
+
+def test_adding_a_scene_keeps_every_choice(chosen, added):
+    before = choices(chosen)
+    assert before[0] == before[1]
+    assert None not in before[0].values()
+    slicer.util.loadScene(str(added))
+    assert slicer.util.getNode("Added ScalarVolume")
+    assert choices(chosen) == before
+    chosen.ui.fixedVolumeSelector.setCurrentNode(slicer.util.getNode("Added ScalarVolume"))
+    assert chosen.logic.getParameterNode().fixedVolume.GetName() == "Added ScalarVolume"
+
+
+def test_adding_a_scene_while_another_module_is_shown_keeps_every_choice(chosen, added, other_module):
+    before = choices(chosen)
+    other_module()
+    slicer.util.loadScene(str(added))
+    assert choices(chosen)[0] == before[0]
+    slicer.util.selectModule("BSAFusion")
+    assert choices(chosen) == before
+
+
+def test_a_panel_that_is_not_shown_leaves_the_parameter_node_alone(chosen, other_module):
+    before = choices(chosen)[0]
+    other_module()
+    for selector in selectors.values():
+        getattr(chosen.ui, selector).setCurrentNode(None)
+    assert choices(chosen)[0] == before
+    slicer.util.selectModule("BSAFusion")
+    assert choices(chosen) == [before, before]
+
+
+def test_a_run_that_ends_while_another_module_is_shown_is_there_afterwards(ready, begin, held, other_module):
+    begin()
+    other_module()
+    held.go.set()
+    harness.wait_until(lambda: not ready.run.running, seconds=60)
+    parameters = ready.logic.getParameterNode()
+    assert parameters.fusedVolume.GetName() == "MRI + PET"
+    slicer.util.selectModule("BSAFusion")
+    assert ready.ui.fusedVolumeSelector.currentNode() is parameters.fusedVolume
+    assert ready.ui.resultsCollapsibleButton.visible
+    assert ready.ui.savePageButton.enabled
+    assert ready.ui.viewsCollapsibleButton.visible
+
+
+def test_a_parameter_node_that_cannot_be_read_leaves_a_module_that_can_be_closed_and_reloaded(running, scene):
+    harness.load_module(repository / "BSAFusion" / "BSAFusion.py")
+    import BSAFusion
+
+    BSAFusion.BSAFusionLogic().getParameterNode().parameterNode.SetParameter("strength", "much")
+    with pytest.raises(ValueError, match="much"):
+        slicer.util.getModuleWidget("BSAFusion")
+    widget = slicer.modules.BSAFusionWidget
+    scene.Clear()
+    widget.enter()
+    assert "no fixed volume" in widget.ui.applyButton.toolTip
+    widget.cleanup()
