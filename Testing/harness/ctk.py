@@ -5,6 +5,7 @@ Each class has the properties, slots and signals of the C++ class of its name, a
 called through PythonQt, and so is not here either.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,80 @@ class ctkCollapsibleGroupBox(qt.QGroupBox):
             self._hidden = [w for w in self.children() if w.isWidgetType() and not w.isHidden()]
         for widget in self._hidden:
             widget.setVisible(expanded)
+
+
+@stands_for_cpp
+class ctkDoubleSlider(qt.QWidget):
+    """A slider of doubles: what is set is kept as it is, and the user moves it by whole single steps."""
+
+    valueChanged = Signal(float)
+    sliderMoved = Signal(float)
+    sliderPressed = Signal()
+    sliderReleased = Signal()
+    rangeChanged = Signal(float, float)
+    signals = {
+        "valueChanged(double)": "valueChanged",
+        "sliderMoved(double)": "sliderMoved",
+        "rangeChanged(double,double)": "rangeChanged",
+    }
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(next((a for a in arguments if isinstance(a, qt.QWidget)), None))
+        self._slider = qt.QSlider(next((a for a in arguments if not isinstance(a, qt.QWidget)), qt.Qt.Vertical), self)
+        self._minimum, self._maximum, self._value, self._step = 0.0, 99.0, 0.0, 1.0
+        layout = qt.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._slider)
+        self._slider.valueChanged.connect(self._moved)
+        self._slider.sliderMoved.connect(lambda position: self.sliderMoved.emit(self._bounded(position * self._step)))
+        self._slider.sliderPressed.connect(self.sliderPressed)
+        self._slider.sliderReleased.connect(self.sliderReleased)
+
+    def _bounded(self, value: float) -> float:
+        return min(max(value, self._minimum), self._maximum)
+
+    def _moved(self, position: int) -> None:
+        if position != round(self._value / self._step):
+            self._keep(self._bounded(position * self._step))
+
+    def _keep(self, value: float) -> None:
+        changed = value != self._value
+        self._value = value
+        self._slider.setValue(round(value / self._step))
+        if changed:
+            self.valueChanged.emit(value)
+
+    def _set_step(self, step: float) -> None:
+        self._step = step
+        self.setRange(self._minimum, self._maximum)
+
+    def setValue(self, value: float) -> None:
+        self._keep(self._bounded(value))
+
+    def setRange(self, minimum: float, maximum: float) -> None:
+        changed = (minimum, maximum) != (self._minimum, self._maximum)
+        self._minimum, self._maximum = minimum, maximum
+        blocked = self._slider.blockSignals(True)
+        self._slider.setRange(math.floor(minimum / self._step), math.ceil(maximum / self._step))
+        self._slider.blockSignals(blocked)
+        if changed:
+            self.rangeChanged.emit(minimum, maximum)
+        self.setValue(self._value)
+
+    value = Property(float, lambda self: self._value, setValue)
+    minimum = Property(float, lambda self: self._minimum, lambda self, v: self.setRange(v, max(v, self._maximum)))
+    maximum = Property(float, lambda self: self._maximum, lambda self, v: self.setRange(min(v, self._minimum), v))
+    singleStep = Property(float, lambda self: self._step, _set_step)
+    pageStep = stored(float, "pageStep", 10.0)
+    tickInterval = stored(float, "tickInterval", 0.0)
+    tickPosition = stored(int, "tickPosition", 0)
+    handleToolTip = stored(str, "handleToolTip", "")
+    tracking = forwarded(bool, "_slider", "tracking")
+    invertedAppearance = forwarded(bool, "_slider", "invertedAppearance")
+    invertedControls = forwarded(bool, "_slider", "invertedControls")
+    orientation = Property(
+        int, lambda self: int(self._slider.orientation), lambda self, v: setattr(self._slider, "orientation", v)
+    )
 
 
 @stands_for_cpp

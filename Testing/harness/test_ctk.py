@@ -65,6 +65,19 @@ def test_a_slider_and_its_box_show_the_same_value():
     assert slider.value == -1
 
 
+def test_a_double_slider_keeps_what_is_set_and_moves_by_steps():
+    slider, heard = ctk.ctkDoubleSlider(), []
+    slider.connect("valueChanged(double)", heard.append)
+    slider.minimum, slider.maximum, slider.singleStep = -1, 1, 0.1
+    slider.value = 0.26
+    assert slider.value == 0.26
+    slider.value = 5
+    assert slider.value == 1
+    slider.findChild(qt.QSlider).value = -3
+    assert slider.value == pytest.approx(-0.3)
+    assert heard == pytest.approx([0.26, 1, -0.3])
+
+
 def test_the_values_of_a_range_stay_in_order_and_in_bounds():
     widget, heard = ctk.ctkRangeWidget(), []
     widget.connect("valuesChanged(double,double)", lambda low, high: heard.append((low, high)))

@@ -32,20 +32,21 @@ def ticks():
     thread.join()
 
 
-def ticks_of(ticks, wait):
-    """How often the thread ran while `wait()` did."""
+def longest_rest(ticks, wait):
+    """The longest time, in seconds, that the thread did not run while `wait()` did."""
     start = time.monotonic()
     wait()
-    end = time.monotonic()
-    return sum(start + 0.1 * WAIT_S < tick < end - 0.1 * WAIT_S for tick in ticks)
+    times = [start, *(tick for tick in [*ticks] if tick > start), time.monotonic()]
+    return max(later - tick for tick, later in pairwise(times))
 
 
 def wait():
+    slicer.app.processEvents()  # what is due already would end the wait
     event_loop.wait_for_events(at_most_ms=round(1000 * WAIT_S))
 
 
 def test_a_python_thread_stands_still_while_the_loop_waits(ticks):
-    assert ticks_of(ticks, wait) == 0
+    assert longest_rest(ticks, wait) > 0.95 * WAIT_S
 
 
 def test_a_python_thread_runs_while_the_loop_runs_a_slot_of_python(ticks):
@@ -70,7 +71,7 @@ def test_process_events_keeps_the_lock_whichever_way_it_is_called():
 def test_the_switch_lets_a_python_thread_run_while_the_loop_waits(ticks):
     event_loop.keep_lock(False)
     try:
-        assert ticks_of(ticks, wait) > 0
+        assert longest_rest(ticks, wait) < 0.95 * WAIT_S
     finally:
         event_loop.keep_lock(True)
 
@@ -78,8 +79,8 @@ def test_the_switch_lets_a_python_thread_run_while_the_loop_waits(ticks):
 def test_waiting_for_a_condition_lets_a_thread_run_only_while_it_is_asked(ticks):
     asked = []
     harness.wait_until(lambda: asked.append(time.monotonic()) or len(asked) == 4)
-    longest_rest = max(later - tick for tick, later in pairwise(ticks) if asked[0] < tick < asked[-1])
-    assert longest_rest > 0.9 * harness.helpers.LONGEST_LOOK_MS / 1000
+    rests = [later - tick for tick, later in pairwise([*ticks]) if asked[0] < tick < asked[-1]]
+    assert max(rests) > 0.95 * harness.helpers.LONGEST_LOOK_MS / 1000
 
 
 def test_what_a_slot_raises_leaves_the_loop_running(slicer_app):

@@ -1,6 +1,6 @@
 """slicer.parameterNodeWrapper where Slicer's own is not given: typed parameters kept in a node of the scene.
 
-Written after the behaviour of Base/Python/slicer/parameterNodeWrapper in https://github.com/Slicer/Slicer and its
+Written after the behaviour of Slicer 5.10, Base/Python/slicer/parameterNodeWrapper (github.com/Slicer/Slicer), and its
 manual (Developer Guide, Parameter Nodes): values lie in the vtkMRMLScriptedModuleNode as Slicer puts them there, so
 that a scene saved with one is read with the other. Without dictionaries, own serializers and connectors, and the making
 of widgets.

@@ -2,6 +2,7 @@
 
 import enum
 import pathlib
+import types
 import typing
 
 import slicer
@@ -132,7 +133,7 @@ class _Union(Serializer):
         return None if optional else self.members[0].default()
 
     def _held(self, node, name):
-        names = [(member, f"{name}_{index}") for index, member in enumerate(self.members)]
+        names = [(member, f"{name}.{index}") for index, member in enumerate(self.members)]
         return next(((member, part) for member, part in names if member.isIn(node, part)), None)
 
     def isIn(self, node, name):
@@ -144,11 +145,11 @@ class _Union(Serializer):
             before = self._held(node, name)
             for index, member in enumerate(self.members):
                 try:
-                    member.write(node, f"{name}_{index}", value)
+                    member.write(node, f"{name}.{index}", value)
                 except (TypeError, ValueError) as error:
                     failure = error
                     continue
-                if before and before[1] != f"{name}_{index}":
+                if before and before[1] != f"{name}.{index}":
                     before[0].remove(node, before[1])
                 return
         raise failure
@@ -159,7 +160,7 @@ class _Union(Serializer):
 
     def remove(self, node, name):
         for index, member in enumerate(self.members):
-            member.remove(node, f"{name}_{index}")
+            member.remove(node, f"{name}.{index}")
 
 
 class _Tuple(Serializer):
@@ -172,10 +173,10 @@ class _Tuple(Serializer):
         return tuple(member.default() for member in self.members)
 
     def _parts(self, name):
-        return [(member, f"{name}_{index}") for index, member in enumerate(self.members)]
+        return [(member, f"{name}.{index}") for index, member in enumerate(self.members)]
 
     def isIn(self, node, name):
-        return self.members[0].isIn(node, f"{name}_0")
+        return self.members[0].isIn(node, f"{name}.0")
 
     def _write(self, node, name, value):
         if len(value) != len(self.members):
@@ -202,27 +203,27 @@ class _List(Serializer):
         return []
 
     def isIn(self, node, name):
-        return node.HasParameter(f"{name}_len")
+        return node.HasParameter(f"{name}.len")
 
     def _length(self, node, name):
-        return int(node.GetParameter(f"{name}_len")) if self.isIn(node, name) else 0
+        return int(node.GetParameter(f"{name}.len")) if self.isIn(node, name) else 0
 
     def _write(self, node, name, value):
         with slicer.util.NodeModify(node):
             for index, item in enumerate(value):
-                self.member.write(node, f"{name}_{index}", item)
+                self.member.write(node, f"{name}.{index}", item)
             for index in range(len(value), self._length(node, name)):
-                self.member.remove(node, f"{name}_{index}")
-            node.SetParameter(f"{name}_len", str(len(value)))
+                self.member.remove(node, f"{name}.{index}")
+            node.SetParameter(f"{name}.len", str(len(value)))
 
     def read(self, node, name):
-        items = [self.member.read(node, f"{name}_{index}") for index in range(self._length(node, name))]
+        items = [self.member.read(node, f"{name}.{index}") for index in range(self._length(node, name))]
         return ObservedList(items, lambda value: self.write(node, name, value))
 
     def remove(self, node, name):
         for index in range(self._length(node, name)):
-            self.member.remove(node, f"{name}_{index}")
-        node.UnsetParameter(f"{name}_len")
+            self.member.remove(node, f"{name}.{index}")
+        node.UnsetParameter(f"{name}.len")
 
 
 class ObservedList(list):
@@ -257,7 +258,9 @@ def serializer_of(annotated):
 
 def _plain_serializer(datatype):
     origin = typing.get_origin(datatype)
-    if origin in (typing.Union, tuple, list):  # X | None is another origin, which Slicer does not know either
+    if origin is types.UnionType:  # X | None
+        origin = typing.Union
+    if origin in (typing.Union, tuple, list):
         return {typing.Union: _Union, tuple: _Tuple, list: _List}[origin](datatype)
     if datatype in (int, float):
         return _Number(datatype)

@@ -105,10 +105,10 @@ class _Wrapper:
             self._put(top, value)
 
     def connectGui(self, gui):
-        """Binds every widget that has the property SlicerParameterName; gives back no tag, as in Slicer up to 5.8."""
+        """Bind every widget that has the property SlicerParameterName; return the tag for disconnectGui."""
         widgets = gui.findChildren(qt.QWidget) if isinstance(gui, qt.QObject) else gui.__dict__.values()
         named = {widget.property(SlicerParameterNamePropertyName): widget for widget in widgets}
-        self.connectParametersToGui({name: widget for name, widget in named.items() if name})
+        return self.connectParametersToGui({name: widget for name, widget in named.items() if name})
 
     def connectParametersToGui(self, mapping):
         for name in mapping:
