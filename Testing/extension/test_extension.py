@@ -55,9 +55,10 @@ def files(folder: Path, *patterns: str) -> set[str]:
 
 
 def test_the_module_the_whole_library_and_its_resources_are_installed(installed: Path) -> None:
-    patterns = ["BSAFusionLib/**/*.py", *(f"Resources/{kind}/*" for kind in ("Icons", "Models", "UI"))]
-    wanted = files(repository, *patterns, "Resources/SampleData/*") - {"Resources/SampleData/make_sample_data.py"}
-    assert files(installed / modules, "**/*.*") == wanted | {"BSAFusion.py"}
+    patterns = ["BSAFusionLib/**/*.py", *(f"Resources/{kind}/*" for kind in ("Icons", "Models", "SampleData"))]
+    wanted = files(repository, *patterns) - {"Resources/SampleData/make_sample_data.py"}
+    wanted |= files(repository / "BSAFusion", "*.py", "Resources/**/*.*")
+    assert files(installed / modules, "**/*.*") == wanted
 
 
 def test_the_description_lies_where_the_extensions_manager_looks(installed: Path) -> None:
@@ -90,6 +91,7 @@ with harness.running():
     widget = slicer.util.getModuleWidget("BSAFusion")
     assert widget.ui.applyButton is not None
     assert not module.icon.isNull()
+    assert Path(widget.resourcePath("UI/BSAFusion.ui")).is_file()
 
     import BSAFusionLib
     assert Path(BSAFusionLib.__file__).parent == folder / "BSAFusionLib", BSAFusionLib.__file__

@@ -86,6 +86,8 @@ class qSlicerApplication(qt.QApplication):
         qt.QSettings.setPath(qt.QSettings.IniFormat, qt.QSettings.UserScope, self._settings_folder.name)
         self.setOrganizationName("Slicer")
         self.setApplicationName(Path(self._settings_folder.name).name)  # QSettings keeps files open by their names
+        # Slicer's dialog of settings keeps its own there, 750.
+        qt.QSettings().setValue("Developer/SelfTestDisplayMessageDelay", 10)
         slicer.mrmlScene = self._core.scene
         self.mrmlSceneChanged.emit(self._core.scene)
 
@@ -146,6 +148,9 @@ class qSlicerApplication(qt.QApplication):
 
     def translate(self, context: str, text: str) -> str:
         return text
+
+    def restart(self) -> None:
+        raise NotImplementedError("the harness does not start Slicer again")
 
     def pauseRender(self) -> None:
         pass

@@ -267,11 +267,20 @@ def _lay_the_rules() -> None:
     QtCore.QObject.__getattribute__ = _get_attribute
 
 
+@stands_for_cpp
+class QMenu(QtWidgets.QMenu):
+    """Takes anything for its title, as PythonQt does for texts; Slicer's developer section gives it a Python object."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*(value if isinstance(value, (str, QtWidgets.QWidget)) else str(value) for value in arguments))
+
+
 def _make_module() -> types.ModuleType:
     qt = types.ModuleType("qt", __doc__)
     for module in _modules:
         for name, value in _contents(module).items():
             setattr(qt, name, value)
+    qt.QMenu = QMenu
     return qt
 
 

@@ -1,5 +1,7 @@
 """A scripted module is loaded, shown, reloaded and tested as Slicer does it, and slicer.util finds its parts."""
 
+import unittest
+
 import pytest
 import qt
 import slicer
@@ -113,6 +115,27 @@ def test_reload_reads_the_file_again_and_replaces_the_widget(module, calls, path
 def test_the_self_test_is_registered_and_runs(module, calls):
     slicer.selfTests["Trial"](msec=10)
     assert calls == ["test"]
+
+
+def test_a_skipped_test_is_an_error_in_reload_and_test(slicer_app, path):
+    """Slicer calls runTest plainly, so that unittest's SkipTest is an exception like any other."""
+    path.write_text(source.replace('self.delayDisplay("testing")', 'self.skipTest("no torch")'), encoding="utf-8")
+    harness.load_module(path)
+    with pytest.raises(unittest.SkipTest, match="no torch"):
+        slicer.util.getModuleWidget("Trial").onReloadAndTest()
+    assert slicer_app.messages[0].text.startswith("Reload and Test failed.")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_in_developer_mode_the_ui_file_can_be_edited_where_resource_path_finds_it(there, slicer_app, path):
+    slicer.app.userSettings().setValue("Developer/DeveloperMode", True)
+    if there:
+        (path.parent / "Resources" / "UI").mkdir()
+        (path.parent / "Resources" / "UI" / "Trial.ui").touch()
+    harness.load_module(path)
+    widget = slicer.util.getModuleWidget("Trial")
+    assert widget.reloadButton.text == "Reload"
+    assert (widget.editModuleUiButton is not None) == there
 
 
 def test_unloading_cleans_up_and_leaves_nothing(path):

@@ -13,7 +13,10 @@ from Testing.panel.conftest import rigid
 narrow = 350
 
 
-def widgets_of(ui_file=repository / "Resources" / "UI" / "BSAFusion.ui"):
+ui_file = repository / "BSAFusion" / "Resources" / "UI" / "BSAFusion.ui"
+
+
+def widgets_of():
     return [(node.get("class"), node.get("name")) for node in ElementTree.parse(ui_file).iter("widget")]
 
 
@@ -139,8 +142,7 @@ def test_every_sentence_that_the_panel_shows_can_be_translated(path):
 
 
 def test_no_two_things_share_a_place_in_a_form():
-    ui = repository / "Resources" / "UI" / "BSAFusion.ui"
-    forms = [form for form in ElementTree.parse(ui).iter("layout") if form.get("class") == "QFormLayout"]
+    forms = [form for form in ElementTree.parse(ui_file).iter("layout") if form.get("class") == "QFormLayout"]
     assert len(forms) > 3
     for form in forms:
         places = [

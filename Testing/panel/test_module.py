@@ -1,5 +1,7 @@
 """The module as Slicer knows it: its name and icon, its sample data, its self-test, and the documented examples."""
 
+import importlib.util
+import logging
 import shutil
 from pathlib import Path
 
@@ -76,6 +78,22 @@ def test_the_self_test_runs_in_reload_and_test(running, small_weights, monkeypat
 
     monkeypatch.setattr(slicer.util, "loadVolume", loadCoarsely)
     slicer.selfTests["BSAFusion"](msec=1)
+
+
+def test_a_self_test_that_cannot_run_is_said_and_not_shown_as_a_failure(running, monkeypatch, caplog):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
+    harness.load_module(file)
+    with caplog.at_level(logging.INFO):
+        slicer.util.getModuleWidget("BSAFusion").onReloadAndTest()
+    assert [message.text for message in running.messages if message.level >= logging.ERROR] == []
+    assert "Test skipped: The panel must install torch first." in caplog.text
+
+
+def test_its_ui_file_can_be_edited_in_developer_mode(running):
+    running.app.userSettings().setValue("Developer/DeveloperMode", True)
+    harness.load_module(file)
+    assert slicer.util.getModuleWidget("BSAFusion").editModuleUiButton is not None
 
 
 def example(heading):

@@ -1,7 +1,7 @@
 """slicer.ScriptedLoadableModule where Slicer's own is not given: what a scripted module derives its classes from.
 
 Written after the behaviour of Base/Python/slicer/ScriptedLoadableModule.py in https://github.com/Slicer/Slicer; without
-its developer section, which shows only in developer mode, and screenshots.
+screenshots and the editing of source code.
 """
 
 import importlib
@@ -9,6 +9,7 @@ import logging
 import os
 import unittest
 
+import ctk
 import qt
 import slicer
 
@@ -92,7 +93,26 @@ class ScriptedLoadableModuleWidget:
         self.setupDeveloperSection()
 
     def setupDeveloperSection(self):
-        pass
+        """In developer mode, buttons that reload and test the module, and edit its .ui file where Slicer finds it."""
+        if not self.developerMode:
+            return
+        self.reloadCollapsibleButton = ctk.ctkCollapsibleButton("Reload && Test")
+        self.layout.addWidget(self.reloadCollapsibleButton)
+        row = qt.QHBoxLayout(self.reloadCollapsibleButton)
+
+        def add(text, function):
+            button = qt.QPushButton(text)
+            button.connect("clicked()", function)
+            row.addWidget(button)
+            return button
+
+        self.reloadButton = add("Reload", self.onReload)
+        self.reloadTestButton = add("Reload and Test", self.onReloadAndTest)
+        self.restartButton = add("Restart Slicer", slicer.app.restart)
+        self.editModuleUiButton = None
+        ui_file = self.resourcePath(f"UI/{self.moduleName}.ui")
+        if os.path.isfile(ui_file):
+            self.editModuleUiButton = add("Edit UI", lambda: slicer.util.startQtDesigner(ui_file))
 
     def cleanup(self):
         """Called before the module is unloaded, for the module to override."""
