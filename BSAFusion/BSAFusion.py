@@ -15,6 +15,8 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+from vtkmodules.util.misc import calldata_type
+from vtkmodules.util.vtkConstants import VTK_OBJECT
 from vtkmodules.vtkCommonCore import vtkCommand
 
 # BSAFusionLib and its Resources lie beside this file in an installed extension, and one folder up in the source tree.
@@ -143,10 +145,11 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.parent.isEntered:
             self.initializeParameters()
 
-    def onNodeRemoved(self, caller=None, event=None):
+    @calldata_type(VTK_OBJECT)
+    def onNodeRemoved(self, caller, event, node):
         self.run.nodesRemoved()
         self.views.update()
-        if not slicer.mrmlScene.IsClosing():
+        if node.IsA("vtkMRMLTransformNode") and not slicer.mrmlScene.IsClosing():
             put_back_orphans(slicer.mrmlScene)
 
     def onMissing(self, packages):

@@ -403,6 +403,9 @@ def _ijk_to_world(volume: Volume) -> np.ndarray:
 
 
 def nodes_of_class(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
-    """All nodes of a class, and of those derived from it, in one scene."""
-    # slicer.util.getNodesByClass looks in slicer.mrmlScene only, whichever scene it is given.
-    return [scene.GetNthNodeByClass(n, class_name) for n in range(scene.GetNumberOfNodesByClass(class_name))]
+    """Return all nodes of a class, and of those derived from it, in one scene."""
+    # Not slicer.util.getNodesByClass, which looks in slicer.mrmlScene whichever scene it is given; and not
+    # GetNthNodeByClass, which walks through the scene from its start for each node.
+    found = scene.GetNodesByClass(class_name)
+    found.UnRegister(None)
+    return list(found)

@@ -71,8 +71,8 @@ class SceneModel(qt.QStandardItemModel):
         item = self.scene_item()
         first = len(self._extra[BEFORE])
         item.removeRows(first, item.rowCount() - first - len(self._extra[AFTER]))
-        for number in range(self.scene.GetNumberOfNodes()):
-            self._insert(self.scene.GetNthNode(number), number)
+        for number, node in enumerate(self.scene.GetNodes()):
+            self._insert(node, number)
 
     def set_rows_before(self, texts: list[str]) -> None:
         """Replace the rows above the nodes."""

@@ -1,5 +1,7 @@
 """The panel follows its parameter node while it is shown, and loses nothing while it is not or a scene is added."""
 
+import sys
+
 import pytest
 import slicer
 
@@ -124,10 +126,10 @@ def test_a_panel_that_is_not_shown_leaves_the_parameter_node_alone(chosen, other
     assert choices(chosen) == [before, before]
 
 
-def test_a_run_that_ends_while_another_module_is_shown_is_there_afterwards(ready, begin, held, other_module):
+def test_a_run_that_ends_while_another_module_is_shown_is_there_afterwards(ready, begin, control, other_module):
     begin()
     other_module()
-    held.go.set()
+    control.let_go()
     harness.wait_until(lambda: not ready.run.running, seconds=60)
     parameters = ready.logic.getParameterNode()
     assert parameters.fusedVolume.GetName() == "MRI + PET"
@@ -136,6 +138,31 @@ def test_a_run_that_ends_while_another_module_is_shown_is_there_afterwards(ready
     assert ready.ui.resultsCollapsibleButton.visible
     assert ready.ui.savePageButton.enabled
     assert ready.ui.viewsCollapsibleButton.visible
+
+
+def calls(function):
+    """How many functions of C++ and Python a call of `function` leads to."""
+    count = 0
+
+    def note(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_a_removed_node_costs_the_same_in_a_large_scene(ready, scene):
+    def models(number):
+        return [scene.AddNewNodeByClass("vtkMRMLModelNode", "Model") for _ in range(number)]
+
+    in_small_scene = calls(lambda model=models(5)[2]: scene.RemoveNode(model))
+    in_large_scene = calls(lambda model=models(200)[100]: scene.RemoveNode(model))
+    assert 0 < in_large_scene <= in_small_scene
 
 
 def test_a_parameter_node_that_cannot_be_read_leaves_a_module_that_can_be_closed_and_reloaded(running, scene):
