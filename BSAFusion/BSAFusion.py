@@ -26,19 +26,12 @@ if not (folder / "BSAFusionLib").is_dir():
 if str(folder) not in sys.path:
     sys.path.append(str(folder))
 
+# Slicer runs this file when it starts, so only what needs none of SimpleITK, SciPy and PyTorch is imported here. The
+# panel's parts are imported when they are first needed.
 from BSAFusionLib.mrml import logic  # noqa: E402  (found only once the path is set)
 from BSAFusionLib.mrml.display import hide_grid  # noqa: E402
 from BSAFusionLib.mrml.packages import missing_packages  # noqa: E402
 from BSAFusionLib.mrml.scene import put_back_orphans  # noqa: E402
-from BSAFusionLib.panel.background import Worker  # noqa: E402
-from BSAFusionLib.panel.choices import Choices  # noqa: E402
-from BSAFusionLib.panel.connection import Connection  # noqa: E402
-from BSAFusionLib.panel.device_choice import DeviceChoice  # noqa: E402
-from BSAFusionLib.panel.parameters import Parameters  # noqa: E402
-from BSAFusionLib.panel.results import Results, as_json  # noqa: E402
-from BSAFusionLib.panel.run import Run  # noqa: E402
-from BSAFusionLib.panel.setup_row import SetupRow  # noqa: E402
-from BSAFusionLib.panel.views import Views  # noqa: E402
 
 resources = folder / "Resources"
 
@@ -91,9 +84,18 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters = None
         self._connection = None
         self._landmarks = []
+        self.worker = None
 
     def setup(self):
         super().setup()
+        from BSAFusionLib.panel.background import Worker
+        from BSAFusionLib.panel.choices import Choices
+        from BSAFusionLib.panel.device_choice import DeviceChoice
+        from BSAFusionLib.panel.results import Results
+        from BSAFusionLib.panel.run import Run
+        from BSAFusionLib.panel.setup_row import SetupRow
+        from BSAFusionLib.panel.views import Views
+
         panel = slicer.util.loadUI(self.resourcePath("UI/BSAFusion.ui"))
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
@@ -121,7 +123,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         """Slicer closes, or this module is reloaded."""
-        self.worker.close()
+        if self.worker is not None:  # None where setup failed
+            self.worker.close()
         self.setParameters(None)
         self.removeObservers()
 
@@ -171,6 +174,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
             self.letPartsFollow(None)
         if parameters is not None:
+            from BSAFusionLib.panel.connection import Connection
+
             self._connection = Connection(parameters, self._widgetsByParameter)
             self.letPartsFollow(parameters)
             self.addObserver(parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
@@ -206,6 +211,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onDone(self, job, result):
         """Keeps what a run has made in the parameter node, so that the next one fills the same nodes, and shows it."""
+        from BSAFusionLib.panel.results import as_json
+
         parameters = self.logic.getParameterNode()  # also while another module is shown
         last = parameters.reportGridTransform
         isFirst = last is not result.gridTransform
@@ -233,6 +240,8 @@ class BSAFusionLogic(ScriptedLoadableModuleLogic, logic.BSAFusionLogic):
     """Reached by slicer.util.getModuleLogic("BSAFusion"); its `process` is that of BSAFusionLib.mrml.logic."""
 
     def getParameterNode(self):
+        from BSAFusionLib.panel.parameters import Parameters
+
         return Parameters(super().getParameterNode())
 
 

@@ -12,7 +12,6 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.overwriting import refuse_overwriting
-from BSAFusionLib.files.volumes import written_whole
 from BSAFusionLib.mrml.landmarks import landmark_error
 from BSAFusionLib.mrml.logic import ProcessResult
 from BSAFusionLib.panel.parameters import Parameters
@@ -117,6 +116,8 @@ class Results:
         )
         if not chosen:
             return
+        from BSAFusionLib.files.volumes import written_whole  # here, since it imports SimpleITK
+
         path = Path(chosen)
         result = replace(self._result, report=replace(self._result.report, landmarks=self._landmarks))
         try:

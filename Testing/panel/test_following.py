@@ -160,8 +160,10 @@ def test_a_removed_node_costs_the_same_in_a_large_scene(ready, scene):
     def models(number):
         return [scene.AddNewNodeByClass("vtkMRMLModelNode", "Model") for _ in range(number)]
 
-    in_small_scene = calls(lambda model=models(5)[2]: scene.RemoveNode(model))
-    in_large_scene = calls(lambda model=models(200)[100]: scene.RemoveNode(model))
+    few = models(5)
+    in_small_scene = calls(lambda: scene.RemoveNode(few[2]))
+    many = models(200)
+    in_large_scene = calls(lambda: scene.RemoveNode(many[100]))
     assert 0 < in_large_scene <= in_small_scene
 
 
