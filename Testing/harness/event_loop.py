@@ -5,8 +5,8 @@ Slicer never calls PythonQt::setEnableThreadSupport, so neither `app.exec()` nor
 executes Python: in a slot, an observer or a timer's function. PySide6 releases the lock in processEvents, so here Qt's
 function is called through ctypes.PyDLL, which does not.
 
-`keep_lock(False)` is the one switch: the loop then releases the lock, as PySide6 does and Slicer does not. It is only
-for code that still computes on a Python thread, which takes minutes in a faithful loop.
+More lenient than Slicer: PySide6's other calls release the lock for as long as they take, and so do its own loops, such
+as QDialog.exec().
 """
 
 import ctypes
@@ -32,20 +32,8 @@ _symbol = {
 }[sys.platform]
 
 
-def _bind(loader: Any) -> Any:
-    function = loader(str(_library))[_symbol]
-    function.argtypes, function.restype = [ctypes.c_int], None
-    return function
-
-
-_keeping_lock, _releasing_lock = _bind(ctypes.PyDLL), _bind(ctypes.CDLL)
-_process_events = _keeping_lock
-
-
-def keep_lock(keep: bool = True) -> None:
-    """Keep the global interpreter lock while the event loop runs, or release it there."""
-    global _process_events
-    _process_events = _keeping_lock if keep else _releasing_lock
+_process_events = ctypes.PyDLL(str(_library))[_symbol]
+_process_events.argtypes, _process_events.restype = [ctypes.c_int], None
 
 
 def process_events(flags: Any = QtCore.QEventLoop.AllEvents) -> None:

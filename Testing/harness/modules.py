@@ -138,8 +138,8 @@ def select_module(module: Any) -> None:
             left._widget.hide()
     widget = manager.module(name).widgetRepresentation()
     _selected.append(name)
-    widget.enter()
     widget.show()
+    widget.enter()
 
 
 def selected_module() -> str:

@@ -31,6 +31,7 @@ class TrialWidget(ScriptedLoadableModuleWidget):
         self.layout.addStretch(1)
 
     def enter(self):
+        assert self.parent.visible
         calls.append("enter")
 
     def exit(self):
