@@ -1,8 +1,7 @@
 """Nodes in, nodes out: registers and fuses two volumes of a scene, all or nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,17 @@ from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.display import draw_grid, show_volumes
 from BSAFusionLib.mrml.landmarks import LandmarkPairs, error_of_pairs, landmark_pairs
+from BSAFusionLib.mrml.node_checks import (
+    checkCarried,
+    checkInput,
+    checkOutputs,
+    checkRoles,
+    checkScalar,
+    components,
+    volumeClass,
+)
 from BSAFusionLib.mrml.packages import require_packages
+from BSAFusionLib.mrml.request import Outputs, Request
 from BSAFusionLib.mrml.scene import (
     TransformContent,
     VolumeContent,
@@ -28,20 +37,17 @@ from BSAFusionLib.mrml.scene import (
     place_under,
     put_grid_transform,
     put_volume,
-    transform_from_node,
     voxels_of,
 )
 from BSAFusionLib.pipeline.report import Report
 from BSAFusionLib.pipeline.stages import Progress
 from BSAFusionLib.report.pictures import Pictures
-from BSAFusionLib.settings import Settings
+from BSAFusionLib.settings import AUTO, Settings
 from BSAFusionLib.worker.case import Outcome, compute_case
 from BSAFusionLib.worker.volumes import Volume
 
 if TYPE_CHECKING:
     from BSAFusionLib.pipeline.result import Result
-
-same_place = 1e-4  # how far the matrices of two places may be apart, mm
 
 
 @dataclass(frozen=True)
@@ -119,72 +125,34 @@ class BSAFusionLogic:
         self,
         fixedVolume: slicer.vtkMRMLScalarVolumeNode,
         movingVolume: slicer.vtkMRMLScalarVolumeNode,
-        fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
-        gridTransform: slicer.vtkMRMLGridTransformNode | None = None,
-        registeredVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
-        modality: str = "auto",
-        prealignment: str | slicer.vtkMRMLTransformNode = Settings.prealignment,
-        sliceAxis: str = Settings.slice_axis,
-        ctWindow: tuple[float, float] | None = Settings.ct_window,
-        device: str = Settings.device,
-        precision: str = Settings.precision,
-        batchSize: int | None = Settings.batch_size,
-        throughPlaneSmoothing: float = Settings.through_plane_smoothing,
-        strength: float = Settings.strength,
-        threeAxes: bool = Settings.three_axes,
-        refine: bool = Settings.refine,
-        doNoHarm: bool = Settings.do_no_harm,
-        foldFree: bool = Settings.fold_free,
-        weights: Path | str | None = Settings.weights,
+        settings: Settings | None = None,
+        outputs: Outputs | Mapping[str, Any] | None = None,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
-        makeRegistered: bool = True,
-        fixedLandmarks: slicer.vtkMRMLMarkupsNode | None = None,
-        movingLandmarks: slicer.vtkMRMLMarkupsNode | None = None,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
+        **choices: Any,
     ) -> ProcessResult:
-        """Registers and fuses; the scene changes only when everything has succeeded.
+        """Register and fuse two volumes; the scene changes only when everything has succeeded.
 
-        fixedVolume: the MRI, scalar. movingVolume: CT (scalar), PET or SPECT (scalar or RGB). Both are taken where
-            their linear parent transforms put them.
-        fusedVolume, gridTransform, registeredVolume: nodes to fill; those not given are created, the registered volume
-            only if `makeRegistered`.
-        modality: "ct", "pet", "spect", or "auto": from DICOM, else from the intensities.
-        prealignment: "rigid", "none", or a linear transform node that would carry the moving volume, from where it
-            lies in the world, to the fixed one.
-        carry: nodes that go along, under the grid transform in place of their own parents: the moving volume itself,
-            and segmentations, markups, models, volumes or transforms that lie as it lies.
-        fixedLandmarks, movingLandmarks: the same points, in the same order, on either volume where it lies now; the
-            report then tells how far they are apart before and after.
-        The other choices are those of Settings. progress(stage, fraction, slices) is told how far the whole job is, and
-        in the network's stage how many slices are done of how many, else None; cancelled() is asked often.
-        Raises FusionError for what the user can mend, Cancelled when asked to stop.
+        Args:
+            fixedVolume: The MRI, scalar.
+            movingVolume: CT (scalar), PET or SPECT (scalar or RGB). Both volumes are taken where their linear parent
+                transforms put them.
+            settings: The choices of the run; by default those of `Settings()`.
+            outputs: Nodes to fill and what to make, as `Outputs` or as a mapping of its fields.
+            carry: Nodes to put under the grid transform, in place of their own parents: the moving volume itself, and
+                segmentations, markups, models, volumes or transforms that lie as it lies.
+            progress: Called with the stage, the fraction of the whole job, and the slices done of how many, or None.
+            cancelled: Called often; True stops the run.
+            **choices: Single fields of `Settings`, such as modality="pet" or slice_axis="k". `prealignment` may also be
+                a linear transform node that would carry the moving volume, from where it lies in the world, to the
+                fixed one. `modality="auto"` goes by DICOM, then by the intensities.
+
+        Raises:
+            FusionError: A problem that the user can fix.
+            Cancelled: `cancelled` returned True.
         """
-        job = self.prepare(
-            fixedVolume,
-            movingVolume,
-            fusedVolume,
-            gridTransform,
-            registeredVolume,
-            carry=carry,
-            makeRegistered=makeRegistered,
-            fixedLandmarks=fixedLandmarks,
-            movingLandmarks=movingLandmarks,
-            modality=modality,
-            prealignment=prealignment,
-            sliceAxis=sliceAxis,
-            ctWindow=ctWindow,
-            device=device,
-            precision=precision,
-            batchSize=batchSize,
-            throughPlaneSmoothing=throughPlaneSmoothing,
-            strength=strength,
-            threeAxes=threeAxes,
-            refine=refine,
-            doNoHarm=doNoHarm,
-            foldFree=foldFree,
-            weights=weights,
-        )
+        job = self.prepare(fixedVolume, movingVolume, settings, outputs, carry, **choices)
         computed = self.compute(job, progress, cancelled)
         if cancelled is not None and cancelled():
             raise Cancelled
@@ -194,108 +162,76 @@ class BSAFusionLogic:
         self,
         fixedVolume: slicer.vtkMRMLScalarVolumeNode,
         movingVolume: slicer.vtkMRMLScalarVolumeNode,
-        fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
-        gridTransform: slicer.vtkMRMLGridTransformNode | None = None,
-        registeredVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
-        *,
+        settings: Settings | None = None,
+        outputs: Outputs | Mapping[str, Any] | None = None,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
-        makeRegistered: bool = True,
-        fixedLandmarks: slicer.vtkMRMLMarkupsNode | None = None,
-        movingLandmarks: slicer.vtkMRMLMarkupsNode | None = None,
         **choices: Any,
     ) -> Job:
-        """Check nodes and choices, as `process` explains them, and find voxels and points; the scene is only read.
-
-        choices: those that `check` takes besides, by their names there.
-        """
-        settings = self.check(
-            fixedVolume, movingVolume, fusedVolume, gridTransform, registeredVolume, carry=carry, **choices
-        )
-        if (fixedLandmarks is None) != (movingLandmarks is None):
+        """Check nodes and choices, as `process` explains them, and find voxels and points; the scene is only read."""
+        request = Request.of(fixedVolume, movingVolume, settings, outputs, carry, choices)
+        checkedSettings = self._checked(request)
+        outputs = request.outputs
+        landmarks = outputs.fixedLandmarks, outputs.movingLandmarks
+        if landmarks.count(None) == 1:
             raise FusionError("There are landmarks on one of the volumes only: give the same points on both, or none.")
         return Job(
             voxels_of(fixedVolume),
             voxels_of(movingVolume),
             parent_to_world(movingVolume),
-            settings,
+            checkedSettings,
             fixedVolume,
             movingVolume,
-            fusedVolume,
-            gridTransform,
-            registeredVolume,
-            makeRegistered or registeredVolume is not None,
-            tuple(carry),
-            landmark_pairs(fixedLandmarks, movingLandmarks) if fixedLandmarks is not None else None,
+            outputs.fusedVolume,
+            outputs.gridTransform,
+            outputs.registeredVolume,
+            outputs.makeRegistered or outputs.registeredVolume is not None,
+            request.carry,
+            landmark_pairs(*landmarks) if None not in landmarks else None,
         )
 
     def check(
         self,
         fixedVolume: slicer.vtkMRMLScalarVolumeNode,
         movingVolume: slicer.vtkMRMLScalarVolumeNode,
-        fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
-        gridTransform: slicer.vtkMRMLGridTransformNode | None = None,
-        registeredVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
-        modality: str = "auto",
-        prealignment: str | slicer.vtkMRMLTransformNode = Settings.prealignment,
-        sliceAxis: str = Settings.slice_axis,
-        ctWindow: tuple[float, float] | None = Settings.ct_window,
-        device: str = Settings.device,
-        precision: str = Settings.precision,
-        batchSize: int | None = Settings.batch_size,
-        throughPlaneSmoothing: float = Settings.through_plane_smoothing,
-        strength: float = Settings.strength,
-        threeAxes: bool = Settings.three_axes,
-        refine: bool = Settings.refine,
-        doNoHarm: bool = Settings.do_no_harm,
-        foldFree: bool = Settings.fold_free,
-        weights: Path | str | None = Settings.weights,
+        settings: Settings | None = None,
+        outputs: Outputs | Mapping[str, Any] | None = None,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
+        **choices: Any,
     ) -> Settings:
-        """The settings of such a run, as `process` explains them; FusionError says why it cannot start.
+        """Return the settings of such a run, with its modality; no voxels are copied.
 
-        Quick enough to be asked at every change of a choice: no voxels are copied.
+        The arguments are those of `process`. It takes so little time that a panel may call it at every change.
+
+        Raises:
+            FusionError: The run cannot start.
         """
-        _checkInput(fixedVolume, "fixed")
-        _checkInput(movingVolume, "moving")
+        return self._checked(Request.of(fixedVolume, movingVolume, settings, outputs, carry, choices))
+
+    def _checked(self, request: Request) -> Settings:
+        fixedVolume, movingVolume, settings = request.fixedVolume, request.movingVolume, request.settings
+        checkInput(fixedVolume, "fixed")
+        checkInput(movingVolume, "moving")
         if fixedVolume is movingVolume:
             raise FusionError(f"'{fixedVolume.GetName()}' is both the fixed and the moving volume: choose two volumes.")
         for volume in (fixedVolume, movingVolume):
             parent_to_world(volume)
-        _checkRoles(fixedVolume, movingVolume, modality)
-        if modality == "auto":
-            modality, _ = self.foundModality(movingVolume)
-        if isinstance(prealignment, slicer.vtkMRMLTransformNode):
-            if prealignment is movingVolume.GetParentTransformNode():
-                raise FusionError(f"The moving volume lies under '{prealignment.GetName()}' already: start with none.")
-            prealignment = transform_from_node(prealignment)
-        settings = Settings(
-            modality=modality,
-            prealignment=prealignment,
-            slice_axis=sliceAxis,
-            ct_window=ctWindow,
-            device=device,
-            precision=precision,
-            batch_size=batchSize,
-            through_plane_smoothing=throughPlaneSmoothing,
-            strength=strength,
-            three_axes=threeAxes,
-            refine=refine,
-            do_no_harm=doNoHarm,
-            fold_free=foldFree,
-            weights=weights,
-        )
-        _checkScalar(fixedVolume, "a fixed volume (MRI)")
-        if modality == "ct":
-            _checkScalar(movingVolume, "a CT")
-        _checkOutputs(
+        checkRoles(fixedVolume, movingVolume, settings.modality)
+        if settings.modality == AUTO:
+            settings = replace(settings, modality=self.foundModality(movingVolume)[0])
+        in_color = MODALITIES[settings.modality].in_color
+        checkScalar(fixedVolume, "a fixed volume (MRI)")
+        if not in_color:
+            checkScalar(movingVolume, f"a {MODALITIES[settings.modality].label}")
+        outputs = request.outputs
+        checkOutputs(
             {
-                "fused volume": (fusedVolume, _volumeClass(MODALITIES[modality].in_color)),
-                "grid transform": (gridTransform, "vtkMRMLGridTransformNode"),
-                "registered volume": (registeredVolume, _volumeClass(_components(movingVolume) > 1)),
+                "fused volume": (outputs.fusedVolume, volumeClass(in_color)),
+                "grid transform": (outputs.gridTransform, "vtkMRMLGridTransformNode"),
+                "registered volume": (outputs.registeredVolume, volumeClass(components(movingVolume) > 1)),
             },
             inputs=(fixedVolume, fixedVolume.GetParentTransformNode(), movingVolume),
         )
-        _checkCarried(carry, movingVolume, (fixedVolume, fusedVolume, gridTransform, registeredVolume))
+        checkCarried(request.carry, movingVolume, (fixedVolume, *outputs.nodes()))
         return settings
 
     def foundModality(self, movingVolume: slicer.vtkMRMLScalarVolumeNode) -> tuple[str, bool]:
@@ -381,91 +317,3 @@ class BSAFusionLogic:
             show_volumes(fusedVolume)
             mark_as_filled({fusedVolume, registeredVolume} - {None}, gridTransform, job.movingVolume)
         return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.report, computed.pictures)
-
-
-def _checkInput(volume: slicer.vtkMRMLNode | None, role: str) -> None:
-    if volume is None:
-        raise FusionError(f"There is no {role} volume: choose one.")
-    if volume.GetClassName() not in (_volumeClass(False), _volumeClass(True)):
-        raise FusionError(
-            f"The {role} volume '{volume.GetName()}' is not a plain scan but, say, a label map: choose another."
-        )
-    if volume.GetImageData() is None or volume.GetImageData().GetNumberOfPoints() == 0:
-        raise FusionError(f"The {role} volume '{volume.GetName()}' holds no image: load it or choose another.")
-    if _components(volume) not in (1, 3):
-        raise FusionError(
-            f"The {role} volume '{volume.GetName()}' has {_components(volume)} values a voxel: choose one with 1 or 3."
-        )
-
-
-def _checkRoles(
-    fixedVolume: slicer.vtkMRMLScalarVolumeNode, movingVolume: slicer.vtkMRMLVolumeNode, modality: str
-) -> None:
-    """FusionError where DICOM says that the fixed volume is no MRI, or that the moving one is one."""
-    other = modality_from_dicom(fixedVolume)
-    if other not in (None, "mri"):
-        raise FusionError(
-            f"The fixed volume '{fixedVolume.GetName()}' is a {other.upper()} by DICOM and no MRI: exchange the two, "
-            "or choose another."
-        )
-    if modality == "auto" and modality_from_dicom(movingVolume) == "mri":
-        raise FusionError(
-            f"The moving volume '{movingVolume.GetName()}' is an MRI by DICOM: exchange the two, choose another, or "
-            "say its modality."
-        )
-
-
-def _checkScalar(volume: slicer.vtkMRMLScalarVolumeNode, role: str) -> None:
-    if _components(volume) > 1:
-        raise FusionError(f"'{volume.GetName()}' is in colour, but {role} has one value a voxel: convert it first.")
-
-
-def _checkOutputs(outputs: dict[str, tuple[slicer.vtkMRMLNode | None, str]], inputs: tuple) -> None:
-    taken = list(inputs)
-    for role, (node, className) in outputs.items():
-        if node is None:
-            continue
-        if node in taken:
-            raise FusionError(
-                f"The {role} cannot be '{node.GetName()}', which is used for something else: choose another, or let "
-                "one be created."
-            )
-        if node.GetClassName() != className:
-            raise FusionError(
-                f"The {role} must be a {className}, but '{node.GetName()}' is a {node.GetClassName()}: choose another, "
-                "or let one be created."
-            )
-        taken.append(node)
-
-
-def _checkCarried(
-    carry: Sequence[slicer.vtkMRMLNode], movingVolume: slicer.vtkMRMLScalarVolumeNode, staying: tuple
-) -> None:
-    """FusionError where one of these nodes cannot come under the result, which takes the moving volume's place."""
-    place = parent_to_world(movingVolume)
-    for node in carry:
-        name = node.GetName()
-        if node in staying:
-            raise FusionError(f"'{name}' cannot move along, being the fixed volume or an output: choose another.")
-        if not node.IsA("vtkMRMLTransformableNode") or not node.CanApplyNonLinearTransforms():
-            raise FusionError(f"'{name}', a {node.GetClassName()}, cannot follow a deformation: choose another.")
-        if any(_liesUnder(other, node) for other in (*staying, movingVolume) if other is not None):
-            raise FusionError(f"A volume lies under '{name}', which therefore cannot move along: choose another.")
-        if not np.allclose(parent_to_world(node), place, atol=same_place):
-            raise FusionError(
-                f"'{name}' does not lie under the same transform as the moving volume, so it cannot move along: put "
-                "it there, or harden both."
-            )
-
-
-def _liesUnder(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLNode) -> bool:
-    parent = node.GetParentTransformNode()
-    return parent is not None and (parent is transform or _liesUnder(parent, transform))
-
-
-def _components(volume: slicer.vtkMRMLScalarVolumeNode) -> int:
-    return volume.GetImageData().GetNumberOfScalarComponents()
-
-
-def _volumeClass(colour: bool) -> str:
-    return "vtkMRMLVectorVolumeNode" if colour else "vtkMRMLScalarVolumeNode"

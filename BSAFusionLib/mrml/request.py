@@ -1,0 +1,108 @@
+"""What a user asks of a run: two volumes, the choices, and the nodes that its outcome goes to."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import slicer
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.mrml.scene import transform_from_node
+from BSAFusionLib.settings import AUTO, Settings
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a run makes in the scene.
+
+    Attributes:
+        fusedVolume: Node to fill with the fused volume; None creates one, as below.
+        gridTransform: Node to fill with the deformation.
+        registeredVolume: Node to fill with the registered volume.
+        makeRegistered: Whether a registered volume is made where no node is given for it.
+        fixedLandmarks: Points on the fixed volume, where it lies now.
+        movingLandmarks: The same points on the moving volume, in the same order; the report then has their distances
+            before and after.
+    """
+
+    fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None
+    gridTransform: slicer.vtkMRMLGridTransformNode | None = None
+    registeredVolume: slicer.vtkMRMLScalarVolumeNode | None = None
+    makeRegistered: bool = True
+    fixedLandmarks: slicer.vtkMRMLMarkupsNode | None = None
+    movingLandmarks: slicer.vtkMRMLMarkupsNode | None = None
+
+    def nodes(self) -> list[slicer.vtkMRMLNode | None]:
+        """Return the nodes to fill: fused volume, grid transform, registered volume; None for one to create."""
+        return [self.fusedVolume, self.gridTransform, self.registeredVolume]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `BSAFusionLogic.process`, in their present form."""
+
+    fixedVolume: slicer.vtkMRMLScalarVolumeNode | None
+    movingVolume: slicer.vtkMRMLScalarVolumeNode | None
+    settings: Settings
+    outputs: Outputs
+    carry: tuple[slicer.vtkMRMLTransformableNode, ...]
+
+    @classmethod
+    def of(
+        cls,
+        fixedVolume: slicer.vtkMRMLScalarVolumeNode | None,
+        movingVolume: slicer.vtkMRMLScalarVolumeNode | None,
+        settings: Settings | None,
+        outputs: Outputs | Mapping[str, Any] | None,
+        carry: Sequence[slicer.vtkMRMLTransformableNode],
+        choices: dict[str, Any],
+    ) -> "Request":
+        """Combine settings, outputs and single choices, also under the names of version 0.4.
+
+        Raises:
+            FusionError: A choice makes no sense.
+            TypeError: An argument is unknown or of the wrong kind.
+        """
+        if settings is not None and not isinstance(settings, Settings):
+            raise TypeError("settings must be a Settings; give the nodes to fill as outputs=Outputs(...).")
+        choices, renamed = _split(choices)
+        outputs = replace(outputs if isinstance(outputs, Outputs) else Outputs(**(outputs or {})), **renamed)
+        start = choices.get("prealignment")
+        if isinstance(start, slicer.vtkMRMLTransformNode):
+            if movingVolume is not None and start is movingVolume.GetParentTransformNode():
+                raise FusionError(
+                    f"The moving volume lies under '{start.GetName()}' already: choose no initial transform."
+                )
+            choices["prealignment"] = transform_from_node(start)
+        return cls(fixedVolume, movingVolume, replace(settings or Settings(AUTO), **choices), outputs, tuple(carry))
+
+
+def camelCase(name: str) -> str:
+    """Return the name that Slicer's style gives to a field of Settings: slice_axis becomes sliceAxis."""
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+def _split(choices: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the choices by the fields of Settings and of Outputs; warn of names that will go."""
+    of_settings = {each.name for each in fields(Settings)}
+    former = {camelCase(name): name for name in of_settings}
+    of_outputs = {each.name for each in fields(Outputs)}
+    settings, outputs = {}, {}
+    for name, value in choices.items():
+        if name in of_settings:
+            settings[name] = value
+        elif name in former:
+            _warn(name, f"{former[name]}=...")
+            settings[former[name]] = value
+        elif name in of_outputs:
+            _warn(name, f"outputs=Outputs({name}=...)")
+            outputs[name] = value
+        else:
+            raise TypeError(f"There is no argument {name!r}; the choices are {', '.join(sorted(of_settings))}.")
+    return settings, outputs
+
+
+def _warn(name: str, instead: str) -> None:
+    warnings.warn(f"{name}=... will be gone in the next version; write {instead}", DeprecationWarning, stacklevel=5)
