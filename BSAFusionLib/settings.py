@@ -26,6 +26,7 @@ class Option(NamedTuple):
         kind: Converts one word to the value; None for a Boolean choice.
         values: The only values that are allowed, where there are few.
         metavar: What the help shows for the value, one name a word.
+        bounds: Least and greatest value that the panel offers for a number.
     """
 
     flag: str
@@ -33,6 +34,7 @@ class Option(NamedTuple):
     kind: type | None = str
     values: tuple[str, ...] = ()
     metavar: str | tuple[str, ...] | None = None
+    bounds: tuple[float, float] | None = None
 
 
 def _choice(default: Any, *option: Any, **details: Any) -> Any:
@@ -77,7 +79,9 @@ class Settings:
         "of the network's layers; bfloat16 is faster where the device supports it (default: %(default)s)",
         values=PRECISIONS,
     )
-    batch_size: int | None = _choice(None, "--batch-size", "slices in one pass of the network", kind=int, metavar="N")
+    batch_size: int | None = _choice(
+        None, "--batch-size", "slices in one pass of the network", kind=int, metavar="N", bounds=(0, 256)
+    )
     three_axes: bool = _choice(
         True,
         "--one-axis",
@@ -90,6 +94,7 @@ class Settings:
         "with --one-axis: sigma of the field's smoothing across the slices (default: %(default)s)",
         kind=float,
         metavar="MM",
+        bounds=(0, 50),
     )
     strength: float = _choice(
         1.0,
@@ -97,6 +102,7 @@ class Settings:
         "fraction of the network's field that is applied, 0 to 1 (default: %(default)s)",
         kind=float,
         metavar="FRACTION",
+        bounds=(0, 1),
     )
     refine: bool = _choice(
         False, "--refine", "register every slice mirrored, too: twice the time, slightly less error", kind=None

@@ -208,9 +208,9 @@ class BSAFusionLogic:
         return self._checked(Request.of(fixedVolume, movingVolume, settings, outputs, carry, choices))
 
     def _checked(self, request: Request) -> Settings:
-        fixedVolume, movingVolume, settings = request.fixedVolume, request.movingVolume, request.settings
-        checkInput(fixedVolume, "fixed")
-        checkInput(movingVolume, "moving")
+        fixedVolume = checkInput(request.fixedVolume, "fixed")
+        movingVolume = checkInput(request.movingVolume, "moving")
+        settings = request.settings
         if fixedVolume is movingVolume:
             raise FusionError(f"'{fixedVolume.GetName()}' is both the fixed and the moving volume: choose two volumes.")
         for volume in (fixedVolume, movingVolume):

@@ -11,7 +11,8 @@ from BSAFusionLib.mrml.scene import modality_from_dicom, parent_to_world
 SAME_PLACE_MM = 1e-4  # how far the matrices of two places may differ
 
 
-def checkInput(volume: slicer.vtkMRMLNode | None, role: str) -> None:
+def checkInput(volume: slicer.vtkMRMLNode | None, role: str) -> slicer.vtkMRMLScalarVolumeNode:
+    """Return a volume that can be an input; `role` is what the message calls it."""
     if volume is None:
         raise FusionError(f"There is no {role} volume: choose one.")
     if volume.GetClassName() not in (volumeClass(False), volumeClass(True)):
@@ -24,6 +25,7 @@ def checkInput(volume: slicer.vtkMRMLNode | None, role: str) -> None:
         raise FusionError(
             f"The {role} volume '{volume.GetName()}' has {components(volume)} values a voxel: choose one with 1 or 3."
         )
+    return volume
 
 
 def checkRoles(

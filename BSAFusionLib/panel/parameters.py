@@ -1,5 +1,6 @@
 """Every choice of the panel, kept in a parameter node of the scene, and what the logic is asked for by them."""
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, Union
 
@@ -9,22 +10,31 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
-from BSAFusionLib.settings import Settings
+from BSAFusionLib.mrml.request import Outputs, camelCase
+from BSAFusionLib.settings import AUTO, Settings, options
 
 # The None is what the wrapper needs to take a choice of more than one class back.
 AnyVolume = Union[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLVectorVolumeNode, None]  # noqa: UP007
 
 
-class _ModalityChoice(Enum):
-    """A choice of modality, or of finding it out."""
+class _Choice(Enum):
+    """A choice among the few values that Settings allows; a value is its own name in every language."""
 
     def label(self) -> str:
         """Return the text that the panel shows."""
-        return _("Automatic") if self.value == "auto" else MODALITIES[self.value].label
+        if self.value == AUTO:
+            return _("Automatic")
+        return MODALITIES[self.value].label if self.value in MODALITIES else self.value
 
 
-# What the moving volume is; the values are those of Settings.
-Modality = _ModalityChoice("Modality", {"AUTO": "auto", **{name.upper(): name for name in MODALITIES}}, module=__name__)
+def _choice(name: str, values: Iterable[str]) -> type[_Choice]:
+    return _Choice(name, {value.upper(): value for value in values}, module=__name__)
+
+
+# Saved scenes hold the names of the members, so these stay as they are.
+Modality = _choice("Modality", (AUTO, *MODALITIES))
+ENUMS = {name: _choice(camelCase(f"_{name}"), option.values) for name, option in options().items() if option.values}
+SliceAxis, Precision = ENUMS["slice_axis"], ENUMS["precision"]
 
 
 class Start(Enum):
@@ -43,28 +53,6 @@ class Start(Enum):
         return labels[self]
 
 
-class SliceAxis(Enum):
-    """The index axis of the fixed volume that slices are cut across; the values are those of Settings."""
-
-    AUTO = "auto"
-    I = "i"  # noqa: E741  (Slicer's own name of the axis)
-    J = "j"
-    K = "k"
-
-    def label(self) -> str:
-        return _("Automatic") if self is SliceAxis.AUTO else self.name
-
-
-class Precision(Enum):
-    """What the network is computed in; the values are those of Settings."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-
-    def label(self) -> str:
-        return self.value  # a name of PyTorch, the same in every language
-
-
 class View(Enum):
     """What the slice views show."""
 
@@ -81,7 +69,30 @@ class View(Enum):
         return labels[self]
 
 
+# The choices that the panel offers in another form than Settings has them: as `start` and `ctWindow...` below.
+_IN_ANOTHER_FORM = ("prealignment", "ct_window")
+
+
+def _with_choices(cls: type) -> type:
+    """Add a parameter for every other choice of Settings, under its name in Slicer's style."""
+    for name, option in options().items():
+        if name not in _IN_ANOTHER_FORM:
+            default = getattr(Settings, name)
+            if option.values:
+                kind: Any = ENUMS[name]
+                default = kind(default)
+            elif option.kind is None:
+                kind = bool
+            else:
+                kind = Annotated[option.kind, WithinRange(*option.bounds)] if option.bounds else option.kind
+                default = option.kind() if default is None else default
+            cls.__annotations__[camelCase(name)] = kind
+            setattr(cls, camelCase(name), default)
+    return cls
+
+
 @parameterNodeWrapper
+@_with_choices
 class Parameters:
     """The choices, under the names that the .ui file's widgets have as SlicerParameterName."""
 
@@ -97,20 +108,9 @@ class Parameters:
     makeRegistered: bool = True
     carry: list[slicer.vtkMRMLDisplayableNode]
 
-    device: str = Settings.device
-    precision: Precision = Precision.FLOAT32
-    sliceAxis: SliceAxis = SliceAxis.AUTO
     ctWindowAutomatic: bool = True
     ctWindowCentre: Annotated[float, WithinRange(-2000, 4000)] = 40.0
     ctWindowWidth: Annotated[float, WithinRange(1, 8000)] = 80.0
-    batchSize: Annotated[int, WithinRange(0, 256)] = 0
-    throughPlaneSmoothing: Annotated[float, WithinRange(0, 50)] = Settings.through_plane_smoothing
-    strength: Annotated[float, WithinRange(0, 1)] = Settings.strength
-    threeAxes: bool = Settings.three_axes
-    refine: bool = Settings.refine
-    doNoHarm: bool = Settings.do_no_harm
-    foldFree: bool = Settings.fold_free
-    weights: str = ""
 
     view: View = View.FUSED
     blend: Annotated[float, WithinRange(0, 1)] = 0.5
@@ -139,33 +139,39 @@ def carried(parameters: Parameters) -> list[slicer.vtkMRMLDisplayableNode]:
     return [node for node in parameters.carry if node is not None]
 
 
-def asked(parameters: Parameters) -> dict[str, Any]:
-    """The arguments of BSAFusionLogic.check and prepare; FusionError where a start is chosen but not which."""
-    prealignment = parameters.start.value
-    if parameters.start is Start.TRANSFORM:
-        prealignment = parameters.startTransform
-        if prealignment is None:
-            raise FusionError(_("Choose the transform to start from, or another start."))
-    window = None if parameters.ctWindowAutomatic else (parameters.ctWindowCentre, parameters.ctWindowWidth)
+def request(parameters: Parameters) -> dict[str, Any]:
+    """Return the arguments of BSAFusionLogic.check and prepare.
+
+    Raises:
+        FusionError: A transform is chosen to start from, but not which.
+    """
     return {
         "fixedVolume": parameters.fixedVolume,
         "movingVolume": parameters.movingVolume,
-        "fusedVolume": parameters.fusedVolume,
-        "gridTransform": parameters.gridTransform,
-        "registeredVolume": parameters.registeredVolume if parameters.makeRegistered else None,
-        "modality": parameters.modality.value,
-        "prealignment": prealignment,
-        "sliceAxis": parameters.sliceAxis.value,
-        "ctWindow": window,
-        "device": parameters.device,
-        "precision": parameters.precision.value,
-        "batchSize": parameters.batchSize or None,
-        "throughPlaneSmoothing": parameters.throughPlaneSmoothing,
-        "strength": parameters.strength,
-        "threeAxes": parameters.threeAxes,
-        "refine": parameters.refine,
-        "doNoHarm": parameters.doNoHarm,
-        "foldFree": parameters.foldFree,
-        "weights": parameters.weights or None,
+        "outputs": Outputs(
+            parameters.fusedVolume,
+            parameters.gridTransform,
+            parameters.registeredVolume if parameters.makeRegistered else None,
+            parameters.makeRegistered,
+        ),
         "carry": carried(parameters),
+        **_choices(parameters),
     }
+
+
+def _choices(parameters: Parameters) -> dict[str, Any]:
+    """Return the choices by the fields of Settings."""
+    start = parameters.start.value
+    if parameters.start is Start.TRANSFORM:
+        start = parameters.startTransform
+        if start is None:
+            raise FusionError(_("Choose the transform to start from, or another start."))
+    window = None if parameters.ctWindowAutomatic else (parameters.ctWindowCentre, parameters.ctWindowWidth)
+    choices = {"modality": parameters.modality.value, "prealignment": start, "ct_window": window}
+    for name in options():
+        if name not in choices:
+            value = getattr(parameters, camelCase(name))
+            value = value.value if isinstance(value, Enum) else value
+            # An empty text or a zero stands for None, which no widget can show.
+            choices[name] = None if getattr(Settings, name) is None and not value else value
+    return choices

@@ -14,7 +14,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.logic import BSAFusionLogic, Job, ProcessResult
 from BSAFusionLib.mrml.packages import why_not_installable
 from BSAFusionLib.panel.background import Bug, Task, Worker
-from BSAFusionLib.panel.parameters import Parameters, asked
+from BSAFusionLib.panel.parameters import Parameters, request
 from BSAFusionLib.panel.progress import Progress
 from BSAFusionLib.pipeline.stages import Slices
 from BSAFusionLib.worker.case import read_outcome, write_case
@@ -74,8 +74,7 @@ class Run:
         self._why = _("Stopped; nothing was changed.")
         self._progress = Progress()
         try:
-            arguments = asked(self._parameters)
-            self._job = job = self._logic.prepare(**arguments, makeRegistered=self._parameters.makeRegistered)
+            self._job = job = self._logic.prepare(**request(self._parameters))
             self._task = self._worker.start(
                 "case",
                 lambda folder: write_case(job.fixed, job.moving, job.settings, folder),
@@ -128,7 +127,7 @@ class Run:
             )
             return why_not_installable() or install
         try:
-            self._logic.check(**asked(self._parameters))
+            self._logic.check(**request(self._parameters))
         except FusionError as error:
             return str(error)
         return ""

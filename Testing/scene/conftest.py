@@ -1,5 +1,7 @@
 """A real MRML scene, phantom heads as volume nodes in it, and a network of random weights, always the same."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from slicer.util import updateTransformMatrixFromArray, updateVolumeFromArray, v
 from trame_slicer.core import SlicerApp
 
 from BSAFusionLib.mrml.logic import BSAFusionLogic
+from BSAFusionLib.mrml.request import Outputs
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.metadata import Metadata
 from BSAFusionLib.network.weights import save_network
@@ -38,19 +41,24 @@ def weights(tmp_path_factory):
     return path
 
 
+of_outputs = {field.name for field in fields(Outputs)}
+
+
 @pytest.fixture
 def process(weights):
     """BSAFusionLogic.process with the random network, on the CPU, from where the volumes lie."""
 
-    def process(*nodes, **choices):
+    def process(fixed=None, moving=None, *outputs, **choices):
         return BSAFusionLogic().process(
-            *nodes,
+            fixed,
+            moving,
+            outputs=Outputs(*outputs, **{name: choices.pop(name) for name in of_outputs & choices.keys()}),
             **{
                 "weights": weights,
                 "device": "cpu",
                 "prealignment": "none",
                 "modality": "pet",
-                "doNoHarm": False,  # a random field helps nobody, but there is much to get wrong in space
+                "do_no_harm": False,  # a random field helps nobody, but there is much to get wrong in space
                 **choices,
             },
         )

@@ -18,8 +18,8 @@ cases = {
     "oblique": {"placed": rigid((20, -15, 30))},
     "left-handed": {"placed": rigid((10, 5, -20)), "flips": (1, 1, -1)},
     "thick slices": {"spacing": (0.7, 0.7, 5), "size": (72, 84, 20)},
-    "slices across i": {"choices": {"sliceAxis": "i"}},
-    "slices across j": {"choices": {"sliceAxis": "j"}},
+    "slices across i": {"choices": {"slice_axis": "i"}},
+    "slices across j": {"choices": {"slice_axis": "j"}},
     "colour": {"contrast": "rgb"},
     "CT": {"contrast": "ct", "choices": {"modality": "ct"}},
     "fixed under a turned parent": {"fixed_parents": [tilt]},
@@ -30,7 +30,7 @@ cases = {
         "flips": (-1, 1, 1),
         "fixed_parents": [tilt, quarter_turn],
         "moving_parents": [quarter_turn],
-        "choices": {"sliceAxis": "j"},
+        "choices": {"slice_axis": "j"},
     },
 }
 

@@ -86,7 +86,7 @@ def test_a_second_run_fills_the_nodes_of_the_first(scene, heads, process):
     voxels = arrayFromVolume(first.registeredVolume).copy()
     first.registeredVolume.SetAndObserveTransformNodeID(add(scene, "LinearTransform").GetID())
     before = [entry[:2] for entry in state(scene)]
-    second = process(*heads, *nodes, sliceAxis="i", threeAxes=False)
+    second = process(*heads, *nodes, slice_axis="i", three_axes=False)
     assert [second.fusedVolume, second.gridTransform, second.registeredVolume] == list(nodes)
     assert [entry[:2] for entry in state(scene)] == before
     assert second.registeredVolume.GetParentTransformNode() is None
@@ -173,8 +173,8 @@ bad_inputs = {
     "one node twice": (lambda given: (given.mri, given.mri), {}, "both the fixed and the moving"),
     "no image data": (lambda given: (given.mri, given.node("ScalarVolume")), {}, "holds no image"),
     "a label map": (lambda given: (given.node("LabelMapVolume"), given.pet), {}, "label map"),
-    "an MRI in colour": (lambda given: (given.head("RGB", "rgb"), given.pet), {}, "in colour"),
-    "a CT in colour": (lambda given: (given.mri, given.head("RGB", "rgb")), {"modality": "ct"}, "in colour"),
+    "an MRI in colour": (lambda given: (given.head("RGB", "rgb"), given.pet), {}, "in color"),
+    "a CT in colour": (lambda given: (given.mri, given.head("RGB", "rgb")), {"modality": "ct"}, "in color"),
     "an unknown modality": (lambda given: (given.mri, given.pet), {"modality": "xray"}, "modality 'xray'"),
     "a scalar node for a result in colour": (
         lambda given: (given.mri, given.pet, given.node("ScalarVolume")),
