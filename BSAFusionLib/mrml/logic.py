@@ -39,6 +39,7 @@ from BSAFusionLib.mrml.scene import (
     put_volume,
     voxels_of,
 )
+from BSAFusionLib.pipeline.guess import likeliest_modality
 from BSAFusionLib.pipeline.report import Report
 from BSAFusionLib.pipeline.stages import Progress
 from BSAFusionLib.report.pictures import Pictures
@@ -241,14 +242,7 @@ class BSAFusionLogic:
             return noted, True
         modified = movingVolume.GetImageData().GetMTime()  # no two objects of VTK, and no two states of one, share it
         if self._guessed[0] != modified:
-            import SimpleITK as sitk  # here, since Slicer's start does without it
-
-            from BSAFusionLib.pipeline.intensities import guess_modality
-
-            voxels = arrayFromVolume(movingVolume)
-            step = max(1, round((voxels.size / 1e6) ** (1 / 3)))
-            sample = sitk.GetImageFromArray(voxels[::step, ::step, ::step], isVector=voxels.ndim == 4)
-            self._guessed = modified, guess_modality(sample)
+            self._guessed = modified, likeliest_modality(arrayFromVolume(movingVolume))
         return self._guessed[1], False
 
     def outputNames(self, fixedVolume: slicer.vtkMRMLNode, movingVolume: slicer.vtkMRMLNode) -> tuple[str, str, str]:

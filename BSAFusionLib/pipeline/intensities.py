@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.pipeline.guess import finite_sample, likeliest_modality, looks_hounsfield
 
 luminance_weights = np.array([0.299, 0.587, 0.114], np.float32)  # Y of RGB, ITU-R BT.601, full range
 
@@ -82,7 +83,7 @@ def measure_intensities(
     row = MODALITIES.get(modality)
     if row is None or row.window is None:
         low, high = background, np.percentile(foreground, 99.5)
-    elif ct_window is not None or is_hounsfield(image):
+    elif ct_window is not None or looks_hounsfield(sitk.GetArrayViewFromImage(image)):
         centre, width = ct_window or row.window
         low, high = centre - width / 2, centre + width / 2
     else:
@@ -101,15 +102,9 @@ def measure_intensities(
     return Intensities(modality, float(low), float(high)), warning
 
 
-def is_hounsfield(image: sitk.Image) -> bool:
-    """Whether a scalar volume is in Hounsfield units: air, which every CT shows, is far below zero only there."""
-    return bool((_sample(image) < -200).any())
-
-
 def guess_modality(image: sitk.Image) -> str:
     """Return the likeliest modality by the intensities: "ct" for a scalar volume in Hounsfield units, else "pet"."""
-    hounsfield = image.GetNumberOfComponentsPerPixel() == 1 and is_hounsfield(image)
-    return next(row.name for row in MODALITIES.values() if (row.window is not None) == hounsfield)
+    return likeliest_modality(sitk.GetArrayViewFromImage(image))
 
 
 def head_mask(image: sitk.Image) -> sitk.Image:
@@ -121,8 +116,4 @@ def head_mask(image: sitk.Image) -> sitk.Image:
 
 
 def _sample(image: sitk.Image) -> np.ndarray:
-    """Finite values of a scalar volume, about a million evenly spread ones where it has more."""
-    values = sitk.GetArrayViewFromImage(image)
-    step = max(1, round((values.size / 1e6) ** (1 / 3)))
-    values = values[::step, ::step, ::step].ravel()
-    return values[np.isfinite(values)]
+    return finite_sample(sitk.GetArrayViewFromImage(image))
