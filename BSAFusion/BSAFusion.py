@@ -136,7 +136,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameters(None)
 
     def onSceneStartClose(self, caller=None, event=None):
-        self.run.cancel()
+        self.worker.stop()
         self.setParameters(None)
 
     def onSceneStartImport(self, caller=None, event=None):

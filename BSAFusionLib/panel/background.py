@@ -57,7 +57,7 @@ class Task:
         self.number, self.message, self.folder = number, message, folder
         self.onDone, self.onFailed, self.onCancelled, self.onProgress = onDone, onFailed, onCancelled, onProgress
         self.process = 0  # number of the process that it was given to
-        self.retries = False  # whether another process takes it where that one ends before it begins
+        self.retries = False  # whether another process takes it where that one ends before the job has begun
         self.hasBegun = self.isCancelling = False
 
     def cancel(self) -> None:
@@ -93,6 +93,18 @@ class Worker:
         self._process.connect("readyReadStandardOutput()", self._readMessages)
         self._process.connect("readyReadStandardError()", self._readPrinted)
         self._process.connect("stateChanged(QProcess::ProcessState)", self._stateChanged)
+        # Timers of our own, since those of Slicer's singleShot, and what they are connected to, are kept for good.
+        self._patience = self._timer(MS_UNTIL_KILLED, self._losePatience)
+        self._ended: list[tuple[int, bool, str]] = []  # processes: number, whether we killed it, and why it ended
+        self._settling = self._timer(0, self._settle)
+
+    @staticmethod
+    def _timer(milliseconds: int, function: Callable[[], None]) -> qt.QTimer:
+        timer = qt.QTimer()
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.connect("timeout()", function)
+        return timer
 
     def start(
         self,
@@ -134,17 +146,26 @@ class Worker:
         task.isCancelling = True
         if self._process.state() != qt.QProcess.NotRunning:
             self._process.write(encode("cancel", job=task.number))
-        qt.QTimer.singleShot(MS_UNTIL_KILLED, lambda: self._killFor(task))
+        self._patience.start()
+
+    def stop(self) -> None:
+        """Cancel all tasks, end the process and remove all files; the next job gets another process."""
+        self._kill()
+        for task in list(self._tasks.values()):
+            self._finish(task, task.onCancelled)
+        self._folder.remove()
 
     def close(self) -> None:
-        """End the process, forget all tasks and remove all files; the worker cannot be used again."""
+        """As `stop`, but tell nobody; the worker cannot be used again."""
         self._tasks.clear()
-        self._kill()
+        self.stop()
         self._process.waitForFinished(MS_UNTIL_GONE)
+        for timer, function in ((self._patience, self._losePatience), (self._settling, self._settle)):
+            timer.stop()
+            timer.disconnect("timeout()", function)
         self._process.disconnect("readyReadStandardOutput()", self._readMessages)
         self._process.disconnect("readyReadStandardError()", self._readPrinted)
         self._process.disconnect("stateChanged(QProcess::ProcessState)", self._stateChanged)
-        self._folder.remove()
 
     def _makeFolder(self) -> Path:
         try:
@@ -162,7 +183,7 @@ class Worker:
     def _give(self, task: Task) -> None:
         if self._isKilled:
             self._process.waitForFinished(MS_UNTIL_GONE)
-        task.retries = self._isReady
+        task.retries, task.hasBegun = self._isReady, False
         if self._process.state() == qt.QProcess.NotRunning:
             self._startProcess()
         task.process = self._processes
@@ -172,20 +193,25 @@ class Worker:
     def _startProcess(self) -> None:
         program, *arguments = self._command or workerCommand()
         environment = qt.QProcessEnvironment.systemEnvironment()
-        environment.insert("PYTHONPATH", os.pathsep.join([str(LIBRARY_FOLDER), os.environ.get("PYTHONPATH", "")]))
+        paths = [str(LIBRARY_FOLDER), os.environ.get("PYTHONPATH")]
+        environment.insert("PYTHONPATH", os.pathsep.join(filter(None, paths)))
         environment.insert("PYTHONUNBUFFERED", "1")
         self._lines = Lines()
         self._printed = ""
         self._processes += 1
         self._process.setProcessEnvironment(environment)
+        self._process.setWorkingDirectory(str(LIBRARY_FOLDER))  # where Python looks first, with -m
         self._process.start(program, arguments)
 
     def _readMessages(self) -> None:
         for message in self._lines.feed(self._process.readAllStandardOutput().data()):
             if isinstance(message, str):
                 self._keepPrinted(f"{message}\n")
-            else:
+                continue
+            try:
                 self._take(message)
+            except Exception:  # of a callback: the other messages are still to be taken
+                sys.excepthook(*sys.exc_info())
 
     def _readPrinted(self) -> None:
         self._keepPrinted(self._process.readAllStandardError().data().decode("utf-8", "replace"))
@@ -226,9 +252,12 @@ class Worker:
             shutil.rmtree(task.folder, ignore_errors=True)
             task.forget()
 
-    def _killFor(self, task: Task) -> None:
-        if task.number in self._tasks:
+    def _losePatience(self) -> None:
+        """End the process of a job that has not stopped though it was asked to."""
+        deaf = [task for task in self._tasks.values() if task.isCancelling]
+        if deaf:
             self._kill()
+        for task in deaf:
             self._finish(task, task.onCancelled)
 
     def _kill(self) -> None:
@@ -245,26 +274,30 @@ class Worker:
             return
         self._readMessages()
         self._readPrinted()
-        isKilled, why = self._isKilled, self._whyItEnded()
+        self._ended.append((self._processes, self._isKilled, self._whyItEnded()))
         self._hasStarted = self._isReady = self._isKilled = False
         self.pid = 0
         # Later, since the process may end while it is being started, and a task may be given to another one.
-        ended = self._processes
-        qt.QTimer.singleShot(0, lambda: self._settle(ended, isKilled, why))
+        self._settling.start()
 
-    def _settle(self, ended: int, isKilled: bool, why: str) -> None:
-        """End the tasks of a process that has ended, or give them to another one."""
-        for task in [task for task in self._tasks.values() if task.process == ended]:
-            if task.isCancelling:
-                self._finish(task, task.onCancelled)
-            elif not task.hasBegun and (task.retries or isKilled):
-                try:
-                    self._give(task)
-                except FusionError as error:
-                    self._finish(task, task.onFailed, error)
-            else:
-                logging.error("BSAFusion: %s\n%s", why, self._printed)
-                self._finish(task, task.onFailed, FusionError(why))
+    def _settle(self) -> None:
+        """End the tasks of processes that have ended, or give them to another one."""
+        ended, self._ended = self._ended, []
+        for number, isKilled, why in ended:
+            for task in [task for task in self._tasks.values() if task.process == number]:
+                if task.isCancelling:
+                    self._finish(task, task.onCancelled)
+                elif isKilled or (task.retries and not task.hasBegun):
+                    self._giveAgain(task)
+                else:
+                    logging.error("BSAFusion: %s\n%s", why, self._printed)
+                    self._finish(task, task.onFailed, FusionError(why))
+
+    def _giveAgain(self, task: Task) -> None:
+        try:
+            self._give(task)
+        except FusionError as error:
+            self._finish(task, task.onFailed, error)
 
     def _whyItEnded(self) -> str:
         if not self._hasStarted:

@@ -43,12 +43,21 @@ class DeviceChoice:
         if self._task is not None or missing_packages():
             return
         try:
-            self._task = self._worker.start("devices", lambda folder: {}, onDone=self._found, onFailed=self._failed)
+            self._task = self._worker.start(
+                "devices",
+                lambda folder: {},
+                onDone=self._found,
+                onFailed=self._failed,
+                onCancelled=self._forget,
+            )
         except FusionError as error:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
         logging.error("BSAFusion: the GPUs could not be listed: %s", error)
+        self._forget()
+
+    def _forget(self) -> None:
         self._task = None  # the next look tries again
 
     def _found(self, devices: list[dict[str, Any]], folder: Path) -> None:

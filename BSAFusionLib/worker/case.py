@@ -1,6 +1,7 @@
 """The one way to compute a case, whoever asks for it, and how a case and its outcome travel between processes."""
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -220,7 +221,7 @@ def _disk_told(folder: Path) -> Iterator[None]:
 def _settings_as_dict(settings: Settings) -> dict[str, Any]:
     content = {field.name: getattr(settings, field.name) for field in fields(settings)}
     if settings.weights is not None:
-        content["weights"] = str(settings.weights)
+        content["weights"] = os.path.abspath(settings.weights)  # the other process is in another folder
     if not isinstance(settings.prealignment, str):
         content["prealignment"] = matrix_of(settings.prealignment).tolist()
     return content

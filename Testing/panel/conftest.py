@@ -17,7 +17,7 @@ class KeptWorker(background.Worker):
     def close(self):
         if self._tasks:
             self._tasks.clear()
-            self._kill()
+            self.stop()
 
 
 @pytest.fixture(scope="session")

@@ -201,10 +201,14 @@ def test_a_run_begun_at_once_after_a_deaf_one_was_ended_works(ready, begin, fini
     assert finish() == "Done."  # though the process may not be gone yet
 
 
-def test_closing_the_scene_amid_a_run_ends_it_and_the_next_one_works(ready, begin, finish, control, scene, add_head):
-    begin()
+def test_closing_the_scene_amid_a_run_leaves_no_process_and_no_file_and_the_next_run_works(
+    ready, begin, finish, control, scene, add_head, temporary
+):
+    pid = begin()
     scene.Clear()
-    wait_for_end(ready)
+    assert not ready.run.running
+    harness.wait_until(lambda: not is_alive(pid))
+    assert list(temporary.iterdir()) == []
     assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeNode") == 0
     control.let_go()
     ready.ui.fixedVolumeSelector.setCurrentNode(add_head("MRI"))
@@ -294,6 +298,18 @@ def test_devices_of_a_worker_that_fails_are_asked_for_again_at_the_next_look(rea
     ready.ui.advancedCollapsibleButton.collapsed = True
     ready.ui.advancedCollapsibleButton.collapsed = False
     harness.wait_until(lambda: ready.ui.deviceComboBox.count == 3, seconds=30)
+
+
+def test_an_error_in_what_a_job_calls_keeps_no_other_job_from_its_answer(ready, running):
+    def fail(*answer):
+        raise ValueError("planted")
+
+    listed = []
+    ready.worker.start("devices", lambda folder: {}, onDone=fail, onFailed=print)
+    ready.worker.start("devices", lambda folder: {}, onDone=lambda *answer: listed.append(answer), onFailed=print)
+    harness.wait_until(lambda: listed, seconds=30)
+    assert [str(error) for error in running.errors] == ["planted"]
+    running.errors.clear()
 
 
 def test_slicers_own_python_is_taken_where_sys_executable_names_none(monkeypatch, tmp_path):
@@ -399,7 +415,8 @@ def test_the_real_process_that_runs_out_of_memory_says_so_in_one_sentence(
 
 
 def test_the_panels_process_starts_as_the_product_starts_it(running, temporary, monkeypatch, tmp_path):
-    """From a folder that is not ours, with what else PYTHONPATH holds."""
+    """What lies in the user's own folder is not taken for a library."""
+    (tmp_path / "torch.py").write_text("raise ImportError('not PyTorch')")
     monkeypatch.chdir(tmp_path)
     worker, done = Worker(), []
     worker.start("devices", lambda folder: {}, onDone=lambda *answer: done.append(answer), onFailed=done.append)

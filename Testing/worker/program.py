@@ -6,7 +6,6 @@ What a test may write into FOLDER is said by `Control`.
 """
 
 import builtins
-import resource
 import sys
 import time
 from contextlib import contextmanager, nullcontext
@@ -98,6 +97,8 @@ def obedient(job):
             name, _, text = (folder / "error").read_text().partition(" ")
             raise getattr(builtins, name)(*[text] if text else [])
         if (folder / "megabytes").exists():
+            import resource  # which Windows lacks
+
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             room = pages * resource.getpagesize() + int((folder / "megabytes").read_text()) * 2**20
             resource.setrlimit(resource.RLIMIT_AS, (room, resource.RLIM_INFINITY))

@@ -68,7 +68,9 @@ def test_bytes_in_another_order_mean_the_same():
 @pytest.mark.parametrize(
     "settings",
     [
-        Settings("ct", ct_window=(35.5, 80.0), weights="weights.safetensors", batch_size=4, three_axes=False),
+        Settings(
+            "ct", ct_window=(35.5, 80.0), weights=os.path.abspath("weights.safetensors"), batch_size=4, three_axes=False
+        ),
         Settings("pet", prealignment="none", strength=0.3, refine=True, do_no_harm=False, fold_free=False),
         Settings("spect", slice_axis="j", device="cuda:1", precision="bfloat16", through_plane_smoothing=0.1),
     ],
