@@ -346,6 +346,39 @@ def test_a_launcher_between_slicer_and_python_leaves_no_process_when_a_job_is_en
     assert finish() == "Done."
 
 
+# In a process of its own, since the tests' imports all; by quick jobs.
+run_once = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from Testing import harness
+import numpy as np
+import slicer
+from BSAFusionLib.panel import background
+from Testing.worker.control import Control
+
+with harness.running():
+    harness.load_module(f"{sys.argv[1]}/BSAFusion/BSAFusion.py")
+    slicer.util.selectModule("BSAFusion")
+    background.workerCommand = lambda: Control(Path(sys.argv[2])).command("quick")
+    widget = slicer.util.getModuleWidget("BSAFusion")
+    values = np.random.default_rng(0).random((20, 20, 20), np.float32)
+    for name in ("fixedVolume", "movingVolume"):
+        volume = slicer.util.addVolumeFromArray(values, name=name)
+        getattr(widget.ui, name + "Selector").setCurrentNode(volume)
+    harness.click(widget.ui.applyButton)
+    harness.wait_until(lambda: not widget.run.running, seconds=60)
+    large = ("SimpleITK", "scipy", "torch", "matplotlib")
+    print(widget.ui.messageLabel.text, *(name for name in large if name in sys.modules))
+"""
+
+
+def test_a_run_imports_no_large_package_into_slicer(tmp_path):
+    command = [sys.executable, "-c", run_once, str(repository), str(tmp_path)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert finished.stdout.splitlines()[-1:] == ["Done."], finished.stderr
+
+
 @on_posix
 def test_when_slicer_crashes_the_process_ends_and_its_files_are_swept_at_the_next_start(temporary, control, running):
     control.hold("begun")
