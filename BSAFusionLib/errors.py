@@ -1,9 +1,9 @@
-"""The two ways a run ends early that are not bugs."""
+"""The two ways in which a run ends early without a bug."""
 
 
 class FusionError(Exception):
-    """Something the user can mend; its text is one sentence saying what is wrong and what to do, shown as it is."""
+    """A problem that the user can fix; its text says what is wrong and what to do, and is shown as it is."""
 
 
 class Cancelled(Exception):
-    """The user asked to stop; nothing has been changed."""
+    """The user asked to stop; nothing was changed."""

@@ -140,7 +140,7 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
 
     from BSAFusionLib.cohort.derivatives import write_sidecars
     from BSAFusionLib.cohort.finished import mark_finished, unmark
-    from BSAFusionLib.files.volumes import written_whole
+    from BSAFusionLib.files.atomic import written_whole
 
     # One thread a case: sums are then taken in one order, and a case comes out the same wherever it is run.
     torch.set_num_threads(1)

@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import SimpleITK as sitk
 
+    from BSAFusionLib.files.atomic import written_whole
     from BSAFusionLib.files.inputs import Pair
     from BSAFusionLib.files.overwriting import refuse_overwriting
-    from BSAFusionLib.files.volumes import written_whole
     from BSAFusionLib.geometry.fields import error_mm
     from BSAFusionLib.pipeline.intensities import head_mask
     from BSAFusionLib.resources import SAMPLE_DATA

@@ -44,9 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from BSAFusionLib.files.atomic import written_whole
     from BSAFusionLib.files.inputs import Pair
     from BSAFusionLib.files.overwriting import refuse_overwriting
-    from BSAFusionLib.files.volumes import written_whole
 
     pair = Pair(arguments.fixed, arguments.moving, arguments.modality, arguments.fixed_series, arguments.moving_series)
     choices, landmarks = choices_of(arguments), arguments.landmarks or ()

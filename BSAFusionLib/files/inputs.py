@@ -13,11 +13,14 @@ from BSAFusionLib.modalities import MODALITIES
 
 @dataclass(frozen=True)
 class Pair:
-    """Where the volumes of one case are.
+    """Paths of the two volumes of a case.
 
-    fixed, moving: a NIfTI, NRRD or MetaImage file, or a DICOM folder or file. modality: of the moving volume; "auto" is
-    what the DICOM tags say, else what the intensities look like. fixed_series, moving_series: Series Instance UIDs,
-    where a DICOM folder holds more than one series of the kind.
+    Attributes:
+        fixed: The MRI: a NIfTI, NRRD or MetaImage file, or a DICOM folder or file.
+        moving: The moving volume, likewise.
+        modality: Modality of the moving volume; "auto" goes by the DICOM tags, then by the intensities.
+        fixed_series: Series Instance UID, where a DICOM folder holds more than one series of the kind.
+        moving_series: Likewise, of the moving volume.
     """
 
     fixed: Path
@@ -29,9 +32,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Input:
-    """A volume, what it is called, and what DICOM says of it (nothing for other files).
+    """A volume as it was read.
 
-    metadata: texts by the keys that outputs on its grid carry: FrameOfReferenceUID, SeriesInstanceUID, Modality, Unit.
+    Attributes:
+        image: The voxels in space, mm, LPS.
+        name: Name of the volume in titles and scenes.
+        modality: A name in `MODALITIES`, "mri", or "auto" where the file does not say.
+        metadata: DICOM texts for outputs on its grid: FrameOfReferenceUID, SeriesInstanceUID, Modality, Unit; empty for
+            other files.
+        remark: What the user should know about the file, if anything.
     """
 
     image: sitk.Image
@@ -42,14 +51,28 @@ class Input:
 
 
 def read_pair(pair: Pair) -> tuple[Input, Input]:
-    """The fixed and the moving volume; FusionError for what the user can mend."""
+    """Read the fixed and the moving volume of a case.
+
+    Raises:
+        FusionError: A volume cannot be read, or is not of the modality that is wanted.
+    """
     wanted = tuple(MODALITIES) if pair.modality == "auto" else (pair.modality,)
     fixed = read_input(pair.fixed, ("mri",), pair.fixed_series, "mri")
     return fixed, read_input(pair.moving, wanted, pair.moving_series, pair.modality)
 
 
 def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality: str) -> Input:
-    """One volume of modality `modality`, if it is a file; of one of those `wanted`, if DICOM. FusionError as above."""
+    """Read one volume.
+
+    Args:
+        path: A file, or a DICOM folder.
+        wanted: Modalities that a DICOM series may have.
+        series: Series Instance UID of the one to take, or None.
+        modality: Modality of a file that is no DICOM, which does not say.
+
+    Raises:
+        FusionError: It cannot be read, or holds no such series.
+    """
     try:
         if not is_dicom_path(path):
             return Input(read_volume(path), Path(path.name.removesuffix(".gz")).stem, modality, {})

@@ -1,11 +1,11 @@
-"""What the files that a case's results go to are called."""
+"""Names of the files that a case's results are written to."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Names:
-    """File names in the folder of a case; those of `fuse` unless others are given. The ending chooses the format."""
+    """File names in the folder of a case, by default those of `fuse`; the ending chooses the format."""
 
     fused: str = "fused.nrrd"
     registered: str = "registered.nrrd"

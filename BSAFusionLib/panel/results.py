@@ -116,7 +116,7 @@ class Results:
         )
         if not chosen:
             return
-        from BSAFusionLib.files.volumes import written_whole  # here, since it imports SimpleITK
+        from BSAFusionLib.files.atomic import written_whole  # here, since it imports SimpleITK
 
         path = Path(chosen)
         result = replace(self._result, report=replace(self._result.report, landmarks=self._landmarks))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.commands._options import add_settings
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.atomic import written_whole
 from BSAFusionLib.files.overwriting import refuse_overwriting
-from BSAFusionLib.files.volumes import written_whole
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionResearch.commands import _inputs
 from BSAFusionResearch.commands._case_table import print_cases

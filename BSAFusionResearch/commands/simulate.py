@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = PatientSettings(**{each.name: getattr(arguments, each.name) for each in fields(PatientSettings)})
 
+    from BSAFusionLib.files.atomic import written_whole
     from BSAFusionLib.files.overwriting import refuse_overwriting
-    from BSAFusionLib.files.volumes import written_whole
     from BSAFusionResearch.simulation.files import OUTPUTS, write_patient
     from BSAFusionResearch.simulation.heads import read_head
     from BSAFusionResearch.simulation.patient import simulate_patient

@@ -13,7 +13,8 @@ import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.volumes import read_volume, write_volume, written_whole
+from BSAFusionLib.files.atomic import written_whole
+from BSAFusionLib.files.volumes import read_volume, write_volume
 from BSAFusionLib.network.weights import load_network
 from Testing.conftest import repository
 from Testing.faults.conftest import head, on_posix
@@ -25,7 +26,8 @@ import resource, sys
 from pathlib import Path
 import numpy as np, SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.volumes import write_transform, write_volume, written_whole
+from BSAFusionLib.files.atomic import written_whole
+from BSAFusionLib.files.volumes import write_transform, write_volume
 
 voxels = np.random.default_rng(0).normal(size=(30, 40, 50, 3))
 image, field = (sitk.GetImageFromArray(values, isVector=values.ndim == 4) for values in (voxels[..., 0], voxels))
@@ -79,7 +81,7 @@ def test_a_run_killed_while_it_writes_leaves_the_older_results_and_the_next_one_
     (tmp_path / "fused.nrrd").write_text("old")
     program = """if True:
         import sys, time
-        from BSAFusionLib.files.volumes import written_whole
+        from BSAFusionLib.files.atomic import written_whole
         with written_whole(sys.argv[1]) as folder, (folder / "fused.nrrd").open("w") as file:
             file.write("half of the ne")
             file.flush()

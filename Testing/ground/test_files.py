@@ -7,7 +7,8 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.volumes import read_volume, write_transform, written_whole
+from BSAFusionLib.files.atomic import written_whole
+from BSAFusionLib.files.volumes import read_volume, write_transform
 
 kinds = ["nii.gz", "nii", "nrrd", "mha"]
 

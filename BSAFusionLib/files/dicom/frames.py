@@ -1,4 +1,4 @@
-"""Where the images of a series lie: put in order along their normal, and seen to be a whole volume."""
+"""The images of a DICOM series, ordered along their normal and checked to be a whole volume."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,17 +10,25 @@ from pydicom import Dataset, FileDataset
 
 from BSAFusionLib.errors import FusionError
 
-same_direction = 1e-3  # between direction cosines, which are written with few digits
-same_step = 0.02  # of the distance between slices
-most_shear = 0.02  # sideways, of the way along the normal: about one degree
+DIRECTION_TOLERANCE = 1e-3  # between direction cosines, which are written with few digits
+STEP_TOLERANCE = 0.02  # of the distance between slices
+MAX_SHEAR = 0.02  # sideways, of the way along the normal: about one degree
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One image: number `index` of the file `path`.
+    """One image of a series.
 
-    position: of the centre of its first pixel, mm, LPS. across, down: unit vectors along its rows and columns.
-    spacing: between rows and between columns, mm, as (0028,0030). size: columns and rows.
+    Attributes:
+        path: The file that it lies in.
+        index: Its number in that file.
+        position: Center of its first pixel, mm, LPS.
+        across: Unit vector along its rows, LPS.
+        down: Unit vector along its columns, LPS.
+        spacing: Distance between rows and between columns, mm, as in (0028,0030).
+        size: Columns and rows.
+        slope: Rescale slope.
+        intercept: Rescale intercept.
     """
 
     path: Path
@@ -35,11 +43,12 @@ class Frame:
 
     @property
     def normal(self) -> np.ndarray:
+        """Return the unit vector across the image, LPS."""
         return np.cross(self.across, self.down)
 
 
 class Grid(NamedTuple):
-    """Origin, spacing and direction (rows of the matrix after one another) as SimpleITK takes them."""
+    """Origin, spacing and direction (the rows of the matrix in turn) as SimpleITK takes them."""
 
     origin: list[float]
     spacing: list[float]
@@ -47,10 +56,15 @@ class Grid(NamedTuple):
 
 
 def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
-    """The images of a series from the first to the last along their normal.
+    """Return the images of a series from the first to the last along their normal.
 
-    Takes classic series (an image a file), enhanced multi-frame CT, MR and PET, and NM; DICOM PS3.3, C.7.6.2,
-    C.7.6.16 and C.8.4. FusionError where they are no volume: slices missing, twice, or not parallel.
+    Args:
+        headers: One a file: of a classic series (an image a file), an enhanced multi-frame CT, MR or PET, or of NM.
+
+    Raises:
+        FusionError: They are no volume: slices are missing, come twice, or are not parallel.
+
+    Source: DICOM PS3.3, C.7.6.2, C.7.6.16 and C.8.4.
     """
     try:
         frames = [frame for header in headers for frame in _frames(header)]
@@ -63,7 +77,7 @@ def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
     first = frames[0]
     for frame in frames:
         turned = max(np.abs(frame.across - first.across).max(), np.abs(frame.down - first.down).max())
-        if turned > same_direction or frame.size != first.size or not np.allclose(frame.spacing, first.spacing):
+        if turned > DIRECTION_TOLERANCE or frame.size != first.size or not np.allclose(frame.spacing, first.spacing):
             raise FusionError(
                 "The images of the DICOM series are not slices of one volume (a localizer?); give another series."
             )
@@ -73,7 +87,7 @@ def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
 
 
 def grid(frames: list[Frame]) -> Grid:
-    """The grid of a volume whose frames are in order."""
+    """Return the grid of a volume whose frames are in order."""
     first, last = frames[0], frames[-1]
     step = (last.position - first.position) @ first.normal / (len(frames) - 1)
     rows, columns = first.spacing
@@ -91,13 +105,13 @@ def _check_steps(frames: list[Frame]) -> None:
             "The DICOM series has several images in one place (times or echoes?); give a series of one volume."
         )
     widest = int(steps.argmax())
-    if np.abs(steps - step).max() > same_step * step:
+    if np.abs(steps - step).max() > STEP_TOLERANCE * step:
         raise FusionError(
             f"The slices of the DICOM series are {step:.2f} mm apart, but slices {widest + 1} and {widest + 2} "
-            f"{steps[widest]:.2f} mm: some are missing; send the series anew."
+            f"{steps[widest]:.2f} mm: some are missing; send the series again."
         )
     way = frames[-1].position - frames[0].position
-    if np.linalg.norm(way - (way @ normal) * normal) > most_shear * (way @ normal):
+    if np.linalg.norm(way - (way @ normal) * normal) > MAX_SHEAR * (way @ normal):
         raise FusionError(
             "The slices of the DICOM series are shifted against each other (a tilted gantry?); straighten the volume "
             "first, as Slicer does on loading it."
@@ -105,7 +119,7 @@ def _check_steps(frames: list[Frame]) -> None:
 
 
 def _frames(header: FileDataset) -> list[Frame]:
-    """The images in one file."""
+    """Return the images in one file."""
     if "PerFrameFunctionalGroupsSequence" in header:
         return _enhanced(header)
     if header.Modality == "NM":
@@ -140,7 +154,10 @@ def _enhanced(header: FileDataset) -> list[Frame]:
 
 
 def _nuclear(header: FileDataset) -> list[Frame]:
-    """C.8.4.15: the first frame's place is the detector's; the others follow along the normal, by a signed distance."""
+    """Return the frames of a gamma camera: the first lies at the detector, the others follow by a signed distance.
+
+    Source: DICOM PS3.3, C.8.4.15.
+    """
     detector = header.DetectorInformationSequence[0]
     first = _frame(header, 0, detector, detector, header, header)
     step = float(header.get("SpacingBetweenSlices", None) or header.SliceThickness)
@@ -160,7 +177,7 @@ def _frame(
     scale: Dataset,
     moved: np.ndarray | float = 0.0,
 ) -> Frame:
-    """A frame from the data sets that hold its position, orientation, pixel spacing and rescale slope."""
+    """Return a frame from the data sets that hold its position, orientation, pixel spacing and rescale slope."""
     across, down = _numbers(orientation.ImageOrientationPatient).reshape(2, 3)
     rows, columns = _numbers(measures.PixelSpacing)
     slope, intercept = _numbers([scale.get("RescaleSlope", 1), scale.get("RescaleIntercept", 0)])
@@ -178,5 +195,5 @@ def _frame(
 
 
 def _numbers(values: Sequence[str | float]) -> np.ndarray:
-    """The values of a tag; ValueError where one is no number, or not finite."""
+    """Return the values of a tag; ValueError where one is no number, or not finite."""
     return np.asarray_chkfinite(values, float)

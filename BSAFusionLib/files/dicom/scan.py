@@ -17,13 +17,15 @@ from BSAFusionLib.modalities import from_dicom
 
 @dataclass(frozen=True)
 class Scan:
-    """A volume and what the tags say of it.
+    """A volume and what its tags say.
 
-    image: in LPS and mm, with no metadata of the files.
-    modality: "mri", "ct", "pet" or "spect".
-    unit: of the values: "HU", "SUVbw" (g/ml, by body weight), a PET's own unit as in (0054,1001), "" where unknown.
-    series_uid, frame_of_reference_uid: as in the tags; the latter "" where there is none.
-    remark: what the user should know, if anything.
+    Attributes:
+        image: In LPS and mm, without metadata of the files.
+        modality: "mri", or a name in `MODALITIES`.
+        unit: "HU", "SUVbw" (g/ml, by body weight), a PET's own unit as in (0054,1001), or "" where unknown.
+        series_uid: Series Instance UID.
+        frame_of_reference_uid: Frame of Reference UID, "" where there is none.
+        remark: What the user should know, if anything.
     """
 
     image: sitk.Image
@@ -35,16 +37,20 @@ class Scan:
 
 
 def is_dicom_path(path: Path) -> bool:
-    """Whether a path is read as DICOM: a folder, or a file that is one by its first bytes."""
+    """Tell whether a path is read as DICOM: a folder, or a file that is one by its first bytes."""
     return path.is_dir() or (path.is_file() and is_dicom(path))
 
 
 def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None) -> Scan:
-    """The one series in `path` (a folder with all below it, or a file) whose modality is among `wanted`.
+    """Read the one series of a wanted modality; a PET comes in SUV where its tags allow.
 
-    wanted: some of "mri", "ct", "pet", "spect". series_uid: picks a series by its Series Instance UID. A PET comes in
-    SUV where its tags allow. The errors name no path, since a folder is often called after the patient.
-    FusionError where there is no such series or more than one, or where it is no whole volume.
+    Args:
+        path: A folder, with all below it, or a file. No error names it, since it is often called after the patient.
+        wanted: Modalities, as in `MODALITIES`, or "mri".
+        series_uid: Series Instance UID of the series to take, or None.
+
+    Raises:
+        FusionError: There is no such series or more than one, or it is no whole volume.
     """
     series = choose_series(path, wanted, series_uid)
     frames = frames_in_order(series.headers)
@@ -64,7 +70,7 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
 
 
 def _values(frames: list[Frame]) -> np.ndarray:
-    """Voxels (slice, row, column) in the order of the frames, rescaled; whole numbers stay whole."""
+    """Return voxels (slice, row, column) in the order of the frames, rescaled; integers stay integers."""
     files = list(dict.fromkeys(str(frame.path) for frame in frames))
     if len(files) not in (1, len(frames)):
         raise FusionError("The DICOM series is spread over several multi-frame files; give one of them by itself.")
@@ -79,7 +85,7 @@ def _values(frames: list[Frame]) -> np.ndarray:
         else:
             voxels = sitk.GetArrayFromImage(sitk.ReadImage(files, kind, imageIO="GDCMImageIO"))
     except (RuntimeError, IndexError) as error:
-        raise FusionError("An image of the DICOM series is cut short or damaged; send the series anew.") from error
+        raise FusionError("An image of the DICOM series is cut short or damaged; send the series again.") from error
     return voxels
 
 
@@ -93,7 +99,7 @@ def _in_space(voxels: np.ndarray, frames: list[Frame]) -> sitk.Image:
 
 
 def _unit(series: Series) -> tuple[str, float | None, str | None]:
-    """The unit, what to multiply by to be in it, and a remark."""
+    """Return the unit, the factor that brings the values to it, and a remark."""
     header: Dataset = series.headers[0]
     if header.Modality == "CT":
         return str(header.get("RescaleType", "HU")), None, None

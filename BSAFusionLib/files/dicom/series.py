@@ -1,4 +1,4 @@
-"""Which series lie in a DICOM folder, and which one is meant."""
+"""The series in a DICOM folder, and the choice of one."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.volumes import UNFINISHED
+from BSAFusionLib.files.atomic import UNFINISHED
 from BSAFusionLib.modalities import from_dicom
 
 # All that is ever read of a file besides its pixels: neither names nor numbers of a patient are among them.
-names = (
+TAG_NAMES = (
     "SOPClassUID",
     "ImageType",
     "Modality",
@@ -54,43 +54,57 @@ names = (
     0x70531000,
     0x70531009,
 )
-tags = [Tag(name) for name in names]
+TAGS = [Tag(name) for name in TAG_NAMES]
 
-damaged = "A DICOM file is cut short or damaged; send the series anew."
+DAMAGED = "A DICOM file is cut short or damaged; send the series again."
 
 # Where a file says where its images lie: a classic one, an enhanced one, a gamma camera's.
-places = ("ImagePositionPatient", "PerFrameFunctionalGroupsSequence", "DetectorInformationSequence")
+POSITION_TAGS = ("ImagePositionPatient", "PerFrameFunctionalGroupsSequence", "DetectorInformationSequence")
 
 
 @dataclass(frozen=True)
 class Series:
-    """The images of one series; headers: one a file, with only `tags`; `filename` says where each came from."""
+    """The images of one series.
+
+    Attributes:
+        uid: Series Instance UID.
+        headers: One a file, with only `TAGS`; their `filename` says where each came from.
+    """
 
     uid: str
     headers: list[pydicom.FileDataset]
 
     @property
     def images(self) -> int:
+        """Return the number of images in all files."""
         return sum(int(header.get("NumberOfFrames", 1) or 1) for header in self.headers)
 
     def __str__(self) -> str:
-        """What tells it from others, without what people write into descriptions."""
+        """Describe the series without the descriptions that people write."""
         first = self.headers[0]
         number = first.get("SeriesNumber")
         named = f"number {number}, " if number is not None else ""
         return f"{self.uid} ({named}{first.Modality}, {self.images} images of {first.Columns} x {first.Rows})"
 
     def may_be_volume(self) -> bool:
-        """Whether it has several images, says where they lie, and calls none of them a localizer."""
-        placed = any(name in self.headers[0] for name in places)
+        """Tell whether it has several images, says where they lie, and calls none of them a localizer."""
+        placed = any(name in self.headers[0] for name in POSITION_TAGS)
         localizer = any("LOCALIZER" in (header.get("ImageType") or ()) for header in self.headers)
         return self.images > 1 and placed and not localizer
 
 
 def choose_series(path: Path, wanted: tuple[str, ...], uid: str | None = None) -> Series:
-    """The only series of a wanted modality in a folder (or file), or the one of that UID; FusionError otherwise.
+    """Return the only series of a wanted modality in a folder or file, or the one with a UID.
 
-    What lies beside a volume in a study's folder and is none itself, a localizer or a screenshot, does not count.
+    A localizer or a screenshot beside a volume in a study's folder does not count.
+
+    Args:
+        path: A folder, with all below it, or a file.
+        wanted: Modalities, as in `MODALITIES`, or "mri".
+        uid: Series Instance UID, or None.
+
+    Raises:
+        FusionError: There is no such series, or more than one.
     """
     found = [series for series in series_in(path) if from_dicom(series.headers[0].Modality) in wanted]
     kinds = " or ".join(name.upper() for name in wanted)
@@ -109,25 +123,26 @@ def choose_series(path: Path, wanted: tuple[str, ...], uid: str | None = None) -
 
 
 def series_in(path: Path) -> list[Series]:
-    """The series in a folder, and below it, that show something in space, ordered by number; or those of one file.
+    """Return the series in and below a folder, or in a file, that show something in space, ordered by number.
 
-    FusionError where one is damaged, for a volume without its last slice would look whole.
+    Raises:
+        FusionError: A file is damaged; without its slice the volume would look whole.
     """
     files = sorted(_files_below(path)) if path.is_dir() else [path]
     headers = defaultdict(list)
     for file in files:
         try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags)
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
             list(header.iterall())  # pydicom takes each tag's value apart only now
         except InvalidDicomError:  # what lies beside the images: a DICOMDIR's viewer, notes
             continue
         except PermissionError:
             raise
         except Exception as error:  # whatever its damaged input leads to
-            raise FusionError(damaged) from error
+            raise FusionError(DAMAGED) from error
         kind = UID(header.file_meta.get("MediaStorageSOPClassUID", ""))
         if kind.name.endswith("Image Storage") and not ("Modality" in header and "Rows" in header):
-            raise FusionError(damaged)
+            raise FusionError(DAMAGED)
         if from_dicom(str(header.get("Modality"))) and "Rows" in header and _is_reconstructed(header):
             headers[str(header.get("SeriesInstanceUID", ""))].append(header)
     series = [Series(uid, files) for uid, files in headers.items()]
@@ -143,5 +158,5 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _is_reconstructed(header: pydicom.FileDataset) -> bool:
-    """Whether an image is a slice or volume; a gamma camera also stores the projections that it was made from."""
+    """Tell whether an image is a slice or volume; a gamma camera also stores the projections that it was made from."""
     return header.Modality != "NM" or any("RECON" in part for part in header.get("ImageType", ()))

@@ -1,0 +1,64 @@
+"""Results that replace older ones all together or not at all."""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from BSAFusionLib.errors import FusionError
+
+UNFINISHED = ".unfinished-"
+STALE_SECONDS = 24 * 3600  # after which the folder of an unfinished run is taken for one that was killed
+
+
+@contextlib.contextmanager
+def written_whole(folder: Path | str) -> Iterator[Path]:
+    """Yield a new folder to write results in; they move into `folder`, over what is there, once all are complete.
+
+    An error on the way leaves `folder` as it was, also where one of the files there cannot be replaced. What a run must
+    not replace is checked before, by `refuse_overwriting`.
+
+    Raises:
+        FusionError: The folder cannot be written to, or one of the files in it cannot be replaced.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{UNFINISHED}*"):
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:
+            yield Path(unfinished)
+            _move_all(sorted(Path(unfinished).iterdir()), folder)
+    except OSError as error:
+        raise FusionError(f"The results cannot be written to {folder} ({error.strerror}); choose another.") from error
+
+
+def _move_all(files: list[Path], folder: Path) -> None:
+    """Move files of a folder below `folder` into it, over files of their names; all of them, or none and OSError.
+
+    A file cannot be replaced where another program keeps it open on Windows, or where a folder has its name.
+    """
+    if not files:
+        return
+    older, moved = Path(tempfile.mkdtemp(dir=files[0].parent)), []
+    try:
+        for path in files:
+            target = folder / path.name
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(target, older / path.name)
+            moved.append(target)
+            os.replace(path, target)
+    except OSError:
+        for target in moved:
+            if os.path.lexists(older / target.name):
+                os.replace(older / target.name, target)
+            else:
+                target.unlink(missing_ok=True)
+        raise
