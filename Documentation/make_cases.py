@@ -1,9 +1,9 @@
-"""Runs the worked cases of the user guide and puts what they print into it.
+"""Run the worked cases of the user guide and write their output into it.
 
     .venv/bin/python Documentation/make_cases.py VOLUMES
 
 VOLUMES is a folder with `mri_t1.nii.gz` (the T1 template of SPM12) and `ct.nii.gz` (the CT template of the Clinical
-Toolbox for SPM, on the same grid). To be run again whenever weights or pipeline change; takes some minutes on a CPU.
+Toolbox for SPM, on the same grid). Run it again whenever weights or pipeline change; it takes some minutes on a CPU.
 """
 
 import shutil
@@ -25,8 +25,8 @@ from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
 
 guide = folder / "user-guide.md"
 sample_data = repository / "Resources" / "SampleData"
-motion = KnownMotion(seed=1, degrees=10.0, mm=12.0, elastic_mm=5.0)  # the sample data's own
-spect_mm = 10.0  # full width at half maximum that the sample PET, of 6 mm, is blurred by: about 12 mm together
+MOTION = KnownMotion(seed=1, degrees=10.0, mm=12.0, elastic_mm=5.0)  # that of the sample data
+SPECT_FWHM_MM = 10.0  # of the blur; with the 6 mm of the sample PET it gives about 12 mm
 
 
 def main() -> None:
@@ -49,32 +49,32 @@ def main() -> None:
 
 
 def ct_case(volumes: Path, work: Path) -> str:
-    """The CT template, moved, to the T1 template that it belongs to."""
+    """Register the CT template, moved, to its T1 template; return what is printed."""
     fixed, ct = (sitk.ReadImage(str(volumes / name), sitk.sitkFloat32) for name in ("mri_t1.nii.gz", "ct.nii.gz"))
-    sitk.WriteImage(motion.move(ct, fixed), str(work / "ct_moved.nii.gz"))
+    sitk.WriteImage(MOTION.move(ct, fixed), str(work / "ct_moved.nii.gz"))
     printed = run("fuse", volumes / "mri_t1.nii.gz", work / "ct_moved.nii.gz", "--modality", "ct", "--out", work / "ct")
     return printed + true_errors(fixed, work / "ct")
 
 
 def spect_case(work: Path) -> str:
-    """The sample PET as a SPECT camera would resolve it, to the sample MRI."""
+    """Register the sample PET, blurred like a SPECT, to the sample MRI; return what is printed."""
     pet = sitk.ReadImage(str(sample_data / "pet_fdg.nii.gz"), sitk.sitkFloat32)
-    sitk.WriteImage(sitk.SmoothingRecursiveGaussian(pet, spect_mm / 2.355), str(work / "spect_like.nii.gz"))
+    sitk.WriteImage(sitk.SmoothingRecursiveGaussian(pet, SPECT_FWHM_MM / 2.355), str(work / "spect_like.nii.gz"))
     mri = sample_data / "mri_t1.nii.gz"
     printed = run("fuse", mri, work / "spect_like.nii.gz", "--modality", "spect", "--out", work / "spect")
     return printed + true_errors(sitk.ReadImage(str(mri)), work / "spect")
 
 
 def run(*arguments: str | Path) -> str:
-    """What the command prints, but for where its results went."""
+    """Run a command; return what it prints, without the folder of its results."""
     command = [sys.executable, "-m", "BSAFusionLib", *map(str, arguments)]
     done = subprocess.run(command, cwd=repository, stdout=subprocess.PIPE, text=True, check=True)
     return "".join(line for line in done.stdout.splitlines(keepends=True) if not line.startswith("results in"))
 
 
 def true_errors(fixed: sitk.Image, results: Path) -> str:
-    """The line that the demo ends in, for a result whose motion is ours."""
-    truth, head = motion.transform(fixed), head_mask(fixed)
+    """Return the last line of the demo for a result of `MOTION`."""
+    truth, head = MOTION.transform(fixed), head_mask(fixed)
     whole = sitk.CompositeTransform(sitk.ReadTransform(str(results / "deformation.h5")))
     errors = {
         "before": error_mm(sitk.Transform(), truth, head),

@@ -1,7 +1,8 @@
-"""Puts the figures of the weights' cards into models.md: `.venv/bin/python Documentation/make_model_cards.py`."""
+"""Write the figures of the weights' cards into models.md: `.venv/bin/python Documentation/make_model_cards.py`."""
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 folder = Path(__file__).resolve().parent
@@ -16,28 +17,28 @@ head = f"| | {' | '.join(row.label for row in MODALITIES.values())} |\n|---|{'--
 
 
 def with_figures(text: str) -> str:
-    """The page's text with the table as the cards have it today."""
+    """Return the page's text with the table of today's cards."""
     cards = [json.loads((models / f"{name}.json").read_text(encoding="utf-8")) for name in MODALITIES]
-    rows = "".join(row_of(cards, name, told) for name, told in columns.items())
+    rows = "".join(row_of(cards, name, figure_of) for name, figure_of in ROWS.items())
     before, _ = text.split(head)
     return before + head + rows
 
 
-def row_of(cards: list[dict], name: str, told) -> str:
-    return f"| {name} | " + " | ".join(told(card) for card in cards) + " |\n"
+def row_of(cards: list[dict], name: str, figure_of: Callable[[dict], str]) -> str:
+    return f"| {name} | " + " | ".join(figure_of(card) for card in cards) + " |\n"
 
 
-def deformed(figure: str, digits: int):
-    """What the card says of slices deformed at random, before and after."""
+def deformed(figure: str, digits: int) -> Callable[[dict], str]:
+    """Return a function that reads a figure of slices deformed at random, before and after, from a card."""
 
-    def told(card: dict) -> str:
+    def figure_of(card: dict) -> str:
         figures = card["validation"]["simulated_deformations"]
         return " / ".join(f"{figures[f'{figure}_{when}']:.{digits}f}" for when in ("before", "after"))
 
-    return told
+    return figure_of
 
 
-columns = {
+ROWS = {
     "card": lambda card: f"[{card['modality']}.json](../Resources/Models/{card['modality']}.json)",
     "weights, SHA-256": lambda card: f"`{card['sha256'][:12]}…`",
     "parameters": lambda card: f"{card['parameters']:,}",
@@ -47,7 +48,7 @@ columns = {
     "measured on, slices": lambda card: str(card["validation"]["pairs"]),
     "which are": lambda card: card["validation"]["held_out"],
     "error in pixels, before / after": deformed("error", 2),
-    "grey levels off, before / after": deformed("difference", 1),
+    "gray levels off, before / after": deformed("difference", 1),
     "folded, %": lambda card: f"{card['validation']['simulated_deformations']['folded_percent']:.2f}",
 }
 
