@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from BSAFusionLib.files.inputs import Input, Pair
+    from BSAFusionLib.pipeline.progress import Progress, Slices
     from BSAFusionLib.pipeline.report import Report
-    from BSAFusionLib.pipeline.stages import Progress, Slices
     from BSAFusionLib.worker.case import Case
 
 usual_names = Names()

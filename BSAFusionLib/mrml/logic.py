@@ -40,8 +40,8 @@ from BSAFusionLib.mrml.scene import (
     voxels_of,
 )
 from BSAFusionLib.pipeline.guess import likeliest_modality
+from BSAFusionLib.pipeline.progress import Progress
 from BSAFusionLib.pipeline.report import Report
-from BSAFusionLib.pipeline.stages import Progress
 from BSAFusionLib.report.pictures import Pictures
 from BSAFusionLib.settings import AUTO, Settings
 from BSAFusionLib.worker.case import Outcome, compute_case

@@ -19,7 +19,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.pipeline.stages import Progress
+from BSAFusionLib.pipeline.progress import Progress
 from BSAFusionLib.worker.folder import PrivateFolder
 from BSAFusionLib.worker.protocol import Lines, Message, encode
 

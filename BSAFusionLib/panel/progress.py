@@ -4,7 +4,7 @@ import time
 
 from slicer.i18n import tr as _
 
-from BSAFusionLib.pipeline.stages import STAGE_SHARES, Slices
+from BSAFusionLib.pipeline.progress import STAGE_SHARES, Slices
 
 seconds_until_known = 2.0
 

@@ -16,7 +16,7 @@ from BSAFusionLib.mrml.packages import why_not_installable
 from BSAFusionLib.panel.background import Bug, Task, Worker
 from BSAFusionLib.panel.parameters import Parameters, request
 from BSAFusionLib.panel.progress import Progress
-from BSAFusionLib.pipeline.stages import Slices
+from BSAFusionLib.pipeline.progress import Slices
 from BSAFusionLib.worker.case import read_outcome, write_case
 
 

@@ -1,4 +1,4 @@
-"""The likeliest modality of a volume, from its voxels alone; needs numpy only, so that a panel may ask at once."""
+"""Guess the modality of a volume from its voxels; needs numpy only, so that a panel may ask at once."""
 
 import numpy as np
 
@@ -11,8 +11,9 @@ AIR_HU = -200  # every CT shows air, and only in Hounsfield units is that far be
 def finite_sample(voxels: np.ndarray) -> np.ndarray:
     """Return a scalar volume's finite values, of a large volume about a million evenly spread ones."""
     step = max(1, round((voxels.size / SAMPLE_VOXELS) ** (1 / 3)))
-    values = voxels[::step, ::step, ::step].ravel()
-    return values[np.isfinite(values)]
+    values: np.ndarray = voxels[::step, ::step, ::step].ravel()
+    finite: np.ndarray = values[np.isfinite(values)]
+    return finite
 
 
 def looks_hounsfield(voxels: np.ndarray) -> bool:

@@ -1,91 +1,126 @@
-"""Whether two volumes can be aligned at all; what will not do is said in one sentence."""
+"""Reject volumes that cannot be registered, with a clear error."""
+
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.geometry.grids import grid_of_size
+from BSAFusionLib.geometry.grids import directions, grid_of_size
 from BSAFusionLib.modalities import MODALITIES, listed
 
-thinnest, thickest = 1e-3, 1e3  # mm, of what can be taken for a voxel of a head
-flattest = 1e-3  # the least volume that directions of length one may span
-beyond_measure = 1e37  # float32 ends at 3.4e38, and sums of such values before
+MIN_SPACING_MM, MAX_SPACING_MM = 1e-3, 1e3
+MAX_DIRECTION = 2.0  # of a component; directions have the length one
+MIN_DETERMINANT = 1e-3  # of the directions
+MAX_MAGNITUDE = 1e37  # float32 ends at 3.4e38, and sums of such values before
+OVERLAP_POINTS = 16  # along each axis of the fixed volume
 
 
-def checked(
-    fixed: sitk.Image, moving: sitk.Image, modality: str, start: sitk.Transform
-) -> tuple[sitk.Image, sitk.Image, list[str]]:
-    """Both volumes with finite values, and what the user should know of them.
+class CheckedVolumes(NamedTuple):
+    """Two volumes that can be registered.
 
-    modality: what the moving volume is, as in `Settings`. start: where it is taken to lie, fixed point -> moving point.
-    Raises FusionError where they will not do, or do not overlap.
+    Attributes:
+        fixed: All values are finite.
+        moving: All values are finite.
+        warnings: What the user should know about them, a sentence each.
     """
-    warnings: list[str] = []
-    volumes = []
-    for image, role in ((fixed, "fixed"), (moving, "moving")):
-        if image.GetDimension() != 3:
-            raise FusionError(
-                f"The {role} volume has {image.GetDimension()} dimensions and not 3; choose the one volume you mean."
-            )
-        if min(image.GetSize()) < 2:
-            raise FusionError(f"The {role} volume has a single slice; choose a volume of two slices or more.")
-        if not all(thinnest <= side <= thickest for side in image.GetSpacing()):
-            sides = " x ".join(f"{side:.3g}" for side in image.GetSpacing())
-            raise FusionError(f"A voxel of the {role} volume is said to be {sides} mm; mend its spacing.")
-        axes = np.reshape(image.GetDirection(), (3, 3))
-        if not (np.abs(axes) < 2).all() or abs(np.linalg.det(axes)) < flattest:
-            raise FusionError(f"The axes of the {role} volume leave it no room, or no bounds; mend its directions.")
-        components = image.GetNumberOfComponentsPerPixel()
-        rgb = components == 3 and image.GetPixelID() == sitk.sitkVectorUInt8
-        if components > 1 and not (rgb and role == "moving" and MODALITIES[modality].in_color):
-            colored = listed([row for row in MODALITIES.values() if row.in_color])
-            raise FusionError(
-                f"The {role} volume has {components} values a voxel where one is needed; convert it to a scalar volume "
-                f"first (a {colored} may also be RGB of 8 bits)."
-            )
-        volumes.append(_finite(image, role, warnings))
-    if _overlap(fixed, moving, start) == 0:
+
+    fixed: sitk.Image
+    moving: sitk.Image
+    warnings: tuple[str, ...]
+
+
+def check_volumes(
+    fixed: sitk.Image, moving: sitk.Image, modality: str, initial_transform: sitk.Transform
+) -> CheckedVolumes:
+    """Check that two volumes can be registered, and replace values that are not finite.
+
+    Args:
+        fixed: The MRI.
+        moving: The other volume.
+        modality: Of the moving volume, as in `Settings`.
+        initial_transform: Fixed point to moving point, mm, LPS.
+
+    Raises:
+        FusionError: A volume cannot be registered, or they do not overlap.
+    """
+    _check_geometry(fixed, "fixed")
+    _check_components(fixed, "fixed", rgb_allowed=False)
+    finite_fixed, fixed_warnings = _replace_non_finite(fixed, "fixed")
+    _check_geometry(moving, "moving")
+    _check_components(moving, "moving", rgb_allowed=MODALITIES[modality].in_color)
+    finite_moving, moving_warnings = _replace_non_finite(moving, "moving")
+    if _overlap(fixed, moving, initial_transform) == 0:
         raise FusionError(
-            "The volumes do not overlap in space; lay one over the other (in Slicer: Transforms, or Center Volume) and "
-            "try again."
+            "The volumes do not overlap in space; move one over the other (in Slicer: Transforms, or Center Volume) "
+            "and try again."
         )
-    return volumes[0], volumes[1], warnings
+    return CheckedVolumes(finite_fixed, finite_moving, (*fixed_warnings, *moving_warnings))
 
 
-def _finite(image: sitk.Image, role: str, warnings: list[str]) -> sitk.Image:
-    """The volume, voxels that are not finite set to the lowest of the others; FusionError where it shows nothing.
+def _check_geometry(image: sitk.Image, role: str) -> None:
+    """Reject a volume whose dimensions, size, spacing or directions are invalid."""
+    if image.GetDimension() != 3:
+        raise FusionError(f"The {role} volume has {image.GetDimension()} dimensions; choose a volume that has 3.")
+    if min(image.GetSize()) < 2:
+        raise FusionError(f"The {role} volume has a single slice; choose a volume of at least two slices.")
+    for axis, spacing in zip("ijk", image.GetSpacing(), strict=True):
+        if not MIN_SPACING_MM <= spacing <= MAX_SPACING_MM:
+            raise FusionError(
+                f"Voxel size {spacing:.3g} mm along {axis} of the {role} volume is invalid; fix the spacing in the "
+                "file header."
+            )
+    axes = directions(image)
+    if not (np.abs(axes) < MAX_DIRECTION).all() or abs(np.linalg.det(axes)) < MIN_DETERMINANT:
+        raise FusionError(
+            f"The axes of the {role} volume are parallel or out of bounds; fix the directions in the file header."
+        )
 
-    One of `beyond_measure` or more counts as not finite: some programs put the largest number there is outside a body.
+
+def _check_components(image: sitk.Image, role: str, rgb_allowed: bool) -> None:
+    """Reject a volume that has several values per voxel, unless it is RGB where that is allowed."""
+    components = image.GetNumberOfComponentsPerPixel()
+    is_rgb = components == 3 and image.GetPixelID() == sitk.sitkVectorUInt8
+    if components > 1 and not (is_rgb and rgb_allowed):
+        colored = listed([row for row in MODALITIES.values() if row.in_color])
+        raise FusionError(
+            f"The {role} volume has {components} values per voxel; convert it to a scalar volume (only a {colored} may "
+            "be 8-bit RGB)."
+        )
+
+
+def _replace_non_finite(image: sitk.Image, role: str) -> tuple[sitk.Image, tuple[str, ...]]:
+    """Set voxels that are not finite to the lowest of the others, with a warning.
+
+    A magnitude of `MAX_MAGNITUDE` or more counts as not finite: some programs put the largest number there is outside
+    of a body.
     """
     values = sitk.GetArrayViewFromImage(image)
-    sound, ends = True, []
-    for plane in values:  # by planes, for large volumes' sake
-        finite = np.abs(plane) < beyond_measure
-        sound = sound and finite.all()
-        some = plane if sound else plane[finite]
-        ends += [some.min(), some.max()] if some.size else []
-    if not ends:
-        raise FusionError(f"The {role} volume has no voxel with a finite value; choose another.")
-    if min(ends) == max(ends):
-        raise FusionError(f"All voxels of the {role} volume have the same value; choose another.")
-    if sound:
-        return image
-    finite = np.abs(values) < beyond_measure
-    warnings.append(
-        f"{np.count_nonzero(~finite)} voxels of the {role} volume were not finite, or beyond 1e37; they count as its "
-        "lowest."
+    all_finite, extremes = True, []
+    for plane in values:  # plane by plane, to save memory
+        finite = np.abs(plane) < MAX_MAGNITUDE
+        all_finite = all_finite and bool(finite.all())
+        finite_values = plane if all_finite else plane[finite]
+        extremes += [finite_values.min(), finite_values.max()] if finite_values.size else []
+    if not extremes:
+        raise FusionError(f"The {role} volume has no voxel with a finite value; choose another volume.")
+    if min(extremes) == max(extremes):
+        raise FusionError(f"All voxels of the {role} volume have the same value; choose another volume.")
+    if all_finite:
+        return image, ()
+    finite = np.abs(values) < MAX_MAGNITUDE
+    warning = (
+        f"{np.count_nonzero(~finite)} voxels of the {role} volume were not finite, or beyond {MAX_MAGNITUDE:.0e}; they "
+        "were set to its lowest value."
     )
-    mended = sitk.GetImageFromArray(np.where(finite, values, min(ends)))
-    mended.CopyInformation(image)
-    return mended
+    replaced = sitk.GetImageFromArray(np.where(finite, values, min(extremes)))
+    replaced.CopyInformation(image)
+    return replaced, (warning,)
 
 
-def _overlap(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform) -> float:
-    """The share of the fixed volume's box that the moving volume's covers, on a lattice of 16 points an axis."""
-    lattice = sitk.Image([16] * 3, sitk.sitkUInt8)
-    size = np.array(fixed.GetSize())
-    lattice.SetSpacing((size * fixed.GetSpacing() / 16).tolist())
-    lattice.SetDirection(fixed.GetDirection())
-    lattice.SetOrigin(fixed.TransformContinuousIndexToPhysicalPoint(((size / 16 - 1) / 2).tolist()))
+def _overlap(fixed: sitk.Image, moving: sitk.Image, initial_transform: sitk.Transform) -> float:
+    """Return the fraction of the fixed volume's box that the moving volume's box covers."""
+    lattice = grid_of_size(fixed, np.full(3, OVERLAP_POINTS))
     covered = grid_of_size(moving, np.array([1, 1, 1])) + 1
-    return float(sitk.GetArrayFromImage(sitk.Resample(covered, lattice, start, sitk.sitkNearestNeighbor)).mean())
+    on_lattice = sitk.Resample(covered, lattice, initial_transform, sitk.sitkNearestNeighbor)
+    return float(sitk.GetArrayFromImage(on_lattice).mean())

@@ -1,4 +1,4 @@
-"""Intensities as in training: CT in a brain window, MRI by percentiles, PET and SPECT in colour."""
+"""Map intensities to what the network was trained on: a CT window, MRI percentiles, color maps for PET and SPECT."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,27 +10,42 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.guess import finite_sample, likeliest_modality, looks_hounsfield
 
-luminance_weights = np.array([0.299, 0.587, 0.114], np.float32)  # Y of RGB, ITU-R BT.601, full range
+LUMINANCE_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)  # Y of RGB, ITU-R BT.601, full range
+BACKGROUND_PERCENTILE, BRIGHT_PERCENTILE = 2, 98
+FOREGROUND_LEVEL = 0.2  # of the way from the background to the bright voxels
+FOREGROUND_PERCENTILE = 99.5  # shown as 1
+BONE_PERCENTILE = 85  # bone is about the brightest sixth of a head
+BRAIN_LEVEL = 0.4  # of brain in the brain window
 
 
-def in_colour(modality: str) -> bool:
+def in_color(modality: str) -> bool:
     """Return whether a modality is shown and fused in color; the others, "mri" among them, are gray."""
     return modality in MODALITIES and MODALITIES[modality].in_color
 
 
 @dataclass(frozen=True)
 class Intensities:
-    """How the values of one volume become what the network sees: `low` is 0 and `high` is 1.
+    """Maps the values of one volume to levels in [0, 1] and to colors.
 
-    modality: "mri" or a name in `MODALITIES`; one with a color map goes through it, unless it is RGB already.
+    Attributes:
+        modality: "mri" or a name in `MODALITIES`. One with a color map goes through it, unless the volume is RGB.
+        low: Value at level 0.
+        high: Value at level 1.
     """
 
     modality: str
     low: float
     high: float
 
-    def colour(self, values: np.ndarray) -> np.ndarray:
-        """RGB (..., 3) in [0, 1], float32, of scalar values (...) or of RGB values (..., 3) in 0..255."""
+    def color(self, values: np.ndarray) -> np.ndarray:
+        """Convert values to colors.
+
+        Args:
+            values: (slice, row, column), or RGB in 0..255 (slice, row, column, 3).
+
+        Returns:
+            RGB in [0, 1], float32 (slice, row, column, 3).
+        """
         if values.ndim == 4:
             return values.astype(np.float32) / 255
         points = np.array(MODALITIES[self.modality].color_map)
@@ -38,24 +53,29 @@ class Intensities:
         channels = [np.interp(level, points[:, 0], points[:, channel] / 255) for channel in (1, 2, 3)]
         return np.stack(channels, axis=-1).astype(np.float32)
 
-    def luminance(self, image: sitk.Image, together: Sequence[int] = (1, 1, 1)) -> sitk.Image:
-        """What the network sees of a volume: float32 in [0, 1], on its grid, or on a coarser one.
+    def luminance(self, image: sitk.Image, factors: Sequence[int] = (1, 1, 1)) -> sitk.Image:
+        """Convert a volume to what the network sees, downsampled if asked for.
 
-        together: so many voxels along each index axis become one, their mean; what is left over at the end is left out.
+        Args:
+            image: The volume.
+            factors: Voxels along each index axis whose mean becomes one; those left over at the end are dropped.
+
+        Returns:
+            float32 in [0, 1].
         """
-        i, j, k = together
-        columns, rows, slices = (n // each for n, each in zip(image.GetSize(), together, strict=True))
+        i, j, k = factors
+        columns, rows, slices = (count // factor for count, factor in zip(image.GetSize(), factors, strict=True))
         values = sitk.GetArrayViewFromImage(image)[:, : rows * j, : columns * i]
-        seen = np.empty((slices, rows, columns), np.float32)
-        # By slabs, so that a large volume's colours are never all in memory.
-        for n, out in enumerate(seen):
-            slab = values[n * k : (n + 1) * k]
-            shown = self.colour(slab) @ luminance_weights if in_colour(self.modality) else self._level(slab)
-            out[:] = shown.reshape(k, rows, j, columns, i).mean(axis=(0, 2, 4))
-        result = sitk.GetImageFromArray(seen)
-        result.SetSpacing(np.multiply(image.GetSpacing(), together).tolist())
+        levels = np.empty((slices, rows, columns), np.float32)
+        # By slabs, so that the colors of a large volume are never all in memory.
+        for number, plane in enumerate(levels):
+            slab = values[number * k : (number + 1) * k]
+            slab_levels = self.color(slab) @ LUMINANCE_WEIGHTS if in_color(self.modality) else self._level(slab)
+            plane[:] = slab_levels.reshape(k, rows, j, columns, i).mean(axis=(0, 2, 4))
+        result = sitk.GetImageFromArray(levels)
+        result.SetSpacing(np.multiply(image.GetSpacing(), factors).tolist())
         result.SetDirection(image.GetDirection())
-        result.SetOrigin(image.TransformContinuousIndexToPhysicalPoint([(each - 1) / 2 for each in together]))
+        result.SetOrigin(image.TransformContinuousIndexToPhysicalPoint([(factor - 1) / 2 for factor in factors]))
         return result
 
     def _level(self, values: np.ndarray) -> np.ndarray:
@@ -65,40 +85,46 @@ class Intensities:
 def measure_intensities(
     image: sitk.Image, modality: str, ct_window: tuple[float, float] | None = None
 ) -> tuple[Intensities, str | None]:
-    """The range of a volume with finite values that the network is to see, and what the user should know of it, if
-    anything.
+    """Choose the range of a volume's values that the network sees.
 
-    CT: `ct_window` (centre, width); without it the brain window where the values are in Hounsfield units, else a
-    window in which brain and bone come out as they do there. Others: from the background to nearly the brightest of
-    the head. FusionError for a volume whose voxels are all the same.
+    For CT that is a window, for the others the range from the background to nearly the brightest of the head.
+
+    Args:
+        image: All values are finite.
+        modality: "mri" or a name in `MODALITIES`.
+        ct_window: (center, width) in the CT's own units. By default the brain window where they are Hounsfield units,
+            else a window in which brain and bone look as they do there.
+
+    Returns:
+        The mapping, and a warning if there is one.
+
+    Raises:
+        FusionError: All voxels have the same value.
     """
     if image.GetNumberOfComponentsPerPixel() == 3:
         return Intensities(modality, 0.0, 255.0), None
     values = _sample(image)
-    background, bright = np.percentile(values, (2, 98))
-    foreground = values[values > background + 0.2 * (bright - background)]
+    background, bright = np.percentile(values, (BACKGROUND_PERCENTILE, BRIGHT_PERCENTILE))
+    foreground = values[values > background + FOREGROUND_LEVEL * (bright - background)]
     if len(foreground) == 0:
-        background, foreground = values.min(), values  # next to nothing is bright: take it all
+        background, foreground = values.min(), values  # next to nothing is bright: take all of it
     warning = None
     row = MODALITIES.get(modality)
     if row is None or row.window is None:
-        low, high = background, np.percentile(foreground, 99.5)
+        low, high = background, np.percentile(foreground, FOREGROUND_PERCENTILE)
     elif ct_window is not None or looks_hounsfield(sitk.GetArrayViewFromImage(image)):
-        centre, width = ct_window or row.window
-        low, high = centre - width / 2, centre + width / 2
+        center, width = ct_window or row.window
+        low, high = center - width / 2, center + width / 2
     else:
-        high = np.percentile(foreground, 85)  # bone is about the brightest sixth of a head
-        counts, edges = np.histogram(foreground[foreground < high], bins=100)
-        brain = edges[counts.argmax()]
-        low = (brain - 0.4 * high) / 0.6  # brain lies at 0.4 of the brain window
+        low, high = _brain_window(foreground)
         warning = (
-            f"The {row.label} is not in Hounsfield units, so its window was taken from its own intensities, "
-            f"{low:.0f} to {high:.0f}; set the CT window if brain and bone are not told apart."
+            f"The {row.label} is not in Hounsfield units; its window was estimated from its intensities "
+            f"({low:.0f} to {high:.0f}). Set the CT window if brain and bone look alike."
         )
     if not high > low:
         low, high = values.min(), values.max()
     if not high > low:
-        raise FusionError("All voxels of the volume have the same value, so there is nothing to align; choose another.")
+        raise FusionError("All voxels of the volume have the same value; choose another volume.")
     return Intensities(modality, float(low), float(high)), warning
 
 
@@ -108,12 +134,26 @@ def guess_modality(image: sitk.Image) -> str:
 
 
 def head_mask(image: sitk.Image) -> sitk.Image:
-    """Where the head is: the largest bright region of a scalar volume, its holes filled (uint8, 0 or 1, same grid)."""
-    low, high = np.percentile(_sample(image), (2, 98))
-    bright = image > float(low + 0.2 * (high - low))
+    """Segment the head of a scalar volume: its largest bright region, with holes filled.
+
+    Returns:
+        uint8, 0 or 1, on the same grid.
+    """
+    low, high = np.percentile(_sample(image), (BACKGROUND_PERCENTILE, BRIGHT_PERCENTILE))
+    bright = image > float(low + FOREGROUND_LEVEL * (high - low))
     regions = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.BinaryMorphologicalOpening(bright, (1, 1, 1))))
-    return sitk.BinaryFillhole(sitk.BinaryMorphologicalClosing(regions == 1, (2, 2, 2)))
+    mask: sitk.Image = sitk.BinaryFillhole(sitk.BinaryMorphologicalClosing(regions == 1, (2, 2, 2)))
+    return mask
+
+
+def _brain_window(foreground: np.ndarray) -> tuple[float, float]:
+    """Estimate the range of a CT in unknown units in which brain and bone look as in the brain window."""
+    high = np.percentile(foreground, BONE_PERCENTILE)
+    counts, edges = np.histogram(foreground[foreground < high], bins=100)
+    brain = edges[counts.argmax()]
+    return float((brain - BRAIN_LEVEL * high) / (1 - BRAIN_LEVEL)), float(high)
 
 
 def _sample(image: sitk.Image) -> np.ndarray:
+    """Return finite values of a scalar volume, evenly spread ones where it is large."""
     return finite_sample(sitk.GetArrayViewFromImage(image))

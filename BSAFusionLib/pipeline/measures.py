@@ -1,4 +1,4 @@
-"""Measures of similarity and displacement that reports and the verdict use."""
+"""Measure similarity and displacement, for reports and the verdict."""
 
 from dataclasses import dataclass
 

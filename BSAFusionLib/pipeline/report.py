@@ -1,4 +1,4 @@
-"""What was measured on one case."""
+"""The figures of one run, as records that go to JSON and back."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -6,17 +6,20 @@ from typing import Any
 
 from BSAFusionLib.pipeline.measures import Displacement
 
-LEAST_KEPT_UNSAID = 0.7  # of the deformation; where less was kept, the user is told
+NOTEWORTHY_BELOW = 0.7  # of the deformation; where a smaller fraction was applied, the user should know
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was kept of the network's deformation.
+    """How much of the network's deformation was applied.
 
-    kept: share of it that gave the most mutual information, less the price, of all slices together. slices_damped:
-    percent of the slices in which less than half of that was kept, since their own mutual information, or the agreement
-    of the network's features, fell by more than the other rose. agreement_before, agreement_after: the mean of that
-    agreement over the slices, at the start and with that share, where it was asked for; greater is better.
+    Attributes:
+        kept: The fraction of it that gave the most mutual information of all slices, less the penalty.
+        slices_damped: Percent of the slices in which less than half of that was applied, since their mutual
+            information, or the agreement of the network's features, fell by more than the other rose.
+        agreement_before: Mean feature agreement of the slices with the initial transform; None where it was not
+            measured. Greater is better.
+        agreement_after: The same with that fraction.
     """
 
     kept: float
@@ -24,28 +27,24 @@ class Verdict:
     agreement_before: float | None = None
     agreement_after: float | None = None
 
-    def remark(self) -> str | None:
-        """What the user should know of it, in a sentence; None where most was kept."""
+    def remarks(self) -> tuple[str, ...]:
+        """Return what the user should know, a sentence each; nothing where most was applied."""
         if self.kept == 0:
-            return "The deformation hardly raised the mutual information, so only the pre-alignment was kept."
-        parts = []
-        if self.kept < LEAST_KEPT_UNSAID:
-            parts.append(
-                f"only {100 * self.kept:.0f} % of the deformation was kept, for more of it would hardly have raised "
-                "the mutual information"
-            )
+            return ("Applied none of the deformation, only the initial transform: it did not improve the similarity.",)
+        remarks = []
+        if self.kept < NOTEWORTHY_BELOW:
+            remarks.append(f"Applied {100 * self.kept:.0f} % of the deformation: more did not improve the similarity.")
         if self.slices_damped > 0:
-            parts.append(
-                f"in {self.slices_damped:.0f} % of the slices it was taken back, for there mutual information and the "
-                "agreement of the network's features fell"
+            remarks.append(
+                f"Reduced the deformation in {self.slices_damped:.0f} % of the slices: their mutual information and "
+                "feature agreement fell."
             )
-        sentence = " and ".join(parts)
-        return f"{sentence[0].upper()}{sentence[1:]}." if parts else None
+        return tuple(remarks)
 
 
 @dataclass(frozen=True)
 class LandmarkError:
-    """Distances in the world, mm, between the points of two lists, the first with the first and so on."""
+    """Distances in space between corresponding points of two lists, in mm."""
 
     mean_before: float
     largest_before: float
@@ -57,12 +56,28 @@ class LandmarkError:
 class Report:
     """The figures of one run.
 
-    Mutual information is in nats, inside the head of the fixed volume, between what the network sees of both volumes:
-    as they were placed, after the pre-alignment, and after all. `displacement` is the total one, `network_displacement`
-    what the network adds to the pre-alignment. The Jacobian determinant is the total transform's, over the whole grid;
-    a voxel where it is not above zero is folded. `seconds` goes by stage, in the order in which the stages ran.
-    `slices` of the first of the `axes` were fused, those of all of them registered; `verdict` says what was kept of the
-    network's deformation, where that was asked. `landmarks` are there where lists of points were given.
+    Mutual information is in nats, inside the head of the fixed volume, between the network inputs.
+
+    Attributes:
+        modality: Of the moving volume.
+        prealignment: Kind of the initial transform: "rigid", "none" or "given".
+        slices: Number of slices that the network fused, across the first of the `axes`.
+        axes: Index axes whose slices were registered.
+        verdict: How much of the network's deformation was applied; None where that was not checked.
+        mutual_information_before: Of the volumes as placed.
+        mutual_information_prealigned: With the initial transform.
+        mutual_information_after: With the total transform.
+        displacement: By the total transform.
+        network_displacement: What the network adds to the initial transform.
+        smallest_jacobian: Least Jacobian determinant of the total transform over the grid.
+        percent_folded: Percent of voxels whose determinant is not above zero.
+        device: Where the network ran.
+        precision: As in `Settings`.
+        weights: Name of the weights file.
+        weights_sha256: Hash of its content.
+        seconds: By stage, in the order in which the stages ran.
+        warnings: What the user should know, a sentence each.
+        landmarks: Where lists of points were given.
     """
 
     modality: str
@@ -78,20 +93,20 @@ class Report:
     smallest_jacobian: float
     percent_folded: float
     device: str
-    precision: str  # as in Settings
+    precision: str
     weights: str
     weights_sha256: str
     seconds: Mapping[str, float]
     warnings: tuple[str, ...] = ()
     landmarks: LandmarkError | None = None
 
-    def as_dict(self) -> dict:
-        """The same as plain dictionaries, lists, texts and numbers, ready for JSON."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures as plain dictionaries, lists, texts and numbers, ready for JSON."""
         return {**asdict(self), "seconds": dict(self.seconds), "warnings": list(self.warnings)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Report":
-        """Rebuild a report from what `as_dict` gave, or from that as JSON."""
+        """Rebuild a report from the content of `as_dict`, also when it comes from JSON."""
         verdict, landmarks = content["verdict"], content["landmarks"]
         return cls(
             **{

@@ -1,4 +1,4 @@
-"""What one run hands back."""
+"""The outcome of a run."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,16 +12,18 @@ from BSAFusionLib.pipeline.report import Report
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of `register_and_fuse`; fused and registered lie on the fixed volume's exact grid.
+    """The outcome of `register_and_fuse`; transforms and fields are in mm, LPS.
 
-    fused: scalar float32 in [0, 1] for CT, three components (RGB) of uint8 for PET and SPECT.
-    registered: the original moving volume, resampled once through the total transform, in its own pixel type.
-    network_field: what the network adds (float64, mm, LPS), on a grid over the fixed volume that is as fine as it, or
-        coarser where the field is far smoother, and a margin around it, where it fades to zero: point + network_field
-        is carried on by `prealignment`, so beyond the margin that acts alone.
-    prealignment: the start alone, fixed point -> moving point, mm, LPS.
-    report: what was measured on the way.
-    found_field: the network's field as it was found, before any of it was taken back, on that grid without the margin.
+    Attributes:
+        fused: On the fixed volume's grid: float32 in [0, 1] for CT, RGB of uint8 for PET and SPECT.
+        registered: The original moving volume on the fixed volume's grid, resampled once through the total transform,
+            in its own pixel type.
+        network_field: What the network adds, float64: a point plus its displacement is carried on by `prealignment`.
+            It lies on a grid over the fixed volume, coarser than it where the field is far smoother, with a margin
+            around it in which it fades to zero; beyond, `prealignment` acts alone.
+        prealignment: The initial transform, fixed point to moving point.
+        report: The figures of the run.
+        estimated_field: The network's field before any of it was reduced, on that grid without the margin.
     """
 
     fused: sitk.Image
@@ -29,18 +31,20 @@ class Result:
     network_field: sitk.Image
     prealignment: sitk.Transform
     report: Report
-    found_field: sitk.Image
+    estimated_field: sitk.Image
 
     def transform(self) -> sitk.CompositeTransform:
-        """Fixed point -> moving point, mm, LPS, in the whole of space."""
+        """Return the total transform, fixed point to moving point, in the whole of space."""
         return compose_transform(self.network_field, self.prealignment)
 
     def coarse_field(self) -> sitk.Image:
-        """`field` on a grid over the fixed volume that is as coarse as the one of `network_field`."""
+        """Return `field` on a grid over the fixed volume that is as coarse as the one of `network_field`."""
         return field_from_transform(self.transform(), lattice_over(self.registered, self.network_field.GetSpacing()))
 
     @cached_property
     def field(self) -> sitk.Image:
-        """Fixed point + field = moving point, pre-alignment and network in one: float64 vectors, mm, LPS, on the fixed
-        volume's exact grid; made when it is first asked for, since it takes six times the volume's memory."""
+        """Return the total transform as float64 vectors, fixed point + field = moving point, on the fixed grid.
+
+        It is computed on first use, since it takes six times the volume's memory.
+        """
         return field_from_transform(self.transform(), self.registered)

@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import field_from_transform, jacobian_determinant
-from BSAFusionLib.pipeline.intensities import head_mask, luminance_weights, measure_intensities
+from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS, head_mask, measure_intensities
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.report.pictures import Pictures, Plane
 
@@ -69,7 +69,7 @@ def _plane(name: str, slab: sitk.Image, fixed: sitk.Image, moving: sitk.Image, r
 
     def gray(image: sitk.Image, transform: sitk.Transform) -> np.ndarray:
         sampled = values(image, transform)
-        return sampled @ luminance_weights if sampled.ndim == 3 else sampled
+        return sampled @ LUMINANCE_WEIGHTS if sampled.ndim == 3 else sampled
 
     identity = sitk.Transform(3, sitk.sitkIdentity)
     total = result.transform()

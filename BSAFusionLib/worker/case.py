@@ -12,9 +12,9 @@ import numpy as np
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES, Modality
-from BSAFusionLib.pipeline.memory import shortage_told
+from BSAFusionLib.pipeline.memory import explain_memory_errors
+from BSAFusionLib.pipeline.progress import Progress
 from BSAFusionLib.pipeline.report import Report
-from BSAFusionLib.pipeline.stages import Progress
 from BSAFusionLib.report.pictures import Pictures
 from BSAFusionLib.settings import Settings
 from BSAFusionLib.worker.volumes import Volume
@@ -92,7 +92,7 @@ def compute_case(
     from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
     from BSAFusionLib.report.planes import sample_pictures
 
-    with shortage_told():
+    with explain_memory_errors():
         result = register_and_fuse(fixed, moving, settings, progress, cancelled)
         if settings.device == "auto" and result.report.device == "cpu":
             warnings = (*result.report.warnings, *_unused_gpus())
@@ -207,7 +207,7 @@ def read_outcome(answer: dict[str, Any], folder: Path) -> Outcome:
 @contextmanager
 def _disk_told(folder: Path) -> Iterator[None]:
     """Raise FusionError where a file in a folder cannot be written or read, or memory runs out meanwhile."""
-    with shortage_told():
+    with explain_memory_errors():
         try:
             yield
         except (OSError, ValueError) as error:  # numpy raises the latter for a file that is cut short

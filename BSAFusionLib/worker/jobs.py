@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from BSAFusionLib.pipeline.memory import shortage_told
-from BSAFusionLib.pipeline.stages import Progress
+from BSAFusionLib.pipeline.memory import explain_memory_errors
+from BSAFusionLib.pipeline.progress import Progress
 from BSAFusionLib.worker.case import compute_case, read_case, write_outcome
 from BSAFusionLib.worker.loading import load
 
@@ -15,7 +15,7 @@ def do_case(arguments: dict[str, Any], progress: Progress, cancelled: Callable[[
     """Compute a case that `write_case` wrote; the outcome goes into the same folder."""
     load(("SimpleITK", "scipy", "torch", "einops", "safetensors"))
     fixed, moving, settings = read_case(arguments)
-    with shortage_told():
+    with explain_memory_errors():
         outcome = compute_case(fixed, moving, settings, progress, cancelled).outcome()
     return write_outcome(outcome, Path(arguments["folder"]))
 

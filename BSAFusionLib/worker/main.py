@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from BSAFusionLib.errors import Cancelled, FusionError
-from BSAFusionLib.pipeline.stages import Progress, Slices
+from BSAFusionLib.pipeline.progress import Progress, Slices
 from BSAFusionLib.worker.protocol import Lines, Message, encode
 
 IDLE_MINUTES = 5.0  # after which the process ends, and with it what it holds of memory and GPU

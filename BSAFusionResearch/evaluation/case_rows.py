@@ -163,7 +163,7 @@ def estimates(result: Result) -> dict[str, sitk.Transform]:
     initial = result.prealignment
     return {
         "prealigned": initial,
-        "undamped": compose_transform(result.found_field, initial),
+        "undamped": compose_transform(result.estimated_field, initial),
         "after": result.transform(),
     }
 

@@ -9,7 +9,7 @@ import torch
 
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.metadata import PUBLISHED
-from BSAFusionLib.pipeline.intensities import luminance_weights
+from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS
 from BSAFusionResearch.evaluation import fusion_quality, similarity
 from BSAFusionResearch.evaluation.folding import folded_percent
 from BSAFusionResearch.training.arrays import read_arrays
@@ -122,7 +122,7 @@ def answer(network: FusionNetwork, pairs: PublishedPairs) -> Answer:
     Returns:
         The answer; its registered slices are `pairs.moving` through the field, in the gray levels of the truth.
     """
-    shown = pairs.moving if pairs.moving_rgb is None else pairs.moving_rgb @ luminance_weights
+    shown = pairs.moving if pairs.moving_rgb is None else pairs.moving_rgb @ LUMINANCE_WEIGHTS
     registrable = shown if pairs.moving_levels is None or network.convention == PUBLISHED else pairs.moving_levels
     slices = [torch.from_numpy(stack.astype(np.float32))[:, None] / 255 for stack in (pairs.fixed, registrable, shown)]
     device = next(network.parameters()).device

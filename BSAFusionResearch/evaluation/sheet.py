@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from BSAFusionLib.network.sampling import warp
-from BSAFusionLib.pipeline.intensities import luminance_weights
+from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS
 from BSAFusionResearch.evaluation.published_pairs import Answer, PublishedPairs
 
 COLUMNS = ("MRI", "moving", "published aligned", "ours aligned", "truth", "published fused", "ours fused")
@@ -50,7 +50,7 @@ def colored(moving_rgb: np.ndarray, ours: Answer) -> tuple[np.ndarray, np.ndarra
     """
     channels = torch.from_numpy(np.moveaxis(moving_rgb, -1, 1).astype(np.float32))
     registered = np.moveaxis(warp(channels, torch.from_numpy(ours.field)).numpy(), 1, -1)
-    fused = registered + (ours.fused - registered @ luminance_weights)[..., None]
+    fused = registered + (ours.fused - registered @ LUMINANCE_WEIGHTS)[..., None]
     return _as_uint8(registered), _as_uint8(fused)
 
 

@@ -46,7 +46,7 @@ def measure_case(case: HeadCase, folder: Path, settings: Settings) -> dict:
         "before": sitk.Transform(),
         "best_rigid": best_rigid(patient.truth, brain),
         "initialization": result.prealignment,
-        "undamped": compose_transform(result.found_field, result.prealignment),
+        "undamped": compose_transform(result.estimated_field, result.prealignment),
         "final": result.transform(),
     }
     return {

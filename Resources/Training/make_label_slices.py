@@ -19,7 +19,7 @@ sys.path[:0] = [str(resources.parent), str(resources / "SampleData")]
 
 from make_sample_data import as_image  # noqa: E402  (found only once the path is set)
 
-from BSAFusionLib.pipeline.slicing import cut, slice_grid  # noqa: E402
+from BSAFusionLib.pipeline.slicing import cut_slices, slice_grid  # noqa: E402
 
 LAYERS_MM = {"fluid": 3.0, "skull": 9.0, "scalp": 16.0}
 """Distance from the brain's surface to the outer side of each layer."""
@@ -50,7 +50,7 @@ def main() -> None:
     for axis in "ijk":
         grid = slice_grid(gray, axis)
         stacks = np.stack(
-            [cut(sitk.Clamp(tissue, lowerBound=0, upperBound=1), grid) for tissue in maps.values()], axis=1
+            [cut_slices(sitk.Clamp(tissue, lowerBound=0, upperBound=1), grid) for tissue in maps.values()], axis=1
         )
         in_brain = stacks[:, :2].sum(axis=1).mean(axis=(1, 2)) > LEAST_BRAIN
         slices.append((255 * stacks[in_brain][::SLICE_DISTANCE_MM]).round().astype(np.uint8))

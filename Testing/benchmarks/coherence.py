@@ -22,15 +22,14 @@ sys.path.insert(0, str(repository))
 from BSAFusionLib.files.volumes import read_volume  # noqa: E402
 from BSAFusionLib.geometry.fields import compose_transform, error_mm  # noqa: E402
 from BSAFusionLib.network.runner import Runner  # noqa: E402
-from BSAFusionLib.network.stack import Evidence, Stack  # noqa: E402
+from BSAFusionLib.network.stack import Evidence  # noqa: E402
 from BSAFusionLib.network.weights import load_inference_network  # noqa: E402
 from BSAFusionLib.pipeline import posterior  # noqa: E402
+from BSAFusionLib.pipeline.deformation import PRIOR_SIGMA_PX  # noqa: E402
 from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
-from BSAFusionLib.pipeline.register_and_fuse import (  # noqa: E402
-    prior_sigma,
-    register_and_fuse,
-)
-from BSAFusionLib.pipeline.slicing import cut, slice_grid  # noqa: E402
+from BSAFusionLib.pipeline.network_input import NetworkInput  # noqa: E402
+from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse  # noqa: E402
+from BSAFusionLib.pipeline.slicing import slice_grid  # noqa: E402
 from BSAFusionLib.resources import MODELS  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
 from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
@@ -93,18 +92,18 @@ def by_itself(fixed: sitk.Image, moving: sitk.Image, modality: str, start: sitk.
     """Return the field (mm, LPS) on the fixed volume's grid, with the evidence of every slice used for itself alone."""
     network = load_inference_network(MODELS / f"{modality}.safetensors")
     grid = slice_grid(fixed, "k", network.metadata.size)
-    inputs = [
-        measure_intensities(image, kind)[0].luminance(image) for image, kind in ((fixed, "mri"), (moving, modality))
-    ]
-    stack = Stack(grid, cut(inputs[0], grid), cut(inputs[1], grid, start))
+    network_input = NetworkInput(
+        *(measure_intensities(image, kind)[0].luminance(image) for image, kind in ((fixed, "mri"), (moving, modality)))
+    )
+    stack = network_input.stack(grid, start)
     (evidence,) = Runner(network).register([stack])
-    sigma = [prior_sigma * grid.GetSpacing()[0]] * 3
+    sigma = [PRIOR_SIGMA_PX * grid.GetSpacing()[0]] * 3
     vectors = np.zeros((*fixed.GetSize()[::-1], 3))
     for number in stack.filled.tolist():
         here = slice(number, number + 1)
         one_slice = Evidence(grid[:, :, here], evidence.mean[here], evidence.precision[here])
         slab = fixed[:, :, here]
-        with patch.object(posterior, "trust", 1.0):  # no other slice repeats its evidence
+        with patch.object(posterior, "INDEPENDENT_SHARE", 1.0):  # no other slice repeats its evidence
             vectors[number] = sitk.GetArrayFromImage(posterior.posterior_field([one_slice], slab, sigma))[0]
     field = sitk.GetImageFromArray(vectors, isVector=True)
     field.CopyInformation(fixed)

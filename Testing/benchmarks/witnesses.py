@@ -26,13 +26,13 @@ from BSAFusionLib.geometry.fields import (  # noqa: E402
     field_from_transform,
 )
 from BSAFusionLib.network.runner import Runner  # noqa: E402
-from BSAFusionLib.network.stack import Stack  # noqa: E402
 from BSAFusionLib.network.weights import load_inference_network  # noqa: E402
+from BSAFusionLib.pipeline.case import LoadedNetwork  # noqa: E402
+from BSAFusionLib.pipeline.deformation import apply_helpful_part  # noqa: E402
 from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
 from BSAFusionLib.pipeline.measures import mutual_information  # noqa: E402
-from BSAFusionLib.pipeline.register_and_fuse import most_apart, register_and_fuse  # noqa: E402
-from BSAFusionLib.pipeline.slicing import cut, slice_grid, thinned  # noqa: E402
-from BSAFusionLib.pipeline.verdict import Features, keep_what_helps  # noqa: E402
+from BSAFusionLib.pipeline.network_input import NetworkInput  # noqa: E402
+from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse  # noqa: E402
 from BSAFusionLib.resources import MODELS  # noqa: E402
 from BSAFusionLib.settings import Settings  # noqa: E402
 from BSAFusionResearch.evaluation.case_summary import HARM_MM  # noqa: E402
@@ -82,18 +82,15 @@ def measured(
     """Return the mean error of every way, and each slice's gains (slice, 3) in mm, nats and agreement."""
     moved, truth, head = motion.move(moving, fixed), motion.transform(fixed), head_mask(fixed)
     result = register_and_fuse(fixed, moved, Settings(modality, device="cpu"))
-    start, found = result.prealignment, result.found_field
-    seen = [measure_intensities(each, kind)[0].luminance(each) for each, kind in ((fixed, "mri"), (moved, modality))]
-    network = load_inference_network(MODELS / f"{modality}.safetensors")
-    runner = Runner(network)
-    grid = slice_grid(fixed, "k", network.metadata.size)
-    grid = thinned(grid, most_apart * grid.GetSpacing()[0])
-
-    def stack(transform: sitk.Transform) -> Stack:
-        return Stack(grid, cut(seen[0], grid), cut(seen[1], grid, transform))
-
-    features = Features(lambda transform: runner.agreement(stack(transform)), grid)
-    kept = [keep_what_helps(found, start, *seen, 2, witness)[0] for witness in (None, features)]
+    start, found = result.prealignment, result.estimated_field
+    network_input = NetworkInput(
+        *(measure_intensities(each, kind)[0].luminance(each) for each, kind in ((fixed, "mri"), (moved, modality)))
+    )
+    weights = MODELS / f"{modality}.safetensors"
+    network = load_inference_network(weights)
+    loaded = LoadedNetwork(Runner(network), network.metadata.size, weights)
+    grid = network_input.registration_grid(2, loaded.size)
+    kept = [apply_helpful_part(found, start, network_input, 2, witness)[0] for witness in (None, loaded)]
     transforms = [start, *(compose_transform(field, start) for field in (found, *kept))]
 
     inside = sitk.GetArrayFromImage(sitk.Resample(head, grid, sitk.Transform(), sitk.sitkNearestNeighbor)) > 0
@@ -101,8 +98,8 @@ def measured(
     figures = []
     for transform in transforms[:2]:
         off = np.linalg.norm(sitk.GetArrayFromImage(field_from_transform(transform, grid)) - where, axis=-1)
-        there = stack(transform)
-        agreement = runner.agreement(there)
+        there = network_input.stack(grid, transform)
+        agreement = loaded.runner.agreement(there)
         figures.append(
             [
                 [

@@ -107,7 +107,7 @@ def test_the_table_of_cases_holds_what_was_measured_and_goes_on_where_it_was_sto
     cases, volumes, capsys, monkeypatch
 ):
     # What a network that nobody trained finds earns nothing, and with nothing kept there would be nothing to measure.
-    monkeypatch.setattr("BSAFusionLib.pipeline.verdict.price", -1.0)
+    monkeypatch.setattr("BSAFusionLib.pipeline.verdict.PENALTY_NATS", -1.0)
     assert cases("--cases", 1) == 0
     first = json.loads((volumes / "cases.json").read_text(encoding="utf-8"))
     first["cases"]["rows"][0]["seconds"] = 12345.0  # so that a row measured again would show

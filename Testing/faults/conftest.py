@@ -16,7 +16,7 @@ on_posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no li
 
 @pytest.fixture
 def run_program():
-    """run_program(lines, *arguments): a Python program in a process of its own, under sys.argv[1:]."""
+    """Run a Python program in a process of its own; its arguments are sys.argv[1:]."""
 
     def run_program(program: str, *arguments: object) -> subprocess.CompletedProcess:
         command = [sys.executable, "-c", program, *map(str, arguments)]

@@ -134,6 +134,6 @@ def test_two_runs_at_once_do_not_disturb_each_other(heads, add_head, weights):
 def test_a_volume_squeezed_flat_by_its_transform_is_refused(heads, add_transform, process, scene):
     heads[1].SetAndObserveTransformNodeID(add_transform(np.diag([1.0, 1.0, 0.0, 1.0])).GetID())
     before = state(scene)
-    with pytest.raises(FusionError, match="'PET' .* flat"):
+    with pytest.raises(FusionError, match=r"'PET' .* flat"):
         process(*heads)
     assert state(scene) == before

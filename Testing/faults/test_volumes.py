@@ -1,5 +1,6 @@
 """Volumes as no scanner makes them come through, or are refused in one sentence."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.volumes import read_volume
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
+from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.settings import Settings
 from Testing.faults.conftest import head
 
@@ -39,16 +41,22 @@ odd_pairs = {
 }
 
 
+rigid_may_fail = "voxels of 0.05 mm", "moving of two slices"
+
+
 @pytest.mark.parametrize("start", ["none", "rigid"])
 @pytest.mark.parametrize("name", odd_pairs)
 def test_an_odd_pair_gives_finite_results_on_the_fixed_grid_or_one_sentence(name, start, weights):
     fixed, moving = odd_pairs[name]
     settings = Settings("pet", weights=weights, prealignment=start, device="cpu")
-    try:
-        result = register_and_fuse(fixed, moving, settings)
-    except FusionError as error:
-        assert start == "rigid" and name in ("voxels of 0.05 mm", "moving of two slices"), error
+    if start == "rigid" and name in rigid_may_fail:
+        with contextlib.suppress(FusionError):
+            assert_finite_on_grid(register_and_fuse(fixed, moving, settings), fixed)
         return
+    assert_finite_on_grid(register_and_fuse(fixed, moving, settings), fixed)
+
+
+def assert_finite_on_grid(result: Result, fixed: sitk.Image) -> None:
     for image in (result.fused, result.registered, result.field):
         assert image.IsSameImageGeometryAs(fixed)
         assert np.isfinite(sitk.GetArrayViewFromImage(image)).all()
@@ -79,7 +87,7 @@ def test_a_single_slice_is_refused(name, weights):
 def test_a_voxel_size_that_cannot_be_is_refused(thickness, weights):
     odd = head("pet")
     odd.SetSpacing((8.0, 8.0, thickness))
-    with pytest.raises(FusionError, match="A voxel of the moving volume is said to be 8 x 8 x "):
+    with pytest.raises(FusionError, match=r"Voxel size .* mm along k of the moving volume is invalid"):
         register_and_fuse(head(), odd, Settings("pet", weights=weights, device="cpu"))
 
 
@@ -93,7 +101,7 @@ def test_axes_that_cannot_be_are_refused(slant, weights):
 
 def test_a_fixed_volume_without_a_head_is_refused(weights):
     voxels = pair(size=(2, 2, 2), spacing=(60.0, 60.0, 60.0))
-    with pytest.raises(FusionError, match="No head stands out"):
+    with pytest.raises(FusionError, match="No head was detected"):
         register_and_fuse(*voxels, Settings("pet", weights=weights, prealignment="none", device="cpu"))
 
 
@@ -102,7 +110,7 @@ def test_a_file_whose_axes_have_no_bounds_is_refused_at_once(tmp_path):
     content = (tmp_path / "volume.mha").read_bytes()
     assert b"TransformMatrix = 1 0 0 0 1 0 0 0 1" in content
     (tmp_path / "volume.mha").write_bytes(content.replace(b"= 1 0 0 0 1 0 0 0 1", b"= 1 0 0 0 1 0 1e308 0 1"))
-    with pytest.raises(FusionError, match="volume.mha gives its volume have no bounds"):
+    with pytest.raises(FusionError, match=r"volume\.mha gives its volume have no bounds"):
         read_volume(tmp_path / "volume.mha")
 
 
@@ -112,7 +120,7 @@ def test_a_metaimage_of_more_dimensions_than_can_be_is_refused_and_brings_nothin
     content = (tmp_path / "volume.mha").read_bytes()
     assert b"NDims = 3" in content
     (tmp_path / "volume.mha").write_bytes(content.replace(b"NDims = 3", f"NDims = {dimensions}".encode()))
-    with pytest.raises(FusionError, match="volume.mha cannot be read"):
+    with pytest.raises(FusionError, match=r"volume\.mha cannot be read"):
         read_volume(tmp_path / "volume.mha")
 
 

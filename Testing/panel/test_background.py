@@ -19,7 +19,7 @@ from slicer.util import arrayFromVolume
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.panel import background
 from BSAFusionLib.panel.background import Worker, workerCommand
-from BSAFusionLib.pipeline.stages import STAGE_SHARES
+from BSAFusionLib.pipeline.progress import STAGE_SHARES
 from BSAFusionLib.worker.folder import PREFIX, PrivateFolder
 from Testing import harness
 from Testing.conftest import repository
@@ -439,7 +439,7 @@ def test_the_real_process_that_runs_out_of_memory_says_so_in_one_sentence(
     ready.ui.fixedVolumeSelector.setCurrentNode(volume)
     before = state(scene)
     control.leave_memory(megabytes=10)
-    assert finish().startswith("The memory does not do for volumes of this size;")
+    assert finish().startswith("Not enough memory for volumes of this size;")
     assert state(scene) == before
     control.reset()
     kill(ready.worker.pid)  # which keeps its limit

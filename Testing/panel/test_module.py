@@ -23,7 +23,7 @@ def small_weights(weights, tmp_path, monkeypatch):
     """Small random weights in place of the shipped ones."""
     for modality in ("ct", "pet", "spect"):
         shutil.copy(weights, tmp_path / f"{modality}.safetensors")
-    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse.MODELS", tmp_path)
+    monkeypatch.setattr("BSAFusionLib.pipeline.case.MODELS", tmp_path)
 
 
 @pytest.fixture

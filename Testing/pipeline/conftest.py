@@ -97,7 +97,7 @@ def pet() -> sitk.Image:
 
 @pytest.fixture(scope="session")
 def head():
-    """head(grid, modality): a phantom head on a grid."""
+    """Make a phantom head of a modality on a grid."""
     return make_head
 
 

@@ -7,10 +7,10 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.intensities import (
+    LUMINANCE_WEIGHTS,
     Intensities,
     guess_modality,
     head_mask,
-    luminance_weights,
     measure_intensities,
 )
 
@@ -25,7 +25,8 @@ def seen_at(image: sitk.Image, intensities: Intensities, lowest: float, highest:
 def test_ct_comes_in_the_brain_window(ct):
     intensities, remark = measure_intensities(ct, "ct")
     assert remark is None
-    assert seen_at(ct, intensities, -1000, -500) == 0 and seen_at(ct, intensities, 200, 900) == 1
+    assert seen_at(ct, intensities, -1000, -500) == 0
+    assert seen_at(ct, intensities, 200, 900) == 1
     assert seen_at(ct, intensities, 26, 30) == pytest.approx(28 / 80, abs=0.03)
 
 
@@ -38,7 +39,8 @@ def test_a_ct_in_other_units_still_shows_brain_grey_and_bone_white_and_says_so(c
     shifted = ct + 1024
     intensities, remark = measure_intensities(shifted, "ct")
     assert "not in Hounsfield units" in remark
-    assert seen_at(shifted, intensities, 24, 524) == 0 and seen_at(shifted, intensities, 1350, 1924) == 1
+    assert seen_at(shifted, intensities, 24, 524) == 0
+    assert seen_at(shifted, intensities, 1350, 1924) == 1
     assert 0.2 < seen_at(shifted, intensities, 1050, 1056) < 0.6
 
 
@@ -67,7 +69,7 @@ def test_one_bright_voxel_does_not_darken_an_mri(mri):
 @pytest.mark.parametrize("modality", [row.name for row in MODALITIES.values() if row.in_color])
 def test_a_colour_map_grows_lighter_at_every_step(modality):
     levels = np.linspace(0, 1, 500, dtype=np.float32)[None, None]
-    assert np.all(np.diff(Intensities(modality, 0.0, 1.0).colour(levels) @ luminance_weights) > 0)
+    assert np.all(np.diff(Intensities(modality, 0.0, 1.0).color(levels) @ LUMINANCE_WEIGHTS) > 0)
 
 
 def test_of_an_rgb_volume_the_network_sees_the_luminance():
@@ -90,7 +92,8 @@ def test_voxels_seen_together_become_their_mean_and_stay_where_they_are(mri):
 
 
 def test_only_hounsfield_units_are_taken_for_ct(ct, pet):
-    assert guess_modality(ct) == "ct" and guess_modality(pet) == "pet"
+    assert guess_modality(ct) == "ct"
+    assert guess_modality(pet) == "pet"
     assert guess_modality(sitk.Image((4, 4, 4), sitk.sitkVectorUInt8, 3)) == "pet"
 
 

@@ -8,14 +8,14 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.geometry.fields import displacement_transform
-from BSAFusionLib.pipeline.intensities import luminance_weights
+from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
 
 
 @pytest.fixture
 def settings(weights):
-    """settings(modality, ...): the random network, on the CPU, the volumes taken as they are placed."""
+    """Make settings for the random network, on the CPU, without initialization or verdict."""
 
     def settings(modality: str, **choices) -> Settings:
         return Settings(
@@ -30,7 +30,7 @@ def rgb_of(image: sitk.Image) -> sitk.Image:
     return sitk.Cast(sitk.Compose(grey, grey, grey), sitk.sitkVectorUInt8)
 
 
-@pytest.mark.parametrize("axis", ("auto", "i", "j", "k"))
+@pytest.mark.parametrize("axis", ["auto", "i", "j", "k"])
 def test_every_image_of_the_result_lies_on_the_fixed_grid_and_the_field_carries_fixed_to_moving(
     grid, axis, head, settings
 ):
@@ -56,7 +56,9 @@ def test_every_image_of_the_result_lies_on_the_fixed_grid_and_the_field_carries_
 def test_ct_and_mri_fuse_to_a_scalar_volume_between_0_and_1(mri, ct, settings):
     fused = register_and_fuse(mri, ct, settings("ct")).fused
     values = sitk.GetArrayViewFromImage(fused)
-    assert fused.GetPixelID() == sitk.sitkFloat32 and values.min() >= 0 and values.max() <= 1
+    assert fused.GetPixelID() == sitk.sitkFloat32
+    assert values.min() >= 0
+    assert values.max() <= 1
 
 
 def test_the_fused_volume_has_the_colours_of_the_registered_one(mri, pet, settings):
@@ -70,13 +72,13 @@ def test_the_fused_colours_have_the_luminance_that_the_network_gave(mri, pet, se
     # A grey moving volume has no colour to clip, so its three channels are the network's luminance.
     rgb = register_and_fuse(mri, rgb_of(pet), settings("spect")).fused
     channels = sitk.GetArrayFromImage(rgb).astype(float)
-    assert np.abs(channels @ luminance_weights - channels[..., 0]).max() <= 1
+    assert np.abs(channels @ LUMINANCE_WEIGHTS - channels[..., 0]).max() <= 1
     assert channels.std() > 1
 
 
 def test_colours_are_the_same_however_few_slices_are_coloured_at_once(mri, pet, settings, monkeypatch):
     at_once = register_and_fuse(mri, pet, settings("pet")).fused
-    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse.slab_voxels", 7 * 50 * 54)  # of 40 slices
+    monkeypatch.setattr("BSAFusionLib.pipeline.color.SLAB_VOXELS", 7 * 50 * 54)  # of 40 slices
     few = register_and_fuse(mri, pet, settings("pet")).fused
     assert few.IsSameImageGeometryAs(at_once)
     np.testing.assert_array_equal(*map(sitk.GetArrayFromImage, (few, at_once)))
@@ -89,17 +91,17 @@ def test_the_start_alone_is_no_deformation_that_failed(mri, pet, settings):
 
 
 def test_displacements_beyond_what_was_trained_on_are_cut_and_told(mri, pet, settings, monkeypatch):
-    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse.longest_trained", 0.01)
+    monkeypatch.setattr("BSAFusionLib.pipeline.limits.MAX_DISPLACEMENT_PX", 0.01)
     result = register_and_fuse(mri, pet, settings("pet", do_no_harm=True))
-    lengths = np.linalg.norm(sitk.GetArrayFromImage(result.found_field), axis=-1)
+    lengths = np.linalg.norm(sitk.GetArrayFromImage(result.estimated_field), axis=-1)
     assert lengths.max() < 0.1  # mm: a hundredth of a pixel
-    assert any("further than it was trained on" in warning for warning in result.report.warnings)
+    assert any("longer than those of its training" in warning for warning in result.report.warnings)
 
 
 def test_volumes_far_finer_than_the_slices_are_seen_coarser_to_much_the_same_end(mri, pet, settings, monkeypatch):
     fine = [sitk.Expand(image, (6, 1, 1)) for image in (mri, pet)]  # 5 voxels a pixel
     seen_coarser = register_and_fuse(*fine, settings("pet")).network_field
-    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse._together", lambda *_: [1, 1, 1])
+    monkeypatch.setattr("BSAFusionLib.pipeline.network_input.downsampling_factors", lambda *_: [1, 1, 1])
     field = register_and_fuse(*fine, settings("pet")).network_field
     found, expected = (sitk.GetArrayFromImage(each) for each in (sitk.Resample(seen_coarser, field), field))
     assert np.linalg.norm(found - expected, axis=-1).mean() < 0.2 * np.linalg.norm(expected, axis=-1).mean()
@@ -108,17 +110,21 @@ def test_volumes_far_finer_than_the_slices_are_seen_coarser_to_much_the_same_end
 def test_the_report_is_ready_for_json_and_its_figures_belong_together(mri, pet, settings):
     shift = sitk.TranslationTransform(3, (5.0, 0.0, 0.0))
     report = register_and_fuse(mri, pet, settings("pet", prealignment=shift)).report
-    assert any("less alike than they were as placed" in warning for warning in report.warnings)
+    assert any("less similar than before registration" in warning for warning in report.warnings)
     figures = json.loads(json.dumps(report.as_dict()))
-    assert figures["prealignment"] == "given" and figures["modality"] == "pet" and figures["device"] == "cpu"
+    assert figures["prealignment"] == "given"
+    assert figures["modality"] == "pet"
+    assert figures["device"] == "cpu"
     assert figures["precision"] == "float32"
-    assert figures["weights"] == "random.safetensors" and len(figures["weights_sha256"]) == 64
+    assert figures["weights"] == "random.safetensors"
+    assert len(figures["weights_sha256"]) == 64
     assert figures["mutual_information_before"] > figures["mutual_information_prealigned"] > 0
     lengths = figures["displacement"]
     assert 0 < lengths["mean"] <= lengths["percentile_95"] <= lengths["maximum"]
     assert abs(lengths["mean"] - 5.0) <= figures["network_displacement"]["mean"]
     assert figures["percent_folded"] == 0 or figures["smallest_jacobian"] <= 0
-    assert list(figures["seconds"])[-1] == "report" and all(seconds >= 0 for seconds in figures["seconds"].values())
+    assert list(figures["seconds"])[-1] == "report"
+    assert all(seconds >= 0 for seconds in figures["seconds"].values())
 
 
 def test_slices_that_show_nothing_are_skipped(mri, pet, settings):
@@ -141,7 +147,8 @@ def test_progress_only_grows_and_ends_at_1(mri, pet, settings):
     told = []
     register_and_fuse(mri, pet, settings("pet", prealignment="rigid"), lambda *news: told.append(news))
     fractions = [fraction for _, fraction, _ in told]
-    assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1.0)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1.0)
     assert {"pre-alignment", "registration", "fusion", "report"} <= {stage for stage, _, _ in told}
 
 
@@ -151,11 +158,13 @@ def test_while_the_network_runs_progress_counts_the_slices_and_else_says_nothing
     counted = [(stage, slices) for stage, _, slices in told if slices is not None]
     assert {stage for stage, _ in counted} == {"registration", "fusion"}
     done, of = zip(*(slices for stage, slices in counted if stage == "registration"), strict=True)
-    assert set(of) == {done[-1]} and list(done) == sorted(done) and done[0] == 4
+    assert set(of) == {done[-1]}
+    assert list(done) == sorted(done)
+    assert done[0] == 4
     assert counted[-1] == ("fusion", (report.slices, report.slices))
 
 
-@pytest.mark.parametrize("stage", ("pre-alignment", "registration", "fusion", "report"))
+@pytest.mark.parametrize("stage", ["pre-alignment", "registration", "fusion", "report"])
 def test_it_stops_in_every_stage_when_told_to(stage, mri, pet, settings):
     reached = []
     with pytest.raises(Cancelled):
@@ -188,12 +197,12 @@ bad_moving_volumes = {
     "far away": (moved_far_away, "do not overlap in space"),
     "all the same": (lambda pet: pet * 0 + 3, "same value"),
     "all NaN": (lambda pet: pet * float("nan"), "no voxel with a finite value"),
-    "vectors": (lambda pet: sitk.Compose(pet, pet), "2 values a voxel"),
-    "colours that are not bytes": (lambda pet: sitk.Compose(pet, pet, pet), "3 values a voxel"),
+    "vectors": (lambda pet: sitk.Compose(pet, pet), "2 values per voxel"),
+    "colours that are not bytes": (lambda pet: sitk.Compose(pet, pet, pet), "3 values per voxel"),
 }
 
 
-@pytest.mark.parametrize("prealignment", ("rigid", "none"))
+@pytest.mark.parametrize("prealignment", ["rigid", "none"])
 @pytest.mark.parametrize("name", bad_moving_volumes)
 def test_a_moving_volume_that_will_not_do_is_refused(name, prealignment, mri, pet, settings):
     spoil, said = bad_moving_volumes[name]
@@ -218,7 +227,7 @@ def test_weights_that_are_missing_or_damaged_are_refused(mri, pet, settings, wei
         register_and_fuse(mri, pet, settings("pet", weights=tmp_path / "none.safetensors"))
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(FusionError, match="damaged.safetensors"):
+    with pytest.raises(FusionError, match=r"damaged\.safetensors"):
         register_and_fuse(mri, pet, settings("pet", weights=damaged))
 
 
@@ -229,7 +238,7 @@ def test_a_device_that_is_not_there_is_refused(mri, pet, settings):
 
 @pytest.mark.parametrize(
     "choice",
-    (
+    [
         {"modality": "mri"},
         {"prealignment": "affine"},
         {"slice_axis": "x"},
@@ -238,7 +247,7 @@ def test_a_device_that_is_not_there_is_refused(mri, pet, settings):
         {"batch_size": 0},
         {"through_plane_smoothing": -1.0},
         {"strength": 1.5},
-    ),
+    ],
 )
 def test_a_choice_that_makes_no_sense_is_refused_where_it_is_made(choice):
     with pytest.raises(FusionError):

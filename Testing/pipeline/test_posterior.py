@@ -48,7 +48,8 @@ def inner(values: np.ndarray) -> np.ndarray:
 
 def test_slices_of_all_axes_that_are_sure_give_the_motion_in_space(grid):
     field = posterior_field([told(grid, axis, 5.0) for axis in "ijk"], grid, sigma)
-    assert field.GetSize() == grid.GetSize() and field.GetDirection() == grid.GetDirection()
+    assert field.GetSize() == grid.GetSize()
+    assert field.GetDirection() == grid.GetDirection()
     errors = np.linalg.norm(inner(sitk.GetArrayFromImage(field) - motion(points_of(grid))), axis=-1)
     assert errors.mean() < 0.1  # of 2.5 mm
 

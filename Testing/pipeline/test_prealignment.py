@@ -15,7 +15,7 @@ def seen(image: sitk.Image, modality: str) -> sitk.Image:
     return measure_intensities(image, modality)[0].luminance(image)
 
 
-@pytest.mark.parametrize("modality", ("pet", "ct"))
+@pytest.mark.parametrize("modality", ["pet", "ct"])
 def test_a_phantom_that_moved_rigidly_is_found_again(modality, mri, ct, pet):
     motion = KnownMotion(seed=3, degrees=15.0, mm=20.0, elastic_mm=0.0)
     moved = motion.move({"pet": pet, "ct": ct}[modality], mri)
@@ -30,7 +30,7 @@ def test_half_a_head_is_found_in_the_whole_one(mri, pet):
     assert error_mm(found, motion.transform(mri), head_mask(mri)) < 3.0
 
 
-@pytest.mark.parametrize(("modality", "seed"), (("pet", 0), ("ct", 1)))
+@pytest.mark.parametrize(("modality", "seed"), [("pet", 0), ("ct", 1)])
 def test_real_templates_come_within_3_and_a_half_mm(modality, seed, shared):
     folder = shared / "data/volumes"
     fixed = sitk.ReadImage(str(folder / "mri_t1.nii.gz"))

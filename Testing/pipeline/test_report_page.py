@@ -9,9 +9,8 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.pipeline.measures import Displacement
-from BSAFusionLib.pipeline.report import LandmarkError, Report
+from BSAFusionLib.pipeline.report import LandmarkError, Report, Verdict
 from BSAFusionLib.pipeline.result import Result
-from BSAFusionLib.pipeline.verdict import Verdict
 from BSAFusionLib.report.page import page
 from BSAFusionLib.report.planes import sample_pictures
 from BSAFusionLib.report.table import rows

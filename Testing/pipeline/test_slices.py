@@ -5,7 +5,14 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.grids import lattice_over
-from BSAFusionLib.pipeline.slicing import cut, fine_enough, slice_axis, slice_grid, stacked, thinned
+from BSAFusionLib.pipeline.slicing import (
+    cut_slices,
+    slice_axis,
+    slice_grid,
+    sufficient_size,
+    thin_slices,
+    volume_from_slices,
+)
 
 left, back, up = np.eye(3)
 axes = ("i", "j", "k")
@@ -19,7 +26,8 @@ def directions(image: sitk.Image) -> np.ndarray:
 def test_slices_run_as_the_training_slices_do(grid, axis):
     right, down, across = directions(slice_grid(grid, axis)).T
     if np.abs(across).argmax() == 2:
-        assert down @ back > 0.7 and right @ left > 0.7
+        assert down @ back > 0.7
+        assert right @ left > 0.7
     else:
         assert down @ -up > 0.7
         assert right @ (back if np.abs(across).argmax() == 0 else left) > 0.7
@@ -51,7 +59,7 @@ def test_what_is_round_in_space_is_round_in_a_slice_whatever_the_voxels(grid, ax
     ball = sitk.GetImageFromArray(np.clip((reach - radius) / (0.1 * reach), 0, 1).astype(np.float32))
     ball.CopyInformation(grid)
     slices_grid = slice_grid(grid, axis, 128)
-    disc = cut(ball, slices_grid)[grid.GetSize()[axes.index(axis)] // 2] > 0.5
+    disc = cut_slices(ball, slices_grid)[grid.GetSize()[axes.index(axis)] // 2] > 0.5
     height, width = np.any(disc, axis=1).sum(), np.any(disc, axis=0).sum()
     pixel = slices_grid.GetSpacing()[0]
     assert height * pixel == pytest.approx(1.9 * reach, rel=0.1)
@@ -61,30 +69,32 @@ def test_what_is_round_in_space_is_round_in_a_slice_whatever_the_voxels(grid, ax
 def test_slices_put_back_are_the_volume_again(grid, head):
     volume = head(grid, "mri")
     slices_grid = slice_grid(volume, size=256)
-    back_again = sitk.GetArrayFromImage(stacked(cut(volume, slices_grid), slices_grid, volume))
+    back_again = sitk.GetArrayFromImage(volume_from_slices(cut_slices(volume, slices_grid), slices_grid, volume))
     # Interpolated twice, on pixels that are at most as large as the voxels or nearly so.
     assert np.abs(back_again - sitk.GetArrayFromImage(volume)).mean() < 2.5  # of 220
 
 
-@pytest.mark.parametrize("most_apart, step", [(1.0, 1), (9.9, 1), (10.0, 2), (16.0, 3)])
-def test_thinned_slices_are_some_of_the_slices_with_as_many_left_out_at_either_end(most_apart, step):
+@pytest.mark.parametrize(("max_gap", "step"), [(1.0, 1), (9.9, 1), (10.0, 2), (16.0, 3)])
+def test_thinned_slices_are_some_of_the_slices_with_as_many_left_out_at_either_end(max_gap, step):
     slices = sitk.Image(8, 8, 15, sitk.sitkUInt8)
     slices.SetSpacing((1.0, 1.0, 5.0))
-    thin = thinned(slices, most_apart)
+    thin = thin_slices(slices, max_gap)
     assert thin.GetSpacing()[2] == 5.0 * step
     first = slices.TransformPhysicalPointToIndex(thin.GetOrigin())[2]
     last = first + step * (thin.GetDepth() - 1)
-    assert abs(first - (14 - last)) <= 1 and last <= 14
+    assert abs(first - (14 - last)) <= 1
+    assert last <= 14
 
 
 @pytest.mark.parametrize("axis", axes)
 def test_slices_need_no_more_pixels_than_the_volume_has_voxels(grid, axis):
     across = axes.index(axis)
-    side = fine_enough(grid, across, 256)
+    side = sufficient_size(grid, across, 256)
     in_plane = [spacing for n, spacing in enumerate(grid.GetSpacing()) if n != across]
-    assert side % 16 == 0 and slice_grid(grid, axis, side).GetSpacing()[0] <= min(in_plane)
+    assert side % 16 == 0
+    assert slice_grid(grid, axis, side).GetSpacing()[0] <= min(in_plane)
     assert slice_grid(grid, axis, side - 16).GetSpacing()[0] > min(in_plane)
-    assert fine_enough(grid, across, 48) == 48
+    assert sufficient_size(grid, across, 48) == 48
 
 
 def test_a_lattice_spans_the_volume_as_coarsely_as_it_may_and_never_finer_than_the_voxels(grid):

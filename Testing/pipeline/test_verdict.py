@@ -1,14 +1,18 @@
-"""A deformation that helps is kept, one that harms is taken back, as a whole or in the slices where it harms."""
+"""A deformation that helps is applied, one that harms is reduced, as a whole or in the slices where it harms."""
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import displacement_transform, scale
+from BSAFusionLib.pipeline.deformation import apply_helpful_part
+from BSAFusionLib.pipeline.network_input import NetworkInput
+from BSAFusionLib.pipeline.report import Verdict
+from BSAFusionLib.pipeline.slice_similarity import SliceSimilarity
 from BSAFusionLib.pipeline.slicing import slice_grid
-from BSAFusionLib.pipeline.verdict import Features, keep_what_helps
+from BSAFusionLib.pipeline.verdict import FRACTIONS, AgreementFigures, choose_fraction, judge_slices
 
-nowhere = sitk.Transform(3, sitk.sitkIdentity)
+IDENTITY = sitk.Transform(3, sitk.sitkIdentity)
 
 
 @pytest.fixture(scope="module")
@@ -22,66 +26,85 @@ def deformation(mri) -> sitk.Image:
 
 
 @pytest.fixture(scope="module")
-def seen(mri, pet, deformation) -> tuple[sitk.Image, sitk.Image]:
+def network_input(mri, pet, deformation) -> NetworkInput:
     """Both volumes in [0, 1]; the PET deformed, so that the deformation carries it back."""
     back = sitk.InverseDisplacementField(deformation, mri.GetSize(), mri.GetOrigin(), mri.GetSpacing())
     moved = sitk.Resample(pet, mri, displacement_transform(back), sitk.sitkLinear, 0.0)
-    return mri / 220, sitk.Clamp(moved / 100, lowerBound=0, upperBound=1)
+    return NetworkInput(mri / 220, sitk.Clamp(moved / 100, lowerBound=0, upperBound=1))
+
+
+@pytest.fixture
+def judge(network_input):
+    """Return the part of a field that is applied, and the verdict by mutual information alone."""
+    return lambda field: apply_helpful_part(field, IDENTITY, network_input, axis=2)
 
 
 def largest(field: sitk.Image) -> np.ndarray:
-    """The largest displacement of each slice, mm."""
+    """Return the largest displacement of each slice, mm."""
     return np.linalg.norm(sitk.GetArrayFromImage(field), axis=-1).max(axis=(1, 2))
 
 
-def test_the_right_deformation_is_kept_whole(seen, deformation):
-    kept, verdict = keep_what_helps(deformation, nowhere, *seen, axis=2)
-    assert verdict.kept == 1.0 and verdict.slices_damped < 5
-    assert np.abs(sitk.GetArrayFromImage(kept) - sitk.GetArrayFromImage(deformation))[8:-8].max() < 0.5
+def test_the_right_deformation_is_applied_whole(judge, deformation):
+    applied, verdict = judge(deformation)
+    assert verdict.kept == 1.0
+    assert verdict.slices_damped < 5
+    assert np.abs(sitk.GetArrayFromImage(applied) - sitk.GetArrayFromImage(deformation))[8:-8].max() < 0.5
 
 
-def test_the_opposite_of_it_is_dropped_and_said_so(seen, deformation):
-    kept, verdict = keep_what_helps(scale(deformation, -1.0), nowhere, *seen, axis=2)
-    assert verdict.kept == 0.0 and largest(kept).max() == 0
-    assert "only the pre-alignment was kept" in verdict.remark()
+def test_the_opposite_of_it_is_dropped_with_a_remark(judge, deformation):
+    applied, verdict = judge(scale(deformation, -1.0))
+    assert verdict.kept == 0.0
+    assert largest(applied).max() == 0
+    assert "only the initial transform" in " ".join(verdict.remarks())
 
 
-def test_too_much_of_it_is_scaled_down(seen, deformation):
-    _, verdict = keep_what_helps(scale(deformation, 2.0), nowhere, *seen, axis=2)
+def test_too_much_of_it_is_scaled_down(judge, deformation):
+    _, verdict = judge(scale(deformation, 2.0))
     assert verdict.kept == pytest.approx(0.5, abs=0.25)
-    assert "of the deformation was kept" in verdict.remark()
+    assert any("of the deformation: more did not improve" in remark for remark in verdict.remarks())
 
 
-def test_the_less_a_deformation_earns_the_less_of_it_is_followed(seen, deformation):
-    kept = [keep_what_helps(scale(deformation, share), nowhere, *seen, axis=2)[1].kept for share in (0.02, 0.1, 1.0)]
-    assert kept[0] <= 0.25 and kept == sorted(kept) and kept[2] == 1
+def test_the_less_a_deformation_gains_the_less_of_it_is_applied(judge, deformation):
+    kept = [judge(scale(deformation, fraction))[1].kept for fraction in (0.02, 0.1, 1.0)]
+    assert kept[0] <= 0.25
+    assert kept == sorted(kept)
+    assert kept[2] == 1
 
 
-def test_where_it_is_wrong_in_some_slices_it_is_taken_back_there_smoothly(seen, deformation):
+def test_where_it_is_wrong_in_some_slices_it_is_reduced_there_smoothly(judge, deformation):
     factors = np.ones((40, 1, 1, 1))
     factors[:13] = -1.0
-    kept, verdict = keep_what_helps(scale(deformation, factors), nowhere, *seen, axis=2)
-    share = largest(kept) / largest(deformation)
-    assert share[3:8].max() < 0.3 and share[22:35].min() > 0.7 * verdict.kept
-    assert np.abs(np.diff(share)).max() < 0.35
+    applied, verdict = judge(scale(deformation, factors))
+    fraction = largest(applied) / largest(deformation)
+    assert fraction[3:8].max() < 0.3
+    assert fraction[22:35].min() > 0.7 * verdict.kept
+    assert np.abs(np.diff(fraction)).max() < 0.35
     assert verdict.slices_damped > 10
 
 
-def test_where_features_agree_less_it_is_taken_back_too(seen, deformation):
-    grid = slice_grid(seen[0], "k")[:, :, ::4]
+def test_where_features_agree_less_it_is_reduced_too(judge, network_input, deformation):
+    grid = slice_grid(network_input.fixed, "k")[:, :, ::4]
+    count = grid.GetDepth()
+    moved = np.linalg.norm(displacement_transform(deformation).TransformPoint((0.0, 0.0, 0.0)))
+    # As if nothing had needed to move in the first third of the slices, and in them alone.
+    after = np.where(np.arange(count) < count // 3, -moved, 0.1 * moved)
+    after[-1] = np.nan  # a slice that shows nothing
+    similarity = SliceSimilarity(network_input, axis=2)
+    agreement = AgreementFigures(np.zeros(count), after, similarity.positions(grid, 2), grid.GetSpacing()[2])
 
-    def agreement(transform: sitk.Transform) -> np.ndarray:
-        """As the first third of the slices, and they alone, would have it if nothing had needed to move."""
-        moved = np.linalg.norm(np.subtract(transform.TransformPoint((0.0, 0.0, 0.0)), (0.0, 0.0, 0.0)))
-        values = np.where(np.arange(grid.GetDepth()) < grid.GetDepth() // 3, -moved, 0.1 * moved)
-        values[-1] = np.nan  # a slice that shows nothing
-        return values
+    figures = similarity.figures(deformation, IDENTITY, FRACTIONS.tolist())
+    verdict, factors = judge_slices(figures, choose_fraction(figures.histograms), agreement)
+    whole, without = judge(deformation)
+    fraction = largest(similarity.scale_slices(deformation, factors)) / largest(whole)
+    assert fraction[:8].max() < 0.1
+    assert fraction[22:].min() > 0.95
+    assert np.abs(np.diff(fraction)).max() < 0.35
+    assert verdict.kept == without.kept == 1
+    assert verdict.slices_damped > 20 > without.slices_damped
+    assert verdict.agreement_before == 0
+    assert verdict.agreement_after < 0
+    assert "feature agreement fell" in " ".join(verdict.remarks())
 
-    whole, without = keep_what_helps(deformation, nowhere, *seen, axis=2)
-    kept, verdict = keep_what_helps(deformation, nowhere, *seen, axis=2, features=Features(agreement, grid))
-    share = largest(kept) / largest(whole)
-    assert share[:8].max() < 0.1 and share[22:].min() > 0.95
-    assert np.abs(np.diff(share)).max() < 0.35
-    assert verdict.kept == without.kept == 1 and verdict.slices_damped > 20 > without.slices_damped
-    assert verdict.agreement_before == 0 and verdict.agreement_after < 0
-    assert "agreement of the network's features fell" in verdict.remark()
+
+def test_a_deformation_that_is_applied_whole_needs_no_remark():
+    assert Verdict(1.0, 0.0).remarks() == ()

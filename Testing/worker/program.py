@@ -18,8 +18,8 @@ import numpy as np  # noqa: E402
 
 from BSAFusionLib.errors import Cancelled  # noqa: E402
 from BSAFusionLib.pipeline.measures import Displacement  # noqa: E402
+from BSAFusionLib.pipeline.progress import STAGE_SHARES  # noqa: E402
 from BSAFusionLib.pipeline.report import Report  # noqa: E402
-from BSAFusionLib.pipeline.stages import STAGE_SHARES  # noqa: E402
 from BSAFusionLib.report.pictures import Pictures  # noqa: E402
 from BSAFusionLib.worker import main  # noqa: E402
 from BSAFusionLib.worker.case import Deformation, Outcome, write_outcome  # noqa: E402

@@ -1,0 +1,110 @@
+"""Make one deformation of the evidence from all slices, and apply as much of it as helps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import SimpleITK as sitk
+
+from BSAFusionLib.geometry.fields import compose_transform, scale
+from BSAFusionLib.geometry.grids import directions, lattice_over
+from BSAFusionLib.network.stack import Evidence
+from BSAFusionLib.pipeline.case import Case, LoadedNetwork
+from BSAFusionLib.pipeline.limits import add_margin, limit_size
+from BSAFusionLib.pipeline.network_input import NetworkInput
+from BSAFusionLib.pipeline.posterior import posterior_field
+from BSAFusionLib.pipeline.report import Verdict
+from BSAFusionLib.pipeline.slice_plan import SlicePlan
+from BSAFusionLib.pipeline.slice_similarity import SliceSimilarity
+from BSAFusionLib.pipeline.slicing import other_axes, resample_mask
+from BSAFusionLib.pipeline.verdict import FRACTIONS, choose_fraction, judge_slices
+
+PRIOR_SIGMA_PX = 16.0  # smoothness of the deformations that the network was trained on
+NODES_PER_SIGMA = 8  # of the field's grid; linear interpolation in between is off by a thousandth of the displacement
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """What the network adds to the initial transform; a point plus its displacement is carried on by that transform.
+
+    Attributes:
+        estimated: Before any of it was reduced, mm, LPS, on a lattice over the fixed volume.
+        applied: What of it is applied, mm, LPS, on that lattice with a margin around it, where it fades to zero.
+        transform: The total transform, fixed point to moving point, mm, LPS.
+        verdict: How much was applied; None where that was not checked.
+        warnings: What the user should know, a sentence each.
+    """
+
+    estimated: sitk.Image
+    applied: sitk.Image
+    transform: sitk.CompositeTransform
+    verdict: Verdict | None
+    warnings: tuple[str, ...]
+
+
+def make_deformation(case: Case, plan: SlicePlan, evidence: Sequence[Evidence], initial: sitk.Transform) -> Deformation:
+    """Make the deformation that is applied.
+
+    Args:
+        case: The prepared volumes and network.
+        plan: The slices.
+        evidence: Of the network on `plan.stacks`.
+        initial: Fixed point to moving point, mm, LPS.
+    """
+    settings, axis = case.settings, plan.axes[0]
+    field, verdict = _estimate_field(case, plan, evidence), None
+    warnings: tuple[str, ...] = ()
+    if settings.do_no_harm:
+        seen_axes = [0, 1, 2] if len(plan.axes) > 1 else other_axes(axis)
+        field, messages = limit_size(
+            field, resample_mask(plan.head, field), directions(case.fixed)[:, seen_axes], plan.pixel_mm
+        )
+        warnings += messages
+    estimated = field
+    if settings.do_no_harm and settings.strength > 0:
+        field, verdict = apply_helpful_part(field, initial, case.network_input, axis, case.network)
+        warnings += verdict.remarks()
+    field, messages = add_margin(field, settings.fold_free)
+    warnings += messages
+    return Deformation(estimated, field, compose_transform(field, initial), verdict, warnings)
+
+
+def apply_helpful_part(
+    field: sitk.Image,
+    initial: sitk.Transform,
+    network_input: NetworkInput,
+    axis: int,
+    network: LoadedNetwork | None = None,
+) -> tuple[sitk.Image, Verdict]:
+    """Reduce a deformation to what raises the similarity of both volumes.
+
+    It is scaled as a whole by the best fraction, then reduced smoothly in the slices where the similarity falls.
+
+    Args:
+        field: mm, LPS; the initial transform follows it.
+        initial: Fixed point to moving point, mm, LPS.
+        network_input: Both volumes.
+        axis: Index axis of the fixed volume across the slices that are judged.
+        network: Whose features are compared, too; none to judge by mutual information alone.
+
+    Returns:
+        The reduced field on the same grid, and the verdict.
+    """
+    similarity = SliceSimilarity(network_input, axis)
+    figures = similarity.figures(field, initial, FRACTIONS.tolist())
+    choice = choose_fraction(figures.histograms)
+    agreement = None
+    if choice > 0 and network is not None:
+        chosen = compose_transform(scale(field, FRACTIONS[choice]), initial)
+        agreement = similarity.agreement(network, initial, chosen)
+    verdict, factors = judge_slices(figures, choice, agreement)
+    return similarity.scale_slices(field, factors), verdict
+
+
+def _estimate_field(case: Case, plan: SlicePlan, evidence: Sequence[Evidence]) -> sitk.Image:
+    """Combine the evidence to one field on a lattice that is fine enough for its smoothness."""
+    sigma_mm = [PRIOR_SIGMA_PX * plan.pixel_mm] * 3
+    if len(plan.axes) == 1:
+        (axis,) = plan.axes
+        sigma_mm[axis] = max(case.settings.through_plane_smoothing, case.fixed.GetSpacing()[axis])
+    lattice = lattice_over(case.fixed, [sigma / NODES_PER_SIGMA for sigma in sigma_mm])
+    return scale(posterior_field(evidence, case.fixed, sigma_mm, lattice), case.settings.strength)

@@ -1,0 +1,54 @@
+"""Limit the deformation to what is plausible: no global scaling, no displacements beyond the training, no folds."""
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.geometry.fields import fade_to_zero, limit_length, remove_global_scaling
+from BSAFusionLib.geometry.folds import remove_folds
+
+MAX_DISPLACEMENT_PX = 18.0  # about the longest displacements of the training slices
+
+
+def limit_size(
+    field: sitk.Image, inside: np.ndarray, estimated_along: np.ndarray, pixel_mm: float
+) -> tuple[sitk.Image, tuple[str, ...]]:
+    """Remove global scaling and shorten displacements beyond those of the training.
+
+    The same head has one size on every scanner, but intensities can make it look larger on one.
+
+    Args:
+        field: mm, LPS.
+        inside: Voxels of its grid inside the head (slice, row, column).
+        estimated_along: Directions (3, n), LPS, one a column, in which displacements were estimated.
+        pixel_mm: Of the registered slices.
+
+    Returns:
+        The field, and warnings.
+    """
+    longest_mm = MAX_DISPLACEMENT_PX * pixel_mm
+    limited, before_mm = limit_length(remove_global_scaling(field, inside, estimated_along), longest_mm)
+    if before_mm <= longest_mm:
+        return limited, ()
+    return limited, (
+        f"The network estimated displacements of up to {before_mm:.0f} mm, longer than those of its training; they "
+        f"were shortened to {longest_mm:.0f} mm. Provide a better initial transform if there is one.",
+    )
+
+
+def add_margin(field: sitk.Image, fold_free: bool) -> tuple[sitk.Image, tuple[str, ...]]:
+    """Let a field fade to zero in a margin around it, and remove its folds if asked to.
+
+    Args:
+        field: mm, LPS.
+        fold_free: Whether to remove folds.
+
+    Returns:
+        The field, and warnings.
+    """
+    faded = fade_to_zero(field)
+    if not fold_free:
+        return faded, ()
+    unfolded, change_mm = remove_folds(faded)
+    if change_mm == 0:
+        return unfolded, ()
+    return unfolded, (f"The deformation folded space in places; it was reduced there, by at most {change_mm:.1f} mm.",)

@@ -1,0 +1,88 @@
+"""Decide which slices are registered and which are fused, and where the head lies in them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.geometry.grids import lattice_over, resample_on_grid
+from BSAFusionLib.network.stack import Stack
+from BSAFusionLib.pipeline.case import Case
+from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionLib.pipeline.slicing import other_axes, resample_mask, slice_axis, slice_grid, sufficient_size
+
+MAX_VOXEL_PX = 5.0  # longer voxels show too little of a head's shape
+
+
+@dataclass(frozen=True)
+class SlicePlan:
+    """The slices of a run.
+
+    Attributes:
+        axes: Index axes whose slices are registered; those of the first are fused.
+        stacks: The slices that are registered, one stack an axis; those that show nothing are left out.
+        pixel_mm: Of the registered slices.
+        head: Mask of the fixed head, on a lattice over the fixed volume of about one pixel.
+        fusion_grid: Grid of the slices that are fused.
+        head_in_slices: Voxels of `fusion_grid` (slice, row, column) inside the head.
+    """
+
+    axes: tuple[int, ...]
+    stacks: tuple[Stack, ...]
+    pixel_mm: float
+    head: sitk.Image
+    fusion_grid: sitk.Image
+    head_in_slices: np.ndarray
+
+
+def plan_slices(case: Case, initial_transform: sitk.Transform) -> SlicePlan:
+    """Cut the slices that are registered, and prepare the grid of those that are fused.
+
+    Args:
+        case: The prepared volumes and network.
+        initial_transform: Fixed point to moving point, mm, LPS.
+
+    Raises:
+        FusionError: No slice shows both volumes, or no head was detected.
+    """
+    settings, size = case.settings, case.network.size
+    axes = _registered_axes(case.fixed, settings.slice_axis, settings.three_axes, size)
+    stacks = _filled_stacks(case, initial_transform, axes)
+    pixel_mm = stacks[0].grid.GetSpacing()[0]
+    head = head_mask(resample_on_grid(case.network_input.fixed, lattice_over(case.fixed, [pixel_mm] * 3)))
+    fusion_grid = slice_grid(case.fixed, settings.slice_axis, sufficient_size(case.fixed, axes[0], size))
+    head_in_slices = resample_mask(head, fusion_grid)
+    if not head_in_slices.any():
+        raise FusionError("No head was detected in the fixed volume; choose an MRI of a head.")
+    return SlicePlan(axes, stacks, pixel_mm, head, fusion_grid, head_in_slices)
+
+
+def _registered_axes(fixed: sitk.Image, axis: str, three_axes: bool, size: int) -> tuple[int, ...]:
+    """Return the index axes whose slices are registered, the chosen one first.
+
+    The others count only where their slices are fine enough in both directions.
+    """
+    across = slice_axis(fixed, axis)
+    candidates = other_axes(across) if three_axes else []
+    thickness_mm = fixed.GetSpacing()[across]
+    pixels_mm = [slice_grid(fixed, "ijk"[candidate], size).GetSpacing()[0] for candidate in candidates]
+    fine = [
+        candidate
+        for candidate, pixel_mm in zip(candidates, pixels_mm, strict=True)
+        if thickness_mm <= MAX_VOXEL_PX * pixel_mm
+    ]
+    return (across, *fine)
+
+
+def _filled_stacks(case: Case, initial_transform: sitk.Transform, axes: tuple[int, ...]) -> tuple[Stack, ...]:
+    """Cut the slices of every axis that are registered, without axes whose slices show nothing."""
+    grids = [case.network_input.registration_grid(axis, case.network.size) for axis in axes]
+    stacks = [case.network_input.stack(grid, initial_transform) for grid in grids]
+    filled = tuple(stack for stack in stacks if len(stack.filled) > 0)
+    if not filled:
+        raise FusionError(
+            "No slice shows both volumes after initialization; check that both show the same head and that their voxel "
+            "sizes are right, or choose another initial transform."
+        )
+    return filled
