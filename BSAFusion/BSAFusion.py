@@ -1,4 +1,4 @@
-"""The module that Slicer loads: what it is called, who made it, its panel, the way to its logic, and no computing."""
+"""The module that Slicer loads: its description, panel, logic and self-test. Nothing is computed here."""
 
 import sys
 from pathlib import Path
@@ -35,7 +35,7 @@ from BSAFusionLib.mrml.scene import put_back_orphans  # noqa: E402
 
 resources = folder / "Resources"
 
-# Slicer keeps what it has fetched by name, for all extensions and versions of them: these tell our files from others.
+# Slicer caches downloads by file name, for all extensions and versions; the checksums tell our files from others.
 sampleData = {
     "mri_t1.nii.gz": "SHA256:9e1d698db183dd0fd2c47d08b838fd6c579df30eb491209b052b596d53ea6004",
     "pet_fdg.nii.gz": "SHA256:4d7ba0695e2b487f0b88b4de89111954c6bf613781166e7dae125bf407d5a457",
@@ -63,7 +63,7 @@ class BSAFusion(ScriptedLoadableModule):
 
 
 def registerSampleData():
-    """Adds the MRI and PET that we ship to Slicer's Sample Data module."""
+    """Add the shipped MRI and PET to Slicer's Sample Data module."""
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
@@ -122,7 +122,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameters()
 
     def cleanup(self):
-        """Slicer closes, or this module is reloaded."""
+        """Release everything: Slicer closes, or this module is reloaded."""
         if self.worker is not None:  # None where setup failed
             self.worker.close()
         self.setParameters(None)
@@ -144,7 +144,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameters(None)
 
     def onSceneChanged(self, caller=None, event=None):
-        """Takes up the new scene's parameters, unless another module is shown: then `enter` does."""
+        """Follow the parameter node of the new scene if this module is shown; otherwise `enter` does."""
         if self.parent.isEntered:
             self.initializeParameters()
 
@@ -156,7 +156,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             put_back_orphans(slicer.mrmlScene)
 
     def onMissing(self, packages):
-        """Packages are missing, or none is any more."""
+        """Update the panel for the packages that are missing now."""
         self.run.setMissing(packages)
         self.onAdvancedCollapsed(self.ui.advancedCollapsibleButton.collapsed)
 
@@ -194,7 +194,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.followLandmarks()
 
     def followLandmarks(self):
-        """Lets the results be measured anew when other lists of points are chosen, or a point of them moves."""
+        """Measure the results again when other landmarks are chosen or one of them moves."""
         parameters = self._parameters
         chosen = [] if parameters is None else [parameters.fixedLandmarks, parameters.movingLandmarks]
         if chosen == self._landmarks:
@@ -210,7 +210,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.results.show()
 
     def onDone(self, job, result):
-        """Keeps what a run has made in the parameter node, so that the next one fills the same nodes, and shows it."""
+        """Store the nodes of a finished run in the parameter node, so that the next run fills them, and show them."""
         from BSAFusionLib.panel.results import as_json
 
         parameters = self.logic.getParameterNode()  # also while another module is shown
@@ -224,7 +224,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if result.registeredVolume is not None:
                 parameters.registeredVolume = result.registeredVolume
             if (parameters.reportFixedVolume, parameters.reportMovingVolume) != (job.fixedVolume, job.movingVolume):
-                parameters.checkerboardVolume = None  # it stays what it is called after
+                parameters.checkerboardVolume = None  # it is named after its own pair
             parameters.reportFixedVolume, parameters.reportMovingVolume = job.fixedVolume, job.movingVolume
             parameters.reportFusedVolume = result.fusedVolume
             parameters.reportGridTransform = result.gridTransform
@@ -237,7 +237,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class BSAFusionLogic(ScriptedLoadableModuleLogic, logic.BSAFusionLogic):
-    """Reached by slicer.util.getModuleLogic("BSAFusion"); its `process` is that of BSAFusionLib.mrml.logic."""
+    """The logic that slicer.util.getModuleLogic("BSAFusion") returns; see BSAFusionLib.mrml.logic."""
 
     def getParameterNode(self):
         from BSAFusionLib.panel.parameters import Parameters
@@ -246,7 +246,7 @@ class BSAFusionLogic(ScriptedLoadableModuleLogic, logic.BSAFusionLogic):
 
 
 class BSAFusionTest(ScriptedLoadableModuleTest):
-    """What Slicer's Reload and Test runs: the sample MRI and PET through the logic."""
+    """The self-test of Slicer's Reload and Test: registers and fuses the sample MRI and PET."""
 
     def setUp(self):
         slicer.mrmlScene.Clear()
@@ -266,7 +266,7 @@ class BSAFusionTest(ScriptedLoadableModuleTest):
         return node
 
     def test_sample(self):
-        """The PET is found to be one, is brought closer to the MRI, and lies on its grid."""
+        """Check that the PET is recognized, comes closer to the MRI, and lies on its grid."""
         if missing := missing_packages():
             self.skipTest(f"The panel must install {', '.join(missing)} first.")
         self.delayDisplay(_("Aligning and fusing the sample MRI and PET"))
@@ -280,7 +280,7 @@ class BSAFusionTest(ScriptedLoadableModuleTest):
         self.delayDisplay(_("Test passed"))
 
     def test_badInput(self):
-        """One volume twice is refused in a sentence, and the scene stays as it was."""
+        """Check that one volume for both inputs is rejected and changes nothing in the scene."""
         volume = self.load("mri_t1.nii.gz", "MRI")
         nodes = slicer.mrmlScene.GetNumberOfNodes()
         with self.assertRaisesRegex(logic.FusionError, "both the fixed and the moving volume"):

@@ -1,4 +1,4 @@
-"""The input, output and advanced parts of the panel: what was found, what would be made, and which choices apply."""
+"""The input, output and advanced sections of the panel: recognized modality, created nodes, enabled choices."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ from BSAFusionLib.panel.parameters import Modality, Parameters, Start, carried
 
 
 class Choices:
-    """Keeps these parts in step with the parameter node, beyond what its own connection to the widgets does."""
+    """Updates these sections from the parameter node where the connection to the widgets is not enough."""
 
     def __init__(self, ui: SimpleNamespace, logic: BSAFusionLogic) -> None:
         self._ui, self._logic = ui, logic
@@ -24,7 +24,7 @@ class Choices:
         ui.carrySelector.connect("checkedNodesChanged()", self._carryChosen)
 
     def follow(self, parameters: Parameters | None) -> None:
-        """Shows these choices from now on."""
+        """Show the choices of this parameter node from now on, or of none."""
         self._parameters = parameters
         if parameters is not None:
             self._inputs = parameters.fixedVolume, parameters.movingVolume
@@ -49,7 +49,7 @@ class Choices:
         self._showCarried()
 
     def _keepLastResult(self) -> None:
-        """Gives other inputs outputs of their own, lest what is called after one volume be filled with another."""
+        """Clear the outputs of the last run when the inputs change, since they are named after its inputs."""
         parameters = self._parameters
         inputs = parameters.fixedVolume, parameters.movingVolume
         if inputs == self._inputs:
@@ -64,7 +64,7 @@ class Choices:
                 parameters.registeredVolume = None
 
     def _keepLastFused(self) -> None:
-        """Gives another modality a fused volume of its own, for one is in colour and another grey."""
+        """Clear the fused volume of the last run when the modality needs another kind: color or gray."""
         parameters = self._parameters
         fused, moving = parameters.fusedVolume, parameters.movingVolume
         if None in (fused, moving) or fused is not parameters.reportFusedVolume or moving.GetImageData() is None:
@@ -107,7 +107,7 @@ class Choices:
 
     def _showCarried(self) -> None:
         selector, chosen = self._ui.carrySelector, carried(self._parameters)
-        selector.blockSignals(True)  # else each tick would be taken for the user's
+        selector.blockSignals(True)  # otherwise each tick would count as the user's
         for node in (*selector.checkedNodes(), *selector.uncheckedNodes()):
             selector.setCheckState(node, qt.Qt.Checked if node in chosen else qt.Qt.Unchecked)
         selector.blockSignals(False)

@@ -1,4 +1,4 @@
-"""Widgets and a parameter node in step with each other, until they are let go."""
+"""A connection between widgets and a parameter node that can be closed."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -12,7 +12,7 @@ from BSAFusionLib.panel.parameters import Parameters
 
 
 class Connection:
-    """What the wrapper's own connectGui does, by the same connectors, but with an end.
+    """Connects as the wrapper's own connectGui does, by the same connectors, until it is closed.
 
     connectGui leaves its observer on the node for good. Python's garbage collector then takes the observer's function
     from under the node, which still calls it: Slicer crashes, at some later time after a module's reload.
@@ -29,7 +29,7 @@ class Connection:
         self._tag = parameters.AddObserver(vtkCommand.ModifiedEvent, self._toWidgets)
 
     def close(self) -> None:
-        """Ends it; both sides keep what they have."""
+        """Disconnect; widgets and parameter node keep their values."""
         for connector in self._connectors.values():
             connector.onChanged(None)
         self._parameters.RemoveObserver(self._tag)

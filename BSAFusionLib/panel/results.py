@@ -1,4 +1,4 @@
-"""The report of the last run as a table, its warnings in words, and both as text."""
+"""The results section of the panel: the last run's report as a table, its warnings, and both as text."""
 
 import json
 from dataclasses import asdict, replace
@@ -21,12 +21,12 @@ from BSAFusionLib.report.table import rows
 
 
 def as_json(report: Report) -> str:
-    """A report as the parameter node keeps it."""
+    """Return a report as the text that the parameter node stores."""
     return json.dumps(report.as_dict())
 
 
 class Results:
-    """The part of the panel with the last run's figures; hidden while there are none."""
+    """Shows the last run's report; hidden while there is none."""
 
     def __init__(self, ui: SimpleNamespace) -> None:
         self._ui = ui
@@ -53,7 +53,7 @@ class Results:
         self.done(self._result if kept else None)
 
     def done(self, result: ProcessResult | None) -> None:
-        """Shows the report that the parameter node has got from a run; none where the run was not of this session."""
+        """Show the report of a run of this session, whose pictures can be saved, or of none."""
         self._result = result
         ui = self._ui
         ui.savePageButton.enabled = result is not None
@@ -65,7 +65,7 @@ class Results:
         self.show()
 
     def show(self) -> None:
-        """Fills the table with the report that the parameter node keeps."""
+        """Fill the table with the report in the parameter node."""
         ui, report = self._ui, self._report()
         ui.resultsCollapsibleButton.visible = report is not None
         if report is None:
@@ -86,7 +86,7 @@ class Results:
         table.setFixedHeight(height + 2 * table.frameWidth)
 
     def _measureLandmarks(self) -> None:
-        """Takes the distances anew, from the points and the deformation as they are now."""
+        """Measure the landmark distances with the current points and deformation."""
         parameters, label = self._parameters, self._ui.landmarksProblemLabel
         nodes = (
             parameters.fixedLandmarks,
@@ -128,7 +128,7 @@ class Results:
             slicer.util.errorDisplay(str(error))
 
     def _copy(self, checked: bool = False) -> None:
-        """Copies table and warnings, a line each, names and figures set apart by a tabulator for spreadsheets."""
+        """Copy table and warnings as lines of tab-separated text."""
         report = self._report()
         lines = self._figures(report) + [(_("Warning"), warning) for warning in report["warnings"]]
         qt.QApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))

@@ -1,4 +1,4 @@
-"""The part of the panel that shows a result: slice views, before and after, grid and legend."""
+"""The views section of the panel: slice views, before and after, grid and legend."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ from BSAFusionLib.panel.parameters import Parameters, View
 
 
 class Views:
-    """Shows the result in the way that the parameter node says, and lets the moving volume go to and fro."""
+    """Shows the result as the parameter node says, and flickers between before and after."""
 
     def __init__(self, ui: SimpleNamespace) -> None:
         self._ui = ui
@@ -26,14 +26,14 @@ class Views:
         ui.fitButton.connect("clicked(bool)", self._fit)
 
     def follow(self, parameters: Parameters | None) -> None:
-        """Shows by these choices from now on, without touching what the views show already."""
+        """Follow the choices of this parameter node from now on; what the views show stays."""
         self.stop()
         self._parameters = parameters
         self._shown = self._choices()
         self._enable()
 
     def update(self) -> None:
-        """Shows what has been chosen since the last time."""
+        """Show what has changed in the choices."""
         self._enable()
         volumes, grid = self._shown
         self._shown = self._choices()
@@ -72,11 +72,11 @@ class Views:
         show_legend(parameters.reportGridTransform, _("Displacement (mm)"), by_displacement and (in_slices or in_3d))
 
     def stop(self) -> None:
-        """Ends the flicker."""
+        """Stop the flicker."""
         self._ui.flickerCheckBox.checked = False
 
     def _complete(self) -> bool:
-        """Whether all that a result consists of is in the scene."""
+        """Return True if all nodes of the result are in the scene."""
         parameters = self._parameters
         return parameters is not None and None not in (
             parameters.reportFixedVolume,
@@ -86,13 +86,13 @@ class Views:
         )
 
     def _hasBoard(self) -> bool:
-        """Whether a checkerboard is chosen, and can be made."""
+        """Return True if a checkerboard is chosen and can be made."""
         parameters = self._parameters
         chosen = self._complete() and parameters.view is View.CHECKERBOARD
         return chosen and parameters.reportRegisteredVolume is not None
 
     def _choices(self) -> tuple[tuple, tuple]:
-        """Those that the volumes are shown by, and those of the grid."""
+        """Return the choices that apply to the volumes, and those that apply to the grid."""
         parameters = self._parameters
         if parameters is None:
             return (), ()
@@ -102,7 +102,7 @@ class Views:
         )
 
     def _enable(self) -> None:
-        """Only what has something to show can be used."""
+        """Enable the widgets that have something to show."""
         ui, complete = self._ui, self._complete()
         ui.viewsCollapsibleButton.visible = complete
         view = self._parameters.view if complete else View.FUSED
