@@ -26,7 +26,7 @@ def run_program():
 
 
 def head(modality="mri", size=(24, 26, 20), spacing=(8.0, 8.0, 10.0), directions=None) -> sitk.Image:
-    """A phantom head about the point (12, -20, 30) mm."""
+    """Make a phantom head about the point (12, -20, 30) mm."""
     grid = sitk.Image(size, sitk.sitkFloat32)
     grid.SetSpacing(spacing)
     if directions is not None:

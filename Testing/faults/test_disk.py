@@ -146,7 +146,7 @@ def test_paths_beyond_ascii_and_of_many_letters_work(tmp_path, weights, capsys):
     assert read_volume(folder / "é" / "fused.nrrd").GetSize() == head().GetSize()
 
 
-def test_a_path_too_long_for_the_system_is_refused_in_a_sentence(tmp_path):
+def test_a_path_too_long_for_the_system_is_rejected_in_a_sentence(tmp_path):
     endless = tmp_path / ("x" * 5000)
     for attempt in (read_volume, load_network, lambda path: written_whole(path).__enter__()):
         with pytest.raises(FusionError, match="xxx"):

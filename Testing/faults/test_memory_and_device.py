@@ -1,4 +1,4 @@
-"""Where memory runs out or a GPU fails, the run goes on by smaller means and says so."""
+"""Where memory runs out or a GPU fails, the run continues with smaller batches or on the CPU, and says so."""
 
 import json
 from pathlib import Path

@@ -24,7 +24,7 @@ def heads(add_head):
 
 
 class Planted:
-    """What a malicious pickle does when it is loaded: here it leaves a file behind."""
+    """A malicious pickle, which leaves a file behind when it is loaded."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -131,7 +131,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(heads, add_head, weights):
         np.testing.assert_allclose(arrayFromVolume(node), sitk.GetArrayFromImage(expected.registered), atol=1e-3)
 
 
-def test_a_volume_squeezed_flat_by_its_transform_is_refused(heads, add_transform, process, scene):
+def test_a_volume_squeezed_flat_by_its_transform_is_rejected(heads, add_transform, process, scene):
     heads[1].SetAndObserveTransformNodeID(add_transform(np.diag([1.0, 1.0, 0.0, 1.0])).GetID())
     before = state(scene)
     with pytest.raises(FusionError, match=r"'PET' .* flat"):

@@ -1,4 +1,4 @@
-"""Volumes as no scanner makes them come through, or are refused in one sentence."""
+"""Volumes as no scanner makes them are processed, or rejected with a clear error."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ sheared = np.array([[1, 0.4, 0], [0, 1, 0.2], [0, 0, 1]])
 
 
 def numbers(image: sitk.Image, factor: float, kind: int) -> sitk.Image:
-    """An image whose values are multiplied in float64, then of another pixel type."""
+    """Multiply the values of an image in float64, then convert it to another pixel type."""
     scaled = sitk.GetImageFromArray(sitk.GetArrayFromImage(image).astype(np.float64) * factor)
     scaled.CopyInformation(image)
     return sitk.Cast(scaled, kind)
@@ -63,7 +63,7 @@ def assert_finite_on_grid(result: Result, fixed: sitk.Image) -> None:
     json.dumps(result.report.as_dict(), allow_nan=False)
 
 
-def test_numbers_beyond_measure_count_as_not_finite(weights):
+def test_values_beyond_the_limit_count_as_not_finite(weights):
     fixed, moving = pair()
     padded = sitk.Image(moving)
     padded[0:3, 0:3, 0:3] = float(np.finfo(np.float32).max)  # outside of the head
@@ -76,7 +76,7 @@ def test_numbers_beyond_measure_count_as_not_finite(weights):
 
 
 @pytest.mark.parametrize("name", ["fixed", "moving"])
-def test_a_single_slice_is_refused(name, weights):
+def test_a_single_slice_is_rejected(name, weights):
     volumes = {"fixed": head(), "moving": head("pet")}
     volumes[name] = volumes[name][:, :, 10:11]
     with pytest.raises(FusionError, match=f"The {name} volume has a single slice"):
@@ -84,7 +84,7 @@ def test_a_single_slice_is_refused(name, weights):
 
 
 @pytest.mark.parametrize("thickness", [1e-42, 1e-6, 1e5])
-def test_a_voxel_size_that_cannot_be_is_refused(thickness, weights):
+def test_a_voxel_size_that_cannot_be_is_rejected(thickness, weights):
     odd = head("pet")
     odd.SetSpacing((8.0, 8.0, thickness))
     with pytest.raises(FusionError, match=r"Voxel size .* mm along k of the moving volume is invalid"):
@@ -92,20 +92,20 @@ def test_a_voxel_size_that_cannot_be_is_refused(thickness, weights):
 
 
 @pytest.mark.parametrize("slant", [1e5, np.diag((1.0, 1.0, 1e-9))])
-def test_axes_that_cannot_be_are_refused(slant, weights):
+def test_axes_that_cannot_be_are_rejected(slant, weights):
     odd = head("pet")
     odd.SetDirection(np.ravel(slant if np.ndim(slant) else np.eye(3) + slant * np.eye(3, k=1)).tolist())
     with pytest.raises(FusionError, match="The axes of the moving volume"):
         register_and_fuse(head(), odd, Settings("pet", weights=weights, device="cpu"))
 
 
-def test_a_fixed_volume_without_a_head_is_refused(weights):
+def test_a_fixed_volume_without_a_head_is_rejected(weights):
     voxels = pair(size=(2, 2, 2), spacing=(60.0, 60.0, 60.0))
     with pytest.raises(FusionError, match="No head was detected"):
         register_and_fuse(*voxels, Settings("pet", weights=weights, prealignment="none", device="cpu"))
 
 
-def test_a_file_whose_axes_have_no_bounds_is_refused_at_once(tmp_path):
+def test_a_file_whose_axes_have_no_bounds_is_rejected_at_once(tmp_path):
     sitk.WriteImage(head(), str(tmp_path / "volume.mha"))
     content = (tmp_path / "volume.mha").read_bytes()
     assert b"TransformMatrix = 1 0 0 0 1 0 0 0 1" in content
@@ -115,7 +115,7 @@ def test_a_file_whose_axes_have_no_bounds_is_refused_at_once(tmp_path):
 
 
 @pytest.mark.parametrize("dimensions", ["0", "-1", "11", "99999999999999999999", "3\nNDims = 99999999", ""])
-def test_a_metaimage_of_more_dimensions_than_can_be_is_refused_and_brings_nothing_down(dimensions, tmp_path):
+def test_a_metaimage_of_more_dimensions_than_can_be_is_rejected_and_brings_nothing_down(dimensions, tmp_path):
     sitk.WriteImage(head(), str(tmp_path / "volume.mha"))
     content = (tmp_path / "volume.mha").read_bytes()
     assert b"NDims = 3" in content

@@ -44,7 +44,7 @@ def grid(request) -> sitk.Image:
 
 
 def points_of(grid: sitk.Image) -> np.ndarray:
-    """The place of every voxel relative to the middle of the heads, mm LPS (slice, row, column, 3)."""
+    """Return the position of every voxel relative to the middle of the heads, mm LPS (slice, row, column, 3)."""
     source = sitk.PhysicalPointSource(
         sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
     )
@@ -65,7 +65,7 @@ parts = (
 
 
 def make_head(grid: sitk.Image, modality: str) -> sitk.Image:
-    """A phantom head as MRI, CT or PET, edges softened over a few mm (float32)."""
+    """Make a phantom head as MRI, CT or PET, edges softened over a few mm (float32)."""
     column = {"mri": 2, "ct": 3, "pet": 4}[modality]
     small = min(np.array(grid.GetSize()) * grid.GetSpacing()) / 200  # the head fits the grid
     points = points_of(grid) / small

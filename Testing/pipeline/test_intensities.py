@@ -1,4 +1,4 @@
-"""The network sees volumes as it saw the training slices."""
+"""Volumes become network input that looks like the training slices."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from BSAFusionLib.pipeline.intensities import (
 
 
 def seen_at(image: sitk.Image, intensities: Intensities, lowest: float, highest: float) -> float:
-    """How bright the network sees voxels whose values lie between two."""
+    """Return the median level of voxels whose values lie between two."""
     values = sitk.GetArrayFromImage(image)
     chosen = (values >= lowest) & (values <= highest)
     return float(np.median(sitk.GetArrayFromImage(intensities.luminance(image))[chosen]))
@@ -35,7 +35,7 @@ def test_ct_comes_in_the_window_that_is_asked_for(ct):
     assert seen_at(ct, intensities, 340, 360) == pytest.approx(0.35, abs=0.01)
 
 
-def test_a_ct_in_other_units_still_shows_brain_grey_and_bone_white_and_says_so(ct):
+def test_a_ct_in_other_units_still_shows_brain_gray_and_bone_white_and_says_so(ct):
     shifted = ct + 1024
     intensities, remark = measure_intensities(shifted, "ct")
     assert "not in Hounsfield units" in remark
@@ -67,7 +67,7 @@ def test_one_bright_voxel_does_not_darken_an_mri(mri):
 
 
 @pytest.mark.parametrize("modality", [row.name for row in MODALITIES.values() if row.in_color])
-def test_a_colour_map_grows_lighter_at_every_step(modality):
+def test_a_color_map_grows_lighter_at_every_step(modality):
     levels = np.linspace(0, 1, 500, dtype=np.float32)[None, None]
     assert np.all(np.diff(Intensities(modality, 0.0, 1.0).color(levels) @ LUMINANCE_WEIGHTS) > 0)
 
@@ -97,7 +97,7 @@ def test_only_hounsfield_units_are_taken_for_ct(ct, pet):
     assert guess_modality(sitk.Image((4, 4, 4), sitk.sitkVectorUInt8, 3)) == "pet"
 
 
-def test_a_volume_of_one_value_is_refused():
+def test_a_volume_of_one_value_is_rejected():
     with pytest.raises(FusionError, match="same value"):
         measure_intensities(sitk.Image((8, 8, 8), sitk.sitkFloat32) + 5, "pet")
 

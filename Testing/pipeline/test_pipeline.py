@@ -1,4 +1,4 @@
-"""From two volumes to one field, the registered and the fused volume; what will not do is refused in one sentence."""
+"""Two volumes become one field, the registered and the fused volume; invalid ones are rejected with a clear error."""
 
 import json
 
@@ -61,14 +61,14 @@ def test_ct_and_mri_fuse_to_a_scalar_volume_between_0_and_1(mri, ct, settings):
     assert values.max() <= 1
 
 
-def test_the_fused_volume_has_the_colours_of_the_registered_one(mri, pet, settings):
+def test_the_fused_volume_has_the_colors_of_the_registered_one(mri, pet, settings):
     coloured = sitk.GetArrayFromImage(register_and_fuse(mri, pet, settings("pet")).fused).astype(int)
     assert np.ptp(coloured, axis=-1).max() > 100
     grey = sitk.GetArrayFromImage(register_and_fuse(mri, rgb_of(pet), settings("pet")).fused).astype(int)
     assert np.ptp(grey, axis=-1).max() <= 1
 
 
-def test_the_fused_colours_have_the_luminance_that_the_network_gave(mri, pet, settings):
+def test_the_fused_colors_have_the_luminance_that_the_network_gave(mri, pet, settings):
     # A grey moving volume has no colour to clip, so its three channels are the network's luminance.
     rgb = register_and_fuse(mri, rgb_of(pet), settings("spect")).fused
     channels = sitk.GetArrayFromImage(rgb).astype(float)
@@ -76,7 +76,7 @@ def test_the_fused_colours_have_the_luminance_that_the_network_gave(mri, pet, se
     assert channels.std() > 1
 
 
-def test_colours_are_the_same_however_few_slices_are_coloured_at_once(mri, pet, settings, monkeypatch):
+def test_colors_are_the_same_however_few_slices_are_colored_at_once(mri, pet, settings, monkeypatch):
     at_once = register_and_fuse(mri, pet, settings("pet")).fused
     monkeypatch.setattr("BSAFusionLib.pipeline.color.SLAB_VOXELS", 7 * 50 * 54)  # of 40 slices
     few = register_and_fuse(mri, pet, settings("pet")).fused
@@ -90,7 +90,7 @@ def test_the_start_alone_is_no_deformation_that_failed(mri, pet, settings):
     assert not any("deformation" in warning for warning in result.report.warnings)
 
 
-def test_displacements_beyond_what_was_trained_on_are_cut_and_told(mri, pet, settings, monkeypatch):
+def test_displacements_beyond_what_was_trained_on_are_cut_with_a_warning(mri, pet, settings, monkeypatch):
     monkeypatch.setattr("BSAFusionLib.pipeline.limits.MAX_DISPLACEMENT_PX", 0.01)
     result = register_and_fuse(mri, pet, settings("pet", do_no_harm=True))
     lengths = np.linalg.norm(sitk.GetArrayFromImage(result.estimated_field), axis=-1)
@@ -134,7 +134,7 @@ def test_slices_that_show_nothing_are_skipped(mri, pet, settings):
     assert register_and_fuse(mri, empty_top, settings("pet")).report.slices < full - 3
 
 
-def test_voxels_that_are_not_finite_are_mended_and_told(mri, pet, settings):
+def test_voxels_that_are_not_finite_are_corrected_with_a_warning(mri, pet, settings):
     spoilt = sitk.Image(pet)
     spoilt[20:23, 25, 20] = float("nan")
     spoilt[10, 10, 10] = float("inf")
@@ -165,7 +165,7 @@ def test_while_the_network_runs_progress_counts_the_slices_and_else_says_nothing
 
 
 @pytest.mark.parametrize("stage", ["pre-alignment", "registration", "fusion", "report"])
-def test_it_stops_in_every_stage_when_told_to(stage, mri, pet, settings):
+def test_it_stops_in_every_stage_when_asked_to(stage, mri, pet, settings):
     reached = []
     with pytest.raises(Cancelled):
         register_and_fuse(
@@ -204,25 +204,25 @@ bad_moving_volumes = {
 
 @pytest.mark.parametrize("prealignment", ["rigid", "none"])
 @pytest.mark.parametrize("name", bad_moving_volumes)
-def test_a_moving_volume_that_will_not_do_is_refused(name, prealignment, mri, pet, settings):
+def test_a_moving_volume_that_is_invalid_is_rejected(name, prealignment, mri, pet, settings):
     spoil, said = bad_moving_volumes[name]
     with pytest.raises(FusionError, match=said):
         register_and_fuse(mri, spoil(pet), settings("pet", prealignment=prealignment))
 
 
-def test_colours_are_refused_where_one_value_is_needed(mri, ct, settings):
+def test_colors_are_rejected_where_one_value_is_needed(mri, ct, settings):
     with pytest.raises(FusionError, match="moving volume has 3 values"):
         register_and_fuse(mri, rgb_of(ct), settings("ct"))
     with pytest.raises(FusionError, match="fixed volume has 3 values"):
         register_and_fuse(rgb_of(mri), ct, settings("ct"))
 
 
-def test_a_start_that_carries_the_volumes_apart_is_refused(mri, pet, settings):
+def test_a_start_that_carries_the_volumes_apart_is_rejected(mri, pet, settings):
     with pytest.raises(FusionError, match="do not overlap"):
         register_and_fuse(mri, pet, settings("pet", prealignment=sitk.TranslationTransform(3, (900.0, 0.0, 0.0))))
 
 
-def test_weights_that_are_missing_or_damaged_are_refused(mri, pet, settings, weights, tmp_path):
+def test_weights_that_are_missing_or_damaged_are_rejected(mri, pet, settings, weights, tmp_path):
     with pytest.raises(FusionError, match="no weights file"):
         register_and_fuse(mri, pet, settings("pet", weights=tmp_path / "none.safetensors"))
     damaged = tmp_path / "damaged.safetensors"
@@ -231,7 +231,7 @@ def test_weights_that_are_missing_or_damaged_are_refused(mri, pet, settings, wei
         register_and_fuse(mri, pet, settings("pet", weights=damaged))
 
 
-def test_a_device_that_is_not_there_is_refused(mri, pet, settings):
+def test_a_device_that_is_not_there_is_rejected(mri, pet, settings):
     with pytest.raises(FusionError, match="cuda:77"):
         register_and_fuse(mri, pet, settings("pet", device="cuda:77"))
 
@@ -249,6 +249,6 @@ def test_a_device_that_is_not_there_is_refused(mri, pet, settings):
         {"strength": 1.5},
     ],
 )
-def test_a_choice_that_makes_no_sense_is_refused_where_it_is_made(choice):
+def test_a_choice_that_makes_no_sense_is_rejected_where_it_is_made(choice):
     with pytest.raises(FusionError):
         Settings(**{"modality": "ct", **choice})

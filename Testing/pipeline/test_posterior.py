@@ -1,4 +1,4 @@
-"""What slices tell of a displacement becomes one smooth field in space, true in the world and no surer than they."""
+"""The evidence of slices becomes one smooth field in space, in the right place and as certain as they are."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ sigma = (14.0, 14.0, 14.0)
 
 
 def motion(points: np.ndarray) -> np.ndarray:
-    """A smooth displacement in mm at points (..., 3), LPS."""
+    """Return a smooth displacement in mm at points (..., 3), LPS."""
     x, y, z = np.moveaxis(points, -1, 0)
     return 2 * np.stack([np.sin(y / 60), np.cos(z / 65), np.sin(x / 70 + 1)], axis=-1)
 
@@ -26,7 +26,7 @@ def points_of(grid: sitk.Image) -> np.ndarray:
 
 
 def told(volume: sitk.Image, axis: str, precision: float, cells: int = 32) -> Evidence:
-    """What slices that see the motion exactly tell of it."""
+    """Make the evidence of slices that estimate the motion exactly."""
     grid = slice_grid(volume, axis)
     coarse = sitk.Image(cells, cells, grid.GetDepth(), sitk.sitkUInt8)
     side = grid.GetWidth() / cells
@@ -41,7 +41,7 @@ def told(volume: sitk.Image, axis: str, precision: float, cells: int = 32) -> Ev
 
 
 def inner(values: np.ndarray) -> np.ndarray:
-    """Away from the border, beyond which nothing is told."""
+    """Return the values away from the border, beyond which there is no evidence."""
     margin = [max(1, count // 5) for count in values.shape[:3]]
     return values[tuple(slice(m, -m) for m in margin)]
 

@@ -1,4 +1,4 @@
-"""The rigid start brings volumes over each other that lie up to 15 degrees and 20 mm apart."""
+"""Rigid registration aligns volumes that lie up to 15 degrees and 20 mm apart."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_the_same_volumes_give_the_same_transform(mri, pet):
     assert np.allclose(first, second, atol=1e-9)
 
 
-def test_it_stops_soon_after_it_is_told_to(mri, pet):
+def test_it_stops_soon_after_it_is_asked_to(mri, pet):
     asked = []
 
     def cancelled() -> bool:

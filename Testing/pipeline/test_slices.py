@@ -1,4 +1,4 @@
-"""A volume becomes slices like the training slices, and what the network says of them comes back to the right place."""
+"""A volume is cut into slices like the training slices, and slices return to their place in it."""
 
 import numpy as np
 import pytest

@@ -19,7 +19,7 @@ quarter = sitk.Euler3DTransform((12.0, -20.0, 30.0), 0.0, 0.2, np.pi / 2, (5.0, 
 
 
 def bump(grid: sitk.Image, height: float) -> sitk.Image:
-    """A field (mm) that is highest in the middle of a grid and 2 mm in one direction far from it."""
+    """Make a field (mm) that is largest in the middle of a grid and 2 mm in one direction far from it."""
     width = 6 * max(grid.GetSpacing())
     share = np.exp(-np.square(points_of(grid) / width).sum(axis=-1))[..., None]
     vectors = share * np.array((1.0, -0.5, 0.7)) / 1.32 * height * width + (0.0, 2.0, 0.0)
@@ -29,7 +29,7 @@ def bump(grid: sitk.Image, height: float) -> sitk.Image:
 
 
 def determinants_at(field: sitk.Image, indices: np.ndarray) -> np.ndarray:
-    """The determinant of x + u(x) at continuous indices (point, 3), u being interpolated linearly, as ITK does it."""
+    """Return the determinant of x + u(x) at continuous indices (point, 3); u is interpolated linearly, as in ITK."""
     transform = displacement_transform(field)
     points = np.array([field.TransformContinuousIndexToPhysicalPoint(index) for index in indices.tolist()])
     columns = [
