@@ -66,10 +66,11 @@ def spect_case(work: Path) -> str:
 
 
 def run(*arguments: str | Path) -> str:
-    """Run a command; return what it prints, without the folder of its results."""
+    """Run a command; return what it prints, without the folder of its results and the machine's time."""
     command = [sys.executable, "-m", "BSAFusionLib", *map(str, arguments)]
     done = subprocess.run(command, cwd=repository, stdout=subprocess.PIPE, text=True, check=True)
-    return "".join(line for line in done.stdout.splitlines(keepends=True) if not line.startswith("results in"))
+    lines = done.stdout.splitlines(keepends=True)
+    return "".join(printed for printed in lines if not printed.startswith(("results in", "Time ")))
 
 
 def true_errors(fixed: sitk.Image, results: Path) -> str:
