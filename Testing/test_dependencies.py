@@ -122,8 +122,29 @@ def test_rooms_form_no_circle() -> None:
         below |= ready
 
 
-@pytest.mark.parametrize("module", ["BSAFusionLib", "BSAFusionLib.settings", "BSAFusionLib.pipeline.register_and_fuse"])
-def test_importing_the_library_loads_neither_torch_nor_slicer(module: str) -> None:
-    program = f"import {module}, sys; sys.exit(' '.join({{'torch', 'slicer', 'vtk'}} & set(sys.modules)) or 0)"
+HEAVY = {"torch", "scipy", "SimpleITK", "vtk", "vtkmodules", "slicer", "PySide6", "qt", "numpy"}
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        ("BSAFusionLib", set()),
+        ("BSAFusionLib.settings", set()),
+        ("BSAFusionLib.__main__", set()),
+        ("BSAFusionLib.pipeline.register_and_fuse", {"numpy", "SimpleITK", "scipy"}),
+    ],
+)
+def test_importing_the_library_loads_nothing_heavy(module: str, allowed: set[str]) -> None:
+    program = f"import {module}, sys; sys.exit(' '.join({HEAVY - allowed!r} & set(sys.modules)) or 0)"
     finished = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True)
     assert finished.returncode == 0, f"{module} loads {finished.stderr}"
+
+
+def test_the_public_names_are_loaded_when_they_are_asked_for() -> None:
+    program = "from BSAFusionLib import *; import BSAFusionLib as b; print(all(getattr(b, n) for n in b.__all__))"
+    finished = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True)
+    assert (finished.returncode, finished.stdout) == (0, "True\n"), finished.stderr
+
+
+def test_few_modules_lie_loose_in_the_library() -> None:
+    assert len(list((repository / "BSAFusionLib").glob("*.py"))) <= 8
