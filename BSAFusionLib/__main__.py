@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+from pathlib import Path
 
 from BSAFusionLib.errors import Cancelled, FusionError
 
@@ -36,7 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     modules = command_modules()
-    parser = argparse.ArgumentParser(prog="run.py", description="Align and fuse an MRI with a CT, PET or SPECT.")
+    program = (
+        "bsafusion" if Path(sys.argv[0]).stem == "bsafusion" else "run.py"
+    )  # installed by pip, or in the source tree
+    parser = argparse.ArgumentParser(prog=program, description="Register and fuse an MRI with a CT, PET or SPECT.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     # Only the command that is asked for is imported: training's libraries take seconds to load.
     for name in [name for name in modules if name in arguments[:1]] or sorted(modules):
