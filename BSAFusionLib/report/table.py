@@ -5,40 +5,41 @@ from typing import Any
 
 
 def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The figures of Report.as_dict() as people read them, each with its name and unit.
+    """Return the figures of a report with their names and units.
 
-    A report that a scene of an older version kept lacks some of them.
+    Args:
+        report: What `Report.as_dict` gives; one from a scene of an older version may lack some figures.
     """
     total, network = report["displacement"], report["network_displacement"]
     verdict = report.get("verdict")
     agreements = [
-        (f"Features' agreement, {title}", f"{verdict[f'agreement_{when}']:.3f}")
-        for when, title in (("before", "start"), ("after", "after"))
+        (f"Feature agreement, {title}", f"{verdict[f'agreement_{when}']:.3f}")
+        for when, title in (("before", "initial"), ("after", "final"))
         if verdict is not None and verdict.get(f"agreement_{when}") is not None
     ]
     landmarks = report.get("landmarks")
     distances = [
-        (f"Landmarks {when}, {which}", f"{landmarks[f'{which}_{when}']:.1f} mm")
+        (f"Landmarks {when}, {title}", f"{landmarks[f'{which}_{when}']:.1f} mm")
         for when in ("before", "after")
-        for which in ("mean", "largest")
+        for which, title in (("mean", "mean"), ("largest", "maximum"))
         if landmarks is not None
     ]
     return [
         ("Mutual information, before", f"{report['mutual_information_before']:.3f}"),
-        ("Mutual information, start", f"{report['mutual_information_prealigned']:.3f}"),
-        ("Mutual information, after", f"{report['mutual_information_after']:.3f}"),
+        ("Mutual information, initial", f"{report['mutual_information_prealigned']:.3f}"),
+        ("Mutual information, final", f"{report['mutual_information_after']:.3f}"),
         *agreements,
         *distances,
         ("Displacement, mean", f"{total['mean']:.1f} mm"),
         ("Displacement, 95 %", f"{total['percentile_95']:.1f} mm"),
-        ("Displacement, largest", f"{total['maximum']:.1f} mm"),
-        ("By the network, mean", f"{network['mean']:.1f} mm"),
-        ("By the network, largest", f"{network['maximum']:.1f} mm"),
-        ("Kept of that", "all, unchecked" if verdict is None else f"{100 * verdict['kept']:.0f} %"),
+        ("Displacement, maximum", f"{total['maximum']:.1f} mm"),
+        ("Network part, mean", f"{network['mean']:.1f} mm"),
+        ("Network part, maximum", f"{network['maximum']:.1f} mm"),
+        ("Fraction applied", "all, unchecked" if verdict is None else f"{100 * verdict['kept']:.0f} %"),
         ("Smallest Jacobian", f"{report['smallest_jacobian']:.2f}"),
         ("Folded voxels", f"{report['percent_folded']:.2f} %"),
         ("Modality", report["modality"].upper()),
-        ("Start", report["prealignment"]),
+        ("Initial transform", report["prealignment"]),
         ("Slices", f"{report['slices']}"),
         ("Time", f"{sum(report['seconds'].values()):.1f} s"),
         ("Device", report["device"]),

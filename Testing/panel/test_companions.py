@@ -80,12 +80,12 @@ def test_the_results_tell_the_distances_of_landmarks_and_follow_them(ready, fini
     assert "Landmarks before, mean" not in figures(ready.ui)
     ready.ui.movingLandmarksSelector.setCurrentNode(moving)
     assert figures(ready.ui)["Landmarks before, mean"] == "3.0 mm"
-    assert figures(ready.ui)["Landmarks before, largest"] == "5.0 mm"
+    assert figures(ready.ui)["Landmarks before, maximum"] == "5.0 mm"
     assert float(figures(ready.ui)["Landmarks after, mean"].split()[0]) > 0
     moving.SetNthControlPointPosition(0, (0, 6, 8))
-    assert figures(ready.ui)["Landmarks before, largest"] == "10.0 mm"
+    assert figures(ready.ui)["Landmarks before, maximum"] == "10.0 mm"
     harness.click(ready.ui.copyButton)
-    assert "Landmarks before, largest\t10.0 mm" in slicer.app.clipboard().text()
+    assert "Landmarks before, maximum\t10.0 mm" in slicer.app.clipboard().text()
 
 
 def test_lists_that_do_not_go_together_are_told_beside_the_results(ready, finish, add_points):

@@ -54,8 +54,8 @@ def test_a_click_puts_the_result_into_the_scene_and_shows_it(ready, finish, scen
         ui.resultsTable.item(row, 0).text(): ui.resultsTable.item(row, 1).text()
         for row in range(ui.resultsTable.rowCount)
     }
-    assert figures["Device"] == "cpu" and figures["Kept of that"] == "all, unchecked"
-    assert float(figures["Displacement, largest"].split()[0]) > 1
+    assert figures["Device"] == "cpu" and figures["Fraction applied"] == "all, unchecked"
+    assert float(figures["Displacement, maximum"].split()[0]) > 1
 
 
 def test_another_run_fills_the_same_nodes_also_while_the_moving_volume_lies_under_its_result(ready, finish, heads):

@@ -68,9 +68,9 @@ def pictures(case):
 
 def test_figures_are_told_with_their_units_whatever_the_version_that_measured_them(report):
     told = dict(rows(report.as_dict()))
-    assert told["Mutual information, start"] == "0.400"
-    assert told["Displacement, largest"] == "16.0 mm"
-    assert told["Kept of that"] == "75 %"
+    assert told["Mutual information, initial"] == "0.400"
+    assert told["Displacement, maximum"] == "16.0 mm"
+    assert told["Fraction applied"] == "75 %"
     assert told["Landmarks after, mean"] == "1.2 mm"
     assert told["Weights"] == "pet.safetensors (0123456789ab)"
     older = {
