@@ -1,4 +1,4 @@
-"""Nodes in, nodes out: registers and fuses two volumes of a scene, all or nothing."""
+"""Register and fuse two volumes of a scene: nodes in, nodes out, all or nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One run as `prepare` found it: what to compute from, and the nodes that the outcome goes to.
+    """Inputs of a run, and the nodes that its outcome goes to.
 
     The voxels of `fixed` and `moving` are the nodes' own: compute, or write them to files, before the nodes change.
     """
@@ -72,16 +72,22 @@ class Job:
     landmarks: LandmarkPairs | None
 
     def nodes(self) -> list[slicer.vtkMRMLNode]:
-        """The nodes that must be there when the run is done, for its outcome to go anywhere."""
+        """Return the nodes that must be in the scene when the run is done."""
         nodes = self.fixedVolume, self.movingVolume, self.fusedVolume, self.gridTransform, self.registeredVolume
         return [node for node in (*nodes, *self.carry) if node is not None]
 
 
 @dataclass(frozen=True)
 class Computed:
-    """The outcome of a run as nodes are to hold it, and its report.
+    """Outcome of a run in the form that nodes hold, and its report.
 
-    registered is None where it was not asked for, result where another process computed it.
+    Attributes:
+        fused: Content of the fused volume.
+        registered: Content of the registered volume; None if it was not asked for.
+        transform: Content of the grid transform.
+        report: Figures of the run.
+        pictures: Arrays that the report's pictures are drawn from.
+        result: The result in SimpleITK's terms; None if another process computed it.
     """
 
     fused: VolumeContent
@@ -168,7 +174,7 @@ class BSAFusionLogic:
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
         **choices: Any,
     ) -> Job:
-        """Check nodes and choices, as `process` explains them, and find voxels and points; the scene is only read."""
+        """Check nodes and choices as `process` does, and collect voxels and points; the scene is only read."""
         request = Request.of(fixedVolume, movingVolume, settings, outputs, carry, choices)
         checkedSettings = self._checked(request)
         outputs = request.outputs
@@ -236,7 +242,7 @@ class BSAFusionLogic:
         return settings
 
     def foundModality(self, movingVolume: slicer.vtkMRMLScalarVolumeNode) -> tuple[str, bool]:
-        """What "auto" takes a volume for: "ct", "pet" or "spect"; and whether DICOM says so, not the intensities."""
+        """Return the modality that "auto" assumes for a volume, and whether DICOM says so, not the intensities."""
         noted = modality_from_dicom(movingVolume)
         if noted in MODALITIES:
             return noted, True
@@ -246,7 +252,7 @@ class BSAFusionLogic:
         return self._guessed[1], False
 
     def outputNames(self, fixedVolume: slicer.vtkMRMLNode, movingVolume: slicer.vtkMRMLNode) -> tuple[str, str, str]:
-        """How a fused volume, grid transform and registered volume that a run creates are called."""
+        """Return the names of the fused volume, grid transform and registered volume that a run creates."""
         fixed, moving = fixedVolume.GetName(), movingVolume.GetName()
         return f"{fixed} + {moving}", f"{moving} to {fixed}", f"{moving} registered"
 
@@ -262,7 +268,7 @@ class BSAFusionLogic:
         return replace(self.computed(job, case.outcome()), result=case.result)
 
     def computed(self, job: Job, outcome: Outcome) -> Computed:
-        """Turn an outcome, wherever it was computed, into what nodes are to hold; the voxels are copied."""
+        """Copy an outcome, wherever it was computed, into the form that nodes hold."""
         transform = content_from_deformation(outcome.deformation, job.movingToWorld)
         report = outcome.report
         if job.landmarks is not None:
@@ -277,7 +283,11 @@ class BSAFusionLogic:
         )
 
     def fill(self, job: Job, computed: Computed) -> ProcessResult:
-        """Puts what was computed into the scene, all at once, and shows it; FusionError where a node is gone."""
+        """Put an outcome into the scene, all at once, and show it.
+
+        Raises:
+            FusionError: A node was removed meanwhile.
+        """
         gone = next((node for node in job.nodes() if node.GetScene() is None), None)
         if gone is not None:
             raise FusionError(f"'{gone.GetName()}' was removed while it was in use; run again without it.")

@@ -1,4 +1,4 @@
-"""The choice of the device, whose list is filled with this machine's GPUs once somebody looks at it."""
+"""The choice of the device; its list gets this machine's GPUs when somebody opens it."""
 
 import logging
 from pathlib import Path
@@ -14,9 +14,9 @@ from BSAFusionLib.panel.parameters import Parameters
 
 
 class DeviceChoice:
-    """A combo box of devices in step with the parameter `device`.
+    """Keeps a combo box of devices and the parameter `device` the same.
 
-    To list GPUs takes an import of torch, seconds: that is left to the worker, and to when the list is looked for.
+    Listing GPUs takes an import of torch, seconds. The worker does it, when the list is first opened.
     """
 
     def __init__(self, comboBox: qt.QComboBox, worker: Worker) -> None:
@@ -28,7 +28,7 @@ class DeviceChoice:
         comboBox.connect("currentIndexChanged(int)", self._chosen)
 
     def follow(self, parameters: Parameters | None) -> None:
-        """Shows, and from now on changes, this parameter node's device."""
+        """Show, and from now on change, a parameter node's device."""
         self._parameters = parameters
         if parameters is None:
             return
@@ -39,7 +39,7 @@ class DeviceChoice:
         self._comboBox.setCurrentIndex(index)
 
     def look(self) -> None:
-        """Start to look for GPUs, the first time that this is called with torch there."""
+        """Start to list the GPUs, the first time that this is called when torch is installed."""
         if self._task is not None or missing_packages():
             return
         try:

@@ -1,4 +1,4 @@
-"""How far a run is, in words."""
+"""Progress of a run in words."""
 
 import time
 
@@ -6,18 +6,18 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.pipeline.progress import STAGE_SHARES, Slices
 
-seconds_until_known = 2.0
+SECONDS_UNTIL_KNOWN = 2.0  # that a run must last before the time left is estimated
 
 
 class Progress:
-    """Puts the stage, how far it is and the time left into a sentence."""
+    """Turns stage, fraction and time left into a sentence."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
         self._stages = list(STAGE_SHARES)
 
     def text(self, stage: str, fraction: float, slices: Slices) -> str:
-        """What to show for a stage, the fraction of the whole job and the slices, as the pipeline tells them."""
+        """Return what to show for a stage, the fraction of the whole job, and the slices."""
         names = {
             "intensities": _("Reading intensities"),
             "pre-alignment": _("Rigid pre-alignment"),
@@ -45,6 +45,6 @@ class Progress:
 
     def _seconds_left(self, fraction: float) -> float | None:
         elapsed = time.monotonic() - self._begun
-        if elapsed < seconds_until_known or fraction < 0.05:
+        if elapsed < SECONDS_UNTIL_KNOWN or fraction < 0.05:
             return None
         return elapsed * (1 - fraction) / fraction

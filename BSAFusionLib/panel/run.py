@@ -1,4 +1,4 @@
-"""One run by the button: prepared and filled in here, computed in another process, cancelled without a trace."""
+"""One run by the button: prepared here, computed in another process, put into the scene here, or cancelled."""
 
 import logging
 from collections.abc import Callable
@@ -50,25 +50,27 @@ class Run:
 
     @property
     def running(self) -> bool:
+        """Whether a run is on."""
         return self._task is not None
 
     def follow(self, parameters: Parameters | None) -> None:
-        """Runs by these choices from now on."""
+        """Use a parameter node's choices from now on, or none."""
         self._parameters = parameters
         self.update()
 
     def setMissing(self, packages: list[str]) -> None:
-        """Runs only once these packages are there."""
+        """Disable the button while these packages are missing."""
         self._missing = packages
         self.update()
 
     def update(self) -> None:
-        """Enables the button where a run can start; its tooltip says what it does, or why it cannot."""
+        """Enable the button if a run can start; its tooltip says what it does, or why it cannot."""
         problem = self._problem()
         self._ui.applyButton.enabled = not problem
         self._ui.applyButton.toolTip = problem or _("Align the moving volume to the fixed one and fuse the two.")
 
     def start(self, checked: bool = False) -> None:
+        """Start a run, unless one is on."""
         if self.running or self._parameters is None:
             return
         self._why = _("Stopped; nothing was changed.")
@@ -91,7 +93,7 @@ class Run:
         self._showProgress("intensities", 0.0, None)
 
     def cancel(self, checked: bool = False, why: str = "") -> None:
-        """Stops the run, where there is one; the scene stays as it was."""
+        """Stop the run, if there is one; the scene stays as it was."""
         if self._task is None:
             return
         self._why = why or self._why
@@ -100,7 +102,7 @@ class Run:
         self._ui.stageLabel.text = _("Stopping")
 
     def nodesRemoved(self) -> None:
-        """To be called when nodes have left the scene: a run that lost one of its own stops."""
+        """Stop a run that lost one of its nodes; call it when nodes have left the scene."""
         if self._job is None:
             return
         for node in self._job.nodes():
@@ -112,7 +114,7 @@ class Run:
                 return
 
     def say(self, message: str, warn: bool = False) -> None:
-        """Shows one sentence under the button, none if it is empty."""
+        """Show a sentence under the button; hide it if the sentence is empty."""
         icon = qt.QStyle.SP_MessageBoxWarning if warn else qt.QStyle.SP_MessageBoxInformation
         self._ui.messageIcon.setPixmap(self._ui.messageFrame.style().standardIcon(icon).pixmap(24, 24))
         self._ui.messageLabel.text = message
