@@ -31,7 +31,7 @@ if str(folder) not in sys.path:
 from BSAFusionLib.mrml import logic  # noqa: E402  (found only once the path is set)
 from BSAFusionLib.mrml.display import hide_grid  # noqa: E402
 from BSAFusionLib.mrml.packages import missing_packages  # noqa: E402
-from BSAFusionLib.mrml.scene import put_back_orphans  # noqa: E402
+from BSAFusionLib.mrml.placement import put_back_orphans  # noqa: E402
 
 resources = folder / "Resources"
 

@@ -74,9 +74,11 @@ def _write_scene(finished: FinishedCase, settings: "Settings", folder: Path) -> 
     """Fill a scene with a finished case, save it, and let Slicer's slice view draw the preview where it can."""
     from trame_slicer.core import SlicerApp
 
+    from BSAFusionLib.mrml.convert import content_from_image
     from BSAFusionLib.mrml.logic import BSAFusionLogic
+    from BSAFusionLib.mrml.nodes import put_volume
     from BSAFusionLib.mrml.rendering import CannotDraw, write_preview
-    from BSAFusionLib.mrml.scene import content_from_image, put_volume, save_scene
+    from BSAFusionLib.mrml.scene import save_scene
 
     application = SlicerApp()
     fixed, moving = (

@@ -7,7 +7,8 @@ from vtkmodules.vtkImagingCore import vtkImageExtractComponents
 from vtkmodules.vtkImagingGeneral import vtkImageCheckerboard
 from vtkmodules.vtkRenderingCore import vtkColorTransferFunction
 
-from BSAFusionLib.mrml.scene import TransformContent, VolumeContent, nodes_of_class
+from BSAFusionLib.mrml.convert import TransformContent, VolumeContent
+from BSAFusionLib.mrml.scene import nodes_of_class
 
 one_colour = (1.0, 0.85, 0.0)  # of the grid where it does not show the displacement; seen over dark and bright
 line_parts = 5  # pieces of a grid line between two crossings, so that it bends

@@ -9,7 +9,8 @@ from slicer.util import arrayFromMarkupsControlPoints
 from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTransform
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.scene import parent_to_world, quiet
+from BSAFusionLib.mrml.placement import parent_to_world
+from BSAFusionLib.mrml.scene import quiet
 from BSAFusionLib.pipeline.report import LandmarkError
 
 storages = {".json": "vtkMRMLMarkupsJsonStorageNode", ".fcsv": "vtkMRMLMarkupsFiducialStorageNode"}

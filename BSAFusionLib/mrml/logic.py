@@ -10,7 +10,15 @@ from slicer.util import arrayFromVolume
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.mrml.convert import (
+    TransformContent,
+    VolumeContent,
+    content_from_deformation,
+    content_from_voxels,
+    voxels_of,
+)
 from BSAFusionLib.mrml.display import draw_grid, show_volumes
+from BSAFusionLib.mrml.hierarchy import file_beside, modality_from_dicom
 from BSAFusionLib.mrml.landmarks import LandmarkPairs, error_of_pairs, landmark_pairs
 from BSAFusionLib.mrml.node_checks import (
     checkCarried,
@@ -21,24 +29,11 @@ from BSAFusionLib.mrml.node_checks import (
     components,
     volumeClass,
 )
+from BSAFusionLib.mrml.nodes import put_grid_transform, put_volume
 from BSAFusionLib.mrml.packages import require_packages
+from BSAFusionLib.mrml.placement import FILLED_FROM, mark_as_filled, parent_to_world, place_under
 from BSAFusionLib.mrml.request import Outputs, Request
-from BSAFusionLib.mrml.scene import (
-    TransformContent,
-    VolumeContent,
-    all_or_nothing,
-    content_from_deformation,
-    content_from_voxels,
-    file_beside,
-    filled_from,
-    mark_as_filled,
-    modality_from_dicom,
-    parent_to_world,
-    place_under,
-    put_grid_transform,
-    put_volume,
-    voxels_of,
-)
+from BSAFusionLib.mrml.transaction import all_or_nothing
 from BSAFusionLib.pipeline.guess import likeliest_modality
 from BSAFusionLib.pipeline.progress import Progress
 from BSAFusionLib.pipeline.report import Report
@@ -296,7 +291,7 @@ class BSAFusionLogic:
         window = (0, 255) if computed.fused.voxels.GetNumberOfScalarComponents() > 1 else (0, 1)
         # What another run of the same volumes fills stays as the user has come to show it.
         keptFused, keptRegistered = (
-            node is not None and node.GetNodeReference(filled_from) is job.movingVolume
+            node is not None and node.GetNodeReference(FILLED_FROM) is job.movingVolume
             for node in (job.fusedVolume, job.registeredVolume)
         )
         registeredVolume = None

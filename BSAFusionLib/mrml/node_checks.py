@@ -6,7 +6,8 @@ import numpy as np
 import slicer
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.scene import modality_from_dicom, parent_to_world
+from BSAFusionLib.mrml.hierarchy import modality_from_dicom
+from BSAFusionLib.mrml.placement import parent_to_world
 
 SAME_PLACE_MM = 1e-4  # how far the matrices of two places may differ
 

@@ -15,8 +15,9 @@ from vtkmodules.vtkRenderingCore import vtkRenderWindow, vtkTextActor, vtkWindow
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.volumes import write_volume
+from BSAFusionLib.mrml.convert import image_from_volume
 from BSAFusionLib.mrml.display import show_volumes
-from BSAFusionLib.mrml.scene import image_from_volume, quiet
+from BSAFusionLib.mrml.scene import quiet
 from BSAFusionLib.pipeline.intensities import head_mask
 
 gap_between_tiles = 4

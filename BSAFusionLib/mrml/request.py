@@ -8,7 +8,7 @@ from typing import Any
 import slicer
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.scene import transform_from_node
+from BSAFusionLib.mrml.convert import transform_from_node
 from BSAFusionLib.settings import AUTO, Settings
 
 

@@ -7,7 +7,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from BSAFusionLib.mrml.display import checkerboard, link_and_fit, show_grid, show_legend, show_volumes
-from BSAFusionLib.mrml.scene import file_beside, place_back, place_under, put_volume
+from BSAFusionLib.mrml.hierarchy import file_beside
+from BSAFusionLib.mrml.nodes import put_volume
+from BSAFusionLib.mrml.placement import place_under, put_back
 from BSAFusionLib.panel.parameters import Parameters, View
 
 
@@ -129,7 +131,7 @@ class Views:
         if after:
             place_under(self._parameters.reportMovingVolume, self._parameters.reportGridTransform)
         else:
-            place_back(self._parameters.reportMovingVolume)
+            put_back(self._parameters.reportMovingVolume)
         self._enable()
 
     def _swap(self) -> None:

@@ -7,15 +7,10 @@ from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView, ThreeDView, ViewDirection
 
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.mrml.convert import content_from_fields, content_from_image
 from BSAFusionLib.mrml.display import draw_grid, link_and_fit, show_grid, show_in_heat, show_volumes
-from BSAFusionLib.mrml.scene import (
-    content_from_fields,
-    content_from_image,
-    nodes_of_class,
-    put_grid_transform,
-    put_linear_transform,
-    put_volume,
-)
+from BSAFusionLib.mrml.nodes import put_grid_transform, put_linear_transform, put_volume
+from BSAFusionLib.mrml.scene import nodes_of_class
 from BSAFusionLib.viewer.result_folder import Found
 
 

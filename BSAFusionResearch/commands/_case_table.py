@@ -89,10 +89,10 @@ def there_and_back(result: "Result", points: "np.ndarray") -> "np.ndarray":
     from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
     from vtkmodules.vtkCommonCore import vtkPoints
 
-    from BSAFusionLib.mrml.scene import ras_lps, transform_from_field
+    from BSAFusionLib.mrml.convert import RAS_LPS, transform_from_field
 
     transform = transform_from_field(result.network_field, result.prealignment, np.eye(4))
-    signs = np.diag(ras_lps)[:3]
+    signs = np.diag(RAS_LPS)[:3]
     given, sent, back = vtkPoints(), vtkPoints(), vtkPoints()
     for stage in (given, sent, back):
         stage.SetDataTypeToDouble()

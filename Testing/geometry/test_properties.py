@@ -18,17 +18,16 @@ from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from BSAFusionLib.geometry.fields import compose_field, compose_transform, fade_to_zero
 from BSAFusionLib.geometry.folds import remove_folds
-from BSAFusionLib.mrml.scene import (
+from BSAFusionLib.mrml.convert import (
+    RAS_LPS,
     TransformContent,
     content_from_image,
     image_from_volume,
-    parent_to_world,
-    put_grid_transform,
-    put_volume,
-    ras_lps,
     transform_from_field,
     transform_from_node,
 )
+from BSAFusionLib.mrml.nodes import put_grid_transform, put_volume
+from BSAFusionLib.mrml.placement import parent_to_world
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline.posterior import posterior_field
 from BSAFusionLib.pipeline.slicing import slice_grid
@@ -128,7 +127,7 @@ def network_field(fixed: sitk.Image, axis: str, seed: int) -> sitk.Image:
 
 
 def to_itk(matrix: np.ndarray) -> sitk.AffineTransform:
-    matrix = ras_lps @ matrix @ ras_lps
+    matrix = RAS_LPS @ matrix @ RAS_LPS
     return sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
 
 
@@ -145,7 +144,7 @@ class Case:
 def make_case(scene, fixed_how: Placed, moving_how: Placed, start: np.ndarray, axis: str, seed: int) -> Case:
     """Make two volumes that show the same pattern, and the grid transform node of a field between them."""
     scene.Clear(False)
-    center = (ras_lps @ fixed_how.place)[:3, 3]
+    center = (RAS_LPS @ fixed_how.place)[:3, 3]
     # From the nodes, as the logic takes them: so both are in the world, whatever their parents are.
     fixed = image_from_volume(into_scene(scene, volume_around(center, 60, fixed_how), "fixed", fixed_how.parents))
     start_itk = to_itk(start)

@@ -12,9 +12,10 @@ from trame_slicer.core import SlicerApp
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.points import read_points
 from BSAFusionLib.geometry.fields import fade_to_zero
+from BSAFusionLib.mrml.convert import content_from_fields
 from BSAFusionLib.mrml.landmarks import landmark_error as error_in_slicer
 from BSAFusionLib.mrml.landmarks import storages
-from BSAFusionLib.mrml.scene import content_from_fields, put_grid_transform
+from BSAFusionLib.mrml.nodes import put_grid_transform
 from BSAFusionLib.pipeline.landmarks import landmark_error
 from BSAFusionLib.pipeline.result import Result
 

@@ -6,7 +6,7 @@ import pytest
 import qt
 import slicer
 
-from BSAFusionLib.mrml.scene import place_back
+from BSAFusionLib.mrml.placement import put_back
 from Testing import harness
 
 
@@ -38,7 +38,7 @@ def test_what_is_ticked_goes_along_with_the_moving_volume(ready, finish, heads, 
     assert ready.ui.afterButton.checked
     finish()  # again, from where they lay before
     assert ready.ui.messageLabel.text.startswith("Done")
-    place_back(points)
+    put_back(points)
     assert points.GetParentTransformNode() is None
 
 

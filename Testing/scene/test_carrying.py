@@ -6,7 +6,7 @@ from slicer.util import arrayFromMarkupsControlPoints, updateMarkupsControlPoint
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.mrml.scene import place_back
+from BSAFusionLib.mrml.placement import put_back
 from Testing.scene.conftest import lattice, rigid
 
 points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])
@@ -48,7 +48,7 @@ def test_every_kind_of_node_goes_along_with_the_moving_volume_and_finds_its_way_
     process(*heads, None, grid, carry=nodes)  # once more, from where they lay before
     assert parents(nodes) == [grid] * 6
     for node in nodes:
-        place_back(node)
+        put_back(node)
     assert parents(nodes) == [tilted] * 6
 
 

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 from slicer.util import arrayFromVolume
 
-from BSAFusionLib.mrml.scene import image_from_volume
+from BSAFusionLib.mrml.convert import image_from_volume
 from Testing.scene.conftest import at_the_origin, lattice, rigid, usual_size
 
 nudge = rigid((2, -3, 1), (3, -2, 2))

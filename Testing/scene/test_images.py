@@ -10,14 +10,9 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.scene import (
-    content_from_image,
-    image_from_volume,
-    modality_from_dicom,
-    put_volume,
-    transform_from_field,
-    transform_from_node,
-)
+from BSAFusionLib.mrml.convert import content_from_image, image_from_volume, transform_from_field, transform_from_node
+from BSAFusionLib.mrml.hierarchy import modality_from_dicom
+from BSAFusionLib.mrml.nodes import put_volume
 from Testing.scene.conftest import lattice, rigid
 
 turn = rigid((10, -40, 70), (4, 5, 6))

@@ -10,8 +10,9 @@ from vtkmodules.util.misc import calldata_type
 from vtkmodules.util.vtkConstants import VTK_OBJECT
 
 from BSAFusionLib.errors import Cancelled, FusionError
+from BSAFusionLib.mrml.convert import image_from_volume
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.mrml.scene import all_or_nothing, image_from_volume
+from BSAFusionLib.mrml.transaction import all_or_nothing
 from Testing.scene.conftest import lattice, rigid, usual_size
 
 

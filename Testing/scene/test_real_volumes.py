@@ -6,8 +6,9 @@ import SimpleITK as sitk
 
 from BSAFusionLib.files.volumes import read_volume
 from BSAFusionLib.geometry.fields import error_mm
+from BSAFusionLib.mrml.convert import content_from_image
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.mrml.scene import content_from_image, put_volume
+from BSAFusionLib.mrml.nodes import put_volume
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionResearch.evaluation.known_motion import KnownMotion
 

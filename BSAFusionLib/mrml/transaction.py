@@ -1,0 +1,47 @@
+"""Change a scene completely or not at all."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import slicer
+
+from BSAFusionLib.mrml.placement import PLACED_BEFORE, PLACED_UNDER
+from BSAFusionLib.mrml.scene import nodes_of_class
+
+
+@contextmanager
+def all_or_nothing(
+    scene: slicer.vtkMRMLScene,
+    *filled: slicer.vtkMRMLDisplayableNode | None,
+    moved: Sequence[slicer.vtkMRMLTransformableNode] = (),
+) -> Iterator[None]:
+    """Views and panels see what is added to the scene within all at once; nothing of it stays if there is an error.
+
+    filled: nodes that are there already and get other contents within; after an error they have their own again.
+    moved: nodes that get another parent transform within; after an error they have their own again.
+    """
+    before = set(nodes_of_class(scene, "vtkMRMLNode"))
+    kept = []
+    for node in [node for node in filled if node is not None]:
+        for changed in (node, node.GetDisplayNode()):
+            if changed is not None:
+                copy = changed.CreateNodeInstance()
+                copy.CopyContent(changed, False)
+                kept.append((changed, copy, changed.GetNodeReferenceID("transform")))
+    roles = "transform", PLACED_UNDER, PLACED_BEFORE
+    places = [(node, {role: node.GetNodeReferenceID(role) for role in roles}) for node in moved]
+    scene.StartState(scene.BatchProcessState)
+    try:
+        yield
+    except BaseException:
+        for node in set(nodes_of_class(scene, "vtkMRMLNode")) - before:
+            scene.RemoveNode(node)
+        for node, copy, parent in kept:
+            node.CopyContent(copy, False)
+            node.SetNodeReferenceID("transform", parent)
+        for node, place in places:
+            for role, parent in place.items():
+                node.SetNodeReferenceID(role, parent)
+        raise
+    finally:
+        scene.EndState(scene.BatchProcessState)
