@@ -90,14 +90,6 @@ def _write_scene(finished: FinishedCase, settings: "Settings", folder: Path) -> 
     nodes = logic.fill(job, logic.computed(job, finished.case.outcome()))
     save_scene(application.scene, folder / scene_name)
     try:
-        write_preview(
-            folder / usual_names.preview,
-            application,
-            fixed,
-            moving,
-            nodes.registeredVolume,
-            nodes.fusedVolume,
-            nodes.gridTransform,
-        )
+        write_preview(folder / usual_names.preview, application, (fixed, moving), nodes)
     except CannotDraw as error:  # then the preview of the report stays
         print(error, file=sys.stderr)

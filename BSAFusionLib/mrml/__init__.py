@@ -1,1 +1,1 @@
-"""Slicer's scene: volumes, transforms and their display as MRML nodes, and the logic that fills them."""
+"""MRML: volumes and transforms as nodes of Slicer's scene, their display, and the logic that fills them."""

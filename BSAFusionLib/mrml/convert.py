@@ -30,7 +30,12 @@ MIN_VOLUME_SHARE = 1e-6  # of a box's volume, that a parallelepiped with the sam
 
 @dataclass(frozen=True)
 class VolumeContent:
-    """What a volume node is to hold: voxels (one component, or three for colour) and IJK to RAS, 4 x 4, mm."""
+    """Content of a volume node.
+
+    Attributes:
+        voxels: One component, or three for color.
+        ijk_to_ras: 4 x 4, mm, RAS.
+    """
 
     voxels: vtkImageData
     ijk_to_ras: np.ndarray
@@ -38,9 +43,13 @@ class VolumeContent:
 
 @dataclass(frozen=True)
 class TransformContent:
-    """What a grid transform node is to hold: its transform from parent, mm, RAS, and how its grid is to be drawn.
+    """Content of a grid transform node, and how its grid is drawn.
 
-    lines_mm: distance of the lines, by the volume's size. smallest_mm, largest_mm: lengths of the displacement.
+    Attributes:
+        from_parent: Transform from parent, mm, RAS.
+        lines_mm: Distance of the grid lines, chosen by the volume's size.
+        smallest_mm: Length of the smallest displacement.
+        largest_mm: Length of the largest displacement.
     """
 
     from_parent: vtkAbstractTransform
@@ -50,52 +59,75 @@ class TransformContent:
 
 
 def image_from_volume(volume: slicer.vtkMRMLVolumeNode) -> "sitk.Image":
-    """Copy a volume node as `voxels_of` gives it into an image, a vector image where there are several components."""
+    """Copy a volume node into an image at its place in the world.
+
+    Args:
+        volume: Scalar or vector volume, under linear parent transforms at most.
+
+    Returns:
+        mm, LPS; a vector image where there are several components.
+
+    Raises:
+        FusionError: As `voxels_of`.
+    """
     return voxels_of(volume).image()
 
 
 def voxels_of(volume: slicer.vtkMRMLVolumeNode) -> Volume:
-    """View the voxels of a volume node where they lie in the world; they are the node's own, not a copy.
+    """Return the voxels of a volume node, which are the node's own and not a copy, and their place in the world.
 
-    Linear parent transforms, however many, are part of where they lie.
+    Args:
+        volume: Scalar or vector volume; its linear parent transforms are part of its place.
+
+    Returns:
+        Voxels (k, j, i) or (k, j, i, components); geometry in mm, LPS.
 
     Raises:
-        FusionError: a parent transform is not linear, or leaves no room between the slices, rows or columns.
+        FusionError: A parent transform is not linear, or the axes of the volume lie in one plane.
     """
     ijk_to_ras = vtkMatrix4x4()
     volume.GetIJKToRASMatrix(ijk_to_ras)
     ijk_to_world = RAS_LPS @ parent_to_world(volume) @ arrayFromVTKMatrix(ijk_to_ras)
     spacing = np.linalg.norm(ijk_to_world[:3, :3], axis=0)
     if abs(np.linalg.det(ijk_to_world[:3, :3])) <= MIN_VOLUME_SHARE * np.prod(spacing):
-        raise FusionError(
-            f"'{volume.GetName()}' is flat: its axes or a transform leave no depth; fix that first."
-        )
+        raise FusionError(f"'{volume.GetName()}' is flat: its axes or a transform leave no depth; fix that first.")
     direction = (ijk_to_world[:3, :3] / spacing).ravel()
     origin = ijk_to_world[:3, 3]
     return Volume(arrayFromVolume(volume), *(tuple(part.tolist()) for part in (origin, spacing, direction)))
 
 
 def transform_from_node(node: slicer.vtkMRMLTransformNode) -> "sitk.AffineTransform":
-    """A transform node that would carry the moving volume to the fixed one, as fixed point -> moving point, mm, LPS.
+    """Convert a transform node into ITK's transform from fixed points to moving points.
 
-    A transform node over a volume says where its points go; ITK's resampling asks where they come from: the inverse.
-    Raises FusionError where the node, or one above it, is not linear.
+    A transform node maps the points of the volume below it to the world; ITK's resampling maps the other way, so the
+    result is the inverse.
+
+    Args:
+        node: A linear transform that carries the moving volume, from its place in the world, to the fixed one.
+
+    Returns:
+        Fixed point to moving point, mm, LPS.
+
+    Raises:
+        FusionError: The node, or one above it, is not linear.
     """
     if not node.IsTransformToWorldLinear():
-        raise FusionError(f"The transform '{node.GetName()}' is not linear: choose a linear one to start from.")
-    import SimpleITK as sitk  # here, since Slicer's start and most runs do without it
+        raise FusionError(
+            f"The transform '{node.GetName()}' is not linear; choose a linear one as the initial transform."
+        )
+    import SimpleITK as sitk  # here, since Slicer starts, and most runs finish, without it
 
     from_world = RAS_LPS @ np.linalg.inv(arrayFromTransformMatrix(node, toWorld=True)) @ RAS_LPS
     return sitk.AffineTransform(from_world[:3, :3].ravel().tolist(), from_world[:3, 3].tolist())
 
 
 def content_from_image(image: "sitk.Image") -> VolumeContent:
-    """Copy an image's voxels and its place in the world into what a volume node takes; may run on any thread."""
+    """Copy an image (mm, LPS) into content for a volume node (mm, RAS), on any thread."""
     return content_from_voxels(Volume.of(image))
 
 
 def content_from_voxels(volume: Volume) -> VolumeContent:
-    """Copy a volume into what a volume node takes; may run on any thread."""
+    """Copy a volume (mm, LPS) into content for a volume node (mm, RAS), on any thread."""
     voxels = volume.voxels
     if voxels.dtype == np.int64:  # which Slicer cannot draw
         voxels = voxels.astype(np.float64)
@@ -110,41 +142,60 @@ def content_from_voxels(volume: Volume) -> VolumeContent:
 def transform_from_field(
     field: "sitk.Image", prealignment: "sitk.Transform", moving_to_world: np.ndarray
 ) -> vtkGeneralTransform:
-    """Return a field and the linear transform that follows it (mm, LPS) as a node's transform from parent, mm, RAS."""
+    """Convert a displacement field and the linear transform that follows it into a node's transform from parent.
+
+    Args:
+        field: Displacement of fixed points, mm, LPS.
+        prealignment: Linear transform that is applied after the field, mm, LPS.
+        moving_to_world: 4 x 4, mm, RAS: the parents of the moving volume, which the transform replaces.
+
+    Returns:
+        Fixed point to a point of the moving volume's own coordinates, mm, RAS.
+    """
     return _transform(Volume.of(field), matrix_of(prealignment), moving_to_world)
 
 
 def content_from_fields(
     field: "sitk.Image", network_field: "sitk.Image", prealignment: "sitk.Transform", moving_to_world: np.ndarray
 ) -> TransformContent:
-    """Return the transform of `transform_from_field` and how to draw it, from what Result holds."""
+    """Convert the fields and the initial transform of a `Result` into content for a grid transform node.
+
+    Args:
+        field: Whole displacement of fixed points, mm, LPS.
+        network_field: The network's part of it, mm, LPS, whose lengths color the grid.
+        prealignment: Linear transform that is applied after the field, mm, LPS.
+        moving_to_world: 4 x 4, mm, RAS: the parents of the moving volume, which the transform replaces.
+    """
     return content_from_deformation(deformation_of(field, network_field, prealignment), moving_to_world)
 
 
 def content_from_deformation(deformation: Deformation, moving_to_world: np.ndarray) -> TransformContent:
-    """Return what a grid transform node is to hold instead of `moving_to_world`; may run on any thread."""
+    """Convert a deformation into content for a grid transform node, on any thread.
+
+    Args:
+        deformation: Displacement and initial transform, mm, LPS.
+        moving_to_world: 4 x 4, mm, RAS: the parents of the moving volume, which the transform replaces.
+    """
+    least, most = GRID_SPACING_BOUNDS_MM
     return TransformContent(
         _transform(deformation.displacement, deformation.prealignment, moving_to_world),
-        # What the panel's slider can show.
-        min(100.0, max(1.0, round(deformation.extent_mm / GRID_LINES_ACROSS_VOLUME, 1))),
+        min(most, max(least, round(deformation.extent_mm / GRID_LINES_ACROSS_VOLUME, 1))),
         deformation.shortest_mm,
         max(deformation.shortest_mm + MIN_LEGEND_RANGE_MM, deformation.longest_mm),
     )
 
 
 def _transform(displacement: Volume, prealignment: np.ndarray, moving_to_world: np.ndarray) -> vtkGeneralTransform:
-    """Return a displacement and the 4 x 4 matrix that follows it (mm, LPS) as a node's transform from parent, mm, RAS.
+    """Return x -> inverse(moving_to_world)(prealignment(x + displacement(x))) as a transform from parent, mm, RAS.
 
-    That node takes the place of what the moving volume's parent transforms amount to, `moving_to_world` (4 x 4, RAS):
-    the volume's own points are then asked for, so a fixed point x goes to
-    inverse(moving_to_world)(prealignment(x + displacement(x))). It is a vtkOrientedGridTransform, interpolated by
-    cubics, as Slicer does with grids that it reads from files, and then a linear one, which also acts beyond the grid.
+    The displacement becomes a vtkOrientedGridTransform with cubic interpolation, as Slicer makes of grids that it
+    reads from files. The linear part follows it and also acts outside the grid.
     """
-    # The linear part stands by itself for Slicer's inverse, too. To harden, it inverts a grid step by step, which
-    # leads there as long as displacements change by less than the points do; a turn of 60 degrees in them ends that.
-    turn_and_shift = np.linalg.inv(moving_to_world) @ RAS_LPS @ prealignment @ RAS_LPS
+    # The linear part is separate for Slicer's inverse, too. Hardening inverts a grid iteratively, which converges
+    # only while displacements change by less than the points do; a rotation of 60 degrees in them would prevent that.
+    linear_part = np.linalg.inv(moving_to_world) @ RAS_LPS @ prealignment @ RAS_LPS
     linear = vtkTransform()
-    linear.SetMatrix(vtkMatrixFromArray(turn_and_shift))
+    linear.SetMatrix(vtkMatrixFromArray(linear_part))
     both = vtkGeneralTransform()
     both.PostMultiply()
     both.Concatenate(_grid_transform(displacement))
@@ -153,7 +204,7 @@ def _transform(displacement: Volume, prealignment: np.ndarray, moving_to_world: 
 
 
 def _grid_transform(displacement: Volume) -> slicer.vtkOrientedGridTransform:
-    """Return the transform, RAS, that carries a point x to x + displacement(x)."""
+    """Return the transform x -> x + displacement(x), mm, RAS."""
     ijk_to_world = RAS_LPS @ _ijk_to_world(displacement)
     vectors = np.empty(displacement.voxels.shape, np.float32)
     for out, plane in zip(vectors, displacement.voxels, strict=True):
@@ -174,6 +225,7 @@ def _grid_transform(displacement: Volume) -> slicer.vtkOrientedGridTransform:
 
 
 def _ijk_to_world(volume: Volume) -> np.ndarray:
+    """Return the matrix, 4 x 4, from voxel indices to mm, LPS."""
     matrix = np.eye(4)
     matrix[:3, :3] = np.reshape(volume.direction, (3, 3)) * volume.spacing
     matrix[:3, 3] = volume.origin

@@ -1,4 +1,4 @@
-"""How a result is looked at: the deformation as a grid with a legend, volumes in the slice views, a checkerboard."""
+"""Display a result: deformation grid with a legend, volumes in the slice views, checkerboard."""
 
 import slicer
 from slicer.util import arrayFromVTKMatrix
@@ -10,22 +10,29 @@ from vtkmodules.vtkRenderingCore import vtkColorTransferFunction
 from BSAFusionLib.mrml.convert import TransformContent, VolumeContent
 from BSAFusionLib.mrml.scene import nodes_of_class
 
-one_colour = (1.0, 0.85, 0.0)  # of the grid where it does not show the displacement; seen over dark and bright
-line_parts = 5  # pieces of a grid line between two crossings, so that it bends
+PLAIN_GRID_RGB = (1.0, 0.85, 0.0)  # of a grid that does not show the displacement; visible on dark and bright
+SEGMENTS_PER_CELL = 5  # straight pieces of a grid line between two crossings
+LINE_THICKNESS_PX = 2
+HEAT_RANGE = 1.6  # upper end of the window, as a multiple of the largest value: below it the colors hold no white
 
 
 def draw_grid(
     node: slicer.vtkMRMLGridTransformNode, content: TransformContent, region: slicer.vtkMRMLVolumeNode
 ) -> None:
-    """Draws a transform over slice views as a deformed grid, and readies it for 3D views, where it fills `region`.
+    """Draw a transform as a deformed grid in slice views, and prepare it for 3D views.
 
-    Green is the smallest displacement in it, red the largest.
+    The smallest displacement is green, the largest red.
+
+    Args:
+        node: The transform.
+        content: Its line distance and displacement range.
+        region: The volume that the grid covers in 3D views.
     """
     display = node.GetDisplayNode()
     display.SetVisualizationMode(display.VIS_MODE_GRID)
     display.SetScalarRangeFlag(display.UseManualScalarRange)
     display.SetScalarRange(content.smallest_mm, content.largest_mm)
-    display.SetSliceIntersectionThickness(2)  # pixels
+    display.SetSliceIntersectionThickness(LINE_THICKNESS_PX)
     display.SetAndObserveRegionNode(region)
     show_grid(node, spacing=content.lines_mm)
 
@@ -37,26 +44,34 @@ def show_grid(
     in_3d: bool = False,
     by_displacement: bool = True,
 ) -> None:
-    """Where a drawn grid is seen, the distance of its lines in mm, and whether their colour is the displacement."""
+    """Set where a grid is visible and how it is drawn.
+
+    Args:
+        node: A transform that `draw_grid` was applied to.
+        spacing: Distance of the lines, mm.
+        in_slices: Visible in slice views.
+        in_3d: Visible in 3D views.
+        by_displacement: Color the lines by the length of the displacement.
+    """
     display = node.GetDisplayNode()
     display.SetGridSpacingMm(spacing)
-    display.SetGridResolutionMm(spacing / line_parts)
+    display.SetGridResolutionMm(spacing / SEGMENTS_PER_CELL)
     smallest, largest = display.GetScalarRange()
-    colours = vtkColorTransferFunction()
+    colors = vtkColorTransferFunction()
     if by_displacement:
-        colours.AddRGBPoint(smallest, 0, 1, 0)
-        colours.AddRGBPoint((smallest + largest) / 2, 1, 1, 0)
-        colours.AddRGBPoint(largest, 1, 0, 0)
+        colors.AddRGBPoint(smallest, 0, 1, 0)
+        colors.AddRGBPoint((smallest + largest) / 2, 1, 1, 0)
+        colors.AddRGBPoint(largest, 1, 0, 0)
     else:
-        colours.AddRGBPoint(smallest, *one_colour)
-    display.SetColorMap(colours)
+        colors.AddRGBPoint(smallest, *PLAIN_GRID_RGB)
+    display.SetColorMap(colors)
     display.SetVisibility(in_slices or in_3d)
     display.SetVisibility2D(in_slices)
     display.SetVisibility3D(in_3d)
 
 
 def hide_grid(node: slicer.vtkMRMLGridTransformNode) -> None:
-    """Takes a drawn grid and its legend out of all views."""
+    """Hide a grid and its legend in all views."""
     display = node.GetDisplayNode()
     display.SetVisibility(False)
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
@@ -65,7 +80,7 @@ def hide_grid(node: slicer.vtkMRMLGridTransformNode) -> None:
 
 
 def show_legend(node: slicer.vtkMRMLGridTransformNode, title: str, shown: bool) -> None:
-    """Puts Slicer's colour legend of a drawn grid into the views that show it, or takes it away."""
+    """Show or hide Slicer's color legend of a grid."""
     display = node.GetDisplayNode()
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
     if legend is None and not shown:
@@ -79,7 +94,13 @@ def show_legend(node: slicer.vtkMRMLGridTransformNode, title: str, shown: bool) 
 def show_volumes(
     background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVolumeNode | None = None, opacity: float = 0.5
 ) -> None:
-    """Puts a volume behind every slice view and, if there is another, that one before it, from 0 to 1 opaque."""
+    """Show volumes in all slice views.
+
+    Args:
+        background: The background volume.
+        foreground: The foreground volume, if any.
+        opacity: Of the foreground, 0 to 1.
+    """
     scene = background.GetScene()
     for selection in nodes_of_class(scene, "vtkMRMLSelectionNode"):
         selection.SetActiveVolumeID(background.GetID())
@@ -90,20 +111,20 @@ def show_volumes(
 
 
 def show_in_heat(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Shows a PET or SPECT in Slicer's heat colours, from zero to beyond its largest value: no white, as in MRI."""
-    colours = slicer.vtkMRMLPETProceduralColorNode()
-    colours.SetTypeToHeat()
-    volume.GetScene().AddNode(colours)
+    """Show a PET or SPECT in Slicer's heat colors without their white end, which looks like MRI."""
+    colors = slicer.vtkMRMLPETProceduralColorNode()
+    colors.SetTypeToHeat()
+    volume.GetScene().AddNode(colors)
     display = volume.GetDisplayNode()
-    display.SetAndObserveColorNodeID(colours.GetID())
+    display.SetAndObserveColorNodeID(colors.GetID())
     display.AutoWindowLevelOff()
-    display.SetWindowLevelMinMax(0, 1.6 * volume.GetImageData().GetScalarRange()[1])
+    display.SetWindowLevelMinMax(0, HEAT_RANGE * volume.GetImageData().GetScalarRange()[1])
 
 
 def link_and_fit(logic: slicer.vtkMRMLApplicationLogic, volume: slicer.vtkMRMLVolumeNode) -> None:
-    """Links all slice views, turns them to the planes of a volume and lets each show the whole of it."""
+    """Link all slice views, rotate them to a volume's planes, and fit the volume into each."""
     for view in nodes_of_class(volume.GetScene(), "vtkMRMLSliceCompositeNode"):
-        view.SetLinkedControl(False)  # else each view's own turn would be taken over by the others
+        view.SetLinkedControl(False)  # else each view would take over the rotation of the others
     logics = logic.GetSliceLogics()
     for slice_logic in (logics.GetItemAsObject(n) for n in range(logics.GetNumberOfItems())):
         slice_logic.GetSliceNode().RotateToVolumePlane(volume)
@@ -114,15 +135,24 @@ def link_and_fit(logic: slicer.vtkMRMLApplicationLogic, volume: slicer.vtkMRMLVo
 
 
 def checkerboard(first: slicer.vtkMRMLVolumeNode, second: slicer.vtkMRMLVolumeNode, fields: int) -> VolumeContent:
-    """Two volumes on one grid, both as they are shown, in turns: `fields` along each axis; RGB."""
+    """Return a checkerboard of two volumes on the same grid, in the colors of their display.
+
+    Args:
+        first: One volume.
+        second: The other, on the same grid.
+        fields: Number of fields along each axis.
+
+    Returns:
+        RGB.
+    """
     board = vtkImageCheckerboard()
     for place, volume in enumerate((first, second)):
         if volume.GetDisplayNode() is None:
             volume.CreateDefaultDisplayNodes()
-        colours = vtkImageExtractComponents()
-        colours.SetInputConnection(volume.GetDisplayNode().GetImageDataConnection())
-        colours.SetComponents(0, 1, 2)
-        board.SetInputConnection(place, colours.GetOutputPort())
+        colors = vtkImageExtractComponents()
+        colors.SetInputConnection(volume.GetDisplayNode().GetImageDataConnection())
+        colors.SetComponents(0, 1, 2)
+        board.SetInputConnection(place, colors.GetOutputPort())
     board.SetNumberOfDivisions(fields, fields, fields)
     board.Update()
     ijk_to_ras = vtkMatrix4x4()

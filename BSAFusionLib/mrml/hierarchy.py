@@ -7,9 +7,15 @@ from BSAFusionLib.mrml.scene import nodes_of_class
 
 
 def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
-    """What Slicer's DICOM import noted on a volume: "mri" or a name in `MODALITIES`; None where it noted none of these.
+    """Return the modality that Slicer's DICOM import stored with a volume.
 
-    The import keeps the modality with the subject hierarchy item, and marks a CT's voxels as Hounsfield units.
+    The import stores the modality with the subject hierarchy item, and marks a CT's voxels as Hounsfield units.
+
+    Args:
+        volume: Any scalar or vector volume.
+
+    Returns:
+        "mri" or a name in `MODALITIES`; None where neither is stored.
     """
     units = volume.GetVoxelValueUnits()
     if units is not None and units.GetCodeValue() == "[hnsf'U]":
@@ -17,15 +23,15 @@ def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
     attribute = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
     for hierarchy in nodes_of_class(volume.GetScene(), "vtkMRMLSubjectHierarchyNode"):
         item = hierarchy.GetItemByDataNode(volume)
-        noted = hierarchy.GetItemAttribute(item, attribute) if item else None
-        if (modality := from_dicom(noted)) is not None:
+        stored = hierarchy.GetItemAttribute(item, attribute) if item else None
+        if (modality := from_dicom(stored)) is not None:
             return modality
     return None
 
 
-def file_beside(node: slicer.vtkMRMLNode, neighbour: slicer.vtkMRMLNode) -> None:
-    """Lets a node lie in the folder, study or patient of the subject hierarchy that another one lies in."""
+def file_beside(node: slicer.vtkMRMLNode, neighbor: slicer.vtkMRMLNode) -> None:
+    """Move a node into the subject hierarchy folder, study or patient of another node."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
-    item, beside = (hierarchy.GetItemByDataNode(each) for each in (node, neighbour))
-    if item and beside:  # without Slicer's application nobody makes any
-        hierarchy.SetItemParent(item, hierarchy.GetItemParent(beside))
+    item, neighbor_item = hierarchy.GetItemByDataNode(node), hierarchy.GetItemByDataNode(neighbor)
+    if item and neighbor_item:  # there are none without Slicer's application
+        hierarchy.SetItemParent(item, hierarchy.GetItemParent(neighbor_item))

@@ -1,4 +1,4 @@
-"""How far landmarks on the moving volume lie from the same ones on the fixed volume, before and after a result."""
+"""Distances of landmarks on the moving volume to those on the fixed volume, before and after registration."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from BSAFusionLib.mrml.placement import parent_to_world
 from BSAFusionLib.mrml.scene import quiet
 from BSAFusionLib.pipeline.report import LandmarkError
 
-storages = {".json": "vtkMRMLMarkupsJsonStorageNode", ".fcsv": "vtkMRMLMarkupsFiducialStorageNode"}
+STORAGE_CLASSES = {".json": "vtkMRMLMarkupsJsonStorageNode", ".fcsv": "vtkMRMLMarkupsFiducialStorageNode"}
 
 
 class LandmarkPairs(NamedTuple):
-    """Points (n, 3) in the world, mm, RAS, where they lie before: the first belongs to the first, and so on."""
+    """Corresponding points (n, 3) before registration, mm, RAS, in the world."""
 
     fixed: np.ndarray
     moving: np.ndarray
@@ -26,26 +26,36 @@ class LandmarkPairs(NamedTuple):
 def landmark_pairs(
     fixed_landmarks: slicer.vtkMRMLMarkupsNode, moving_landmarks: slicer.vtkMRMLMarkupsNode
 ) -> LandmarkPairs:
-    """The points of two lists; FusionError where the lists do not go together."""
+    """Return the points of two lists.
+
+    Args:
+        fixed_landmarks: Points on the fixed volume.
+        moving_landmarks: The same points on the moving volume, in the same order.
+
+    Raises:
+        FusionError: The lists differ in length, are empty, or have points that are not placed.
+    """
     fixed, moving = _points(fixed_landmarks), _points(moving_landmarks)
     if len(fixed) != len(moving):
         raise FusionError(
-            f"'{fixed_landmarks.GetName()}' has {len(fixed)} points and '{moving_landmarks.GetName()}' {len(moving)}: "
-            "give both the same points in the same order."
+            f"'{fixed_landmarks.GetName()}' has {len(fixed)} points and '{moving_landmarks.GetName()}' {len(moving)}; "
+            "place the same points in the same order in both."
         )
     return LandmarkPairs(fixed, moving)
 
 
 def error_of_pairs(pairs: LandmarkPairs, moving_to_world: np.ndarray, to_world: vtkAbstractTransform) -> LandmarkError:
-    """The distances with the moving volume where it lay before, and under the transform of a result.
+    """Return the distances of landmark pairs before and after registration.
 
-    moving_to_world: what that volume's parents amounted to before, 4 x 4, mm, RAS. to_world: the transform that took
-    their place.
+    Args:
+        pairs: Points before registration, mm, RAS.
+        moving_to_world: 4 x 4, mm, RAS: the moving volume's parents before registration.
+        to_world: The transform that replaces them.
     """
-    in_volume = _carried(pairs.moving, np.linalg.inv(moving_to_world))
+    in_volume = _transformed(pairs.moving, np.linalg.inv(moving_to_world))
     after = np.array([to_world.TransformPoint(point) for point in in_volume])
-    before, left = (np.linalg.norm(points - pairs.fixed, axis=1) for points in (pairs.moving, after))
-    return LandmarkError(float(before.mean()), float(before.max()), float(left.mean()), float(left.max()))
+    errors_mm = [np.linalg.norm(points - pairs.fixed, axis=1) for points in (pairs.moving, after)]
+    return LandmarkError(*(float(figure) for error in errors_mm for figure in (error.mean(), error.max())))
 
 
 def landmark_error(
@@ -54,10 +64,17 @@ def landmark_error(
     moving_volume: slicer.vtkMRMLVolumeNode,
     grid_transform: slicer.vtkMRMLTransformNode,
 ) -> LandmarkError:
-    """The distances with the moving volume where it lay before, and under the grid transform of a result.
+    """Return the distances of landmarks in the scene before and after registration.
 
-    moving_landmarks: as they lie in the world on the moving volume before; under the result they count as lying there.
-    Raises FusionError where the lists do not go together.
+    Args:
+        fixed_landmarks: Points on the fixed volume.
+        moving_landmarks: The same points on the moving volume before registration, also where the list lies under the
+            result now.
+        moving_volume: The moving volume.
+        grid_transform: The result.
+
+    Raises:
+        FusionError: As `landmark_pairs`.
     """
     to_world = vtkGeneralTransform()
     grid_transform.GetTransformToWorld(to_world)
@@ -65,27 +82,31 @@ def landmark_error(
 
 
 def read_landmarks(scene: slicer.vtkMRMLScene, path: Path) -> slicer.vtkMRMLMarkupsFiducialNode:
-    """Adds the points of a file that Slicer's Markups saved to a scene; FusionError where it is none."""
+    """Read a point list that Slicer's Markups module saved into a scene.
+
+    Raises:
+        FusionError: The file is not such a list.
+    """
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", path.name)
     read = False
-    if path.suffix in storages:
-        storage = scene.AddNewNodeByClass(storages[path.suffix])
+    if path.suffix in STORAGE_CLASSES:
+        storage = scene.AddNewNodeByClass(STORAGE_CLASSES[path.suffix])
         storage.SetFileName(str(path))
         with quiet():
             read = storage.ReadData(node)
     if not read:
-        raise FusionError(f"The file {path} holds no list of points; give a .mrk.json or .fcsv file of Slicer's.")
+        raise FusionError(f"The file {path} is not a list of points; give a .mrk.json or .fcsv file that Slicer saved.")
     return node
 
 
 def _points(markups: slicer.vtkMRMLMarkupsNode) -> np.ndarray:
-    """The points (n, 3) in the world, mm, RAS; FusionError where there are none, or one has no place yet."""
+    """Return the points (n, 3) in the world, mm, RAS; raise FusionError where one is not placed, or none."""
     count = markups.GetNumberOfControlPoints()
     if count == 0 or markups.GetNumberOfDefinedControlPoints() < count:
-        raise FusionError(f"'{markups.GetName()}' has no points, or one that is not placed yet: place them all.")
-    return _carried(arrayFromMarkupsControlPoints(markups), parent_to_world(markups))
+        raise FusionError(f"'{markups.GetName()}' has no points, or one that is not placed yet; place all points.")
+    return _transformed(arrayFromMarkupsControlPoints(markups), parent_to_world(markups))
 
 
-def _carried(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Points (n, 3) through a 4 x 4 matrix."""
+def _transformed(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Apply a 4 x 4 matrix to points (n, 3)."""
     return points @ matrix[:3, :3].T + matrix[:3, 3]

@@ -1,4 +1,4 @@
-"""Register and fuse two volumes of a scene: nodes in, nodes out, all or nothing."""
+"""Register and fuse two volume nodes of a scene; the scene changes completely or not at all."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """Inputs of a run, and the nodes that its outcome goes to.
+    """A checked run: its inputs, and the nodes that its outcome goes to.
 
     The voxels of `fixed` and `moving` are the nodes' own: compute, or write them to files, before the nodes change.
     """
@@ -67,22 +67,22 @@ class Job:
     landmarks: LandmarkPairs | None
 
     def nodes(self) -> list[slicer.vtkMRMLNode]:
-        """Return the nodes that must be in the scene when the run is done."""
+        """Return the nodes that the run needs in the scene when it ends."""
         nodes = self.fixedVolume, self.movingVolume, self.fusedVolume, self.gridTransform, self.registeredVolume
         return [node for node in (*nodes, *self.carry) if node is not None]
 
 
 @dataclass(frozen=True)
 class Computed:
-    """Outcome of a run in the form that nodes hold, and its report.
+    """The outcome of a run, converted for nodes, and its report.
 
     Attributes:
-        fused: Content of the fused volume.
-        registered: Content of the registered volume; None if it was not asked for.
-        transform: Content of the grid transform.
-        report: Figures of the run.
-        pictures: Arrays that the report's pictures are drawn from.
-        result: The result in SimpleITK's terms; None if another process computed it.
+        fused: The fused volume.
+        registered: The registered volume; None where it was not requested.
+        transform: The deformation.
+        report: Measures and warnings.
+        pictures: Slices for the report's page.
+        result: The pipeline's own result; None where another process computed it.
     """
 
     fused: VolumeContent
@@ -95,10 +95,14 @@ class Computed:
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """The nodes of a finished run, all in world coordinates, and what was measured and is to be seen on it.
+    """The nodes of a finished run, in world coordinates, and its report.
 
-    fusedVolume and registeredVolume (None where it was not asked for) lie on the fixed volume's grid. gridTransform,
-    set as the moving volume's parent transform in place of the one it had, carries that volume onto the fixed one.
+    Attributes:
+        fusedVolume: On the fixed volume's grid.
+        gridTransform: Carries the moving volume onto the fixed one, as its parent transform in place of its own.
+        registeredVolume: On the fixed volume's grid; None where it was not requested.
+        report: Measures and warnings.
+        pictures: Slices for the report's page.
     """
 
     fusedVolume: slicer.vtkMRMLScalarVolumeNode
@@ -117,11 +121,11 @@ class ProcessResult:
 class BSAFusionLogic:
     """Registers a moving volume to a fixed MRI and fuses the two.
 
-    `process` does it all. Its three parts can be called one by one: `prepare` and `fill` touch the scene and belong on
-    the main thread, `compute` does not and may run on any.
+    `process` does everything. Its three parts can be called one by one: `prepare` and `fill` use the scene and must run
+    on the main thread; `compute` does not and may run on any thread.
     """
 
-    _guessed = (-1, "")  # when the voxels last looked at were modified, and their modality
+    _guessed = (-1, "")  # VTK's modification time of the last guess, and the modality
 
     def process(
         self,
@@ -160,29 +164,29 @@ class BSAFusionLogic:
             raise Cancelled
         return self.fill(job, computed)
 
-    def prepare(
-        self,
-        fixedVolume: slicer.vtkMRMLScalarVolumeNode,
-        movingVolume: slicer.vtkMRMLScalarVolumeNode,
-        settings: Settings | None = None,
-        outputs: Outputs | Mapping[str, Any] | None = None,
-        carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
-        **choices: Any,
-    ) -> Job:
-        """Check nodes and choices as `process` does, and collect voxels and points; the scene is only read."""
-        request = Request.of(fixedVolume, movingVolume, settings, outputs, carry, choices)
+    def prepare(self, *arguments: Any, **choices: Any) -> Job:
+        """Check nodes and choices, and collect the voxels and points of a run; the scene is only read.
+
+        Args:
+            *arguments: Those of `process`, without progress and cancelled.
+            **choices: Those of `process`.
+
+        Raises:
+            FusionError: The run cannot start.
+        """
+        request = Request.of(*arguments, **choices)
         checkedSettings = self._checked(request)
         outputs = request.outputs
         landmarks = outputs.fixedLandmarks, outputs.movingLandmarks
         if landmarks.count(None) == 1:
-            raise FusionError("There are landmarks on one of the volumes only: give the same points on both, or none.")
+            raise FusionError("Landmarks are given on one of the volumes only; give the same points on both, or none.")
         return Job(
-            voxels_of(fixedVolume),
-            voxels_of(movingVolume),
-            parent_to_world(movingVolume),
+            voxels_of(request.fixedVolume),
+            voxels_of(request.movingVolume),
+            parent_to_world(request.movingVolume),
             checkedSettings,
-            fixedVolume,
-            movingVolume,
+            request.fixedVolume,
+            request.movingVolume,
             outputs.fusedVolume,
             outputs.gridTransform,
             outputs.registeredVolume,
@@ -191,30 +195,27 @@ class BSAFusionLogic:
             landmark_pairs(*landmarks) if None not in landmarks else None,
         )
 
-    def check(
-        self,
-        fixedVolume: slicer.vtkMRMLScalarVolumeNode,
-        movingVolume: slicer.vtkMRMLScalarVolumeNode,
-        settings: Settings | None = None,
-        outputs: Outputs | Mapping[str, Any] | None = None,
-        carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
-        **choices: Any,
-    ) -> Settings:
-        """Return the settings of such a run, with its modality; no voxels are copied.
+    def check(self, *arguments: Any, **choices: Any) -> Settings:
+        """Check nodes and choices without copying voxels, fast enough for a panel to call at every change.
 
-        The arguments are those of `process`. It takes so little time that a panel may call it at every change.
+        Args:
+            *arguments: Those of `process`, without progress and cancelled.
+            **choices: Those of `process`.
+
+        Returns:
+            The settings of such a run, with its modality.
 
         Raises:
             FusionError: The run cannot start.
         """
-        return self._checked(Request.of(fixedVolume, movingVolume, settings, outputs, carry, choices))
+        return self._checked(Request.of(*arguments, **choices))
 
     def _checked(self, request: Request) -> Settings:
         fixedVolume = checkInput(request.fixedVolume, "fixed")
         movingVolume = checkInput(request.movingVolume, "moving")
         settings = request.settings
         if fixedVolume is movingVolume:
-            raise FusionError(f"'{fixedVolume.GetName()}' is both the fixed and the moving volume: choose two volumes.")
+            raise FusionError(f"'{fixedVolume.GetName()}' is both the fixed and the moving volume; choose two volumes.")
         for volume in (fixedVolume, movingVolume):
             parent_to_world(volume)
         checkRoles(fixedVolume, movingVolume, settings.modality)
@@ -237,17 +238,21 @@ class BSAFusionLogic:
         return settings
 
     def foundModality(self, movingVolume: slicer.vtkMRMLScalarVolumeNode) -> tuple[str, bool]:
-        """Return the modality that "auto" assumes for a volume, and whether DICOM says so, not the intensities."""
-        noted = modality_from_dicom(movingVolume)
-        if noted in MODALITIES:
-            return noted, True
-        modified = movingVolume.GetImageData().GetMTime()  # no two objects of VTK, and no two states of one, share it
+        """Return the modality that "auto" stands for.
+
+        Returns:
+            "ct", "pet" or "spect", and True where it is from DICOM, False where it was guessed from intensities.
+        """
+        modality = modality_from_dicom(movingVolume)
+        if modality in MODALITIES:
+            return modality, True
+        modified = movingVolume.GetImageData().GetMTime()  # unique among all objects of VTK and their states
         if self._guessed[0] != modified:
             self._guessed = modified, likeliest_modality(arrayFromVolume(movingVolume))
         return self._guessed[1], False
 
     def outputNames(self, fixedVolume: slicer.vtkMRMLNode, movingVolume: slicer.vtkMRMLNode) -> tuple[str, str, str]:
-        """Return the names of the fused volume, grid transform and registered volume that a run creates."""
+        """Return the names of a fused volume, grid transform and registered volume that a run creates."""
         fixed, moving = fixedVolume.GetName(), movingVolume.GetName()
         return f"{fixed} + {moving}", f"{moving} to {fixed}", f"{moving} registered"
 
@@ -257,13 +262,13 @@ class BSAFusionLogic:
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Computed:
-        """Compute a run in this process; no node is touched."""
+        """Compute a run in this process, on any thread; the scene is not used."""
         require_packages()
         case = compute_case(job.fixed.image(), job.moving.image(), job.settings, progress, cancelled)
         return replace(self.computed(job, case.outcome()), result=case.result)
 
     def computed(self, job: Job, outcome: Outcome) -> Computed:
-        """Copy an outcome, wherever it was computed, into the form that nodes hold."""
+        """Convert an outcome, from this or another process, for nodes; the voxels are copied."""
         transform = content_from_deformation(outcome.deformation, job.movingToWorld)
         report = outcome.report
         if job.landmarks is not None:
@@ -278,10 +283,10 @@ class BSAFusionLogic:
         )
 
     def fill(self, job: Job, computed: Computed) -> ProcessResult:
-        """Put an outcome into the scene, all at once, and show it.
+        """Put the outcome of a run into the scene and show it.
 
         Raises:
-            FusionError: A node was removed meanwhile.
+            FusionError: A node of the run was removed.
         """
         gone = next((node for node in job.nodes() if node.GetScene() is None), None)
         if gone is not None:
@@ -289,7 +294,7 @@ class BSAFusionLogic:
         scene = job.fixedVolume.GetScene()
         fusedName, transformName, registeredName = self.outputNames(job.fixedVolume, job.movingVolume)
         window = (0, 255) if computed.fused.voxels.GetNumberOfScalarComponents() > 1 else (0, 1)
-        # What another run of the same volumes fills stays as the user has come to show it.
+        # Nodes that a former run of this volume filled keep the display that the user chose.
         keptFused, keptRegistered = (
             node is not None and node.GetNodeReference(FILLED_FROM) is job.movingVolume
             for node in (job.fusedVolume, job.registeredVolume)

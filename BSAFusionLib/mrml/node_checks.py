@@ -1,4 +1,4 @@
-"""Whether nodes of a scene can take part in a run; FusionError says why not."""
+"""Check that nodes of a scene can be the inputs and outputs of a run."""
 
 from collections.abc import Sequence
 
@@ -13,18 +13,26 @@ SAME_PLACE_MM = 1e-4  # how far the matrices of two places may differ
 
 
 def checkInput(volume: slicer.vtkMRMLNode | None, role: str) -> slicer.vtkMRMLScalarVolumeNode:
-    """Return a volume that can be an input; `role` is what the message calls it."""
+    """Return a volume that can be an input.
+
+    Args:
+        volume: The node that was chosen, if any.
+        role: "fixed" or "moving", for the message.
+
+    Raises:
+        FusionError: It cannot be an input.
+    """
     if volume is None:
-        raise FusionError(f"There is no {role} volume: choose one.")
+        raise FusionError(f"There is no {role} volume; choose one.")
     if volume.GetClassName() not in (volumeClass(False), volumeClass(True)):
         raise FusionError(
-            f"The {role} volume '{volume.GetName()}' is not a plain scan but, say, a label map: choose another."
+            f"The {role} volume '{volume.GetName()}' is a label map or the like; choose a scalar or RGB volume."
         )
     if volume.GetImageData() is None or volume.GetImageData().GetNumberOfPoints() == 0:
-        raise FusionError(f"The {role} volume '{volume.GetName()}' holds no image: load it or choose another.")
+        raise FusionError(f"The {role} volume '{volume.GetName()}' holds no image; load it or choose another volume.")
     if components(volume) not in (1, 3):
         raise FusionError(
-            f"The {role} volume '{volume.GetName()}' has {components(volume)} values a voxel: choose one with 1 or 3."
+            f"The {role} volume '{volume.GetName()}' has {components(volume)} values per voxel; choose one with 1 or 3."
         )
     return volume
 
@@ -32,39 +40,53 @@ def checkInput(volume: slicer.vtkMRMLNode | None, role: str) -> slicer.vtkMRMLSc
 def checkRoles(
     fixedVolume: slicer.vtkMRMLScalarVolumeNode, movingVolume: slicer.vtkMRMLVolumeNode, modality: str
 ) -> None:
-    """FusionError where DICOM says that the fixed volume is no MRI, or that the moving one is one."""
+    """Check by DICOM that the fixed volume is an MRI and, with modality "auto", the moving one is not.
+
+    Raises:
+        FusionError: The roles are wrong.
+    """
     other = modality_from_dicom(fixedVolume)
     if other not in (None, "mri"):
         raise FusionError(
-            f"The fixed volume '{fixedVolume.GetName()}' is a {other.upper()} by DICOM and no MRI: exchange the two, "
-            "or choose another."
+            f"The fixed volume '{fixedVolume.GetName()}' is a {other.upper()} by DICOM and no MRI; swap the two "
+            "volumes or choose another."
         )
     if modality == "auto" and modality_from_dicom(movingVolume) == "mri":
         raise FusionError(
-            f"The moving volume '{movingVolume.GetName()}' is an MRI by DICOM: exchange the two, choose another, or "
-            "say its modality."
+            f"The moving volume '{movingVolume.GetName()}' is an MRI by DICOM; swap the two volumes, choose another, "
+            "or set its modality."
         )
 
 
 def checkScalar(volume: slicer.vtkMRMLScalarVolumeNode, role: str) -> None:
+    """Raise FusionError for a volume in color; `role` is for the message."""
     if components(volume) > 1:
-        raise FusionError(f"'{volume.GetName()}' is in color, but {role} has one value a voxel: convert it first.")
+        raise FusionError(f"'{volume.GetName()}' is in color, but {role} has one value per voxel; convert it first.")
 
 
 def checkOutputs(outputs: dict[str, tuple[slicer.vtkMRMLNode | None, str]], inputs: tuple) -> None:
+    """Check the nodes that a run is to fill.
+
+    Args:
+        outputs: Node, if any, and required class, by the name for the message.
+        inputs: Nodes that must not be filled.
+
+    Raises:
+        FusionError: A node is used twice, or of another class.
+    """
     taken = list(inputs)
     for role, (node, className) in outputs.items():
         if node is None:
             continue
         if node in taken:
             raise FusionError(
-                f"The {role} cannot be '{node.GetName()}', which is used for something else: choose another, or let "
-                "one be created."
+                f"The {role} cannot be '{node.GetName()}', which is used for something else; choose another node or "
+                "none."
             )
         if node.GetClassName() != className:
             raise FusionError(
-                f"The {role} must be a {className}, but '{node.GetName()}' is a {node.GetClassName()}: choose another, "
-                "or let one be created."
+                f"The {role} must be a {className}, but '{node.GetName()}' is a {node.GetClassName()}; choose another "
+                "node or none."
             )
         taken.append(node)
 
@@ -72,31 +94,43 @@ def checkOutputs(outputs: dict[str, tuple[slicer.vtkMRMLNode | None, str]], inpu
 def checkCarried(
     carry: Sequence[slicer.vtkMRMLNode], movingVolume: slicer.vtkMRMLScalarVolumeNode, staying: tuple
 ) -> None:
-    """FusionError where one of these nodes cannot come under the result, which takes the moving volume's place."""
+    """Check the nodes that are to move along with the moving volume.
+
+    Args:
+        carry: These nodes.
+        movingVolume: The moving volume.
+        staying: The fixed volume and the outputs, None among them.
+
+    Raises:
+        FusionError: One of the nodes cannot be put under the result.
+    """
     place = parent_to_world(movingVolume)
     for node in carry:
         name = node.GetName()
         if node in staying:
-            raise FusionError(f"'{name}' cannot move along, being the fixed volume or an output: choose another.")
+            raise FusionError(f"'{name}' cannot move along: it is the fixed volume or an output; choose another.")
         if not node.IsA("vtkMRMLTransformableNode") or not node.CanApplyNonLinearTransforms():
-            raise FusionError(f"'{name}', a {node.GetClassName()}, cannot follow a deformation: choose another.")
+            raise FusionError(f"'{name}', a {node.GetClassName()}, cannot follow a deformation; choose another node.")
         if any(_liesUnder(other, node) for other in (*staying, movingVolume) if other is not None):
-            raise FusionError(f"A volume lies under '{name}', which therefore cannot move along: choose another.")
+            raise FusionError(f"A volume lies under '{name}', which therefore cannot move along; choose another node.")
         if not np.allclose(parent_to_world(node), place, atol=SAME_PLACE_MM):
             raise FusionError(
-                f"'{name}' does not lie under the same transform as the moving volume, so it cannot move along: put "
-                "it there, or harden both."
+                f"'{name}' does not lie under the same transform as the moving volume and cannot move along; put it "
+                "there, or harden both."
             )
 
 
 def _liesUnder(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLNode) -> bool:
+    """Return True for a node that has the transform among its parents."""
     parent = node.GetParentTransformNode()
     return parent is not None and (parent is transform or _liesUnder(parent, transform))
 
 
 def components(volume: slicer.vtkMRMLScalarVolumeNode) -> int:
+    """Return the number of values per voxel."""
     return volume.GetImageData().GetNumberOfScalarComponents()
 
 
 def volumeClass(inColor: bool) -> str:
+    """Return the class of a volume node in color, or of one with a value per voxel."""
     return "vtkMRMLVectorVolumeNode" if inColor else "vtkMRMLScalarVolumeNode"

@@ -20,19 +20,25 @@ def put_volume(
     window: tuple[float, float] | None = None,
     like: slicer.vtkMRMLVolumeNode | None = None,
 ) -> slicer.vtkMRMLVolumeNode:
-    """Adds a volume to the scene under a free name, or, where a node is given, gives that node its voxels and place.
+    """Add a volume to the scene, or replace the voxels and the place of a volume node.
 
-    It is shown from the lower to the upper value of `window`, or in the colours, window and level of another volume,
-    `like`, where that one is shown at all; otherwise as the node was shown, or Slicer finds a window from the voxels.
+    Args:
+        scene: The scene.
+        content: Voxels and their place in the world.
+        name: Name of a new node; made unique in the scene.
+        node: The node to fill; None adds one.
+        window: Lowest and highest displayed value. By default a given node keeps its display, and Slicer chooses a
+            window for a new one.
+        like: A volume whose colors, window and level are taken over instead, where it has a display.
     """
     if node is None:
-        colour = content.voxels.GetNumberOfScalarComponents() > 1
-        node = slicer.vtkMRMLVectorVolumeNode() if colour else slicer.vtkMRMLScalarVolumeNode()
-        if colour:
+        color = content.voxels.GetNumberOfScalarComponents() > 1
+        node = slicer.vtkMRMLVectorVolumeNode() if color else slicer.vtkMRMLScalarVolumeNode()
+        if color:
             node.SetVoxelVectorType(slicer.vtkMRMLVolumeNode.VoxelVectorTypeColorRGB)
         node.SetName(scene.GenerateUniqueName(name))
         scene.AddNode(node)
-    # The window is set before the voxels come: Slicer would spend up to a second on finding one from them.
+    # Set the window before the voxels: Slicer would spend up to a second on computing one from them.
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     if like is not None and like.GetDisplayNode() is not None:
@@ -53,7 +59,7 @@ def put_grid_transform(
     name: str,
     node: slicer.vtkMRMLGridTransformNode | None = None,
 ) -> slicer.vtkMRMLGridTransformNode:
-    """Adds a grid transform node to the scene under a free name, or gives a given node this transform from parent."""
+    """Add a grid transform node to the scene under a unique name, or fill the given node."""
     if node is None:
         node = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", scene.GenerateUniqueName(name))
     node.SetAndObserveTransformNodeID(None)
@@ -65,7 +71,7 @@ def put_grid_transform(
 def put_linear_transform(
     scene: slicer.vtkMRMLScene, from_parent: "sitk.Transform", name: str
 ) -> slicer.vtkMRMLLinearTransformNode:
-    """Adds a linear transform node to the scene under a free name, from its transform from parent, mm, LPS."""
+    """Add a linear transform node under a unique name, from its transform from parent in mm, LPS."""
     node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", scene.GenerateUniqueName(name))
     node.SetMatrixTransformFromParent(vtkMatrixFromArray(RAS_LPS @ matrix_of(from_parent) @ RAS_LPS))
     return node

@@ -1,4 +1,4 @@
-"""The Python packages that Slicer does not ship: which are missing, and how they are installed on the user's word."""
+"""Find and install the Python packages that Slicer does not ship."""
 
 import contextlib
 import importlib
@@ -19,7 +19,7 @@ import slicer
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.worker.loading import load
 
-# How a package is imported, and what pip is asked for. Each has a lowest version.
+# Import names, and what pip installs. Each has a lowest version.
 required = {
     "torch": "torch>=2.5",  # the oldest one that is tested; it brings jinja2
     "einops": "einops>=0.7",
@@ -27,8 +27,8 @@ required = {
     "matplotlib": "matplotlib>=3.7",
 }
 
-# Slicer's own code is compiled against these: another version under its feet breaks it.
-shipped_with_slicer = ("numpy", "SimpleITK", "vtk", "scipy", "requests")
+# Slicer's own code is compiled against these; another version of them breaks it.
+SHIPPED_WITH_SLICER = ("numpy", "SimpleITK", "vtk", "scipy", "requests")
 
 # pip finds torch 2.2.2 there, which cannot exchange arrays with Slicer's NumPy 2.
 INTEL_MAC = (
@@ -44,26 +44,26 @@ def missing_packages() -> list[str]:
 
 
 def outdated_packages() -> dict[str, str]:
-    """Return the installed versions of those required packages that are there and too old, by name."""
+    """Return the installed versions of the required packages that are too old, by name."""
     return {name: importlib.metadata.version(name) for name in missing_packages() if importlib.util.find_spec(name)}
 
 
 def oldest_version(name: str) -> str:
-    """Return the lowest version of a required package that is enough."""
+    """Return the lowest supported version of a required package."""
     return required[name].partition(">=")[2]
 
 
 def why_not_installable() -> str:
-    """Return why a missing package cannot be installed in this Slicer, in a sentence; "" where it can."""
+    """Return a message that missing packages cannot be installed in this Slicer; "" where they can."""
     on_intel_mac = sys.platform == "darwin" and platform.machine() == "x86_64"
     return INTEL_MAC.format(oldest=oldest_version("torch")) if on_intel_mac and "torch" in missing_packages() else ""
 
 
 def require_packages() -> None:
-    """Import all required packages, on any thread.
+    """Import all required packages; may run on any thread.
 
     Raises:
-        FusionError: One is missing, too old or broken.
+        FusionError: A package is missing, too old or broken.
     """
     missing = missing_packages()
     if problem := why_not_installable():
@@ -72,47 +72,45 @@ def require_packages() -> None:
         wanted = " ".join(required[name] for name in missing)
         old = "".join(f" {name} {version} is too old." for name, version in outdated_packages().items())
         raise FusionError(
-            f"Python packages are missing: {', '.join(missing)}.{old} Install them in the BSAFusion module's panel, or "
-            f'by slicer.util.pip_install("{wanted}").'
+            f"Python packages are missing: {', '.join(missing)}.{old} Install them in the BSAFusion module's panel or "
+            f'with slicer.util.pip_install("{wanted}").'
         )
     load(required)
 
 
 def install_packages(say: Callable[[str], None]) -> None:
-    """Install what is missing, and nothing that Slicer ships; on the main thread, where Slicer's installers belong.
+    """Install the missing packages without changing those that Slicer ships, on the main thread.
 
-    torch is installed by the PyTorch extension where there is one, since it picks the build for this machine's GPU and
-    driver. All else is installed by slicer.packaging, or by slicer.util in Slicer 5.11 and before.
+    The PyTorch extension, where it is present, installs torch, since it selects the build for the machine's GPU and
+    driver. slicer.packaging installs the others, or slicer.util in Slicer 5.11 and before.
 
     Args:
-        say: Is given each line that pip prints.
+        say: Called with each line that pip prints.
 
     Raises:
-        FusionError: The installation failed, or it changed a package that is in use.
+        FusionError: The installation failed, or changed a package that is in use.
     """
-    before, used = _versions(shipped_with_slicer), _versions([name for name in required if name in sys.modules])
+    before, used = _versions(SHIPPED_WITH_SLICER), _versions([name for name in required if name in sys.modules])
     try:
         with _pinned(before), contextlib.redirect_stdout(_Lines(say, sys.stdout)):
             if "torch" in missing_packages() and (pytorch := _pytorch_extension()) is not None:
                 pytorch.installTorch(torchVersionRequirement=required["torch"].removeprefix("torch"))
             if others := [required[name] for name in missing_packages()]:
                 _pip_install(others)
-    except Exception as error:  # each installer has exceptions of its own
+    except Exception as error:  # each installer raises exceptions of its own
         raise FusionError(
-            f"The packages could not be installed ({error}); see the Python console for pip's own words."
+            f"The packages could not be installed ({error}); see pip's output in the Python console."
         ) from error
     if changed := _changed(before):
-        raise FusionError(f"Installing has changed {', '.join(changed)}, which Slicer ships; restart Slicer.")
+        raise FusionError(f"The installation changed {', '.join(changed)}, which Slicer ships; restart Slicer.")
     if missing := missing_packages():
-        raise FusionError(
-            f"Still missing: {', '.join(missing)}; see the Python console for what pip said, and try again."
-        )
+        raise FusionError(f"Still missing: {', '.join(missing)}; see pip's output in the Python console and try again.")
     if changed := _changed(used):
-        raise FusionError(f"Installing has changed {', '.join(changed)}, which was in use; restart Slicer.")
+        raise FusionError(f"The installation changed {', '.join(changed)}, which was in use; restart Slicer.")
 
 
 def _is_too_old(name: str) -> bool:
-    """Return whether the installed version is below the lowest one; an unknown version is taken for enough."""
+    """Return True for an installed version below the lowest supported one; an unknown version passes."""
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -121,17 +119,17 @@ def _is_too_old(name: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Return major and minor version: of "2.5.1+cu124", (2, 5)."""
+    """Return major and minor version: (2, 5) for "2.5.1+cu124"."""
     return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
 def _changed(before: dict[str, str]) -> list[str]:
-    """Return the packages whose versions are others now."""
+    """Return the packages whose installed versions differ from these."""
     return [name for name, version in _versions(list(before)).items() if version != before[name]]
 
 
 def _versions(names: Sequence[str]) -> dict[str, str]:
-    """Return the installed versions of those of the packages that are there."""
+    """Return the versions of the packages that are installed."""
     versions = {}
     for name in names:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -141,12 +139,12 @@ def _versions(names: Sequence[str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _pinned(versions: dict[str, str]) -> Iterator[None]:
-    """Every pip that is started within keeps these versions, whoever starts it."""
+    """Make every pip that starts within a `with` block keep these versions."""
     kept = os.environ.get("PIP_CONSTRAINT")
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder, "constraints.txt")
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in versions.items()))
-        # As a URL, since pip takes a space in the variable for the beginning of another file.
+        # As a URL, since pip splits the variable at spaces.
         os.environ["PIP_CONSTRAINT"] = constraints.as_uri()
         try:
             yield
@@ -157,9 +155,9 @@ def _pinned(versions: dict[str, str]) -> Iterator[None]:
 
 
 def _pytorch_extension() -> Any:
-    """Return the logic of the PyTorch extension, or None where that is not installed.
+    """Return a logic of the PyTorch extension, or None where that is not installed.
 
-    It is made here, and not asked of the module's widget, which would import torch and torchvision at once.
+    The logic of the module's widget would import torch and torchvision at once.
     """
     try:
         module = importlib.import_module("PyTorchUtils")
@@ -169,7 +167,7 @@ def _pytorch_extension() -> Any:
 
 
 def _pip_install(requirements: list[str]) -> None:
-    """Install by slicer.packaging, whose dialog names who asks; by slicer.util where there is none."""
+    """Install with slicer.packaging, whose dialog names the extension, or with slicer.util in older Slicers."""
     try:
         packaging = importlib.import_module("slicer.packaging")
     except ImportError:
@@ -179,7 +177,7 @@ def _pip_install(requirements: list[str]) -> None:
 
 
 class _Lines(io.TextIOBase):
-    """A text stream that writes to another one, and also says each whole line."""
+    """A text stream that writes to another one and reports each complete line."""
 
     def __init__(self, say: Callable[[str], None], stream: TextIO) -> None:
         self._say, self._stream, self._begun = say, stream, ""

@@ -1,4 +1,4 @@
-"""Parent transforms of nodes: what they amount to, and a result that takes their place and can be taken back."""
+"""Place nodes under a result's transform, and put them back under their own parents."""
 
 from collections.abc import Iterable
 
@@ -9,29 +9,38 @@ from slicer.util import arrayFromTransformMatrix
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.scene import nodes_of_class
 
-# Node references of what lies under a result: to that, and to the parent that it had before.
+# Node references of a node that lies under a result: to that result, and to its former parent.
 PLACED_UNDER, PLACED_BEFORE = "BSAFusion.placedUnder", "BSAFusion.placedBefore"
-# Of what a run filled: to the moving volume; and of its grid transform: to the parent whose place that takes.
+# Node references of a run's outputs: to the moving volume; and of its grid transform: to the parent that it replaces.
 FILLED_FROM, TAKES_PLACE_OF = "BSAFusion.filledFrom", "BSAFusion.takesPlaceOf"
 
 
 def parent_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
-    """The 4 x 4 matrix, mm, RAS, that a node's parent transforms amount to; FusionError where they are not linear.
+    """Return the matrix from a node's own coordinates to the world.
 
-    A node that `place_under` put under a result, or a moving volume under its own, counts as lying where it lay.
+    For a node that `place_under` put under a result, or a moving volume under its own result, its former parents count.
+
+    Args:
+        node: A node with or without parent transforms.
+
+    Returns:
+        4 x 4, mm, RAS; the identity for a node without parents.
+
+    Raises:
+        FusionError: A parent transform is not linear.
     """
     parent = _parent_before(node)
     if parent is None:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
         raise FusionError(
-            f"'{node.GetName()}' lies under a non-linear transform: harden that, or take it out of there, first."
+            f"'{node.GetName()}' lies under a non-linear transform; harden that transform or remove the node from it."
         )
     return arrayFromTransformMatrix(parent, toWorld=True)
 
 
 def place_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:
-    """Lets a transform take the place of a node's parents; the node remembers its own, also in a saved scene."""
+    """Replace a node's parents by a transform; the node keeps a reference to its own, also in a saved scene."""
     if node.GetParentTransformNode() is transform:
         return
     parent = _parent_before(node)
@@ -41,7 +50,7 @@ def place_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRML
 
 
 def put_back(node: slicer.vtkMRMLTransformableNode) -> None:
-    """Puts a node that `place_under` moved back under its own parent."""
+    """Put a node that `place_under` moved back under its own parent."""
     parent = _parent_before(node)
     node.SetAndObserveTransformNodeID(parent.GetID() if parent is not None else None)
     node.RemoveNodeReferenceIDs(PLACED_UNDER)
@@ -49,7 +58,7 @@ def put_back(node: slicer.vtkMRMLTransformableNode) -> None:
 
 
 def put_back_orphans(scene: slicer.vtkMRMLScene) -> None:
-    """Puts the nodes that `place_under` moved back under their own parents where the result is no longer there."""
+    """Put nodes that `place_under` moved back under their own parents where the result was removed."""
     for node in nodes_of_class(scene, "vtkMRMLTransformableNode"):
         if node.GetNodeReference(PLACED_BEFORE) and not node.GetNodeReference(PLACED_UNDER):
             if node.GetParentTransformNode() is None:
@@ -62,7 +71,13 @@ def mark_as_filled(
     grid_transform: slicer.vtkMRMLTransformNode,
     moving: slicer.vtkMRMLTransformableNode,
 ) -> None:
-    """Notes which moving volume a run filled these nodes from, and which parent of it the grid transform replaces."""
+    """Reference, from a run's outputs, the moving volume and the parent that the grid transform replaces.
+
+    Args:
+        nodes: The volumes that the run filled.
+        grid_transform: The transform that it filled.
+        moving: The moving volume.
+    """
     parent = _parent_before(moving)
     for node in (*nodes, grid_transform):
         node.SetNodeReferenceID(FILLED_FROM, moving.GetID())
@@ -70,6 +85,7 @@ def mark_as_filled(
 
 
 def _parent_before(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransformNode | None:
+    """Return the parent that a node has, or had before a result replaced it."""
     parent = node.GetParentTransformNode()
     if parent is None:
         return None

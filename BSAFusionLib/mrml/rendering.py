@@ -1,4 +1,4 @@
-"""Pictures of a scene's slices without a display: Slicer's slice view and displayable managers, drawn offscreen."""
+"""Render a scene's slices offscreen, with Slicer's slice view and displayable managers."""
 
 import os
 import sys
@@ -17,21 +17,28 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.volumes import write_volume
 from BSAFusionLib.mrml.convert import image_from_volume
 from BSAFusionLib.mrml.display import show_volumes
+from BSAFusionLib.mrml.logic import ProcessResult
 from BSAFusionLib.mrml.scene import quiet
 from BSAFusionLib.pipeline.intensities import head_mask
 
-gap_between_tiles = 4
+TILE_GAP_PX = 4
 
 
 class CannotDraw(FusionError):
-    """This machine has no OpenGL; all but pictures can be had on it."""
+    """This machine has no OpenGL, which only pictures need."""
 
 
 class OffscreenSliceView:
-    """The slice view named Red of an application's scene, drawn into arrays.
+    """Renders the slice view named Red of an application's scene into arrays.
 
-    Like Slicer's, it has nodes of its own in the scene, which stay there. Raises CannotDraw on a machine that has no
-    OpenGL.
+    Like Slicer's, it adds nodes of its own to the scene, which stay there.
+
+    Args:
+        application: The application.
+        size: Width and height in pixels.
+
+    Raises:
+        CannotDraw: This machine has no OpenGL.
     """
 
     def __init__(self, application: SlicerApp, size: tuple[int, int] = (400, 400)) -> None:
@@ -54,12 +61,12 @@ class OffscreenSliceView:
         self._view.renderers()[-1].AddViewProp(self._label)  # the layer above what the nodes show
 
     def close(self) -> None:
-        """Gives OpenGL's resources back, on the thread that drew; the view cannot be used any more."""
+        """Release OpenGL's resources, on the thread that rendered; the view cannot be used afterwards."""
         self._view.interactor().RemoveAllObservers()
         self._view.finalize()
 
     def look_at(self, volume: slicer.vtkMRMLVolumeNode) -> None:
-        """Shows the whole of a volume's own slice, the one closest to axial, through the centre of the head in it."""
+        """Fit the volume's own slice plane closest to axial, through the center of the head, into the view."""
         self._view.set_background_volume_id(volume.GetID())
         shape = sitk.LabelShapeStatisticsImageFilter()
         shape.Execute(head_mask(image_from_volume(volume)))
@@ -77,21 +84,31 @@ class OffscreenSliceView:
         opacity: float = 0.5,
         label: str = "",
     ) -> np.ndarray:
-        """The view as it is now, with these volumes in it: uint8, (rows, columns, 3), RGB."""
+        """Render the view with these volumes.
+
+        Args:
+            background: The background volume.
+            foreground: The foreground volume, if any.
+            opacity: Of the foreground, 0 to 1.
+            label: Text in the corner.
+
+        Returns:
+            uint8, (rows, columns, 3), RGB.
+        """
         self._view.set_background_volume_id(background.GetID())
         self._view.set_foreground_volume_id(foreground.GetID() if foreground is not None else None)
         self._view.set_foreground_opacity(opacity)
         return self.picture(label)
 
     def picture(self, label: str = "") -> np.ndarray:
-        """The view as the scene's nodes make it: uint8, (rows, columns, 3), RGB."""
+        """Render the view with the volumes that it shows: uint8, (rows, columns, 3), RGB."""
         self._label.SetInput(label)
         self._view.render()
         return drawn(self._view.render_window())
 
 
 def drawn(window: vtkRenderWindow) -> np.ndarray:
-    """What a render window shows: uint8, (rows, columns, 3), RGB."""
+    """Return the picture in a render window: uint8, (rows, columns, 3), RGB."""
     grab = vtkWindowToImageFilter()
     grab.SetInput(window)
     grab.ReadFrontBufferOff()
@@ -104,43 +121,57 @@ def drawn(window: vtkRenderWindow) -> np.ndarray:
 def write_preview(
     path: Path,
     application: SlicerApp,
-    fixed: slicer.vtkMRMLVolumeNode,
-    moving: slicer.vtkMRMLVolumeNode,
-    registered: slicer.vtkMRMLVolumeNode,
-    fused: slicer.vtkMRMLVolumeNode,
-    gridTransform: slicer.vtkMRMLGridTransformNode,
+    inputs: tuple[slicer.vtkMRMLVolumeNode, slicer.vtkMRMLVolumeNode],
+    outputs: ProcessResult,
     tile: int = 400,
 ) -> None:
-    """Writes one slice through the head as a PNG of five tiles, each `tile` pixels square.
+    """Write one slice through the head as a PNG with five tiles.
 
-    Fixed, moving where it lay before, registered, fused, and fixed with the deformation grid over it. The nodes are
-    those of a finished `BSAFusionLogic.process` in the application's scene, whose view is left with the fused volume in
-    it. Raises CannotDraw on a machine that has no OpenGL, another FusionError where the file cannot be written.
+    They show fixed, moving before registration, registered, fused, and fixed with the deformation grid.
+
+    Args:
+        path: The PNG file.
+        application: The application; its slice views show the fused volume afterwards.
+        inputs: The fixed and the moving volume, in the application's scene.
+        outputs: The finished run of these volumes, with a registered volume.
+        tile: Width and height of a tile, pixels.
+
+    Raises:
+        CannotDraw: This machine has no OpenGL.
+        FusionError: The file cannot be written.
     """
+    fixed, moving = inputs
     view = OffscreenSliceView(application, (tile, tile))
     view.look_at(fixed)
-    grid = gridTransform.GetDisplayNode()
-    shown = grid.GetVisibility()
+    grid = outputs.gridTransform.GetDisplayNode()
+    was_visible = grid.GetVisibility()
     grid.SetVisibility(False)
     tiles = [
         view.draw(volume, label=label)
-        for volume, label in ((fixed, "Fixed"), (moving, "Moving"), (registered, "Registered"), (fused, "Fused"))
+        for volume, label in (
+            (fixed, "Fixed"),
+            (moving, "Moving"),
+            (outputs.registeredVolume, "Registered"),
+            (outputs.fusedVolume, "Fused"),
+        )
     ]
     grid.SetVisibility(True)
     tiles.append(view.draw(fixed, label="Deformation"))
-    grid.SetVisibility(shown)
+    grid.SetVisibility(was_visible)
     view.close()
-    show_volumes(fused)
-    gap = np.full((tile, gap_between_tiles, 3), 255, np.uint8)
+    show_volumes(outputs.fusedVolume)
+    gap = np.full((tile, TILE_GAP_PX, 3), 255, np.uint8)
     strip = np.concatenate([part for picture in tiles for part in (picture, gap)][:-1], axis=1)
     write_volume(sitk.GetImageFromArray(strip, isVector=True), path)
 
 
 def require_opengl() -> None:
-    """CannotDraw where VTK would find no OpenGL and end the whole process.
+    """Check that VTK can render, since it would otherwise end the whole process.
 
-    Without a display VTK draws by EGL, else by OSMesa; the window that it falls back to does not check that OSMesa is
-    there.
+    Without a display VTK uses EGL, else OSMesa, and does not check that OSMesa is there.
+
+    Raises:
+        CannotDraw: There is no OpenGL.
     """
     if sys.platform != "linux":
         return

@@ -1,4 +1,4 @@
-"""What a user asks of a run: two volumes, the choices, and the nodes that its outcome goes to."""
+"""The request for a run: two volumes, the choices, and the nodes to fill."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ from BSAFusionLib.settings import AUTO, Settings
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a run makes in the scene.
+    """The nodes that a run fills or creates, and the landmarks that it measures.
 
     Attributes:
-        fusedVolume: Node to fill with the fused volume; None creates one, as below.
+        fusedVolume: Node to fill with the fused volume; None creates one, as for the other nodes.
         gridTransform: Node to fill with the deformation.
         registeredVolume: Node to fill with the registered volume.
-        makeRegistered: Whether a registered volume is made where no node is given for it.
-        fixedLandmarks: Points on the fixed volume, where it lies now.
+        makeRegistered: Create a registered volume where no node is given for it.
+        fixedLandmarks: Points on the fixed volume at its present place.
         movingLandmarks: The same points on the moving volume, in the same order; the report then has their distances
-            before and after.
+            before and after registration.
     """
 
     fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None
@@ -40,7 +40,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `BSAFusionLogic.process`, in their present form."""
+    """The arguments of `BSAFusionLogic.process`, with settings and outputs complete."""
 
     fixedVolume: slicer.vtkMRMLScalarVolumeNode | None
     movingVolume: slicer.vtkMRMLScalarVolumeNode | None
@@ -53,49 +53,49 @@ class Request:
         cls,
         fixedVolume: slicer.vtkMRMLScalarVolumeNode | None,
         movingVolume: slicer.vtkMRMLScalarVolumeNode | None,
-        settings: Settings | None,
-        outputs: Outputs | Mapping[str, Any] | None,
-        carry: Sequence[slicer.vtkMRMLTransformableNode],
-        choices: dict[str, Any],
+        settings: Settings | None = None,
+        outputs: Outputs | Mapping[str, Any] | None = None,
+        carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
+        **choices: Any,
     ) -> "Request":
         """Combine settings, outputs and single choices, also under the names of version 0.4.
 
         Raises:
-            FusionError: A choice makes no sense.
+            FusionError: A choice is invalid.
             TypeError: An argument is unknown or of the wrong kind.
         """
         if settings is not None and not isinstance(settings, Settings):
             raise TypeError("settings must be a Settings; give the nodes to fill as outputs=Outputs(...).")
         choices, renamed = _split(choices)
         outputs = replace(outputs if isinstance(outputs, Outputs) else Outputs(**(outputs or {})), **renamed)
-        start = choices.get("prealignment")
-        if isinstance(start, slicer.vtkMRMLTransformNode):
-            if movingVolume is not None and start is movingVolume.GetParentTransformNode():
+        initial = choices.get("prealignment")
+        if isinstance(initial, slicer.vtkMRMLTransformNode):
+            if movingVolume is not None and initial is movingVolume.GetParentTransformNode():
                 raise FusionError(
-                    f"The moving volume lies under '{start.GetName()}' already: choose no initial transform."
+                    f"The moving volume lies under '{initial.GetName()}' already; choose another one or none."
                 )
-            choices["prealignment"] = transform_from_node(start)
+            choices["prealignment"] = transform_from_node(initial)
         return cls(fixedVolume, movingVolume, replace(settings or Settings(AUTO), **choices), outputs, tuple(carry))
 
 
 def camelCase(name: str) -> str:
-    """Return the name that Slicer's style gives to a field of Settings: slice_axis becomes sliceAxis."""
+    """Convert a field name of Settings to Slicer's style: slice_axis becomes sliceAxis."""
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
 
 
 def _split(choices: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the choices by the fields of Settings and of Outputs; warn of names that will go."""
-    of_settings = {each.name for each in fields(Settings)}
-    former = {camelCase(name): name for name in of_settings}
-    of_outputs = {each.name for each in fields(Outputs)}
+    """Return the choices by the fields of Settings and of Outputs; warn about deprecated names."""
+    of_settings = {field.name for field in fields(Settings)}
+    deprecated = {camelCase(name): name for name in of_settings}
+    of_outputs = {field.name for field in fields(Outputs)}
     settings, outputs = {}, {}
     for name, value in choices.items():
         if name in of_settings:
             settings[name] = value
-        elif name in former:
-            _warn(name, f"{former[name]}=...")
-            settings[former[name]] = value
+        elif name in deprecated:
+            _warn(name, f"{deprecated[name]}=...")
+            settings[deprecated[name]] = value
         elif name in of_outputs:
             _warn(name, f"outputs=Outputs({name}=...)")
             outputs[name] = value
@@ -105,4 +105,8 @@ def _split(choices: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _warn(name: str, instead: str) -> None:
-    warnings.warn(f"{name}=... will be gone in the next version; write {instead}", DeprecationWarning, stacklevel=5)
+    warnings.warn(
+        f"{name}=... is deprecated and will be removed in the next version; use {instead}",
+        DeprecationWarning,
+        stacklevel=5,
+    )

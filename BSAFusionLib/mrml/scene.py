@@ -11,7 +11,7 @@ from BSAFusionLib.errors import FusionError
 
 
 def nodes_of_class(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
-    """Return all nodes of a class, and of those derived from it, in one scene."""
+    """Return all nodes of a scene that are of a class or of one derived from it."""
     # Not slicer.util.getNodesByClass, which looks in slicer.mrmlScene whichever scene it is given; and not
     # GetNthNodeByClass, which walks through the scene from its start for each node.
     found = scene.GetNodesByClass(class_name)
@@ -20,16 +20,24 @@ def nodes_of_class(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.v
 
 
 def save_scene(scene: slicer.vtkMRMLScene, path: Path) -> None:
-    """Writes a scene with all its data to one .mrb file; FusionError where that fails."""
+    """Write a scene with all its data to one file.
+
+    Args:
+        scene: The scene.
+        path: A .mrb file.
+
+    Raises:
+        FusionError: The file could not be written.
+    """
     with quiet():
         written = scene.WriteToMRB(str(path))
     if not written:
-        raise FusionError(f"The scene could not be written to {path}: see that the folder exists and has room.")
+        raise FusionError(f"The scene could not be written to {path}; check the folder and the space on the disk.")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps what VTK reports off the console, where our own sentence, or nothing, is all that a user should read."""
+    """Suppress VTK's messages on the console within a `with` block, where our own message is enough."""
     window, warn = vtkOutputWindow.GetInstance(), vtkObject.GetGlobalWarningDisplay()
     mode = window.GetDisplayMode()
     window.SetDisplayModeToNever()

@@ -15,15 +15,17 @@ def all_or_nothing(
     *filled: slicer.vtkMRMLDisplayableNode | None,
     moved: Sequence[slicer.vtkMRMLTransformableNode] = (),
 ) -> Iterator[None]:
-    """Views and panels see what is added to the scene within all at once; nothing of it stays if there is an error.
+    """Show all changes of a `with` block to the scene at once; undo them where the block raises.
 
-    filled: nodes that are there already and get other contents within; after an error they have their own again.
-    moved: nodes that get another parent transform within; after an error they have their own again.
+    Args:
+        scene: The scene; nodes that the block adds are removed after an error.
+        *filled: Present nodes that the block fills; their content is restored after an error.
+        moved: Nodes that get another parent transform; theirs is restored after an error.
     """
     before = set(nodes_of_class(scene, "vtkMRMLNode"))
     kept = []
-    for node in [node for node in filled if node is not None]:
-        for changed in (node, node.GetDisplayNode()):
+    for filled_node in [node for node in filled if node is not None]:
+        for changed in (filled_node, filled_node.GetDisplayNode()):
             if changed is not None:
                 copy = changed.CreateNodeInstance()
                 copy.CopyContent(changed, False)

@@ -23,7 +23,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.scan import read_scan
 from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume
 from BSAFusionLib.modalities import MODALITIES
-from BSAFusionLib.mrml.landmarks import landmark_pairs, read_landmarks, storages
+from BSAFusionLib.mrml.landmarks import STORAGE_CLASSES, landmark_pairs, read_landmarks
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.metadata import Metadata
 from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
@@ -58,7 +58,7 @@ def make(folder: Path) -> None:
     for place in np.eye(3).tolist():
         node.AddControlPoint(place)
     for kind in ("mrk.json", "fcsv"):
-        storage = application.scene.AddNewNodeByClass(storages[f".{kind}"[-5:]])
+        storage = application.scene.AddNewNodeByClass(STORAGE_CLASSES[f".{kind}"[-5:]])
         storage.SetFileName(str(folder / f"whole.{kind}"))
         assert storage.WriteData(node)
     torch.manual_seed(0)

@@ -16,7 +16,7 @@ from trame_slicer.core import SlicerApp
 
 from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.landmarks import storages
+from BSAFusionLib.mrml.landmarks import STORAGE_CLASSES
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.metadata import Metadata
 from BSAFusionLib.network.weights import save_network
@@ -43,7 +43,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         markups = application.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
         for place in -90 * places:
             markups.AddControlPoint(*place)
-        storage = application.scene.AddNewNodeByClass(storages[Path(name).suffix])
+        storage = application.scene.AddNewNodeByClass(STORAGE_CLASSES[Path(name).suffix])
         storage.SetFileName(str(folder / name))
         assert storage.WriteData(markups)
     torch.manual_seed(0)

@@ -13,8 +13,8 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.points import read_points
 from BSAFusionLib.geometry.fields import fade_to_zero
 from BSAFusionLib.mrml.convert import content_from_fields
+from BSAFusionLib.mrml.landmarks import STORAGE_CLASSES
 from BSAFusionLib.mrml.landmarks import landmark_error as error_in_slicer
-from BSAFusionLib.mrml.landmarks import storages
 from BSAFusionLib.mrml.nodes import put_grid_transform
 from BSAFusionLib.pipeline.landmarks import landmark_error
 from BSAFusionLib.pipeline.result import Result
@@ -39,7 +39,7 @@ def markups(scene: slicer.vtkMRMLScene, points: np.ndarray) -> slicer.vtkMRMLMar
 def test_points_are_those_that_slicer_saved(
     name: str, in_lps: bool, scene: slicer.vtkMRMLScene, tmp_path: Path
 ) -> None:
-    storage = scene.AddNewNodeByClass(storages[Path(name).suffix])
+    storage = scene.AddNewNodeByClass(STORAGE_CLASSES[Path(name).suffix])
     storage.SetFileName(str(tmp_path / name))
     storage.UseLPSOn() if in_lps else storage.UseRASOn()
     assert storage.WriteData(markups(scene, POINTS_RAS))
@@ -50,7 +50,7 @@ def test_points_are_those_that_slicer_saved(
 def test_a_file_that_does_not_say_is_read_as_slicer_reads_it(scene: slicer.vtkMRMLScene, tmp_path: Path) -> None:
     path = tmp_path / "old.fcsv"
     path.write_text("# Markups fiducial file version = 4.10\n1,10.5,20,30,0,0,0,1,1,1,1,F-1,,\n")
-    storage = scene.AddNewNodeByClass(storages[".fcsv"])
+    storage = scene.AddNewNodeByClass(STORAGE_CLASSES[".fcsv"])
     storage.SetFileName(str(path))
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
     assert storage.ReadData(node)

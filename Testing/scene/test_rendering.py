@@ -44,19 +44,17 @@ def test_a_machine_without_opengl_is_told_what_to_install(application, monkeypat
         OffscreenSliceView(application)
 
 
-def test_the_preview_shows_five_tiles_and_coloured_lines_only_over_the_last(application, add_head, process, tmp_path):
+def test_the_preview_shows_five_tiles_and_colored_lines_only_over_the_last(application, add_head, process, tmp_path):
     fixed, moving = add_head("MRI"), add_head("CT", "ct", lattice(rigid((4, 0, 8), (6, -5, 4))))
     result = process(fixed, moving, modality="ct")
     path = tmp_path / "preview.png"
-    write_preview(
-        path, application, fixed, moving, result.registeredVolume, result.fusedVolume, result.gridTransform, tile=200
-    )
+    write_preview(path, application, (fixed, moving), result, tile=200)
     picture = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).astype(int)
     assert picture.shape == (200, 5 * 200 + 4 * 4, 3)
     tiles = [picture[:, n * 204 : n * 204 + 200] for n in range(5)]
-    coloured = [(np.ptp(tile, axis=-1) > 100).sum() for tile in tiles]
-    assert coloured[:4] == [0, 0, 0, 0]
-    assert coloured[4] > 2000
+    colored = [(np.ptp(tile, axis=-1) > 100).sum() for tile in tiles]
+    assert colored[:4] == [0, 0, 0, 0]
+    assert colored[4] > 2000
     assert all(np.abs(one - other).mean() > 2 for one, other in zip(tiles, tiles[1:], strict=False))
     assert result.gridTransform.GetDisplayNode().GetVisibility()
     view = application.scene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")

@@ -10,7 +10,7 @@ from BSAFusionLib.mrml.request import Outputs, Request
 
 
 def request(settings=None, outputs=None, **choices):
-    return Request.of(None, None, settings, outputs, (), choices)
+    return Request.of(None, None, settings, outputs, (), **choices)
 
 
 def test_settings_and_single_choices_combine():
