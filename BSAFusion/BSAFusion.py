@@ -1,4 +1,4 @@
-"""The module that Slicer loads: its description, panel, logic and self-test. Nothing is computed here."""
+"""The module that Slicer loads: its description, panel and logic; everything is computed elsewhere."""
 
 import sys
 from pathlib import Path
@@ -35,7 +35,7 @@ from BSAFusionLib.mrml.placement import put_back_orphans  # noqa: E402
 
 resources = folder / "Resources"
 
-# Slicer caches downloads by file name, for all extensions and versions; the checksums tell our files from others.
+# Slicer caches downloads by name, for all extensions and their versions: the checksums identify our files.
 sampleData = {
     "mri_t1.nii.gz": "SHA256:9e1d698db183dd0fd2c47d08b838fd6c579df30eb491209b052b596d53ea6004",
     "pet_fdg.nii.gz": "SHA256:4d7ba0695e2b487f0b88b4de89111954c6bf613781166e7dae125bf407d5a457",
@@ -43,6 +43,8 @@ sampleData = {
 
 
 class BSAFusion(ScriptedLoadableModule):
+    """Describes the module to Slicer."""
+
     def __init__(self, parent):
         super().__init__(parent)
         parent.title = _("BSAFusion")
@@ -57,13 +59,13 @@ class BSAFusion(ScriptedLoadableModule):
         parent.acknowledgementText = _(
             "The method is that of H. Li, D. Su, Q. Cai and Y. Zhang: BSAFusion, A Bidirectional Stepwise Feature "
             'Alignment Network for Unaligned Medical Image Fusion, AAAI 2025 (<a href="https://arxiv.org/abs/2412.08050">'
-            "arXiv 2412.08050</a>). This implementation was written anew."
+            "arXiv 2412.08050</a>). This is an independent implementation."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
 
 
 def registerSampleData():
-    """Add the shipped MRI and PET to Slicer's Sample Data module."""
+    """Add the MRI and PET of the extension to Slicer's Sample Data module."""
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
@@ -78,6 +80,8 @@ def registerSampleData():
 
 
 class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: creates its parts and passes Slicer's events to them."""
+
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
@@ -87,6 +91,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.worker = None
 
     def setup(self):
+        """Create the panel."""
         super().setup()
         from BSAFusionLib.panel.background import Worker
         from BSAFusionLib.panel.choices import Choices
@@ -122,53 +127,59 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameters()
 
     def cleanup(self):
-        """Release everything: Slicer closes, or this module is reloaded."""
+        """Release everything when Slicer closes or this module is reloaded."""
         if self.worker is not None:  # None where setup failed
             self.worker.close()
         self.setParameters(None)
         self.removeObservers()
 
     def enter(self):
+        """Show the scene's choices when the user opens the module."""
         self.setupRow.update()
         self.initializeParameters()
 
     def exit(self):
+        """Release the parameter node when the user opens another module."""
         self.setParameters(None)
 
     def onSceneStartClose(self, caller=None, event=None):
+        """Cancel the run and release the parameter node."""
         self.worker.stop()
         self.setParameters(None)
 
     def onSceneStartImport(self, caller=None, event=None):
-        """Let go of the parameter node: the selectors lose their nodes while the scene is read."""
+        """Release the parameter node: the selectors lose their nodes while the scene is read."""
         self.setParameters(None)
 
     def onSceneChanged(self, caller=None, event=None):
-        """Follow the parameter node of the new scene if this module is shown; otherwise `enter` does."""
+        """Use the new scene's parameters, unless another module is shown: then `enter` does."""
         if self.parent.isEntered:
             self.initializeParameters()
 
     @calldata_type(VTK_OBJECT)
     def onNodeRemoved(self, caller, event, node):
+        """Cancel a run that lost a node, and put nodes of a removed result back."""
         self.run.nodesRemoved()
         self.views.update()
         if node.IsA("vtkMRMLTransformNode") and not slicer.mrmlScene.IsClosing():
             put_back_orphans(slicer.mrmlScene)
 
     def onMissing(self, packages):
-        """Update the panel for the packages that are missing now."""
+        """Handle a change of the missing packages."""
         self.run.setMissing(packages)
         self.onAdvancedCollapsed(self.ui.advancedCollapsibleButton.collapsed)
 
     def onAdvancedCollapsed(self, collapsed):
+        """List the devices when the advanced section is opened."""
         if not collapsed:
             self.deviceChoice.look()
 
     def initializeParameters(self):
+        """Follow the parameter node of the scene."""
         self.setParameters(self.logic.getParameterNode())
 
     def setParameters(self, parameters):
-        """Let the panel follow a parameter node of the scene, or none."""
+        """Follow a parameter node of the scene, or none."""
         if self._parameters is not None:
             self._connection.close()
             self.removeObserver(self._parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
@@ -181,12 +192,14 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
 
     def letPartsFollow(self, parameters):
+        """Make all parts of the panel follow a parameter node, or none."""
         self._parameters = parameters
         for part in (self.choices, self.deviceChoice, self.run, self.views, self.results):
             part.follow(parameters)
         self.followLandmarks()
 
     def onParametersModified(self, caller=None, event=None):
+        """Update all parts of the panel."""
         self.choices.update()
         self.deviceChoice.follow(self._parameters)
         self.run.update()
@@ -194,7 +207,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.followLandmarks()
 
     def followLandmarks(self):
-        """Measure the results again when other landmarks are chosen or one of them moves."""
+        """Measure the results again when other point lists are chosen or a point moves."""
         parameters = self._parameters
         chosen = [] if parameters is None else [parameters.fixedLandmarks, parameters.movingLandmarks]
         if chosen == self._landmarks:
@@ -207,10 +220,11 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.results.show()
 
     def onLandmarksChanged(self, caller=None, event=None):
+        """Measure the results again."""
         self.results.show()
 
     def onDone(self, job, result):
-        """Store the nodes of a finished run in the parameter node, so that the next run fills them, and show them."""
+        """Store the outputs of a run, so that the next one fills the same nodes, and show them."""
         from BSAFusionLib.panel.results import as_json
 
         parameters = self.logic.getParameterNode()  # also while another module is shown
@@ -224,7 +238,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if result.registeredVolume is not None:
                 parameters.registeredVolume = result.registeredVolume
             if (parameters.reportFixedVolume, parameters.reportMovingVolume) != (job.fixedVolume, job.movingVolume):
-                parameters.checkerboardVolume = None  # it is named after its own pair
+                parameters.checkerboardVolume = None  # the checkerboard is named after the former volumes
             parameters.reportFixedVolume, parameters.reportMovingVolume = job.fixedVolume, job.movingVolume
             parameters.reportFusedVolume = result.fusedVolume
             parameters.reportGridTransform = result.gridTransform
@@ -237,22 +251,24 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class BSAFusionLogic(ScriptedLoadableModuleLogic, logic.BSAFusionLogic):
-    """The logic that slicer.util.getModuleLogic("BSAFusion") returns; see BSAFusionLib.mrml.logic."""
+    """The logic of BSAFusionLib.mrml.logic, for slicer.util.getModuleLogic("BSAFusion")."""
 
     def getParameterNode(self):
+        """Return the panel's choices in the scene."""
         from BSAFusionLib.panel.parameters import Parameters
 
         return Parameters(super().getParameterNode())
 
 
 class BSAFusionTest(ScriptedLoadableModuleTest):
-    """The self-test of Slicer's Reload and Test: registers and fuses the sample MRI and PET."""
+    """The test of Slicer's Reload and Test: the sample MRI and PET through the logic."""
 
     def setUp(self):
+        """Clear the scene."""
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        """Run all tests; "Reload and Test" would show the exception of one that is skipped as a failure."""
+        """Run all tests; report skips here, since "Reload and Test" shows their exception as a failure."""
         for test in (self.test_sample, self.test_badInput):
             self.setUp()
             try:
@@ -261,12 +277,13 @@ class BSAFusionTest(ScriptedLoadableModuleTest):
                 self.delayDisplay(_("Test skipped: {reason}").format(reason=skip))
 
     def load(self, name, nodeName):
+        """Load a sample volume under a name."""
         node = slicer.util.loadVolume(str(resources / "SampleData" / name), {"name": nodeName})
         self.assertIsNotNone(node)
         return node
 
     def test_sample(self):
-        """Check that the PET is recognized, comes closer to the MRI, and lies on its grid."""
+        """Check that the PET is recognized, moves closer to the MRI, and lies on its grid."""
         if missing := missing_packages():
             self.skipTest(f"The panel must install {', '.join(missing)} first.")
         self.delayDisplay(_("Aligning and fusing the sample MRI and PET"))
@@ -280,7 +297,7 @@ class BSAFusionTest(ScriptedLoadableModuleTest):
         self.delayDisplay(_("Test passed"))
 
     def test_badInput(self):
-        """Check that one volume for both inputs is rejected and changes nothing in the scene."""
+        """Check that one volume in both roles is rejected and the scene is not changed."""
         volume = self.load("mri_t1.nii.gz", "MRI")
         nodes = slicer.mrmlScene.GetNumberOfNodes()
         with self.assertRaisesRegex(logic.FusionError, "both the fixed and the moving volume"):

@@ -1,4 +1,4 @@
-"""The cases of a cohort, from a table or from a BIDS folder."""
+"""Read the cases of a cohort from a table or a BIDS folder."""
 
 import csv
 import re
@@ -12,19 +12,21 @@ from BSAFusionLib.files.inputs import Pair
 from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.modalities import MODALITIES, listed
 
-needed_columns = ("case", "fixed", "moving", "modality")
-series_columns = ("fixed_series", "moving_series")
-mri_suffixes = ("T1w", "T2w", "FLAIR", "PDw", "T2star")  # of BIDS, the first that a session has is taken
+REQUIRED_COLUMNS = ("case", "fixed", "moving", "modality")
+SERIES_COLUMNS = ("fixed_series", "moving_series")
+MRI_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2star")  # of BIDS, in order of preference
 
 
 @dataclass(frozen=True)
 class Case:
     """One case of a cohort.
 
-    entities: of BIDS, "sub-01", "ses-1", "trc-FDG": what tells its files from those of other cases.
-    space: label of the fixed volume's space in the names of results.
-    sources: the fixed and the moving volume as BIDS URIs, relative to the dataset or table they were found in; "" for
-        DICOM, whose folders may be called after the patient.
+    Attributes:
+        pair: The files of its volumes.
+        entities: BIDS entities that identify it, such as "sub-01", "ses-1", "trc-FDG".
+        space: BIDS label of the fixed volume's space, for file names.
+        sources: Fixed and moving volume as BIDS URIs relative to the dataset or table; "" for DICOM, whose folders may
+            be named after the patient.
     """
 
     pair: Pair
@@ -34,18 +36,18 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What the case is called; no two of a cohort share it."""
+        """Name of the case, unique in its cohort."""
         return f"{'_'.join(self.entities)}_{self.pair.modality}"
 
     @property
     def folder(self) -> PurePosixPath:
-        """Where its results go, below the folder of the cohort's results."""
+        """Folder of its results, relative to that of the cohort's results."""
         above = [entity for entity in self.entities if entity.startswith(("sub-", "ses-"))]
         return PurePosixPath(*above, self.pair.modality)
 
     @property
     def names(self) -> Names:
-        """Its results as BIDS derivatives."""
+        """File names of its results, as BIDS derivatives."""
         stem, modality = "_".join(self.entities), self.pair.modality
         return Names(
             fused=f"{stem}_space-{self.space}_desc-fused_{modality}.nii.gz",
@@ -58,40 +60,47 @@ class Case:
 
 
 def read_cohort(path: Path) -> list[Case]:
-    """The cases of a CSV table or of a BIDS folder; FusionError where there are none, or where a row will not do."""
+    """Read the cases of a cohort.
+
+    Args:
+        path: A CSV table or a BIDS folder.
+
+    Raises:
+        FusionError: There is no case, or a row of the table is invalid.
+    """
     if path.is_dir():
         cases = _bids_cases(path)
     elif path.is_file():
         cases = _table_cases(path)
     else:
         raise FusionError(f"There is no {path}; give a CSV table or a BIDS folder.")
-    seen: set[str] = set()
+    names: set[str] = set()
     for case in cases:
-        if case.name in seen:
-            raise FusionError(f"There are two cases {case.name} in {path}; give each a name of its own.")
-        seen.add(case.name)
+        if case.name in names:
+            raise FusionError(f"There are two cases {case.name} in {path}; give each a different name.")
+        names.add(case.name)
     return cases
 
 
 def _table_cases(path: Path) -> list[Case]:
-    """Rows of a CSV file with the columns case, fixed, moving, modality, and if needed fixed_series, moving_series.
+    """Read a CSV file with the columns case, fixed, moving, modality and, optionally, fixed_series, moving_series.
 
-    Paths are relative to the table's folder. Of a case's name, letters and digits make the BIDS label.
+    Paths are relative to the table's folder. The letters and digits of a case's name make its BIDS label.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FusionError(f"The table {path} cannot be read as CSV in UTF-8; save it anew.") from error
+        raise FusionError(f"The table {path} cannot be read as CSV in UTF-8; save it again.") from error
     if not rows:
-        raise FusionError(f"The table {path} has no cases; give it one a row, below {','.join(needed_columns)}.")
+        raise FusionError(f"The table {path} has no cases; add one per row, below {','.join(REQUIRED_COLUMNS)}.")
     cases = []
     for number, row in enumerate(rows, start=2):
-        values = {name: (row.get(name) or "").strip() for name in (*needed_columns, *series_columns)}
-        missing = [name for name in needed_columns if not values[name]]
+        values = {name: (row.get(name) or "").strip() for name in (*REQUIRED_COLUMNS, *SERIES_COLUMNS)}
+        missing = [name for name in REQUIRED_COLUMNS if not values[name]]
         if missing:
             raise FusionError(
-                f"Row {number} of {path} lacks {' and '.join(missing)}; the columns are {', '.join(needed_columns)}."
+                f"Row {number} of {path} lacks {' and '.join(missing)}; the columns are {', '.join(REQUIRED_COLUMNS)}."
             )
         if values["modality"] not in MODALITIES:
             raise FusionError(
@@ -100,9 +109,9 @@ def _table_cases(path: Path) -> list[Case]:
             )
         label = re.sub("[^A-Za-z0-9]", "", values["case"])
         if not label:
-            raise FusionError(f"Row {number} of {path} has a case without a letter or digit; call it something.")
+            raise FusionError(f"Row {number} of {path} has the case name {values['case']!r}; use letters or digits.")
         fixed, moving = (path.parent / values[role] for role in ("fixed", "moving"))
-        series = [values[name] or None for name in series_columns]
+        series = [values[name] or None for name in SERIES_COLUMNS]
         cases.append(
             Case(
                 Pair(fixed, moving, values["modality"], *series),
@@ -115,23 +124,24 @@ def _table_cases(path: Path) -> list[Case]:
 
 
 def _source(path: Path, given: str) -> str:
+    """Return a volume's BIDS URI; "" for DICOM."""
     return "" if is_dicom_path(path) else f"bids:raw:{given}"
 
 
 def _bids_cases(folder: Path) -> list[Case]:
-    """Every CT, PET and SPECT of a BIDS dataset that has an MRI: of its session, else of its subject's first with one.
+    """Pair every CT, PET and SPECT of a BIDS dataset with an MRI of its session, else of its subject.
 
-    CT and SPECT have no place in BIDS yet; files ending in _ct and _spect are taken for them. Derivatives are left out.
+    BIDS does not define CT and SPECT yet; files ending in _ct and _spect are used. Derivatives are ignored.
     """
     from ancpbids.pybids_compat import BIDSLayout
 
     layout: Any = BIDSLayout(str(folder))
-    files = layout.get(suffix=[*mri_suffixes, *MODALITIES], extension=[".nii.gz", ".nii"])
+    files = layout.get(suffix=[*MRI_SUFFIXES, *MODALITIES], extension=[".nii.gz", ".nii"])
     paths = [Path(file.get_absolute_path()).relative_to(folder.resolve()).as_posix() for file in files]
     found = sorted(
         (pair for pair in zip(paths, files, strict=True) if pair[0].startswith("sub-")), key=lambda pair: pair[0]
     )
-    mris = [(path, file) for path, file in found if file.suffix in mri_suffixes]
+    mris = [(path, file) for path, file in found if file.suffix in MRI_SUFFIXES]
     cases = []
     for path, file in found:
         if file.suffix not in MODALITIES:
@@ -157,6 +167,6 @@ def _bids_cases(folder: Path) -> list[Case]:
 
 
 def _fitness(mri: tuple[str, Any], moving: Any) -> tuple[bool, int, str]:
-    """What an MRI is sorted by: the same session, the contrast, the name."""
+    """Return the sort key of an MRI: same session, contrast, name."""
     path, file = mri
-    return file.entities.get("ses") != moving.entities.get("ses"), mri_suffixes.index(file.suffix), path
+    return file.entities.get("ses") != moving.entities.get("ses"), MRI_SUFFIXES.index(file.suffix), path

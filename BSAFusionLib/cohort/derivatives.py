@@ -1,4 +1,4 @@
-"""What describes a cohort's results to tools that read BIDS derivatives (BIDS specification, Derivatives)."""
+"""Describe a cohort's results as a BIDS derivative dataset (BIDS specification, Derivatives)."""
 
 import json
 from pathlib import Path
@@ -9,14 +9,14 @@ from BSAFusionLib.cohort.cases import Case
 from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.modalities import MODALITIES
 
-bids_version = "1.10.0"
-description_names = ("dataset_description.json", "README.md", ".bidsignore")
-# What BIDS has no names for yet, beside some modalities: transforms, reports, previews.
-unnamed = ("*_xfm.*", "*_report.*", "*_preview.png")
-readme = """# MRI fused with CT, PET or SPECT
+BIDS_VERSION = "1.10.0"
+DESCRIPTION_NAMES = ("dataset_description.json", "README.md", ".bidsignore")
+# Files that BIDS does not name yet, beside some modalities: transforms, reports, previews.
+NAMES_OUTSIDE_BIDS = ("*_xfm.*", "*_report.*", "*_preview.png")
+README = """# MRI fused with CT, PET or SPECT
 
-Every folder `sub-*` holds what BSAFusion made of one case: the volumes fused (`desc-fused`), the moving volume on the
-MRI's grid (`desc-registered`), the transform between them (`xfm`), a report and a preview. `summary.html` and
+Every folder `sub-*` holds the results of BSAFusion for one case: the volumes fused (`desc-fused`), the moving volume on
+the MRI's grid (`desc-registered`), the transform between them (`xfm`), a report and a preview. `summary.html` and
 `summary.csv` list all cases, the worst first. For research use only. Not for clinical use.
 """
 
@@ -24,35 +24,45 @@ MRI's grid (`desc-registered`), the transform between them (`xfm`), a report and
 def describe_dataset(folder: Path, cohort: Path) -> None:
     """Write dataset_description.json, README.md and .bidsignore into the folder of a cohort's results.
 
-    The dataset link `raw` is the folder that the sources in the sidecars are relative to.
+    The sources in the sidecars are relative to the dataset link `raw`.
+
+    Args:
+        folder: The folder of the results.
+        cohort: The BIDS folder or table that the cases come from.
     """
     raw = (cohort if cohort.is_dir() else cohort.parent).resolve().as_uri()
     description = {
         "Name": "MRI fused with CT, PET or SPECT by BSAFusion",
-        "BIDSVersion": bids_version,
+        "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "BSAFusion", "Version": version}],
         "SourceDatasets": [{"URL": raw}],
         "DatasetLinks": {"raw": raw},
     }
     (folder / "dataset_description.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(readme, encoding="utf-8")
+    (folder / "README.md").write_text(README, encoding="utf-8")
     (folder / ".bidsignore").write_text(_ignored(), encoding="utf-8")
 
 
 def _ignored() -> str:
-    """Return the .bidsignore: what BIDS has no names for, and the tables of the whole cohort."""
+    """Return the content of .bidsignore: files that BIDS does not name, and the cohort's tables."""
     folders = [f"{row.name}/" for row in MODALITIES.values() if not row.in_bids]
-    return "".join(f"**/{pattern}\n" for pattern in (*folders, *unnamed)) + "summary.*\nlogs/\n"
+    return "".join(f"**/{pattern}\n" for pattern in (*folders, *NAMES_OUTSIDE_BIDS)) + "summary.*\nlogs/\n"
 
 
 def sidecar_names(names: Names) -> list[str]:
-    """Return the names of the JSON files that go with the volumes and the transform of a case."""
+    """Return the names of the JSON sidecars of a case's volumes and transform."""
     return [f"{name.split('.')[0]}.json" for name in (names.fused, names.registered, names.deformation)]
 
 
 def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
-    """Write the JSON that goes with each volume and with the transform; `report` is the case's report.json."""
+    """Write the JSON sidecars of a case's volumes and transform.
+
+    Args:
+        case: The case.
+        folder: The folder of its files.
+        report: The content of its report.json.
+    """
     names, (fixed, moving) = case.names, case.sources
     dicom = report.get("dicom", {})
     place = {key: dicom.get("fixed", {}).get(key) for key in ("FrameOfReferenceUID",)}

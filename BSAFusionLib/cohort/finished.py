@@ -1,4 +1,4 @@
-"""Which cases are done, so that a run that was stopped goes on and one that is complete does nothing."""
+"""Mark finished cases, so that a stopped run continues and a complete one does nothing."""
 
 import hashlib
 import json
@@ -11,13 +11,13 @@ from BSAFusionLib.files.overwriting import files_of
 
 
 def fingerprint(case: Case, choices: dict[str, Any], program: str, results: Path) -> str:
-    """Return a text that changes with a file of the case's volumes (its size or time), a choice, or the program.
+    """Return a hash of a case's files (sizes and times), the choices and the program.
 
     Args:
         case: The case.
         choices: The settings of the run.
-        program: Names the program and its weights.
-        results: The folder of the cohort's results. It may lie in a DICOM folder, and is not part of it then.
+        program: Version of the program and hash of its weights.
+        results: The folder of the cohort's results, which is ignored where it lies in a DICOM folder.
     """
     files = []
     for path in (case.pair.fixed, case.pair.moving):
@@ -32,7 +32,14 @@ def fingerprint(case: Case, choices: dict[str, Any], program: str, results: Path
 
 
 def mark_finished(case: Case, folder: Path, mark: str, report: dict[str, Any]) -> None:
-    """Note, as the last of a case's files, that all of them are there; `folder` is that of the cohort's results."""
+    """Mark a case as finished once all its files are written.
+
+    Args:
+        case: The case.
+        folder: The folder of the cohort's results.
+        mark: The case's fingerprint.
+        report: The content of its report.json.
+    """
     path = marker(case, folder)
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps({"fingerprint": mark, "report": report}), encoding="utf-8")
@@ -40,19 +47,19 @@ def mark_finished(case: Case, folder: Path, mark: str, report: dict[str, Any]) -
 
 
 def unmark(case: Case, folder: Path) -> None:
-    """Note that the case's files are about to be replaced."""
+    """Remove the mark of a case whose files are about to be replaced."""
     marker(case, folder).unlink(missing_ok=True)
 
 
 def finished_report(case: Case, folder: Path, mark: str) -> dict[str, Any] | None:
-    """The report of a case that was finished with this fingerprint; None where it was not."""
+    """Return the report of a case that was finished with this fingerprint, else None."""
     try:
-        noted = json.loads(marker(case, folder).read_text(encoding="utf-8"))
+        stored = json.loads(marker(case, folder).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return noted["report"] if noted["fingerprint"] == mark else None
+    return stored["report"] if stored["fingerprint"] == mark else None
 
 
 def marker(case: Case, folder: Path) -> Path:
-    """Return the file that says that a case is finished; `folder` is that of the cohort's results."""
+    """Return the file that marks a case as finished, in the folder of the cohort's results."""
     return folder / case.folder / f".{case.name}.finished"

@@ -1,4 +1,4 @@
-"""What came of a cohort: a row a case, worst first, as CSV and as a page with thumbnails."""
+"""Summarize a cohort, worst case first, as CSV and as a page with thumbnails."""
 
 import csv
 import statistics
@@ -9,8 +9,8 @@ from typing import Any
 
 from BSAFusionLib.cohort.cases import Case
 
-summary_names = ("summary.csv", "summary.html")
-columns = (
+SUMMARY_NAMES = ("summary.csv", "summary.html")
+COLUMNS = (
     "case",
     "modality",
     "state",
@@ -31,7 +31,7 @@ columns = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """A case with its report.json, or with the error that it failed with."""
+    """A case with the content of its report.json, or with an error message."""
 
     case: Case
     report: dict[str, Any] | None = None
@@ -39,23 +39,23 @@ class Outcome:
 
 
 def worst_first(outcomes: list[Outcome]) -> list[Outcome]:
-    """Failed cases, then by mutual information after all, as a share of the median of its modality; lowest first."""
+    """Sort failed cases first, then by final mutual information relative to the modality's median."""
     values = defaultdict(list)
     for outcome in outcomes:
         if outcome.report:
             values[outcome.case.pair.modality].append(outcome.report["mutual_information_after"])
-    medians = {modality: statistics.median(found) for modality, found in values.items()}
+    medians = {modality: statistics.median(figures) for modality, figures in values.items()}
 
-    def badness(outcome: Outcome) -> tuple[bool, float, str]:
+    def sort_key(outcome: Outcome) -> tuple[bool, float, str]:
         modality, report = outcome.case.pair.modality, outcome.report
         share = report["mutual_information_after"] / medians[modality] if report and medians[modality] else 0.0
         return report is not None, share, outcome.case.name
 
-    return sorted(outcomes, key=badness)
+    return sorted(outcomes, key=sort_key)
 
 
 def row(outcome: Outcome) -> dict[str, Any]:
-    """A case's figures by `columns`."""
+    """Return the figures of a case by `COLUMNS`."""
     report, case = outcome.report, outcome.case
     figures: dict[str, Any] = {
         "case": "_".join(case.entities),
@@ -65,7 +65,7 @@ def row(outcome: Outcome) -> dict[str, Any]:
         "folder": str(case.folder),
     }
     if report is not None:
-        figures |= {name: report[name] for name in columns if name in report and name not in ("seconds", "warnings")}
+        figures |= {name: report[name] for name in COLUMNS if name in report and name not in ("seconds", "warnings")}
         figures |= {
             "displacement_mm": report["displacement"]["mean"],
             "network_displacement_mm": report["network_displacement"]["mean"],
@@ -80,18 +80,18 @@ def write_summary(outcomes: list[Outcome], folder: Path) -> None:
     from jinja2 import Environment
 
     outcomes = worst_first(outcomes)
-    table_file, page_file = (folder / name for name in summary_names)
+    table_file, page_file = (folder / name for name in SUMMARY_NAMES)
     with table_file.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, columns)
+        table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(row(outcome) for outcome in outcomes)
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_template)
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_TEMPLATE)
     shown = [(outcome.case, row(outcome), outcome.report is not None) for outcome in outcomes]
     failed = sum(outcome.report is None for outcome in outcomes)
     page_file.write_text(template.render(rows=shown, failed=failed), encoding="utf-8")
 
 
-_template = """<!DOCTYPE html>
+_TEMPLATE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -109,7 +109,7 @@ img { width: 100%; max-width: 1000px; }
 </head>
 <body>
 <h1>{{ rows|length }} cases, {{ failed }} failed</h1>
-<p>Worst first: those that failed, then by mutual information after all, as a share of the median of the modality.
+<p>Worst first: failed cases, then by final mutual information relative to the median of the modality.
 For research use only. Not for clinical use.</p>
 {% for case, row, finished in rows %}
 <article>
@@ -117,8 +117,8 @@ For research use only. Not for clinical use.</p>
 {% if finished %}
 <h2><a href="{{ case.folder }}/{{ case.names.page }}">{{ case.name }}</a></h2>
 <p>Mutual information {{ "%.3f"|format(row.mutual_information_before) }} before,
-{{ "%.3f"|format(row.mutual_information_prealigned) }} at the start,
-{{ "%.3f"|format(row.mutual_information_after) }} after</p>
+{{ "%.3f"|format(row.mutual_information_prealigned) }} after initialization,
+{{ "%.3f"|format(row.mutual_information_after) }} after registration</p>
 <p>Displacement {{ "%.1f"|format(row.displacement_mm) }} mm,
 by the network {{ "%.1f"|format(row.network_displacement_mm) }} mm</p>
 <p>{{ "%.0f"|format(row.seconds) }} s on {{ row.device }}</p>

@@ -1,4 +1,4 @@
-"""Where cases are computed: processes of this machine, or the workers of a Dask cluster, by the same code."""
+"""Run cases in processes of this machine or on the workers of a Dask cluster."""
 
 import logging
 import os
@@ -14,27 +14,35 @@ from distributed.system import MEMORY_LIMIT
 
 from BSAFusionLib.errors import FusionError
 
-case_memory = 3 * 2**30  # bytes that a case may take
-case_gpu_memory = 4 * 2**30  # bytes of a GPU; a cautious guess
-here = "127.0.0.1"  # the processes of this machine listen to it alone
-gpu = "GPU"  # the resource that workers with a GPU declare (`dask worker --resources GPU=1`)
+CASE_MEMORY_BYTES = 3 * 2**30
+CASE_GPU_MEMORY_BYTES = 4 * 2**30  # a cautious guess
+LOCAL_HOST = "127.0.0.1"  # the only address that this machine's processes listen on
+GPU_RESOURCE = "GPU"  # the resource that workers with a GPU declare (`dask worker --resources GPU=1`)
 
 
 def fitting_workers(cases: int, cores: int, memory: int, gpu_memories: Sequence[int] = ()) -> int:
-    """How many processes fit: one a core, as long as each has a case's memory here and on its GPU; at least one.
+    """Return the number of processes that fit on this machine.
 
-    memory, gpu_memories: bytes, of this machine and of each of its GPUs.
+    Args:
+        cases: Number of cases.
+        cores: Number of processor cores; a process uses one.
+        memory: Free memory, bytes.
+        gpu_memories: Memory of each GPU, bytes.
+
+    Returns:
+        At least one.
     """
-    on_gpus = [len(gpu_memories) * (min(gpu_memories) // case_gpu_memory)] if gpu_memories else []
-    return max(1, min(cases, cores, memory // case_memory, *on_gpus))
+    on_gpus = [len(gpu_memories) * (min(gpu_memories) // CASE_GPU_MEMORY_BYTES)] if gpu_memories else []
+    return max(1, min(cases, cores, memory // CASE_MEMORY_BYTES, *on_gpus))
 
 
 class PatientNanny(Nanny):
-    """A nanny that gives its process a minute to end; five seconds are too short on a busy machine."""
+    """A nanny that gives its process a minute to end, since five seconds are too short on a busy machine."""
 
     async def close(  # type: ignore[override]
         self, timeout: float = 60, reason: str = "nanny-close"
     ) -> Literal["OK"]:
+        """End the process, waiting up to `timeout` seconds."""
         return await super().close(timeout, reason)
 
 
@@ -42,23 +50,29 @@ class PatientNanny(Nanny):
 def connected(
     scheduler: str | None, workers: int | None, cases: int, gpu_memories: Sequence[int] = ()
 ) -> Iterator[Client]:
-    """A client of the cluster at that address, or of one made of this machine's processes for as long as it is used.
+    """Yield a client of a cluster, or of processes that this machine runs for the `with` block.
 
-    workers: of this machine; None lets cores and memory decide. gpu_memories: bytes of each of its GPUs, which its
-    processes take turns at. FusionError where no scheduler answers.
+    Args:
+        scheduler: Address of a cluster's scheduler; None for this machine.
+        workers: Number of processes on this machine; None to choose by cores and memory.
+        cases: Number of cases.
+        gpu_memories: Memory of each GPU of this machine, bytes; the processes are spread over them.
+
+    Raises:
+        FusionError: No scheduler answers.
     """
     if scheduler is not None:
         try:
             client = Client(scheduler, timeout="20s")
         except (OSError, ValueError, TimeoutError) as error:
-            raise FusionError(f"No Dask scheduler answers at {scheduler}; see that it runs.") from error
+            raise FusionError(f"No Dask scheduler answers at {scheduler}; check that it is running.") from error
         with client:
             yield client
         return
     memory = min(MEMORY_LIMIT, psutil.virtual_memory().available)
     count = workers or fitting_workers(cases, CPU_COUNT, memory, gpu_memories)
-    # What a case leaves behind in memory must not stop its worker from taking the next; the limit itself holds. A case
-    # that costs its worker's life is tried once more.
+    # Memory that a case leaves behind must not keep its worker from the next one; the limit itself stays. A case whose
+    # worker dies is tried once more.
     limits: dict[str, Any] = {f"distributed.worker.memory.{level}": False for level in ("target", "spill", "pause")}
     limits["distributed.scheduler.allowed-failures"] = 1
     with dask.config.set(limits), _local_cluster(count, len(gpu_memories)) as cluster, Client(cluster) as client:
@@ -68,13 +82,20 @@ def connected(
 def run_all(
     client: Client, function: Callable[..., Any], calls: Mapping[str, tuple[Any, ...]]
 ) -> Iterator[tuple[str, Any]]:
-    """Call the function once for each name, with its arguments; yield names and outcomes as they come.
+    """Call a function on the workers and yield outcomes as they arrive.
 
-    An outcome is what the function returned, or the exception that it raised or that befell its worker more often than
-    the cluster allows. Where workers declare the resource GPU, each call takes one.
+    Where workers declare the resource GPU, each call takes one.
+
+    Args:
+        client: The cluster.
+        function: The function.
+        calls: Its arguments, by a name for each call.
+
+    Yields:
+        The name, and the function's result or the exception that it raised or that ended its worker.
     """
     declared = (worker.get("resources", {}) for worker in client.scheduler_info(n_workers=-1)["workers"].values())
-    resources = {gpu: 1} if any(gpu in resources for resources in declared) else None
+    resources = {GPU_RESOURCE: 1} if any(GPU_RESOURCE in resources for resources in declared) else None
     futures = {
         client.submit(function, *arguments, key=f"case-{name}", pure=False, resources=resources): name
         for name, arguments in calls.items()
@@ -90,18 +111,20 @@ def run_all(
 
 def _local_cluster(count: int, gpus: int) -> SpecCluster:
     def worker(number: int) -> dict[str, Any]:
-        # One thread a case: sums are then taken in one order, so that a case comes out the same wherever it is run.
-        options: dict[str, Any] = {"nthreads": 1, "memory_limit": MEMORY_LIMIT // count, "env": {}, "host": here}
+        # One thread per case fixes the order of sums, so that a case has the same result everywhere.
+        options: dict[str, Any] = {"nthreads": 1, "memory_limit": MEMORY_LIMIT // count, "env": {}, "host": LOCAL_HOST}
         if gpus:
-            options.update(resources={gpu: 1}, env={"CUDA_VISIBLE_DEVICES": _visible_gpus(gpus)[number % gpus]})
+            options.update(
+                resources={GPU_RESOURCE: 1}, env={"CUDA_VISIBLE_DEVICES": _visible_gpus(gpus)[number % gpus]}
+            )
         return {"cls": PatientNanny, "options": {"silence_logs": logging.ERROR, **options}}
 
-    web = {"dashboard": False, "dashboard_address": f"{here}:0"}
-    scheduler = {"cls": Scheduler, "options": {"host": here, "port": 0, **web}}
+    web = {"dashboard": False, "dashboard_address": f"{LOCAL_HOST}:0"}
+    scheduler = {"cls": Scheduler, "options": {"host": LOCAL_HOST, "port": 0, **web}}
     return SpecCluster({number: worker(number) for number in range(count)}, scheduler, silence_logs=logging.ERROR)
 
 
 def _visible_gpus(count: int) -> list[str]:
-    """What CUDA calls each of this process's GPUs."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",") if named else [str(number) for number in range(count)]
+    """Return CUDA's names of this process's GPUs."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return names.split(",") if names else [str(number) for number in range(count)]

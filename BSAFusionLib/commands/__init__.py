@@ -1,1 +1,1 @@
-"""The commands of run.py, one a file: add_arguments(parser) says what it takes, run(arguments) does it."""
+"""The commands of run.py, one per file, with add_arguments(parser) and run(arguments)."""

@@ -1,4 +1,4 @@
-"""One case on the command line: read, register and fuse, write."""
+"""Read, register and fuse, and write one case on the command line."""
 
 import json
 import os
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from BSAFusionLib.pipeline.report import Report
     from BSAFusionLib.worker.case import Case
 
-usual_names = Names()
+DEFAULT_NAMES = Names()
 
 
 def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
-    """Return the files and DICOM folders that a case reads: its volumes, and the weights that it may need."""
+    """Return the files and DICOM folders that a case reads: its volumes and possible weights."""
     from BSAFusionLib.resources import MODELS
 
     weights = choices["weights"]
     return [pair.fixed, pair.moving, *([Path(weights)] if weights else sorted(MODELS.iterdir()))]
 
 
-def case_outputs(folder: Path, names: Names = usual_names) -> list[Path]:
-    """Return the files that `run_case` writes, once they have moved into `folder`."""
+def case_outputs(folder: Path, names: Names = DEFAULT_NAMES) -> list[Path]:
+    """Return the files that `run_case` writes, in the folder that they are moved into."""
     return [folder / name for name in asdict(names).values()]
 
 
 class FinishedCase(NamedTuple):
-    """A case that was computed and written: its volumes as they were read, and the outcome."""
+    """A computed and written case: its volumes as read, and the outcome."""
 
     fixed: "Input"
     moving: "Input"
@@ -46,7 +46,7 @@ def run_case(
     pair: "Pair",
     choices: dict[str, Any],
     folder: Path,
-    names: Names = usual_names,
+    names: Names = DEFAULT_NAMES,
     landmarks: Sequence[Path] = (),
     progress: "Progress | None" = None,
 ) -> FinishedCase:
@@ -54,13 +54,12 @@ def run_case(
 
     Args:
         pair: The files or DICOM folders of both volumes.
-        choices: Fields of `Settings`, but for the modality, which is the pair's.
-        folder: A folder of `written_whole`; the files of `names` are written to it. What DICOM says of the volumes goes
-            into their metadata and into the report, which also names the input files as seen from the folder that the
-            results move into.
-        names: How the files are called.
-        landmarks: None, or two files of the same points, on the fixed and on the moving volume; the report then has
-            their distances.
+        choices: Fields of `Settings` except the modality, which is the pair's.
+        folder: A folder of `written_whole`. DICOM tags of the volumes are written into their metadata and the report,
+            which also names the input files relative to the folder that the results are moved into.
+        names: Names of the files.
+        landmarks: No file, or two with the same points on the fixed and on the moving volume; the report then has their
+            distances.
         progress: Called with the stage, the fraction of the whole job, and the slices done.
 
     Raises:
@@ -89,6 +88,7 @@ def run_case(
 
 
 def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
+    """Write fused and registered volume and the deformation, with DICOM's metadata."""
     from BSAFusionLib.files.volumes import write_transform, write_volume
 
     fixed, moving, case = finished
@@ -100,14 +100,15 @@ def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
 
 
 def _write_report(finished: FinishedCase, pair: "Pair", folder: Path, names: Names) -> None:
+    """Write the report as JSON and as a page, and the preview."""
     from BSAFusionLib.files.volumes import write_bytes
     from BSAFusionLib.report.figures import Drawing
     from BSAFusionLib.report.page import page
 
     fixed, moving, case = finished
     report = case.result.report
-    sources = {role: given.metadata for role, given in (("fixed", fixed), ("moving", moving)) if given.metadata}
-    # DICOM is known by its tags alone: its folder may be called after the patient.
+    sources = {role: volume.metadata for role, volume in (("fixed", fixed), ("moving", moving)) if volume.metadata}
+    # DICOM is named by its tags only: its folder may be named after the patient.
     paths = {role: path for role, path in (("fixed", pair.fixed), ("moving", pair.moving)) if role not in sources}
     content = {
         **report.as_dict(),
@@ -122,7 +123,7 @@ def _write_report(finished: FinishedCase, pair: "Pair", folder: Path, names: Nam
 
 
 def path_from(folder: Path, path: Path) -> str:
-    """Where a file is, seen from a folder; its full path where that is on another drive."""
+    """Return a file's path relative to a folder, or its full path where that is on another drive."""
     try:
         return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:
@@ -130,19 +131,20 @@ def path_from(folder: Path, path: Path) -> str:
 
 
 def write_json(content: dict, path: Path) -> None:
+    """Write indented JSON."""
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def save_json(content: dict, path: Path) -> None:
-    """Write a --json file where a user asked for it, whole or not at all."""
-    from BSAFusionLib.files.atomic import written_whole
+    """Write a --json file completely or not at all."""
+    from BSAFusionLib.files.volumes import written_whole
 
     with written_whole(path.parent) as folder:
         write_json(content, folder / path.name)
 
 
 def report_text(report: "Report") -> str:
-    """The report as a person reads it, a figure a line."""
+    """Return the report as text, one figure per line."""
     from BSAFusionLib.report.table import rows
 
     lines = rows(report.as_dict()) + [("Warning", warning) for warning in report.warnings]
@@ -150,13 +152,13 @@ def report_text(report: "Report") -> str:
 
 
 def line(name: str, figure: str) -> str:
-    """One line of such a report."""
+    """Return one line of the report."""
     return f"{name:<28}{figure}"
 
 
 @contextmanager
 def progress_bar() -> Iterator["Progress"]:
-    """A bar on stderr for the whole job; what it yields is told the stage, the fraction done, and the slices."""
+    """Show a progress bar on stderr; yield the function that updates it."""
     from tqdm import tqdm
 
     with tqdm(total=1.0, bar_format="{desc:<24} {percentage:3.0f} %|{bar:30}| {elapsed}") as bar:
@@ -170,7 +172,7 @@ def progress_bar() -> Iterator["Progress"]:
 
 
 def _with_metadata(image: "sitk.Image", metadata: dict[str, str]) -> "sitk.Image":
-    """The image with these texts besides; its voxels are not copied."""
+    """Return the image with metadata, without copying voxels."""
     import SimpleITK as sitk
 
     image = sitk.Image(image)

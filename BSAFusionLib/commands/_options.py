@@ -1,4 +1,4 @@
-"""The choices of a run as command-line options, made from the fields of Settings."""
+"""Command-line options for the choices of a run, from the fields of Settings."""
 
 import argparse
 from collections.abc import Collection
@@ -12,7 +12,7 @@ def add_settings(parser: argparse.ArgumentParser, only: Collection[str] | None =
 
     Args:
         parser: The parser of a command.
-        only: Names of the fields that are wanted; all by default.
+        only: Names of the fields to add; all by default.
     """
     for name, option in options().items():
         if only is not None and name not in only:

@@ -1,4 +1,4 @@
-"""Aligns and fuses every case of a CSV table or BIDS folder, on this machine or a Dask cluster."""
+"""Registers and fuses every case of a CSV table or BIDS folder, on this machine or a Dask cluster."""
 
 import argparse
 import shutil
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "cohort",
         type=Path,
@@ -26,17 +27,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a CSV table with the columns case, fixed, moving, modality (and fixed_series, moving_series for DICOM "
         "folders), or a BIDS folder, whose CT, PET and SPECT are paired with the MRI of the same subject",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="cases at once on this machine (default: by its cores and memory)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="number of parallel cases on this machine (default: by its cores and memory)",
     )
     parser.add_argument(
-        "--scheduler", metavar="ADDRESS", help="of a Dask cluster that sees the same folders, tcp://host:8786"
+        "--scheduler",
+        metavar="ADDRESS",
+        help="scheduler of a Dask cluster with access to the same folders, tcp://host:8786",
     )
     add_settings(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     from tqdm import tqdm
 
     from BSAFusionLib.cohort.cases import read_cohort
@@ -47,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.files.overwriting import refuse_overwriting
 
     if arguments.workers is not None and arguments.workers < 1:
-        raise FusionError(f"The number of workers {arguments.workers} must be 1 or more.")
+        raise FusionError(f"--workers {arguments.workers} is invalid; give 1 or more.")
     cases = read_cohort(arguments.cohort.absolute())
     choices = choices_of(arguments)
     folder = arguments.out.absolute()
@@ -56,7 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         describe_dataset(folder, arguments.cohort)
     except OSError as error:
-        raise FusionError(f"The results cannot be written to {folder} ({error.strerror}); choose another.") from error
+        raise FusionError(
+            f"The results cannot be written to {folder} ({error.strerror}); choose another folder."
+        ) from error
     programs = {case.pair.modality: _program(case.pair.modality, choices["weights"]) for case in cases}
     marks = {case.name: fingerprint(case, choices, programs[case.pair.modality], folder) for case in cases}
     reports = {case.name: finished_report(case, folder, marks[case.name]) for case in cases}
@@ -64,8 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     pending = {case.name: (case, choices, folder, marks[case.name]) for case in cases if reports[case.name] is None}
     print(f"{len(cases)} cases, {len(cases) - len(pending)} of them done before", file=sys.stderr)
     for case, *_ in pending.values():
-        for left in (folder / case.folder).glob(".unfinished-*"):  # by a worker that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in (folder / case.folder).glob(".unfinished-*"):  # from a worker that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
     try:
         if pending:
             gpus = _gpu_memories(choices["device"]) if arguments.scheduler is None else []
@@ -73,11 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
                 connected(arguments.scheduler, arguments.workers, len(pending), gpus) as client,
                 tqdm(total=len(cases), initial=len(cases) - len(pending), unit="case") as bar,
             ):
-                for name, found in run_all(client, do_case, pending):
+                for name, outcome in run_all(client, do_case, pending):
                     case = pending[name][0]
-                    if isinstance(found, Exception):
-                        found = None, f"Its worker was lost ({found}); where memory ran out, take fewer --workers."
-                    outcomes[name] = Outcome(case, *found)
+                    if isinstance(outcome, Exception):
+                        outcome = None, f"Its worker was lost ({outcome}); if memory ran out, use fewer --workers."
+                    outcomes[name] = Outcome(case, *outcome)
                     if outcomes[name].report is None:
                         bar.write(f"{name}: {outcomes[name].error}", file=sys.stderr)
                     bar.update()
@@ -89,21 +98,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def batch_inputs(cohort: Path, cases: Sequence["Case"], choices: dict[str, Any]) -> Iterator[Path]:
-    """Yield the files and DICOM folders that all cases of a table or BIDS dataset read, and what describes them."""
-    from BSAFusionLib.cohort.derivatives import description_names
+    """Yield the files and DICOM folders that a batch reads."""
+    from BSAFusionLib.cohort.derivatives import DESCRIPTION_NAMES
 
-    yield from (cohort / name for name in description_names) if cohort.is_dir() else (cohort,)
+    yield from (cohort / name for name in DESCRIPTION_NAMES) if cohort.is_dir() else (cohort,)
     for case in cases:
         yield from case_inputs(case.pair, choices)
 
 
 def batch_outputs(folder: Path, cases: Sequence["Case"]) -> Iterator[Path]:
-    """Yield all files that a batch writes or replaces in the folder of its results."""
-    from BSAFusionLib.cohort.derivatives import description_names, sidecar_names
+    """Yield all files that a batch writes or replaces."""
+    from BSAFusionLib.cohort.derivatives import DESCRIPTION_NAMES, sidecar_names
     from BSAFusionLib.cohort.finished import marker
-    from BSAFusionLib.cohort.summary import summary_names
+    from BSAFusionLib.cohort.summary import SUMMARY_NAMES
 
-    yield from (folder / name for name in (*description_names, *summary_names))
+    yield from (folder / name for name in (*DESCRIPTION_NAMES, *SUMMARY_NAMES))
     for case in cases:
         yield from case_outputs(folder / case.folder, case.names)
         yield from (folder / case.folder / name for name in sidecar_names(case.names))
@@ -111,28 +120,36 @@ def batch_outputs(folder: Path, cases: Sequence["Case"]) -> Iterator[Path]:
 
 
 def log_file(case: "Case", folder: Path) -> Path:
-    """Return where the traceback of a case goes that a mistake of the program ended."""
+    """Return the log for the traceback of a case that failed by a bug."""
     return folder / "logs" / f"{case.name}.txt"
 
 
 def do_case(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> tuple[dict[str, Any] | None, str]:
-    """Run one case on the worker that this is called on; its report, or None and why it failed.
+    """Run one case on the worker that calls this.
 
-    folder: of the cohort's results. mark: the case's fingerprint.
+    Args:
+        case: The case.
+        choices: Fields of `Settings`.
+        folder: The folder of the cohort's results.
+        mark: The case's fingerprint.
+
+    Returns:
+        Its report and "", or None and an error message.
     """
     try:
         return _run(case, choices, folder, mark), ""
     except FusionError as error:
         return None, str(error)
-    except Exception as error:  # a bug: the other cases go on, and this one's way there is kept
+    except Exception as error:  # a bug: log it, and continue with the other cases
         log = log_file(case, folder)
         log.parent.mkdir(exist_ok=True)
-        # Without the error's own words, which may quote a path that a patient's name is in.
+        # Without the error's message, which may contain a path with a patient's name.
         log.write_text("".join([*traceback.format_tb(error.__traceback__), type(error).__name__]), encoding="utf-8")
-        return None, f"{type(error).__name__}, a mistake of the program; see logs/{log.name}."
+        return None, f"{type(error).__name__}, a bug of the program; see logs/{log.name}."
 
 
 def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict[str, Any]:
+    """Run one case, write its files and mark it as finished; return its report."""
     import json
 
     import SimpleITK as sitk
@@ -142,7 +159,7 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
     from BSAFusionLib.cohort.finished import mark_finished, unmark
     from BSAFusionLib.files.atomic import written_whole
 
-    # One thread a case: sums are then taken in one order, and a case comes out the same wherever it is run.
+    # One thread per case fixes the order of sums, so that a case has the same result everywhere.
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     with written_whole(folder / case.folder) as unfinished:
@@ -155,7 +172,7 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
 
 
 def _program(modality: str, weights: str | None) -> str:
-    """Which program and weights a case is computed with."""
+    """Return the program's version and the hash of the weights for a modality."""
     from BSAFusionLib.network.weights import read_parts, sha256
     from BSAFusionLib.resources import MODELS
 
@@ -163,7 +180,7 @@ def _program(modality: str, weights: str | None) -> str:
 
 
 def _gpu_memories(device: str) -> list[int]:
-    """The bytes of each CUDA GPU that the cases may be spread over."""
+    """Return the memory in bytes of each CUDA GPU that the cases can be spread over."""
     import torch
 
     if device not in ("auto", "cuda"):

@@ -1,4 +1,4 @@
-"""Aligns and fuses the sample MRI and PET, and says how far the result is from the truth."""
+"""Registers and fuses the sample MRI and PET, and measures the true error."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import (
+    DEFAULT_NAMES,
     FinishedCase,
     case_inputs,
     case_outputs,
@@ -14,25 +15,28 @@ from BSAFusionLib.commands._case import (
     report_text,
     run_case,
     save_json,
-    usual_names,
 )
 from BSAFusionLib.commands._options import add_settings, choices_of
 
 if TYPE_CHECKING:
     from BSAFusionLib.settings import Settings
 
-scene_name = "scene.mrb"
+SCENE_NAME = "scene.mrb"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
-        "--out", type=Path, default=Path("results", "demo"), metavar="DIR", help="where the results go (%(default)s)"
+        "--out", type=Path, default=Path("results", "demo"), metavar="DIR", help="folder for the results (%(default)s)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the true error and the report here")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the true error and the report to this file"
+    )
     add_settings(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     import SimpleITK as sitk
 
     from BSAFusionLib.files.atomic import written_whole
@@ -47,20 +51,20 @@ def run(arguments: argparse.Namespace) -> int:
     choices, truth_file = choices_of(arguments), SAMPLE_DATA / "truth.h5"
     refuse_overwriting(
         [*case_inputs(pair, choices), truth_file],
-        [*case_outputs(arguments.out), arguments.out / scene_name, arguments.json],
+        [*case_outputs(arguments.out), arguments.out / SCENE_NAME, arguments.json],
     )
     with written_whole(arguments.out) as folder, progress_bar() as progress:
         finished = run_case(pair, choices, folder, progress=progress)
         _write_scene(finished, Settings(modality=finished.moving.modality, **choices), folder)
     fixed, result = finished.fixed.image, finished.case.result
     truth = sitk.ReadTransform(str(truth_file))
-    found = {
+    transforms = {
         "before": sitk.Transform(),
         "prealigned": result.prealignment,
         "after": result.transform(),
     }
     head = head_mask(fixed)
-    errors = {name: error_mm(transform, truth, head) for name, transform in found.items()}
+    errors = {name: error_mm(transform, truth, head) for name, transform in transforms.items()}
 
     print(report_text(result.report))
     print(line("True error", ", ".join(f"{name} {error:.2f}" for name, error in errors.items()) + " mm"))
@@ -71,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write_scene(finished: FinishedCase, settings: "Settings", folder: Path) -> None:
-    """Fill a scene with a finished case, save it, and let Slicer's slice view draw the preview where it can."""
+    """Fill and save a scene with a finished case, and draw the preview with Slicer's slice view if possible."""
     from trame_slicer.core import SlicerApp
 
     from BSAFusionLib.mrml.convert import content_from_image
@@ -82,14 +86,14 @@ def _write_scene(finished: FinishedCase, settings: "Settings", folder: Path) -> 
 
     application = SlicerApp()
     fixed, moving = (
-        put_volume(application.scene, content_from_image(given.image), given.name)
-        for given in (finished.fixed, finished.moving)
+        put_volume(application.scene, content_from_image(volume.image), volume.name)
+        for volume in (finished.fixed, finished.moving)
     )
     logic = BSAFusionLogic()
     job = logic.prepare(fixed, moving, modality=settings.modality)
     nodes = logic.fill(job, logic.computed(job, finished.case.outcome()))
-    save_scene(application.scene, folder / scene_name)
+    save_scene(application.scene, folder / SCENE_NAME)
     try:
-        write_preview(folder / usual_names.preview, application, (fixed, moving), nodes)
-    except CannotDraw as error:  # then the preview of the report stays
+        write_preview(folder / DEFAULT_NAMES.preview, application, (fixed, moving), nodes)
+    except CannotDraw as error:  # the preview of the report remains
         print(error, file=sys.stderr)

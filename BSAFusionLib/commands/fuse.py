@@ -1,4 +1,4 @@
-"""Aligns a CT, PET or SPECT with an MRI, from files or DICOM folders, and fuses the two."""
+"""Registers a CT, PET or SPECT to an MRI, from files or DICOM folders, and fuses the two."""
 
 import argparse
 from pathlib import Path
@@ -16,35 +16,36 @@ from BSAFusionLib.modalities import MODALITIES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "fixed", type=Path, metavar="FIXED", help="the MRI: a NIfTI, NRRD or MetaImage file, or a DICOM folder"
     )
-    parser.add_argument("moving", type=Path, metavar="MOVING", help="the CT, PET or SPECT that is aligned to it")
+    parser.add_argument("moving", type=Path, metavar="MOVING", help="the CT, PET or SPECT to register to it")
     parser.add_argument(
         "--modality",
         choices=("auto", *MODALITIES),
         default="auto",
-        help="what MOVING is (default: from DICOM, or from intensities)",
+        help="modality of MOVING (default: from DICOM, or from intensities)",
     )
     parser.add_argument(
         "--landmarks",
         nargs=2,
         type=Path,
         metavar=("ON_FIXED", "ON_MOVING"),
-        help="the same points on both volumes, as Slicer's Markups saves them (.mrk.json, .fcsv): the report then "
-        "tells their distances",
+        help="files with the same points on both volumes, saved by Slicer's Markups (.mrk.json, .fcsv); the report "
+        "then has their distances",
     )
     for role in ("fixed", "moving"):
         parser.add_argument(
             f"--{role}-series", metavar="UID", help=f"the series of a DICOM folder {role.upper()} that holds several"
         )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report to this file")
     add_settings(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from BSAFusionLib.files.atomic import written_whole
+    """Run the command and return its exit code."""
     from BSAFusionLib.files.inputs import Pair
     from BSAFusionLib.files.overwriting import refuse_overwriting
 

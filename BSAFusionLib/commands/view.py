@@ -1,10 +1,11 @@
-"""Shows a folder of results in the browser: Slicer's slice and 3D views, before and after, the grid."""
+"""Shows a folder of results in the browser, in Slicer's slice and 3D views."""
 
 import argparse
 from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "result",
         type=Path,
@@ -18,11 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="FILE",
             help=f"the {volume} that the result was made from, or its DICOM folder (default: the file in the report)",
         )
-    parser.add_argument("--port", type=int, default=0, help="of this machine, 127.0.0.1 (default: one that is free)")
-    parser.add_argument("--no-browser", action="store_true", help="say the address only, and open no browser")
+    parser.add_argument("--port", type=int, default=0, help="port of this machine, 127.0.0.1 (default: any free one)")
+    parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     # Imported here so that --help is quick.
     from BSAFusionLib.mrml.rendering import require_opengl
     from BSAFusionLib.mrml.scene import quiet
@@ -32,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     found = read_result(arguments.result, arguments.fixed, arguments.moving)
     require_opengl()
-    with quiet():  # what VTK says while it makes the views
+    with quiet():  # VTK's messages while it creates the views
         page = Page(found)
     serve(page.server, arguments.port, not arguments.no_browser)
     return 0

@@ -1,1 +1,1 @@
-"""What the module's panel is made of; Qt and MRML, on Slicer's main thread."""
+"""The module's panel, in Qt and MRML, on Slicer's main thread."""

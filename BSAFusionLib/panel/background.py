@@ -1,6 +1,6 @@
-"""Work in a process of its own, watched by Qt, whose progress and answer arrive on the main thread.
+"""Run jobs in a process of their own; Qt delivers their progress and results on the main thread.
 
-Slicer keeps Python's global lock while it waits for events, so that a Python thread hardly gets on there.
+Slicer holds Python's global lock while it waits for events, so a Python thread would hardly run.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import qt
 import slicer
@@ -39,47 +39,46 @@ class Bug(Exception):
         self.traceback = traceback
 
 
-class Task:
-    """A job that a `Worker` does. Exactly one of its callbacks for the end is called, unless the worker is closed."""
+class Callbacks(NamedTuple):
+    """Functions that a `Worker` calls about a job, as `Worker.start` explains them."""
 
-    def __init__(
-        self,
-        worker: "Worker",
-        number: int,
-        message: bytes,
-        folder: Path,
-        onDone: Callable[[Any, Path], None],
-        onFailed: Callable[[Exception], None],
-        onCancelled: Callable[[], None],
-        onProgress: Progress,
-    ) -> None:
+    onDone: Callable[[Any, Path], None]
+    onFailed: Callable[[Exception], None]
+    onCancelled: Callable[[], None]
+    onProgress: Progress
+
+
+class Task:
+    """A job of a `Worker`, which calls exactly one of onDone, onFailed and onCancelled unless it is closed."""
+
+    def __init__(self, worker: "Worker", number: int, message: bytes, folder: Path, callbacks: Callbacks) -> None:
         self._worker = worker
         self.number, self.message, self.folder = number, message, folder
-        self.onDone, self.onFailed, self.onCancelled, self.onProgress = onDone, onFailed, onCancelled, onProgress
+        self.callbacks: Callbacks | None = callbacks
         self.process = 0  # number of the process that it was given to
         self.retries = False  # whether another process takes it where that one ends before the job has begun
         self.hasBegun = self.isCancelling = False
 
     def cancel(self) -> None:
-        """Ask the job to stop; after a second the process is ended. Nothing of its answer is used."""
+        """Ask the job to stop and ignore its result; end the process a second later."""
         self._worker.cancel(self)
 
     def forget(self) -> None:
-        """Let go of the volumes that the callbacks hold."""
-        self.onDone = self.onFailed = self.onCancelled = self.onProgress = None
+        """Release the callbacks and the volumes that they hold."""
+        self.callbacks = None
 
 
 class Worker:
-    """A process that does jobs, one after the other.
+    """A process that runs jobs, one after the other.
 
-    It is started by the first job and kept until `close`, or until it ends by itself; the next job then gets another.
+    The first job starts it. It runs until `close`, or until it ends by itself; the next job then starts another.
     """
 
     def __init__(self, command: Sequence[str] | None = None) -> None:
-        """Start nothing yet.
+        """Prepare the worker without starting a process.
 
         Args:
-            command: program and arguments; None for Slicer's own Python with our worker.
+            command: Program and arguments; None for Slicer's own Python with our worker.
         """
         self._command = command
         self._folder = PrivateFolder(Path(slicer.app.temporaryPath))
@@ -118,21 +117,21 @@ class Worker:
         """Give the process a job, and return at once.
 
         Args:
-            do: name of the job.
-            arguments: called with an empty folder for the job's files; returns what JSON can hold.
-            onDone: called with the result and the folder, which is removed afterwards.
-            onFailed: called with a FusionError for what the user can fix, else with a Bug.
-            onCancelled: called where the task was cancelled.
-            onProgress: called with stage, fraction and slices.
+            do: Name of the job.
+            arguments: Called with an empty folder for the job's files; returns the job's arguments, for JSON.
+            onDone: Called with the result and the folder, which is removed afterwards.
+            onFailed: Called with a FusionError for a problem that the user can fix, else with a Bug.
+            onCancelled: Called where the task was cancelled.
+            onProgress: Called with stage, fraction and slices.
 
         Raises:
-            FusionError: no folder can be made, or Python is not found.
+            FusionError: No folder can be made, or Python is not found.
         """
         self._lastNumber += 1
         number, folder = self._lastNumber, self._makeFolder()
         try:
             message = encode("job", job=number, do=do, arguments=arguments(folder))
-            task = Task(self, number, message, folder, onDone, onFailed, onCancelled, onProgress)
+            task = Task(self, number, message, folder, Callbacks(onDone, onFailed, onCancelled, onProgress))
             self._give(task)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -140,7 +139,7 @@ class Worker:
         return task
 
     def cancel(self, task: Task) -> None:
-        """Ask a task to stop; a second later the process is ended."""
+        """Ask a task to stop; end the process a second later."""
         if task.number not in self._tasks or task.isCancelling:
             return
         task.isCancelling = True
@@ -152,11 +151,11 @@ class Worker:
         """Cancel all tasks, end the process and remove all files; the next job gets another process."""
         self._kill()
         for task in list(self._tasks.values()):
-            self._finish(task, task.onCancelled)
+            self._finish(task, task.callbacks.onCancelled)
         self._folder.remove()
 
     def close(self) -> None:
-        """As `stop`, but tell nobody; the worker cannot be used again."""
+        """Stop without calling any callback; the worker cannot be used again."""
         self._tasks.clear()
         self.stop()
         self._process.waitForFinished(MS_UNTIL_GONE)
@@ -174,8 +173,8 @@ class Worker:
         except OSError as error:
             raise FusionError(
                 _(
-                    "No temporary folder can be made ({error}); see that its disk has room and that Slicer may write "
-                    "to its temporary folder."
+                    "No temporary folder can be created ({error}); check the space on its disk and that Slicer may "
+                    "write to its temporary folder."
                 ).format(error=error)
             ) from error
         return folder
@@ -234,15 +233,15 @@ class Worker:
             task.hasBegun = True
         elif kind == "progress":
             if not task.isCancelling:
-                task.onProgress(message["stage"], message["fraction"], message["slices"])
+                task.callbacks.onProgress(message["stage"], message["fraction"], message["slices"])
         elif task.isCancelling or message.get("why") == "cancelled":
-            self._finish(task, task.onCancelled)
+            self._finish(task, task.callbacks.onCancelled)
         elif kind == "result":
-            self._finish(task, task.onDone, message["result"], task.folder)
+            self._finish(task, task.callbacks.onDone, message["result"], task.folder)
         elif message["why"] == "refused":
-            self._finish(task, task.onFailed, FusionError(message["text"]))
+            self._finish(task, task.callbacks.onFailed, FusionError(message["text"]))
         else:
-            self._finish(task, task.onFailed, Bug(message["text"], message["traceback"]))
+            self._finish(task, task.callbacks.onFailed, Bug(message["text"], message["traceback"]))
 
     def _finish(self, task: Task, callback: Callable[..., None], *arguments: Any) -> None:
         del self._tasks[task.number]
@@ -253,12 +252,12 @@ class Worker:
             task.forget()
 
     def _losePatience(self) -> None:
-        """End the process of a job that has not stopped though it was asked to."""
-        deaf = [task for task in self._tasks.values() if task.isCancelling]
-        if deaf:
+        """End the process of a job that was asked to stop and has not."""
+        unresponsive = [task for task in self._tasks.values() if task.isCancelling]
+        if unresponsive:
             self._kill()
-        for task in deaf:
-            self._finish(task, task.onCancelled)
+        for task in unresponsive:
+            self._finish(task, task.callbacks.onCancelled)
 
     def _kill(self) -> None:
         if self._process.state() != qt.QProcess.NotRunning:
@@ -267,7 +266,7 @@ class Worker:
             self._process.kill()
 
     def _stateChanged(self, state: int) -> None:
-        """All ways to an end lead here: a start that fails, a process that ends, a crash."""
+        """Handle the end of the process: a failed start, a normal end, or a crash."""
         if state == qt.QProcess.Running:
             self._hasStarted = True
         if state != qt.QProcess.NotRunning:
@@ -281,27 +280,27 @@ class Worker:
         self._settling.start()
 
     def _settle(self) -> None:
-        """End the tasks of processes that have ended, or give them to another one."""
+        """Finish the tasks of processes that have ended, or give them to another process."""
         ended, self._ended = self._ended, []
         for number, isKilled, why in ended:
             for task in [task for task in self._tasks.values() if task.process == number]:
                 if task.isCancelling:
-                    self._finish(task, task.onCancelled)
+                    self._finish(task, task.callbacks.onCancelled)
                 elif isKilled or (task.retries and not task.hasBegun):
                     self._giveAgain(task)
                 else:
                     logging.error("BSAFusion: %s\n%s", why, self._printed)
-                    self._finish(task, task.onFailed, FusionError(why))
+                    self._finish(task, task.callbacks.onFailed, FusionError(why))
 
     def _giveAgain(self, task: Task) -> None:
         try:
             self._give(task)
         except FusionError as error:
-            self._finish(task, task.onFailed, error)
+            self._finish(task, task.callbacks.onFailed, error)
 
     def _whyItEnded(self) -> str:
         if not self._hasStarted:
-            return _("Python could not be started for the computing ({error}); reinstall Slicer.").format(
+            return _("Python could not be started for the computation ({error}); reinstall Slicer.").format(
                 error=self._process.errorString()
             )
         # Where a launcher stands between, a signal arrives as an exit code.
@@ -314,13 +313,13 @@ class Worker:
 
 
 def workerCommand() -> list[str]:
-    """Return the program that computes, and its arguments.
+    """Return the worker's program and its arguments.
 
-    In Slicer, sys.executable is PythonSlicer, which sets the environment up that its Python needs and starts it; a
+    In Slicer, sys.executable is PythonSlicer, which sets up the environment of its Python and starts it; a
     Slicer that does not set sys.executable has it on its PATH (qSlicerCoreApplication.cxx, slicer.util).
 
     Raises:
-        FusionError: there is no Python.
+        FusionError: There is no Python.
     """
     python = sys.executable or ""
     if not Path(python).name.lower().startswith("python"):
@@ -331,11 +330,11 @@ def workerCommand() -> list[str]:
 
 
 def _killTree(pid: int, launcher: int) -> None:
-    """End Python with all processes that it started.
+    """End Python and all processes that it started.
 
     Args:
-        pid: of Python, which leads a group of processes; 0 where it has not said so yet: it ends with its input.
-        launcher: of the process that was started, which may be a launcher of Python.
+        pid: Of Python, which leads a process group; 0 where it has not reported it yet: it then ends with its input.
+        launcher: Of the started process, which may be a launcher of Python.
     """
     if os.name == "nt":  # not tried: our tests run on Linux only
         command = ["taskkill", "/F", "/T", "/PID", str(launcher)]

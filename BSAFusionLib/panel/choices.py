@@ -1,4 +1,4 @@
-"""The input, output and advanced sections of the panel: recognized modality, created nodes, enabled choices."""
+"""The panel's input, output and advanced sections: detected modality, names of new nodes, choices that apply."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ from BSAFusionLib.panel.parameters import Modality, Parameters, Start, carried
 
 
 class Choices:
-    """Updates these sections from the parameter node where the connection to the widgets is not enough."""
+    """Updates these sections from the parameter node, beyond its own connection to the widgets."""
 
     def __init__(self, ui: SimpleNamespace, logic: BSAFusionLogic) -> None:
         self._ui, self._logic = ui, logic
@@ -24,13 +24,14 @@ class Choices:
         ui.carrySelector.connect("checkedNodesChanged()", self._carryChosen)
 
     def follow(self, parameters: Parameters | None) -> None:
-        """Show the choices of this parameter node from now on, or of none."""
+        """Show the choices of a parameter node from now on, or none."""
         self._parameters = parameters
         if parameters is not None:
             self._inputs = parameters.fixedVolume, parameters.movingVolume
         self.update()
 
     def update(self) -> None:
+        """Update the widgets from the parameter node."""
         ui, parameters = self._ui, self._parameters
         if parameters is None:
             return
@@ -49,7 +50,7 @@ class Choices:
         self._showCarried()
 
     def _keepLastResult(self) -> None:
-        """Clear the outputs of the last run when the inputs change, since they are named after its inputs."""
+        """Give other inputs outputs of their own, so that no node keeps the name of another volume."""
         parameters = self._parameters
         inputs = parameters.fixedVolume, parameters.movingVolume
         if inputs == self._inputs:
@@ -64,7 +65,7 @@ class Choices:
                 parameters.registeredVolume = None
 
     def _keepLastFused(self) -> None:
-        """Clear the fused volume of the last run when the modality needs another kind: color or gray."""
+        """Give another modality a fused volume of its own where one is in color and the other gray."""
         parameters = self._parameters
         fused, moving = parameters.fusedVolume, parameters.movingVolume
         if None in (fused, moving) or fused is not parameters.reportFusedVolume or moving.GetImageData() is None:
@@ -80,13 +81,13 @@ class Choices:
         if self._parameters.modality is not Modality.AUTO or volume is None or volume.GetImageData() is None:
             return ""
         modality, by_dicom = self._logic.foundModality(volume)
-        told = _("{modality}, by DICOM") if by_dicom else _("{modality}, by the intensities")
-        return told.format(modality=modality.upper())
+        text = _("{modality}, by DICOM") if by_dicom else _("{modality}, by the intensities")
+        return text.format(modality=modality.upper())
 
     def _nameCreated(self) -> None:
-        """Say which nodes the next run creates, and how it names them.
+        """Show the names of the nodes that the next run creates.
 
-        Not in the selectors themselves: Slicer's qMRMLNodeComboBox selects another node when its noneDisplay changes.
+        The selectors do not show them: Slicer's qMRMLNodeComboBox selects another node when its noneDisplay changes.
         """
         ui, parameters = self._ui, self._parameters
         fixed, moving = parameters.fixedVolume, parameters.movingVolume
@@ -107,7 +108,7 @@ class Choices:
 
     def _showCarried(self) -> None:
         selector, chosen = self._ui.carrySelector, carried(self._parameters)
-        selector.blockSignals(True)  # otherwise each tick would count as the user's
+        selector.blockSignals(True)  # else each check would count as the user's
         for node in (*selector.checkedNodes(), *selector.uncheckedNodes()):
             selector.setCheckState(node, qt.Qt.Checked if node in chosen else qt.Qt.Unchecked)
         selector.blockSignals(False)

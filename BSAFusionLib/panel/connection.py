@@ -1,4 +1,4 @@
-"""A connection between widgets and a parameter node that can be closed."""
+"""Synchronize widgets and a parameter node, with an end."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -12,10 +12,10 @@ from BSAFusionLib.panel.parameters import Parameters
 
 
 class Connection:
-    """Connects as the wrapper's own connectGui does, by the same connectors, until it is closed.
+    """Connects widgets and a parameter node as the wrapper's connectGui does, until `close`.
 
-    connectGui leaves its observer on the node for good. Python's garbage collector then takes the observer's function
-    from under the node, which still calls it: Slicer crashes, at some later time after a module's reload.
+    connectGui never removes its observer from the node. Python's garbage collector later frees the observer's
+    function, which the node still calls: Slicer then crashes some time after a module's reload.
     """
 
     def __init__(self, parameters: Parameters, widgets: Mapping[str, qt.QWidget]) -> None:
@@ -29,7 +29,7 @@ class Connection:
         self._tag = parameters.AddObserver(vtkCommand.ModifiedEvent, self._toWidgets)
 
     def close(self) -> None:
-        """Disconnect; widgets and parameter node keep their values."""
+        """End the connection; widgets and node keep their values."""
         for connector in self._connectors.values():
             connector.onChanged(None)
         self._parameters.RemoveObserver(self._tag)

@@ -1,4 +1,4 @@
-"""The choice of the device; its list gets this machine's GPUs when somebody opens it."""
+"""The choice of the device; this machine's GPUs are listed when the section is first opened."""
 
 import logging
 from pathlib import Path
@@ -14,9 +14,9 @@ from BSAFusionLib.panel.parameters import Parameters
 
 
 class DeviceChoice:
-    """Keeps a combo box of devices and the parameter `device` the same.
+    """Synchronizes a combo box of devices with the parameter `device`.
 
-    Listing GPUs takes an import of torch, seconds. The worker does it, when the list is first opened.
+    Listing GPUs imports torch, which takes seconds, so the worker does it when `look` is first called.
     """
 
     def __init__(self, comboBox: qt.QComboBox, worker: Worker) -> None:
@@ -28,18 +28,18 @@ class DeviceChoice:
         comboBox.connect("currentIndexChanged(int)", self._chosen)
 
     def follow(self, parameters: Parameters | None) -> None:
-        """Show, and from now on change, a parameter node's device."""
+        """Show and change the device of a parameter node from now on, or of none."""
         self._parameters = parameters
         if parameters is None:
             return
         index = self._comboBox.findData(parameters.device)
-        if index < 0:  # another machine's, or not listed yet: it is kept, and a run says so if it is not here
+        if index < 0:  # another machine's, or not listed yet: keep it; a run reports a device that is missing
             self._comboBox.addItem(parameters.device, parameters.device)
             index = self._comboBox.findData(parameters.device)
         self._comboBox.setCurrentIndex(index)
 
     def look(self) -> None:
-        """Start to list the GPUs, the first time that this is called when torch is installed."""
+        """List the GPUs, once, as soon as torch is installed."""
         if self._task is not None or missing_packages():
             return
         try:

@@ -1,4 +1,4 @@
-"""Every choice of the panel, kept in a parameter node of the scene, and what the logic is asked for by them."""
+"""The panel's choices in a parameter node of the scene, and the request to the logic that they make."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -13,12 +13,12 @@ from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.request import Outputs, camelCase
 from BSAFusionLib.settings import AUTO, Settings, options
 
-# The None is what the wrapper needs to take a choice of more than one class back.
+# The wrapper needs the None to clear a choice of more than one class.
 AnyVolume = Union[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLVectorVolumeNode, None]  # noqa: UP007
 
 
 class _Choice(Enum):
-    """A choice among the few values that Settings allows; a value is its own name in every language."""
+    """One of the values that Settings allows; most values need no translation."""
 
     def label(self) -> str:
         """Return the text that the panel shows."""
@@ -37,31 +37,15 @@ ENUMS = {name: _choice(camelCase(f"_{name}"), option.values) for name, option in
 SliceAxis, Precision = ENUMS["slice_axis"], ENUMS["precision"]
 
 
-class Start(Enum):
-    """Where the moving volume is taken to lie at first."""
-
-    RIGID = "rigid"
-    PLACED = "none"
-    TRANSFORM = "transform"
+class _Labeled(Enum):
+    """A choice with a text of its own for each member."""
 
     def label(self) -> str:
+        """Return the text that the panel shows."""
         labels = {
             Start.RIGID: _("Rigid pre-alignment"),
             Start.PLACED: _("As placed"),
             Start.TRANSFORM: _("A transform"),
-        }
-        return labels[self]
-
-
-class View(Enum):
-    """What the slice views show."""
-
-    FUSED = "fused"
-    BLEND = "blend"
-    CHECKERBOARD = "checkerboard"
-
-    def label(self) -> str:
-        labels = {
             View.FUSED: _("Fused volume"),
             View.BLEND: _("Fixed and moving"),
             View.CHECKERBOARD: _("Checkerboard"),
@@ -69,7 +53,23 @@ class View(Enum):
         return labels[self]
 
 
-# The choices that the panel offers in another form than Settings has them: as `start` and `ctWindow...` below.
+class Start(_Labeled):
+    """The initial transform of the moving volume."""
+
+    RIGID = "rigid"
+    PLACED = "none"
+    TRANSFORM = "transform"
+
+
+class View(_Labeled):
+    """The volumes in the slice views."""
+
+    FUSED = "fused"
+    BLEND = "blend"
+    CHECKERBOARD = "checkerboard"
+
+
+# Choices that the panel offers in another form than Settings: as `start` and `ctWindow...` below.
 _IN_ANOTHER_FORM = ("prealignment", "ct_window")
 
 
@@ -94,7 +94,7 @@ def _with_choices(cls: type) -> type:
 @parameterNodeWrapper
 @_with_choices
 class Parameters:
-    """The choices, under the names that the .ui file's widgets have as SlicerParameterName."""
+    """The choices, by the SlicerParameterName of the .ui file's widgets; saved scenes store these names."""
 
     fixedVolume: slicer.vtkMRMLScalarVolumeNode
     movingVolume: AnyVolume
@@ -135,7 +135,7 @@ class Parameters:
 
 
 def carried(parameters: Parameters) -> list[slicer.vtkMRMLDisplayableNode]:
-    """The nodes chosen to go along that are still in the scene."""
+    """Return the nodes that are chosen to move along and still in the scene."""
     return [node for node in parameters.carry if node is not None]
 
 
@@ -143,7 +143,7 @@ def request(parameters: Parameters) -> dict[str, Any]:
     """Return the arguments of BSAFusionLogic.check and prepare.
 
     Raises:
-        FusionError: A transform is chosen to start from, but not which.
+        FusionError: The initial transform is to be a node, and none is chosen.
     """
     return {
         "fixedVolume": parameters.fixedVolume,
@@ -161,13 +161,13 @@ def request(parameters: Parameters) -> dict[str, Any]:
 
 def _choices(parameters: Parameters) -> dict[str, Any]:
     """Return the choices by the fields of Settings."""
-    start = parameters.start.value
+    initial = parameters.start.value
     if parameters.start is Start.TRANSFORM:
-        start = parameters.startTransform
-        if start is None:
-            raise FusionError(_("Choose the transform to start from, or another start."))
+        initial = parameters.startTransform
+        if initial is None:
+            raise FusionError(_("Choose the transform to start from, or another initialization."))
     window = None if parameters.ctWindowAutomatic else (parameters.ctWindowCentre, parameters.ctWindowWidth)
-    choices = {"modality": parameters.modality.value, "prealignment": start, "ct_window": window}
+    choices = {"modality": parameters.modality.value, "prealignment": initial, "ct_window": window}
     for name in options():
         if name not in choices:
             value = getattr(parameters, camelCase(name))

@@ -1,4 +1,4 @@
-"""Progress of a run in words."""
+"""Progress of a run as text."""
 
 import time
 
@@ -6,18 +6,25 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.pipeline.progress import STAGE_SHARES, Slices
 
-SECONDS_UNTIL_KNOWN = 2.0  # that a run must last before the time left is estimated
+SECONDS_UNTIL_ESTIMATE = 2.0
+MIN_FRACTION_FOR_ESTIMATE = 0.05
 
 
 class Progress:
-    """Turns stage, fraction and time left into a sentence."""
+    """Describes stage, progress and remaining time of a run in a sentence."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
         self._stages = list(STAGE_SHARES)
 
     def text(self, stage: str, fraction: float, slices: Slices) -> str:
-        """Return what to show for a stage, the fraction of the whole job, and the slices."""
+        """Return the text for the panel.
+
+        Args:
+            stage: A key of `STAGE_SHARES`.
+            fraction: Of the whole job, 0 to 1.
+            slices: Slices done and their number, or None.
+        """
         names = {
             "intensities": _("Reading intensities"),
             "pre-alignment": _("Rigid pre-alignment"),
@@ -45,6 +52,6 @@ class Progress:
 
     def _seconds_left(self, fraction: float) -> float | None:
         elapsed = time.monotonic() - self._begun
-        if elapsed < SECONDS_UNTIL_KNOWN or fraction < 0.05:
+        if elapsed < SECONDS_UNTIL_ESTIMATE or fraction < MIN_FRACTION_FOR_ESTIMATE:
             return None
         return elapsed * (1 - fraction) / fraction

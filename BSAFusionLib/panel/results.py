@@ -1,4 +1,4 @@
-"""The results section of the panel: the last run's report as a table, its warnings, and both as text."""
+"""The panel's results section: the last run's report as a table, its warnings, copying and saving."""
 
 import json
 from dataclasses import asdict, replace
@@ -21,12 +21,12 @@ from BSAFusionLib.report.table import rows
 
 
 def as_json(report: Report) -> str:
-    """Return a report as the text that the parameter node stores."""
+    """Convert a report to the text that the parameter node stores."""
     return json.dumps(report.as_dict())
 
 
 class Results:
-    """Shows the last run's report; hidden while there is none."""
+    """Shows the report of the last run; hidden while there is none."""
 
     def __init__(self, ui: SimpleNamespace) -> None:
         self._ui = ui
@@ -41,9 +41,9 @@ class Results:
         ui.savePageButton.connect("clicked(bool)", self._savePage)
 
     def follow(self, parameters: Parameters | None) -> None:
-        """Show this node's report from now on, or none.
+        """Show the report of a parameter node from now on, or none.
 
-        The pictures of a run are kept while no node is followed, and as long as the report is that run's.
+        The pictures of a run are kept while no node is followed, and while the report is that run's.
         """
         self._parameters = parameters
         if parameters is None:
@@ -53,14 +53,14 @@ class Results:
         self.done(self._result if kept else None)
 
     def done(self, result: ProcessResult | None) -> None:
-        """Show the report of a run of this session, whose pictures can be saved, or of none."""
+        """Show the report in the parameter node; `result` is None for a run of an earlier session."""
         self._result = result
         ui = self._ui
         ui.savePageButton.enabled = result is not None
         ui.savePageButton.toolTip = (
             _("Save figures, warnings and pictures of the last run as one HTML page.")
             if result is not None
-            else _("The pictures are not kept with the scene: run again to save them.")
+            else _("The scene does not store the pictures; run again to save them.")
         )
         self.show()
 
@@ -86,7 +86,7 @@ class Results:
         table.setFixedHeight(height + 2 * table.frameWidth)
 
     def _measureLandmarks(self) -> None:
-        """Measure the landmark distances with the current points and deformation."""
+        """Measure the landmark distances from the present points and deformation."""
         parameters, label = self._parameters, self._ui.landmarksProblemLabel
         nodes = (
             parameters.fixedLandmarks,
@@ -128,7 +128,7 @@ class Results:
             slicer.util.errorDisplay(str(error))
 
     def _copy(self, checked: bool = False) -> None:
-        """Copy table and warnings as lines of tab-separated text."""
+        """Copy table and warnings as lines with tabs, for spreadsheets."""
         report = self._report()
         lines = self._figures(report) + [(_("Warning"), warning) for warning in report["warnings"]]
         qt.QApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))

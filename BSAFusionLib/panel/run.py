@@ -1,4 +1,4 @@
-"""One run by the button: prepared here, computed in another process, put into the scene here, or cancelled."""
+"""Run a registration by the button: prepare it, compute it in another process, fill the scene."""
 
 import logging
 from collections.abc import Callable
@@ -21,13 +21,13 @@ from BSAFusionLib.worker.case import read_outcome, write_case
 
 
 class Run:
-    """The button, Cancel, progress and message of the panel; one run at a time.
+    """Controls the run button, Cancel, progress and message; one run at a time.
 
     Args:
-        ui: the panel's widgets.
-        logic: what prepares a run and fills the scene.
-        worker: what computes.
-        onDone: called with the job and the result when the scene has been filled.
+        ui: The panel's widgets.
+        logic: Prepares a run and fills the scene.
+        worker: Computes the run.
+        onDone: Called with the job and the result when the scene has been filled.
     """
 
     def __init__(
@@ -50,27 +50,27 @@ class Run:
 
     @property
     def running(self) -> bool:
-        """Whether a run is on."""
+        """True during a run."""
         return self._task is not None
 
     def follow(self, parameters: Parameters | None) -> None:
-        """Use a parameter node's choices from now on, or none."""
+        """Run with the choices of a parameter node from now on, or not at all."""
         self._parameters = parameters
         self.update()
 
     def setMissing(self, packages: list[str]) -> None:
-        """Disable the button while these packages are missing."""
+        """Prevent runs while these packages are missing."""
         self._missing = packages
         self.update()
 
     def update(self) -> None:
-        """Enable the button if a run can start; its tooltip says what it does, or why it cannot."""
+        """Enable the button where a run can start; otherwise its tooltip says why not."""
         problem = self._problem()
         self._ui.applyButton.enabled = not problem
         self._ui.applyButton.toolTip = problem or _("Align the moving volume to the fixed one and fuse the two.")
 
     def start(self, checked: bool = False) -> None:
-        """Start a run, unless one is on."""
+        """Start a run with the panel's choices."""
         if self.running or self._parameters is None:
             return
         self._why = _("Stopped; nothing was changed.")
@@ -85,7 +85,7 @@ class Run:
                 onCancelled=lambda: self._end(self._why),
                 onProgress=self._showProgress,
             )
-        except Exception as error:  # so that a bug, too, is told in the panel
+        except Exception as error:  # so that the panel reports a bug, too
             self._failed(error)
             return
         self.say("")
@@ -93,7 +93,7 @@ class Run:
         self._showProgress("intensities", 0.0, None)
 
     def cancel(self, checked: bool = False, why: str = "") -> None:
-        """Stop the run, if there is one; the scene stays as it was."""
+        """Cancel the run, if there is one; the scene is not changed."""
         if self._task is None:
             return
         self._why = why or self._why
@@ -102,7 +102,7 @@ class Run:
         self._ui.stageLabel.text = _("Stopping")
 
     def nodesRemoved(self) -> None:
-        """Stop a run that lost one of its nodes; call it when nodes have left the scene."""
+        """Cancel the run where one of its nodes was removed from the scene."""
         if self._job is None:
             return
         for node in self._job.nodes():
@@ -114,7 +114,7 @@ class Run:
                 return
 
     def say(self, message: str, warn: bool = False) -> None:
-        """Show a sentence under the button; hide it if the sentence is empty."""
+        """Show a message under the button; hide it for an empty one."""
         icon = qt.QStyle.SP_MessageBoxWarning if warn else qt.QStyle.SP_MessageBoxInformation
         self._ui.messageIcon.setPixmap(self._ui.messageFrame.style().standardIcon(icon).pixmap(24, 24))
         self._ui.messageLabel.text = message

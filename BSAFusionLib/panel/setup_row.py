@@ -1,4 +1,4 @@
-"""The row at the top of the panel that says which packages are missing, and installs them on a click."""
+"""The row at the top of the panel that names missing packages and installs them on a click."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -17,11 +17,11 @@ from BSAFusionLib.mrml.packages import (
 
 
 class SetupRow:
-    """Hidden where nothing is missing; otherwise says what is, and installs it.
+    """Names missing packages and installs them; hidden where none is missing.
 
     Args:
         ui: The panel's widgets.
-        onMissing: Is given the names of what is missing, at first and whenever they may have changed.
+        onMissing: Called with the names of missing packages, at first and whenever they may have changed.
     """
 
     def __init__(self, ui: SimpleNamespace, onMissing: Callable[[list[str]], None]) -> None:
@@ -31,7 +31,7 @@ class SetupRow:
         self.update()
 
     def update(self) -> None:
-        """Look for what is missing now, and say so."""
+        """Check for missing packages and update the row."""
         missing, problem = missing_packages(), why_not_installable()
         self._onMissing(missing)
         self._ui.setupFrame.visible = bool(missing)
@@ -62,14 +62,14 @@ class SetupRow:
 
 
 def _sentences(missing: list[str]) -> str:
-    """Return what is absent, what is too old, and what installing takes."""
+    """Return a message about absent and outdated packages and what installing them takes."""
     outdated = outdated_packages()
     absent = [name for name in missing if name not in outdated]
-    said = [_("Not installed yet: {packages}.").format(packages=", ".join(absent))] if absent else []
-    said += [
+    sentences = [_("Not installed yet: {packages}.").format(packages=", ".join(absent))] if absent else []
+    sentences += [
         _("{package} {version} is installed, but {oldest} or later is needed; installing replaces it.").format(
             package=name, version=version, oldest=oldest_version(name)
         )
         for name, version in outdated.items()
     ]
-    return " ".join([*said, _("Installing needs the network and up to 5 GB of disk.")])
+    return " ".join([*sentences, _("Installing needs an internet connection and up to 5 GB on the disk.")])

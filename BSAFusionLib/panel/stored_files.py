@@ -1,4 +1,4 @@
-"""The files that a scene was read from, which the panel must not write over."""
+"""The files of a scene, which the panel must not overwrite."""
 
 from collections.abc import Iterator
 from pathlib import Path

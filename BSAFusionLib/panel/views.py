@@ -1,4 +1,4 @@
-"""The views section of the panel: slice views, before and after, grid and legend."""
+"""The panel's display section: slice views, before and after, grid and legend."""
 
 from types import SimpleNamespace
 
@@ -14,12 +14,12 @@ from BSAFusionLib.panel.parameters import Parameters, View
 
 
 class Views:
-    """Shows the result as the parameter node says, and flickers between before and after."""
+    """Displays the result as the parameter node says, and switches the moving volume between before and after."""
 
     def __init__(self, ui: SimpleNamespace) -> None:
         self._ui = ui
         self._parameters: Parameters | None = None
-        self._shown: tuple[tuple, tuple] = (), ()  # by which choices: of the volumes, and of the grid
+        self._shown: tuple[tuple, tuple] = (), ()  # choices that the views show: of the volumes, and of the grid
         self._flicker = qt.QTimer()
         self._flicker.connect("timeout()", self._swap)
         ui.beforeButton.connect("clicked(bool)", lambda checked: self._place(after=False))
@@ -28,14 +28,14 @@ class Views:
         ui.fitButton.connect("clicked(bool)", self._fit)
 
     def follow(self, parameters: Parameters | None) -> None:
-        """Follow the choices of this parameter node from now on; what the views show stays."""
+        """Use the choices of a parameter node from now on, without changing the views yet."""
         self.stop()
         self._parameters = parameters
         self._shown = self._choices()
         self._enable()
 
     def update(self) -> None:
-        """Show what has changed in the choices."""
+        """Apply the choices that have changed."""
         self._enable()
         volumes, grid = self._shown
         self._shown = self._choices()
@@ -45,7 +45,7 @@ class Views:
             self._showGrid()
 
     def show(self, parameters: Parameters) -> None:
-        """Show the result as a parameter node says, whether or not the panel follows that node now."""
+        """Show the result of a parameter node, even one that the panel does not follow now."""
         followed, self._parameters = self._parameters, parameters
         self._showVolumes()
         self._showGrid()
@@ -78,7 +78,7 @@ class Views:
         self._ui.flickerCheckBox.checked = False
 
     def _complete(self) -> bool:
-        """Return True if all nodes of the result are in the scene."""
+        """Return True where all volumes and the transform of a result are in the scene."""
         parameters = self._parameters
         return parameters is not None and None not in (
             parameters.reportFixedVolume,
@@ -88,13 +88,13 @@ class Views:
         )
 
     def _hasBoard(self) -> bool:
-        """Return True if a checkerboard is chosen and can be made."""
+        """Return True where a checkerboard is chosen and possible."""
         parameters = self._parameters
         chosen = self._complete() and parameters.view is View.CHECKERBOARD
         return chosen and parameters.reportRegisteredVolume is not None
 
     def _choices(self) -> tuple[tuple, tuple]:
-        """Return the choices that apply to the volumes, and those that apply to the grid."""
+        """Return the choices for the volumes, and those for the grid."""
         parameters = self._parameters
         if parameters is None:
             return (), ()
@@ -114,7 +114,7 @@ class Views:
         ui.checkerFieldsSpinBox.enabled = self._hasBoard()
         ui.viewProblemLabel.visible = board and not self._hasBoard()
         ui.viewProblemLabel.text = _(
-            "The checkerboard needs the registered volume, which was not made: the fused volume is shown instead."
+            "The checkerboard needs the registered volume, which was not made; the fused volume is shown instead."
         )
         if complete:
             after = self._isAfter()

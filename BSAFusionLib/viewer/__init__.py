@@ -1,1 +1,1 @@
-"""A folder of results in the browser, drawn by Slicer's own views."""
+"""Show a folder of results in the browser, in Slicer's own views."""

@@ -1,4 +1,4 @@
-"""The viewer's page: three slice views and the 3D view, and what is shown in them."""
+"""The viewer's page: three slice views, a 3D view, and the controls for them."""
 
 from trame.app import get_server
 from trame.ui.vuetify3 import VAppLayout
@@ -13,9 +13,9 @@ from trame_slicer.views import AbstractView, Layout, LayoutDirection, SliceView,
 from BSAFusionLib.viewer.result_folder import Found
 from BSAFusionLib.viewer.result_scene import ResultScene
 
-disclaimer = "For research use only. Not for clinical use."
-layout_name = "Four views"
-style = """
+DISCLAIMER = "For research use only. Not for clinical use."
+LAYOUT_NAME = "Four views"
+STYLE = """
 html { overflow: hidden; }
 .choices .v-btn { text-transform: none; letter-spacing: normal; }
 .view-label { position: absolute; top: 8px; left: 8px; padding: 0 8px; border-left: 4px solid; color: white;
@@ -28,18 +28,25 @@ html { overflow: hidden; }
 
 
 class Page:
-    """The page of one result; `server` is what serves it."""
+    """The page of one result.
+
+    Attributes:
+        server: Serves the page.
+    """
 
     def __init__(self, found: Found) -> None:
         self.server = get_server(client_type="vue3")
         application = SlicerApp()
         self._result = ResultScene(application, found)
         register_rca_factories(
-            application.view_manager, self.server, slice_view_ui_f=self._draw_over, three_d_view_ui_f=self._draw_over
+            application.view_manager,
+            self.server,
+            slice_view_ui_f=self._draw_controls,
+            three_d_view_ui_f=self._draw_controls,
         )
         views = LayoutManager(application.scene, application.view_manager, self.server)
-        views.register_layout(layout_name, _four_views())
-        views.set_layout(layout_name)
+        views.register_layout(LAYOUT_NAME, _four_views())
+        views.set_layout(LAYOUT_NAME)
         self._result.fit()
         state = self.server.state
         state.update({"overlay": "Registered", "opacity": 0.5, "grid_in_slices": False, "grid_in_3d": False})
@@ -52,7 +59,7 @@ class Page:
 
     def _draw(self, found: Found, views: LayoutManager) -> None:
         with VAppLayout(self.server, theme="dark") as page:
-            client.Style(style)
+            client.Style(STYLE)
             with vuetify.VAppBar(density="compact"):
                 vuetify.VAppBarTitle("{{ trame__title }}")
                 with vuetify.VBtnToggle(
@@ -81,14 +88,14 @@ class Page:
                     html.Span(f"{largest:.1f} mm")
                 html.Span(" ".join(found.missing), classes="text-warning")
                 vuetify.VSpacer()
-                html.Span(disclaimer, classes="ml-6 text-no-wrap")
+                html.Span(DISCLAIMER, classes="ml-6 text-no-wrap")
 
-    def _draw_over(self, server: object, view_id: str, view: AbstractView) -> None:
-        """What lies over a view: its name in Slicer's colour for it, the button that fits it, a slice view's slider."""
-        colour = ", ".join(f"{part:.0%}" for part in view.get_view_node().GetLayoutColor())
+    def _draw_controls(self, server: object, view_id: str, view: AbstractView) -> None:
+        """Add a view's name in Slicer's color for it, a button that fits it, and a slice view's slider."""
+        color = ", ".join(f"{part:.0%}" for part in view.get_view_node().GetLayoutColor())
         in_slice = isinstance(view, SliceView)
         html.Div(
-            view.get_orientation() if in_slice else "3D", classes="view-label", style=f"border-color: rgb({colour})"
+            view.get_orientation() if in_slice else "3D", classes="view-label", style=f"border-color: rgb({color})"
         )
         vuetify.VBtn(
             icon="mdi-fit-to-screen-outline",
@@ -103,7 +110,7 @@ class Page:
 
 
 def _four_views() -> Layout:
-    """As in Slicer: axial and 3D above, coronal and sagittal below."""
+    """Return Slicer's layout: axial and 3D above, coronal and sagittal below."""
     rows = (
         [ViewLayoutDefinition.axial_view(), ViewLayoutDefinition.threed_view(background_color="#000000")],
         [ViewLayoutDefinition.coronal_view(), ViewLayoutDefinition.sagittal_view()],

@@ -1,4 +1,4 @@
-"""What a folder of results holds, and the volumes that it was made from."""
+"""Read a folder of results and the volumes that they were made from."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -16,22 +16,31 @@ from BSAFusionLib.geometry.fields import compose_transform, field_from_transform
 from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.modalities import MODALITIES
 
-expected = "give the folder that `run.py fuse` or `run.py demo` wrote, or that of one case of `run.py batch`"
-same_place = 1e-3  # how far apart two grids may be, mm: NIfTI keeps places in single precision
+EXPECTED = "give the folder that `run.py fuse` or `run.py demo` wrote, or that of one case of `run.py batch`"
+SAME_GRID_MM = 1e-3  # largest distance of two grids: NIfTI stores positions in single precision
 
 
 @dataclass(frozen=True)
 class Found:
-    """One result, as it was read; images, fields and transforms as in Result.
+    """A result and its inputs; images, fields and transforms as in `Result`, mm, LPS.
 
-    name: of the folder. modality: of the moving volume, "ct", "pet" or "spect". rigid_start: whether there was a
-    pre-alignment.
-    fixed, moving: the volumes that it was made from; None where they were not found, which `missing` says in words.
+    Attributes:
+        name: Name of the folder.
+        modality: Modality of the moving volume, "ct", "pet" or "spect".
+        has_initialization: True where there was an initial transform.
+        fused: The fused volume.
+        registered: The registered volume.
+        coarse_field: The whole displacement, on a coarse grid.
+        network_field: The network's displacement.
+        prealignment: The initial transform, which is applied after the network's displacement.
+        fixed: The MRI; None where it was not found.
+        moving: The moving volume; None where it was not found.
+        missing: Messages about volumes that were not found.
     """
 
     name: str
     modality: str
-    rigid_start: bool
+    has_initialization: bool
     fused: sitk.Image
     registered: sitk.Image
     coarse_field: sitk.Image
@@ -43,11 +52,15 @@ class Found:
 
 
 def read_result(place: Path, fixed: Path | None = None, moving: Path | None = None) -> Found:
-    """All that there is to see of one result.
+    """Read a result.
 
-    place: its folder, or its report where a folder holds those of several cases.
-    fixed, moving: a file or a DICOM folder; by default the files that the report names, where they still are.
-    Raises FusionError for what the user can mend.
+    Args:
+        place: Its folder, or its report where a folder holds several cases.
+        fixed: File or DICOM folder of the MRI; by default the file that the report names, where it still exists.
+        moving: The same for the moving volume.
+
+    Raises:
+        FusionError: A problem that the user can fix.
     """
     path = _find_report(place)
     report, folder = _read_report(path), path.parent
@@ -55,13 +68,15 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
     files = {what: folder / names[what] for what in ("fused", "registered", "deformation")}
     for file in files.values():
         if not file.is_file():
-            raise FusionError(f"The result in {folder} lacks {file.name}: make it anew, or {expected}.")
+            raise FusionError(f"The result in {folder} lacks {file.name}; run fuse again, or {EXPECTED}.")
     fused = read_volume(files["fused"])
     prealignment, network_field = _read_deformation(files["deformation"])
     sources = {"fixed": fixed or _named(report, "fixed", folder), "moving": moving or _named(report, "moving", folder)}
     images = {role: _read_source(source, role, report) for role, source in sources.items()}
     if images["fixed"] is not None and not _same_grid(images["fixed"], fused):
-        raise FusionError(f"The volume that was found as the MRI of {folder} is another: give the right --fixed.")
+        raise FusionError(
+            f"The MRI {sources['fixed']} is not on the grid of the result in {folder}; give the right --fixed."
+        )
     return Found(
         folder.resolve().name,
         report["modality"],
@@ -83,13 +98,13 @@ def _find_report(place: Path) -> Path:
     if place.is_file():
         return place
     if not place.is_dir():
-        raise FusionError(f"There is no folder {place}: {expected}.")
+        raise FusionError(f"There is no folder {place}; {EXPECTED}.")
     reports = sorted(path for path in place.glob("*.json") if path.name.endswith(Names.report))
     if not reports:
-        raise FusionError(f"There is no result in {place}: {expected}.")
+        raise FusionError(f"There is no result in {place}; {EXPECTED}.")
     if len(reports) > 1:
         listed = ", ".join(path.name for path in reports)
-        raise FusionError(f"There are several results in {place}: give the report of one of them ({listed}).")
+        raise FusionError(f"There are several results in {place}; give the report of one of them ({listed}).")
     return reports[0]
 
 
@@ -97,24 +112,24 @@ def _read_report(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise FusionError(f"The report {path} cannot be read: make the result anew.") from error
+        raise FusionError(f"The report {path} cannot be read; run fuse again.") from error
     if not isinstance(report, dict) or report.get("modality") not in MODALITIES or "prealignment" not in report:
-        raise FusionError(f"{path} is no report of a result: {expected}.")
+        raise FusionError(f"{path} is not the report of a result; {EXPECTED}.")
     return report
 
 
 def _read_deformation(path: Path) -> tuple[sitk.Transform, sitk.Image]:
-    """The start and the field that comes before it, which the program wrote as one composite transform."""
+    """Return the initial transform and the network's field from the composite transform in a file."""
     try:
         parts = sitk.CompositeTransform(sitk.ReadTransform(str(path)))
-        *start, last = (parts.GetNthTransform(n) for n in range(parts.GetNumberOfTransforms()))
-        return sitk.CompositeTransform(start), sitk.DisplacementFieldTransform(last).GetDisplacementField()
+        *initial, last = (parts.GetNthTransform(n) for n in range(parts.GetNumberOfTransforms()))
+        return sitk.CompositeTransform(initial), sitk.DisplacementFieldTransform(last).GetDisplacementField()
     except (RuntimeError, ValueError) as error:
-        raise FusionError(f"The deformation {path} is damaged, or not one of BSAFusion: make it anew.") from error
+        raise FusionError(f"The deformation {path} is damaged or not from BSAFusion; run fuse again.") from error
 
 
 def _named(report: dict[str, Any], role: str, folder: Path) -> Path | None:
-    """The file that the report names as an input, if it is there; its path is relative to the report's folder."""
+    """Return the input file that the report names, relative to its folder; None where it does not exist."""
     named = report.get("inputs", {}).get(role)
     return folder / named if named and (folder / named).is_file() else None
 
@@ -128,22 +143,22 @@ def _read_source(path: Path | None, role: str, report: dict[str, Any]) -> sitk.I
 
 
 def _same_grid(one: sitk.Image, other: sitk.Image) -> bool:
-    """Whether two images have the same number of voxels in the same places."""
+    """Return True for two images with the same voxel grid."""
     if one.GetSize() != other.GetSize():
         return False
     corners = np.array(np.meshgrid(*((0, size - 1) for size in one.GetSize()))).reshape(3, -1).T.tolist()
-    apart = [
+    distances_mm = [
         np.subtract(one.TransformIndexToPhysicalPoint(corner), other.TransformIndexToPhysicalPoint(corner))
         for corner in corners
     ]
-    return bool(np.abs(apart).max() <= same_place)
+    return bool(np.abs(distances_mm).max() <= SAME_GRID_MM)
 
 
 def _sentence(role: str, report: dict[str, Any]) -> str:
-    what, lost = (
-        ("MRI", "The fused volume is shown in its place")
+    name, consequence = (
+        ("MRI", "The fused volume is shown instead")
         if role == "fixed"
-        else (report["modality"].upper(), "How it lay before cannot be shown")
+        else (report["modality"].upper(), "Its place before registration cannot be shown")
     )
     why = "is not where the report says" if role in report.get("inputs", {}) else "is not named in the report"
-    return f"The {what} {why}. {lost}; start again with --{role} and its file or DICOM folder."
+    return f"The {name} {why}. {consequence}; run view again with --{role} and its file or DICOM folder."

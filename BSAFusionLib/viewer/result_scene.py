@@ -1,4 +1,4 @@
-"""A result in a scene, and the ways in which the viewer shows it."""
+"""A result in a scene, and its display in the viewer."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,9 +17,10 @@ from BSAFusionLib.viewer.result_folder import Found
 class ResultScene:
     """The volumes of a result in an application's scene, with the deformation as a grid.
 
-    overlays: what can lie over the MRI, by the words for it: the moving volume as it lay before, after the rigid start,
-    and registered, as far as there is such, and the fused volume. displacement_range: the lengths in mm that the grid
-    is coloured by, from green to red.
+    Attributes:
+        overlays: Volumes that can be shown over the MRI, by their labels: the moving volume before registration, after
+            the rigid initialization, and registered, as far as they exist, and the fused volume.
+        displacement_range: Smallest and largest displacement in mm, green and red on the grid.
     """
 
     def __init__(self, application: SlicerApp, found: Found) -> None:
@@ -33,21 +34,21 @@ class ResultScene:
         self.overlays = {}
         if found.moving is not None:
             self.overlays["Before"] = self._put(found.moving, moving, like=registered)
-        if found.moving is not None and found.rigid_start:
-            turned = self._put(found.moving, f"{moving} after the rigid start", like=registered)
-            start = put_linear_transform(application.scene, found.prealignment, "Rigid start")
-            turned.SetAndObserveTransformNodeID(start.GetID())
-            self.overlays["Rigid start"] = turned
+        if found.moving is not None and found.has_initialization:
+            initialized = self._put(found.moving, f"{moving} after rigid initialization", like=registered)
+            initial = put_linear_transform(application.scene, found.prealignment, "Rigid initialization")
+            initialized.SetAndObserveTransformNodeID(initial.GetID())
+            self.overlays["Rigid start"] = initialized
         self.overlays |= {"Registered": registered, "Fused": fused}
         self._background = fused if found.fixed is None else self._put(found.fixed, "MRI")
         content = content_from_fields(found.coarse_field, found.network_field, found.prealignment, np.eye(4))
-        self._line_distance = content.lines_mm
+        self._line_spacing_mm = content.lines_mm
         self.displacement_range = content.smallest_mm, content.largest_mm
         self._grid = put_grid_transform(application.scene, content, "Deformation")
         draw_grid(self._grid, content, self._background)
 
     def fit(self) -> None:
-        """Lets each slice view show the whole of the MRI, and the 3D view their slices."""
+        """Fit the MRI into each slice view, and the slices into the 3D view."""
         show_volumes(self._background)
         link_and_fit(self._application.app_logic, self._background)
         for view in nodes_of_class(self._application.scene, "vtkMRMLSliceNode"):
@@ -56,23 +57,30 @@ class ResultScene:
             self.fit_view(view)
 
     def fit_view(self, view: AbstractView) -> None:
-        """Lets one view show all there is, a 3D view from the front, one side and above."""
+        """Fit everything into one view, seen obliquely from the front and above in a 3D view."""
         if isinstance(view, ThreeDView):
-            view.rotate_to_view_direction(ViewDirection.ANTERIOR)  # from which the distance is found
+            view.rotate_to_view_direction(ViewDirection.ANTERIOR)  # the distance is computed from this direction
         view.fit_view_to_content()
         if isinstance(view, ThreeDView):
             camera = view.get_camera_node().GetCamera()
             camera.Azimuth(40)
             camera.Elevation(25)
-            camera.Dolly(1.5)  # no Zoom, which would add up
+            camera.Dolly(1.5)  # not Zoom, which would accumulate
             view.first_renderer().ResetCameraClippingRange()
 
     def show(self, overlay: str, opacity: float, grid_in_slices: bool, grid_in_3d: bool) -> None:
-        """Shows one of `overlays` over the MRI, from 0 to 1 opaque, and over both the grid or not."""
+        """Set what the views show.
+
+        Args:
+            overlay: A key of `overlays`, shown over the MRI.
+            opacity: Of the overlay, 0 to 1.
+            grid_in_slices: Show the deformation grid in slice views.
+            grid_in_3d: Show it in 3D views.
+        """
         show_volumes(self._background, self.overlays[overlay], opacity)
-        show_grid(self._grid, self._line_distance, grid_in_slices, grid_in_3d)
+        show_grid(self._grid, self._line_spacing_mm, grid_in_slices, grid_in_3d)
         for view in self._application.view_manager.get_views():
-            view.schedule_render()  # which not every change of a node brings about, such as an opacity that becomes 0
+            view.schedule_render()  # not every change of a node does it, such as opacity 0
 
     def _put(
         self,

@@ -8,7 +8,7 @@ import pytest
 from BSAFusionLib.cohort.cases import Case, read_cohort
 from BSAFusionLib.cohort.finished import fingerprint
 from BSAFusionLib.cohort.summary import Outcome, worst_first
-from BSAFusionLib.cohort.workers import case_gpu_memory, case_memory, fitting_workers
+from BSAFusionLib.cohort.workers import CASE_GPU_MEMORY_BYTES, CASE_MEMORY_BYTES, fitting_workers
 from BSAFusionLib.errors import FusionError
 
 
@@ -122,11 +122,11 @@ def test_the_worst_come_first_each_among_its_own_modality(tmp_path: Path) -> Non
 
 
 def test_as_many_processes_as_cores_and_memory_have_room_for() -> None:
-    assert fitting_workers(100, 8, 100 * case_memory) == 8
-    assert fitting_workers(3, 8, 100 * case_memory) == 3
-    assert fitting_workers(100, 8, int(2.5 * case_memory)) == 2
-    assert fitting_workers(100, 8, case_memory // 2) == 1
-    assert fitting_workers(100, 8, 100 * case_memory, [2 * case_gpu_memory] * 2) == 4
+    assert fitting_workers(100, 8, 100 * CASE_MEMORY_BYTES) == 8
+    assert fitting_workers(3, 8, 100 * CASE_MEMORY_BYTES) == 3
+    assert fitting_workers(100, 8, int(2.5 * CASE_MEMORY_BYTES)) == 2
+    assert fitting_workers(100, 8, CASE_MEMORY_BYTES // 2) == 1
+    assert fitting_workers(100, 8, 100 * CASE_MEMORY_BYTES, [2 * CASE_GPU_MEMORY_BYTES] * 2) == 4
 
 
 def test_the_folder_of_a_dicom_series_is_named_nowhere(tmp_path: Path) -> None:
