@@ -54,9 +54,10 @@ def kill_a_busy_worker(address: str, workers: dict[str, subprocess.Popen], out: 
 
 
 def same_results(folder: Path, other: Path) -> bool:
-    """Whether the volumes and the transforms in two folders of one case are the same to the bit."""
+    """Return True where the volumes and transforms of a case in two folders are equal to the bit."""
     volumes, transforms = sorted(folder.glob("*.nii.gz")), sorted(folder.glob("*.h5"))
-    assert len(volumes) == 2 and len(transforms) == 1
+    assert len(volumes) == 2
+    assert len(transforms) == 1
     same = True
     for path in volumes:
         images = (sitk.ReadImage(str(found / path.name)) for found in (folder, other))

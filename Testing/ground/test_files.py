@@ -63,7 +63,7 @@ def test_a_written_transform_carries_points_as_it_does(tmp_path: Path) -> None:
 
 def test_results_appear_only_when_all_are_complete(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(RuntimeError), written_whole(tmp_path) as unfinished:
+    with pytest.raises(RuntimeError), written_whole(tmp_path) as unfinished:  # noqa: PT012
         (unfinished / "a.txt").write_text("new")
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
@@ -76,7 +76,7 @@ def test_results_appear_only_when_all_are_complete(tmp_path: Path) -> None:
 def test_where_one_file_cannot_be_replaced_none_is(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("old")
     (tmp_path / "c.txt" / "within").mkdir(parents=True)  # as a file that another program keeps open on Windows
-    with pytest.raises(FusionError, match="c.txt is a folder"), written_whole(tmp_path) as unfinished:
+    with pytest.raises(FusionError, match=r"c\.txt is a folder"), written_whole(tmp_path) as unfinished:  # noqa: PT012
         for name in ("a.txt", "b.txt", "c.txt", "d.txt"):
             (unfinished / name).write_text("new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.txt", "c.txt"]

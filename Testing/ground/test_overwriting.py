@@ -61,7 +61,8 @@ def assert_refused(folder: Path, capsys: pytest.CaptureFixture, named: Path | st
     before = contents(folder)
     assert main([str(argument) for argument in arguments]) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
-    assert str(named) in sentence and "choose another" in sentence
+    assert str(named) in sentence
+    assert "choose another" in sentence
     assert contents(folder) == before
 
 

@@ -89,7 +89,7 @@ def test_distances_agree_with_slicers(scene: slicer.vtkMRMLScene) -> None:
     still = sitk.Image([36, 40, 44], sitk.sitkFloat32)
     still.CopyInformation(grid)
     result = Result(still, still, fade_to_zero(field), rigid, None, field)
-    moving_ras = POINTS_RAS + (3.0, -2.0, 1.0)
+    moving_ras = POINTS_RAS + np.array((3.0, -2.0, 1.0))
     found = landmark_error(POINTS_RAS * (-1, -1, 1), moving_ras * (-1, -1, 1), result)
 
     content = content_from_fields(result.coarse_field(), result.network_field, result.prealignment, np.eye(4))

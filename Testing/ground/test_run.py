@@ -11,7 +11,8 @@ import pytest
 repository = Path(__file__).resolve().parents[2]
 
 specification = importlib.util.spec_from_file_location("run", repository / "run.py")
-assert specification is not None and specification.loader is not None
+assert specification is not None
+assert specification.loader is not None
 run = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(run)
 
@@ -88,13 +89,15 @@ def test_a_package_that_cannot_be_installed_is_reported_in_one_sentence(
 def test_help_lists_the_commands_with_what_they_do(project: Path) -> None:
     finished = start(project, "--help")
     assert finished.returncode == 0
-    assert "Leaves with an exit code." in finished.stdout and "pytest" in finished.stdout
+    assert "Leaves with an exit code." in finished.stdout
+    assert "pytest" in finished.stdout
 
 
 def test_an_unknown_command_is_refused_with_those_that_there_are(project: Path) -> None:
     finished = start(project, "stay")
     assert finished.returncode == 2
-    assert "leave" in finished.stderr and "test" in finished.stderr
+    assert "leave" in finished.stderr
+    assert "test" in finished.stderr
 
 
 @pytest.mark.parametrize("version", [(3, 9), (3, 14)])
@@ -124,4 +127,5 @@ def test_too_small_a_disk_is_refused_with_what_is_needed() -> None:
 )
 def test_what_pip_says_at_length_becomes_one_sentence(log: str, said: str) -> None:
     sentence = run.why_pip_failed(log)
-    assert said in sentence and "\n" not in sentence
+    assert said in sentence
+    assert "\n" not in sentence

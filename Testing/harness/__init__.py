@@ -1,4 +1,4 @@
-"""What slicer-core lacks of Slicer, for testing a scripted module with real Qt (PySide6) and a real scene.
+"""Provide the parts of Slicer that slicer-core lacks, to test a scripted module with real Qt (PySide6) and scene.
 
     from Testing import harness
 

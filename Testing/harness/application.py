@@ -20,7 +20,7 @@ from .pythonqt import QtGui, qt, stands_for_cpp
 
 
 class Message(NamedTuple):
-    """What slicer.util's errorDisplay, confirmYesNoDisplay... were asked to show."""
+    """Records the messages of slicer.util's errorDisplay, confirmYesNoDisplay..."""
 
     level: int
     text: str
@@ -57,7 +57,7 @@ class qSlicerModuleManager(qt.QObject):
 
 
 class _CommandOptions:
-    """How Slicer was started: as with --no-main-window."""
+    """Slicer's command line options: as with --no-main-window."""
 
     noMainWindow = True
     testingEnabled = False

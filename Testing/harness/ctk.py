@@ -7,7 +7,7 @@ called through PythonQt, and so is not here either.
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .pythonqt import qt, stands_for_cpp
 
@@ -172,7 +172,7 @@ class ctkDoubleSlider(qt.QWidget):
     sliderPressed = Signal()
     sliderReleased = Signal()
     rangeChanged = Signal(float, float)
-    signals = {
+    signals: ClassVar[dict[str, str]] = {
         "valueChanged(double)": "valueChanged",
         "sliderMoved(double)": "sliderMoved",
         "rangeChanged(double,double)": "rangeChanged",
@@ -243,7 +243,10 @@ class ctkSliderWidget(qt.QWidget):
 
     valueChanged = Signal(float)
     valueIsChanging = Signal(float)
-    signals = {"valueChanged(double)": "valueChanged", "valueIsChanging(double)": "valueIsChanging"}
+    signals: ClassVar[dict[str, str]] = {
+        "valueChanged(double)": "valueChanged",
+        "valueIsChanging(double)": "valueIsChanging",
+    }
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -309,7 +312,7 @@ class ctkRangeWidget(qt.QWidget):
     minimumValueChanged = Signal(float)
     maximumValueChanged = Signal(float)
     rangeChanged = Signal(float, float)
-    signals = {
+    signals: ClassVar[dict[str, str]] = {
         "valuesChanged(double,double)": "valuesChanged",
         "minimumValueChanged(double)": "minimumValueChanged",
         "maximumValueChanged(double)": "maximumValueChanged",

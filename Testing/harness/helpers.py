@@ -1,4 +1,4 @@
-"""What a person does at the screen, for tests: wait, click, look, in a light or a dark theme."""
+"""Act as a user in tests: wait, click, look, in a light or a dark theme."""
 
 import time
 from collections.abc import Callable

@@ -1,5 +1,7 @@
-"""Scripted modules, loaded, shown and reloaded as Slicer's factory does
-(https://github.com/Slicer/Slicer, Base/QTGUI/qSlicerScriptedLoadableModule.cxx and ...ModuleWidget.cxx)."""
+"""Load, show and reload scripted modules as Slicer's factory does.
+
+See https://github.com/Slicer/Slicer, Base/QTGUI/qSlicerScriptedLoadableModule.cxx and ...ModuleWidget.cxx.
+"""
 
 import importlib.util
 import sys

@@ -99,7 +99,7 @@ class _ObjectName:
 
 
 def is_derived(cls: type) -> bool:
-    """Whether a Qt class was derived in Python: not one of Qt's own, nor one that stands in for a class of C++."""
+    """Return True for a Qt class that was derived in Python, not one of Qt's own or a stand-in for a C++ class."""
     return not cls.__module__.startswith("PySide6.") and not cls.__dict__.get("stands_for_cpp", False)
 
 
@@ -154,7 +154,7 @@ def _missing_attribute(self: QtCore.QObject, name: str) -> Any:
 
 
 def _plug(sender: QtCore.QObject, signature: str) -> tuple[Callable, Callable]:
-    """What connects and disconnects the signal "valueChanged(int)". Raises ValueError where there is none such."""
+    """Return the signal of a signature such as "valueChanged(int)"; raise ValueError where there is none."""
     text = signature.replace("const", "").replace("&", "").replace(" ", "")
     declared = getattr(type(sender), "signals", {}).get(text)  # the stand-ins', whose arguments Qt does not know
     if declared:
@@ -215,12 +215,12 @@ def _identity(function: Callable) -> Any:
 
 
 def _address(obj: Any) -> int:
-    """What tells an object from others; of one of Qt's, also when Python has let go of it and found it again."""
+    """Return a key that identifies an object, also a Qt object that Python has wrapped again."""
     return getCppPointer(obj)[0] if isinstance(obj, QtCore.QObject) else id(obj)
 
 
 def _accepted(function: Callable) -> int:
-    """How many positional arguments a callable takes; of C++'s own, all that it is given."""
+    """Return the number of positional arguments of a callable; all that are given for one from C++."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):

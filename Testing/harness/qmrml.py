@@ -1,7 +1,9 @@
-"""The qMRML widgets that a Slicer panel uses, over the real scene; they follow its events as Slicer's own do
-(https://github.com/Slicer/Slicer, Libs/MRML/Widgets)."""
+"""The qMRML widgets that a Slicer panel uses, over the real scene, whose events they follow as Slicer's own do.
 
-from typing import Any
+See https://github.com/Slicer/Slicer, Libs/MRML/Widgets.
+"""
+
+from typing import Any, ClassVar
 
 import slicer
 
@@ -98,7 +100,7 @@ class qMRMLNodeComboBox(qt.QWidget):
     nodeAboutToBeRemoved = Signal(object)
     nodeAboutToBeEdited = Signal(object)
     currentNodeRenamed = Signal(str)
-    signals = {
+    signals: ClassVar[dict[str, str]] = {
         "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
         "currentNodeChanged(bool)": "currentNodeValid",
         "currentNodeIDChanged(QString)": "currentNodeIDChanged",
@@ -243,7 +245,7 @@ class qMRMLNodeComboBox(qt.QWidget):
         return self._node_at(self._model.index(row, 0, self._box.rootModelIndex())) if row >= 0 else None
 
     def _index_of(self, node_id: str | None) -> Any:
-        """Where a node's row is in the model; None where it has none."""
+        """Return a node's row in the model; None where it has none."""
         found = self._model.match(
             self._model.index(0, 0), ID_ROLE, node_id or "", 1, qt.Qt.MatchRecursive | qt.Qt.MatchExactly
         )
@@ -409,7 +411,7 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
     """A node combo box in which any number of nodes can be ticked; the ticks belong to the rows, not to the nodes."""
 
     checkedNodesChanged = Signal()
-    signals = {**qMRMLNodeComboBox.signals, "checkedNodesChanged()": "checkedNodesChanged"}
+    signals: ClassVar[dict[str, str]] = {**qMRMLNodeComboBox.signals, "checkedNodesChanged()": "checkedNodesChanged"}
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)

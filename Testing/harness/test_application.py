@@ -68,19 +68,21 @@ def test_what_a_slot_or_an_observer_raises_fails_the_test():
     def fail(*_):
         raise ValueError("planted")
 
-    with pytest.raises(ValueError, match="planted"), harness.running() as running:
+    with pytest.raises(ValueError, match="planted"), harness.running() as running:  # noqa: PT012
         button = qt.QPushButton()
         button.connect("clicked()", fail)
         harness.click(button)
         assert len(running.errors) == 1
-    with pytest.raises(ValueError, match="planted"), harness.running() as running:
+    with pytest.raises(ValueError, match="planted"), harness.running() as running:  # noqa: PT012
         running.scene.AddObserver(running.scene.NodeAddedEvent, fail)
         running.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
 
 
 def test_there_is_no_main_window(slicer_app):
-    assert slicer.util.mainWindow() is None and slicer.app.layoutManager() is None
-    assert slicer.app.commandOptions().noMainWindow and not slicer.app.testingEnabled()
+    assert slicer.util.mainWindow() is None
+    assert slicer.app.layoutManager() is None
+    assert slicer.app.commandOptions().noMainWindow
+    assert not slicer.app.testingEnabled()
 
 
 def test_volumes_transforms_and_scenes_are_saved_and_loaded_by_slicer_util(slicer_app, tmp_path):
@@ -94,7 +96,8 @@ def test_volumes_transforms_and_scenes_are_saved_and_loaded_by_slicer_util(slice
     assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
     slicer_app.scene.Clear(False)
     again = slicer.util.loadVolume(str(tmp_path / "mri.nrrd"), {"name": "again"})
-    assert again.GetName() == "again" and slicer.util.arrayFromVolume(again).sum() == 276
+    assert again.GetName() == "again"
+    assert slicer.util.arrayFromVolume(again).sum() == 276
     shift = slicer.util.loadTransform(str(tmp_path / "shift.h5"))
     assert slicer.util.arrayFromTransformMatrix(shift)[0, 3] == pytest.approx(5)
     slicer_app.scene.Clear(False)

@@ -21,9 +21,13 @@ def test_a_collapsible_button_hides_what_is_in_it_and_shows_it_again():
     button.show()
     open_height = button.property("sizeHint").height()
     button.collapsed = True
-    assert not shown.visible and not button.checked and button.property("sizeHint").height() < open_height
+    assert not shown.visible
+    assert not button.checked
+    assert button.property("sizeHint").height() < open_height
     button.collapsed = False
-    assert shown.visible and not hidden.visible and button.property("sizeHint").height() == open_height
+    assert shown.visible
+    assert not hidden.visible
+    assert button.property("sizeHint").height() == open_height
     assert heard == [True, False]
 
 
@@ -38,9 +42,11 @@ def test_what_is_shown_or_hidden_while_it_is_collapsed_is_so_when_it_is_opened()
     button.show()
     first.hide()
     second.show()
-    assert not first.visible and not second.visible
+    assert not first.visible
+    assert not second.visible
     button.collapsed = False
-    assert not first.visible and second.visible
+    assert not first.visible
+    assert second.visible
 
 
 def test_a_click_on_the_title_collapses_but_one_below_does_not():
@@ -99,11 +105,13 @@ def test_a_path_is_told_once_and_remembered_when_asked(tmp_path):
     line.connect("validInputChanged(bool)", valid.append)
     line.currentPath = str(file)
     line.setCurrentPath(str(file))
-    assert paths == [str(file)] and valid == [True]
+    assert paths == [str(file)]
+    assert valid == [True]
     line.addCurrentPathToHistory()
     again = ctk.ctkPathLineEdit()
     again.settingKey = "Weights"
-    assert again.currentPath == "" and again.findChild(qt.QComboBox).itemText(0) == str(file)
+    assert again.currentPath == ""
+    assert again.findChild(qt.QComboBox).itemText(0) == str(file)
 
 
 def test_a_combo_box_shows_its_default_text_while_nothing_is_chosen():

@@ -30,7 +30,7 @@ def test_wait_until_lets_events_run_and_ends_with_the_condition(slicer_app):
     done = []
     qt.QTimer.singleShot(20, lambda: done.append(True))
     harness.wait_until(lambda: done, seconds=5)
-    with pytest.raises(AssertionError, match="not so after 0.05 s"):
+    with pytest.raises(AssertionError, match=r"not so after 0\.05 s"):
         harness.wait_until(lambda: False, seconds=0.05)
 
 
@@ -60,7 +60,8 @@ def test_text_is_drawn_with_real_letters(panel):
 
 def test_a_picture_has_the_wanted_size(panel, tmp_path):
     picture = harness.grab(panel, tmp_path / "panel.png", width=350, scale=2)
-    assert picture.width() == 700 and picture.height() == 2 * panel.height
+    assert picture.width() == 700
+    assert picture.height() == 2 * panel.height
     assert qt.QImage(str(tmp_path / "panel.png")).size() == picture.size()
 
 

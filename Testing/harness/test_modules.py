@@ -72,7 +72,8 @@ def calls(module):
 
 def test_a_loaded_module_is_found_by_name(module, path):
     assert (module.title, module.name, module.categories) == ("Trial", "Trial", ["Registration"])
-    assert slicer.modules.trial is module and slicer.util.getModule("Trial") is module
+    assert slicer.modules.trial is module
+    assert slicer.util.getModule("Trial") is module
     assert slicer.util.modulePath("Trial") == str(path)
     assert slicer.util.moduleNames() == ["Trial"]
     with pytest.raises(RuntimeError, match="Could not find module"):
@@ -80,7 +81,8 @@ def test_a_loaded_module_is_found_by_name(module, path):
 
 
 def test_the_widget_is_made_when_it_is_first_asked_for(module, calls):
-    assert calls == [] and not hasattr(slicer.modules, "TrialWidget")
+    assert calls == []
+    assert not hasattr(slicer.modules, "TrialWidget")
     widget = slicer.util.getModuleWidget("Trial")
     assert calls == ["setup"]
     assert slicer.modules.TrialWidget is widget is slicer.util.getModuleWidget("Trial")
@@ -95,12 +97,15 @@ def test_the_logic_is_that_of_the_widget(module):
 def test_selecting_a_module_enters_and_shows_it(module, calls, tmp_path):
     slicer.util.selectModule("Trial")
     widget = slicer.util.getModuleWidget("Trial")
-    assert calls == ["setup", "enter"] and widget.button.visible and slicer.util.selectedModule() == "Trial"
+    assert calls == ["setup", "enter"]
+    assert widget.button.visible
+    assert slicer.util.selectedModule() == "Trial"
     other = tmp_path / "Other.py"
     other.write_text(source.replace("Trial", "Other"), encoding="utf-8")
     harness.load_module(other)
     slicer.util.selectModule("Other")
-    assert calls == ["setup", "enter", "exit"] and not widget.button.visible
+    assert calls == ["setup", "enter", "exit"]
+    assert not widget.button.visible
 
 
 def test_reload_reads_the_file_again_and_replaces_the_widget(module, calls, path):
@@ -109,8 +114,11 @@ def test_reload_reads_the_file_again_and_replaces_the_widget(module, calls, path
     old.onReload()
     new = slicer.util.getModuleWidget("Trial")
     assert calls == ["setup", "cleanup"]
-    assert new is not old and new.logic.answer == 2 and slicer.modules.TrialWidget is new
-    assert not old.button.isVisibleTo(old.parent) and new.button.isVisibleTo(new.parent)
+    assert new is not old
+    assert new.logic.answer == 2
+    assert slicer.modules.TrialWidget is new
+    assert not old.button.isVisibleTo(old.parent)
+    assert new.button.isVisibleTo(new.parent)
 
 
 def test_the_self_test_is_registered_and_runs(module, calls):
@@ -147,14 +155,16 @@ def test_unloading_cleans_up_and_leaves_nothing(path):
         slicer.util.getModuleWidget("Trial")
         calls = Trial.calls
     assert calls == ["setup", "cleanup"]
-    assert not hasattr(slicer.modules, "trial") and not hasattr(slicer.modules, "TrialWidget")
+    assert not hasattr(slicer.modules, "trial")
+    assert not hasattr(slicer.modules, "TrialWidget")
 
 
 def test_the_parameter_node_is_one_for_a_scene_and_carries_the_modules_name(module):
     logic = slicer.util.getModuleLogic("Trial")
     node = logic.getParameterNode()
     assert node is logic.getParameterNode()
-    assert node.GetAttribute("ModuleName") == "Trial" and node.GetSingletonTag() == "Trial"
+    assert node.GetAttribute("ModuleName") == "Trial"
+    assert node.GetSingletonTag() == "Trial"
     slicer.mrmlScene.Clear(False)
     assert logic.getParameterNode().GetScene() is slicer.mrmlScene
 
@@ -170,4 +180,5 @@ def test_a_widget_without_a_parent_makes_its_own(module):
     import Trial
 
     widget = Trial.TrialWidget()
-    assert isinstance(widget.parent, slicer.qMRMLWidget) and isinstance(widget.layout, qt.QVBoxLayout)
+    assert isinstance(widget.parent, slicer.qMRMLWidget)
+    assert isinstance(widget.layout, qt.QVBoxLayout)

@@ -59,7 +59,8 @@ def test_a_node_asked_for_before_there_is_a_scene_is_selected_with_it(scene, add
 
 def test_none_stays_selected_where_it_is_allowed(selector, add_volume):
     add_volume("MRI")
-    assert selector.currentNode() is None and selector.nodeCount() == 1
+    assert selector.currentNode() is None
+    assert selector.nodeCount() == 1
 
 
 def test_the_first_node_is_selected_where_none_is_not_allowed(scene, add_volume):
@@ -84,7 +85,8 @@ def test_the_signal_of_validity_comes_too(selector, add_volume):
     selector.connect("currentNodeChanged(bool)", valid.append)
     selector.connect("currentNodeIDChanged(QString)", ids.append)
     selector.setCurrentNode(add_volume("MRI"))
-    assert valid == [True] and ids == ["vtkMRMLScalarVolumeNode1"]
+    assert valid == [True]
+    assert ids == ["vtkMRMLScalarVolumeNode1"]
 
 
 def test_only_the_wanted_classes_are_listed(selector, scene, add_volume):
@@ -144,14 +146,16 @@ def test_when_another_node_goes_the_selection_stays(selector, heard, scene, add_
     first, second = add_volume("1"), add_volume("2")
     selector.setCurrentNode(second)
     scene.RemoveNode(first)
-    assert heard == ["2"] and selector.currentNode() is second
+    assert heard == ["2"]
+    assert selector.currentNode() is second
 
 
 def test_closing_the_scene_leaves_nothing_selected(selector, scene, add_volume):
     selector.setCurrentNode(add_volume("MRI"))
     add_volume("PET")
     scene.Clear(False)
-    assert selector.currentNode() is None and selector.nodeCount() == 0
+    assert selector.currentNode() is None
+    assert selector.nodeCount() == 0
 
 
 def test_a_user_creates_a_node_named_after_base_name(selector, heard):
@@ -160,7 +164,8 @@ def test_a_user_creates_a_node_named_after_base_name(selector, heard):
     by_user = []
     selector.connect("nodeAddedByUser(vtkMRMLNode*)", by_user.append)
     choose(selector, "Create new Volume")
-    assert heard == ["Fused"] and by_user == [selector.currentNode()]
+    assert heard == ["Fused"]
+    assert by_user == [selector.currentNode()]
     assert selector.addNode().GetName() == "Fused_1"
 
 
@@ -168,7 +173,8 @@ def test_a_user_deletes_the_current_node(selector, scene, add_volume):
     selector.removeEnabled = True
     selector.setCurrentNode(add_volume("MRI"))
     choose(selector, "Delete current Volume")
-    assert selector.currentNode() is None and scene.GetFirstNodeByName("MRI") is None
+    assert selector.currentNode() is None
+    assert scene.GetFirstNodeByName("MRI") is None
 
 
 def test_a_user_selects_a_node(selector, heard, add_volume):

@@ -65,7 +65,9 @@ def parameters(node):
 
 
 def test_values_are_the_defaults_until_they_are_set(parameters):
-    assert parameters.fixedVolume is None and parameters.start is None and parameters.strength is None
+    assert parameters.fixedVolume is None
+    assert parameters.start is None
+    assert parameters.strength is None
     assert (parameters.axis, parameters.smoothing, parameters.batch, parameters.refine) == ("automatic", 8.0, 0, True)
     assert parameters.modality is Modality.automatic
     assert (parameters.window.minimum, parameters.window.maximum, parameters.grid.spacing) == (0, 80, 10)

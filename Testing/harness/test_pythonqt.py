@@ -19,7 +19,8 @@ def test_a_property_is_an_attribute_and_hides_its_getter():
 def test_getters_of_another_name_and_setters_stay_methods():
     box = qt.QCheckBox()
     box.setChecked(True)
-    assert box.checked and box.isChecked()
+    assert box.checked
+    assert box.isChecked()
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,8 @@ def test_blocked_signals_are_not_heard():
     was_blocked = box.blockSignals(True)
     box.value = 3
     box.blockSignals(was_blocked)
-    assert heard == [] and not was_blocked
+    assert heard == []
+    assert not was_blocked
 
 
 def test_enumerations_are_integers_flat_and_nested():
@@ -191,7 +193,8 @@ def test_a_timer_has_single_shot_as_function_and_as_property(slicer_app):
     timer = qt.QTimer()
     timer.singleShot = True
     slicer_app.app.processEvents()
-    assert heard == ["now"] and timer.singleShot
+    assert heard == ["now"]
+    assert timer.singleShot
 
 
 def test_a_widget_keeps_its_natural_size():

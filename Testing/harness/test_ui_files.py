@@ -74,7 +74,8 @@ def test_properties_are_those_of_the_file(load):
     ui = slicer.util.childWidgetVariables(load(panel))
     assert ui.fixedSelector.toolTip == "The volume that stays."
     assert ui.fixedSelector.nodeTypes == ["vtkMRMLScalarVolumeNode"]
-    assert ui.fixedSelector.noneEnabled and not ui.fixedSelector.addEnabled
+    assert ui.fixedSelector.noneEnabled
+    assert not ui.fixedSelector.addEnabled
     assert (ui.smoothing.maximum, ui.smoothing.value, ui.smoothing.suffix) == (20, 8, " mm")
     assert ui.weights.filters == ctk.ctkPathLineEdit.Files | ctk.ctkPathLineEdit.Readable
     assert ui.weights.nameFilters == ["*.safetensors"]
@@ -85,7 +86,8 @@ def test_what_is_collapsed_in_the_file_is_hidden_until_it_is_opened(load):
     widget = load(panel)
     ui = slicer.util.childWidgetVariables(widget)
     widget.show()
-    assert ui.advanced.collapsed and not ui.smoothing.visible
+    assert ui.advanced.collapsed
+    assert not ui.smoothing.visible
     ui.advanced.collapsed = False
     assert ui.smoothing.visible
 
@@ -100,12 +102,12 @@ def test_connections_of_the_file_are_made(load):
 
 
 def test_an_unknown_widget_is_named(load):
-    with pytest.raises(RuntimeError, match="no widget qMRMLNodeComboBoxx, which the .ui file names as fixedSelector"):
+    with pytest.raises(RuntimeError, match=r"no widget qMRMLNodeComboBoxx, which the \.ui file names as fixedSelector"):
         load(panel.replace('class="qMRMLNodeComboBox"', 'class="qMRMLNodeComboBoxx"'))
 
 
 def test_a_property_that_a_widget_lacks_is_named(load):
-    with pytest.raises(RuntimeError, match="fixedSelector .*nodeType"):
+    with pytest.raises(RuntimeError, match=r"fixedSelector .*nodeType"):
         load(panel.replace('name="nodeTypes"', 'name="nodeType"'))
 
 

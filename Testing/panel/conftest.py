@@ -30,7 +30,7 @@ def kept_worker(tmp_path_factory):
 
 @pytest.fixture
 def worker(kept_worker, monkeypatch):
-    """What the panel computes with: the real jobs, in a process that lasts."""
+    """Return the worker's command: the real jobs, in a process that lasts."""
     worker, control = kept_worker
     monkeypatch.setattr(background, "Worker", lambda: worker)
     yield worker
@@ -88,7 +88,7 @@ def ready(widget, heads, weights):  # noqa: F811
 
 @pytest.fixture
 def finish(ready):
-    """finish() clicks the button and waits until the run has ended."""
+    """Return a function that clicks the button and waits until the run has ended."""
 
     def finish():
         harness.click(ready.ui.applyButton)
@@ -99,7 +99,7 @@ def finish(ready):
 
 @pytest.fixture
 def begin(ready, control):
-    """begin() clicks the button and waits until the computing has begun; there it waits until control.let_go()."""
+    """Return a function that clicks the button and waits for a job, which then waits for control.let_go()."""
 
     def begin():
         control.hold("begun")

@@ -46,13 +46,13 @@ def control(tmp_path):
 
 @pytest.fixture
 def worker(running, temporary, control, monkeypatch):
-    """What the panel computes with: quick jobs, in a process of this test alone."""
+    """Return the worker's command: quick jobs, in a process of this test alone."""
     monkeypatch.setattr(background, "workerCommand", lambda: control.command("quick"))
 
 
 @pytest.fixture
 def begin(ready, control):
-    """begin(stage) clicks the button, waits until the job waits in that stage, and returns the process."""
+    """Return a function that clicks the button, waits for the job to wait in a stage, and returns the process."""
 
     def begin(stage="registration"):
         control.hold(stage)
@@ -67,7 +67,7 @@ def begin(ready, control):
 
 @pytest.fixture
 def finish(ready):
-    """finish() clicks the button, waits until the run has ended, and returns the sentence."""
+    """Return a function that clicks the button, waits for the end of the run, and returns the message."""
 
     def finish():
         harness.click(ready.ui.applyButton)
@@ -448,7 +448,7 @@ def test_the_real_process_that_runs_out_of_memory_says_so_in_one_sentence(
 
 
 def test_the_panels_process_starts_as_the_product_starts_it(running, temporary, monkeypatch, tmp_path):
-    """What lies in the user's own folder is not taken for a library."""
+    """Check that files in the user's own folder are not imported as libraries."""
     (tmp_path / "torch.py").write_text("raise ImportError('not PyTorch')")
     monkeypatch.chdir(tmp_path)
     worker, done = Worker(), []

@@ -1,4 +1,4 @@
-"""What goes along with the moving volume, and landmarks that measure the result, as the panel's user chooses them."""
+"""The panel's choice of nodes that move along with the moving volume, and of landmarks that measure the result."""
 
 from types import SimpleNamespace
 
@@ -144,7 +144,8 @@ def test_a_report_is_not_saved_over_a_file_of_the_scene(ready, finish, scene, he
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked: str(path))
     harness.click(ready.ui.savePageButton)
     (sentence,) = told
-    assert str(path) in sentence and "choose another" in sentence
+    assert str(path) in sentence
+    assert "choose another" in sentence
     assert path.read_text() == "voxels"
     assert list(tmp_path.iterdir()) == [path]
 

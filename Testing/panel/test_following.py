@@ -35,7 +35,7 @@ def added(tmp_path):
 
 @pytest.fixture
 def other_module(tmp_path):
-    """other_module() shows another module in place of the panel."""
+    """Return a function that shows another module in place of the panel."""
     path = tmp_path / "Other.py"
     path.write_text(
         "from slicer.ScriptedLoadableModule import *\n"
@@ -141,7 +141,7 @@ def test_a_run_that_ends_while_another_module_is_shown_is_there_afterwards(ready
 
 
 def calls(function):
-    """How many functions of C++ and Python a call of `function` leads to."""
+    """Count the functions of C++ and Python that a call of `function` calls."""
     count = 0
 
     def note(frame, event, argument):

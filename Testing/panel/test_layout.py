@@ -1,4 +1,4 @@
-"""What a person sees of the panel: nothing cut off, every widget explained, keys that go from top to bottom."""
+"""The panel's layout: nothing is cut off, every widget has a tooltip, Tab goes from top to bottom."""
 
 import ast
 import xml.etree.ElementTree as ElementTree

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 from urllib.parse import unquote, urlparse
 
 import pytest
@@ -113,7 +114,8 @@ def test_a_torch_that_is_too_old_is_named_with_its_version_and_replaced(installe
     harness.click(ui.installButton)
     assert pip.requirements == [["torch>=2.5"]]
     # This process has torch loaded, as a Slicer may have in which another extension used the older one.
-    assert "changed torch" in ui.setupLabel.text and "restart Slicer" in ui.setupLabel.text
+    assert "changed torch" in ui.setupLabel.text
+    assert "restart Slicer" in ui.setupLabel.text
 
 
 @pytest.mark.parametrize("version", ["2.5.0", "2.13.0a0+git1234", "10.0"])
@@ -171,8 +173,8 @@ def test_a_click_installs_what_is_missing_and_nothing_that_slicer_ships(absent, 
 class PyTorchUtilsLogic:
     """The part of SlicerPyTorch's logic that installs; the signature is that of its sources."""
 
-    asked: list = []
-    absent: set = set()
+    asked: ClassVar[list] = []
+    absent: ClassVar[set] = set()
 
     def installTorch(self, askConfirmation=False, forceComputationBackend=None, torchVersionRequirement=None):
         self.asked.append((askConfirmation, forceComputationBackend, torchVersionRequirement))

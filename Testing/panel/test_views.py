@@ -31,7 +31,7 @@ def choose(widget, view):
 
 
 def layers(scene):
-    """What each slice view shows: background, foreground, opacity."""
+    """Return background, foreground and opacity of each slice view."""
     composites = [scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode") for n in range(3)]
     return {
         (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID(), round(view.GetForegroundOpacity(), 6))

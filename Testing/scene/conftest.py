@@ -68,7 +68,7 @@ def process(weights):
 
 @pytest.fixture
 def add_transform(scene):
-    """add_transform(4 x 4 matrix to parent, parent=None) -> linear transform node."""
+    """Return a function that adds a linear transform node, from its 4 x 4 matrix to parent and its parent."""
 
     def add_transform(matrix, parent=None):
         node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
@@ -81,7 +81,7 @@ def add_transform(scene):
 
 @pytest.fixture
 def add_head(scene):
-    """add_head(name, contrast, ijk_to_ras, size (columns, rows, slices), parent) -> a volume node filled by a head."""
+    """Return a function that adds a volume node with a head; `size` is (columns, rows, slices)."""
 
     def add_head(name, contrast="mri", ijk_to_ras=None, size=usual_size, parent=None):
         k, j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in reversed(size)], indexing="ij")

@@ -1,4 +1,4 @@
-"""What lay where the moving volume lay goes along with it: under the result, in its place, all or nothing."""
+"""Nodes at the place of the moving volume move along with it under the result, all or nothing."""
 
 import numpy as np
 import pytest

@@ -50,7 +50,7 @@ def test_it_is_the_mean_and_the_largest_distance_before_and_after(moved, add_poi
 def test_it_is_the_same_when_the_moving_list_and_volume_went_along_under_the_result(moved, add_points):
     pet, run = moved
     parent = pet.GetParentTransformNode()
-    fixed = add_points("On MRI", world(parent, points) + (0, 4, 0))
+    fixed = add_points("On MRI", world(parent, points) + np.array((0, 4, 0)))
     moving = add_points("On PET", points, parent)
     grid = run(carry=[pet, moving]).gridTransform
     assert moving.GetParentTransformNode() is grid

@@ -136,7 +136,7 @@ def test_cancelling_at_the_very_end_leaves_no_trace(scene, heads, process):
 
 def test_an_error_while_filling_the_scene_leaves_no_trace(scene):
     before = state(scene)
-    with pytest.raises(ZeroDivisionError), all_or_nothing(scene):
+    with pytest.raises(ZeroDivisionError), all_or_nothing(scene):  # noqa: PT012
         add(scene, "ScalarVolume")
         add(scene, "GridTransform").CreateDefaultDisplayNodes()
         raise ZeroDivisionError
@@ -145,7 +145,7 @@ def test_an_error_while_filling_the_scene_leaves_no_trace(scene):
 
 @pytest.fixture
 def given(scene, add_head, heads):
-    """What bad input is made from."""
+    """Nodes to build bad input from."""
 
     def filled(value):
         volume = add_head("Filled", "pet")

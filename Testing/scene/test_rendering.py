@@ -1,5 +1,6 @@
 """Slices of a scene are drawn without a display, by Slicer's own slice view."""
 
+import itertools
 from ctypes.util import find_library
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_the_preview_shows_five_tiles_and_colored_lines_only_over_the_last(appli
     colored = [(np.ptp(tile, axis=-1) > 100).sum() for tile in tiles]
     assert colored[:4] == [0, 0, 0, 0]
     assert colored[4] > 2000
-    assert all(np.abs(one - other).mean() > 2 for one, other in zip(tiles, tiles[1:], strict=False))
+    assert all(np.abs(one - other).mean() > 2 for one, other in itertools.pairwise(tiles))
     assert result.gridTransform.GetDisplayNode().GetVisibility()
     view = application.scene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
     assert view.GetBackgroundVolumeID() == result.fusedVolume.GetID()

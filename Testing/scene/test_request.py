@@ -1,4 +1,4 @@
-"""What a user asks for reaches the run in every form that is allowed, and the names of version 0.4 warn."""
+"""A request reaches the run in every allowed form, and the names of version 0.4 warn."""
 
 import warnings
 
@@ -25,12 +25,12 @@ def test_outputs_come_as_such_or_as_a_mapping():
 
 
 def test_former_names_go_on_working_and_warn():
-    with pytest.warns(DeprecationWarning) as told:
+    with pytest.warns(DeprecationWarning, match="is deprecated") as warned:
         asked = request(sliceAxis="k", ctWindow=(30, 90), batchSize=2, doNoHarm=False, makeRegistered=False)
     assert asked.settings == Settings("auto", slice_axis="k", ct_window=(30, 90), batch_size=2, do_no_harm=False)
     assert asked.outputs == Outputs(makeRegistered=False)
-    assert "slice_axis=" in str(told[0].message)
-    assert "outputs=Outputs(makeRegistered=...)" in str(told[-1].message)
+    assert "slice_axis=" in str(warned[0].message)
+    assert "outputs=Outputs(makeRegistered=...)" in str(warned[-1].message)
 
 
 def test_present_names_do_not_warn():
@@ -40,7 +40,7 @@ def test_present_names_do_not_warn():
 
 
 def test_an_unknown_name_or_value_is_refused():
-    with pytest.raises(TypeError, match="no argument 'sliceaxis'.* slice_axis"):
+    with pytest.raises(TypeError, match=r"no argument 'sliceaxis'.* slice_axis"):
         request(sliceaxis="k")
     with pytest.raises(TypeError, match="outputs=Outputs"):
         request(settings=object())

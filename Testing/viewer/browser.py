@@ -62,7 +62,7 @@ class Browser:
         self._playwright.stop()
 
     def picture(self, view: str) -> np.ndarray:
-        """What a view shows now: float, (rows, columns, 3), RGB, 0 to 255."""
+        """Return the picture in a view: float, (rows, columns, 3), RGB, 0 to 255."""
         shown = self.page.locator(".layout-grid-item").nth(views.index(view)).screenshot()
         return np.asarray(Image.open(BytesIO(shown)).convert("RGB"), dtype=float)
 

@@ -26,12 +26,12 @@ def equals(picture: np.ndarray, other: np.ndarray) -> bool:
 
 
 def seen(picture: np.ndarray) -> bool:
-    """Whether there is something bright on it, besides what is written there."""
+    """Return True for a picture with something bright on it besides text."""
     return (picture[80:-80].max(axis=-1) > 100).mean() > 0.02
 
 
 def coloured(picture: np.ndarray) -> bool:
-    """Whether there is a PET on it; an MRI alone is grey."""
+    """Return True for a picture with a PET; an MRI alone is gray."""
     return (np.ptp(picture, axis=-1) > 100).mean() > 0.02
 
 

@@ -1,4 +1,4 @@
-"""What the viewer shows of a folder, and what it says of one that it cannot show."""
+"""The viewer shows a folder of results, or reports why it cannot."""
 
 import json
 import shutil
@@ -75,7 +75,8 @@ def test_inputs_that_the_report_does_not_name_can_be_given(folder: Path) -> None
     assert len(read_result(folder).missing) == 2
     given = read_result(folder, folder.parent / "mri.nii.gz", folder.parent / "pet.nii.gz")
     assert given.missing == ()
-    assert given.fixed is not None and given.moving is not None
+    assert given.fixed is not None
+    assert given.moving is not None
 
 
 def test_one_of_several_cases_in_a_folder_is_picked_by_its_report(folder: Path) -> None:

@@ -27,7 +27,7 @@ def _without(ending, obj):
 
 
 class ScriptedLoadableModule:
-    """What Slicer shows of a module before it is opened: set on `parent`, the C++ module."""
+    """Describes a module before it is opened, by attributes of `parent`, the C++ module."""
 
     def __init__(self, parent):
         super().__init__()
@@ -140,7 +140,7 @@ class ScriptedLoadableModuleWidget:
 
 
 class ScriptedLoadableModuleLogic:
-    """What the module does; keeps its parameters in a node of the scene."""
+    """The module's logic; stores its parameters in a node of the scene."""
 
     def __init__(self, parent=None):
         super().__init__()

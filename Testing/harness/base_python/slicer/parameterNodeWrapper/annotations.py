@@ -1,4 +1,4 @@
-"""What may be said of a parameter besides its type: default, limits, and how a widget shows it."""
+"""Annotations of a parameter besides its type: default, limits, and its display in a widget."""
 
 import typing
 from dataclasses import dataclass

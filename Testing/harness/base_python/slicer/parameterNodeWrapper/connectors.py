@@ -89,8 +89,8 @@ def _node_types(datatype):
     return []
 
 
-def createGuiConnector(widget, datatype):
-    """What binds a widget to a type. Raises RuntimeError where Slicer has none for the two."""
+def createGuiConnector(widget, datatype):  # noqa: C901
+    """Return the connector of a widget and a type; raise RuntimeError where Slicer has none."""
     plain, annotations = splitAnnotations(datatype)
     kind = type(widget)
     choice = findFirstAnnotation(annotations, Choice)

@@ -88,7 +88,7 @@ def isParameterPack(obj):
     return getattr(obj, "_is_parameterPack", False)
 
 
-def parameterPack(classtype=None):
+def parameterPack(classtype=None):  # noqa: C901
     """Class decorator: several typed values that are one parameter."""
     if classtype is None:
         return parameterPack

@@ -1,4 +1,4 @@
-"""How values of each type lie in a vtkMRMLScriptedModuleNode: as Slicer puts them there."""
+"""Store values of each type in a vtkMRMLScriptedModuleNode as Slicer does."""
 
 import enum
 import pathlib
@@ -256,7 +256,7 @@ def serializer_of(annotated):
     return serializer
 
 
-def _plain_serializer(datatype):
+def _plain_serializer(datatype):  # noqa: C901
     origin = typing.get_origin(datatype)
     if origin is types.UnionType:  # X | None
         origin = typing.Union

@@ -41,7 +41,7 @@ def _attribute(name):
 
 
 class _Wrapper:
-    """What parameterNodeWrapper adds to a class."""
+    """Methods that parameterNodeWrapper adds to a class."""
 
     def __init__(self, parameterNode, prefix=None):
         assert parameterNode is not None
