@@ -137,7 +137,7 @@ def write_json(content: dict, path: Path) -> None:
 
 def save_json(content: dict, path: Path) -> None:
     """Write a --json file completely or not at all."""
-    from BSAFusionLib.files.volumes import written_whole
+    from BSAFusionLib.files.atomic import written_whole
 
     with written_whole(path.parent) as folder:
         write_json(content, folder / path.name)

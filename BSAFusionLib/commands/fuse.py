@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    from BSAFusionLib.files.atomic import written_whole
     from BSAFusionLib.files.inputs import Pair
     from BSAFusionLib.files.overwriting import refuse_overwriting
 
