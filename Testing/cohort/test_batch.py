@@ -19,6 +19,7 @@ from Testing.phantoms import head
 
 repository = Path(__file__).resolve().parents[2]
 good = ("sub-1", "sub-2", "sub-3")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -127,6 +127,7 @@ def test_a_mistake_of_ours_is_not_taken_for_a_lost_device():
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU")
 
 
+@pytest.mark.gpu
 @needs_gpu
 def test_where_a_gpus_memory_runs_out_fewer_slices_go_through_at_once(run_program):
     program = """if True:
@@ -145,6 +146,7 @@ def test_where_a_gpus_memory_runs_out_fewer_slices_go_through_at_once(run_progra
     assert "Memory ran out on cuda" in finished.stdout
 
 
+@pytest.mark.gpu
 @needs_gpu
 def test_where_a_gpu_is_lost_in_the_middle_the_cpu_takes_over(run_program):
     program = """if True:

@@ -143,6 +143,7 @@ def test_every_option_reaches_the_run(inputs: dict[str, Path], tmp_path: Path, m
     assert runs[1] == Settings("pet")
 
 
+@pytest.mark.slow
 def test_the_demo_comes_closer_to_the_truth_and_writes_what_it_promises(tmp_path: Path) -> None:
     finished = start("demo", "--out", tmp_path / "demo", "--json", tmp_path / "demo.json")
     assert finished.returncode == 0, finished.stderr

@@ -13,6 +13,7 @@ from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionResearch.evaluation.known_motion import KnownMotion
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("modality", "seed"), [("pet", 1), ("ct", 1)])
 def test_the_grid_transform_brings_points_closer_to_the_truth_than_the_start_does(scene, shared, modality, seed):
     fixed = read_volume(shared / "data" / "volumes" / "mri_t1.nii.gz")

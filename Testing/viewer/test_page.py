@@ -53,11 +53,13 @@ def browser(address: str) -> Iterator[Browser]:
     browser.close()
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("view", views)
 def test_no_view_is_empty(browser: Browser, view: str) -> None:
     browser.wait_for(view, seen)
 
 
+@pytest.mark.browser
 def test_the_grid_comes_over_slices_and_goes_again(browser: Browser) -> None:
     without = {view: browser.wait_for(view, seen) for view in slices}
     browser.toggle("Grid")
@@ -67,6 +69,7 @@ def test_the_grid_comes_over_slices_and_goes_again(browser: Browser) -> None:
     browser.wait_for("Axial", lambda picture: equals(picture, without["Axial"]))
 
 
+@pytest.mark.browser
 def test_the_grid_comes_into_the_3d_view_and_goes_again(browser: Browser) -> None:
     without = browser.wait_for("3D", seen)
     browser.toggle("Grid in 3D")
@@ -75,6 +78,7 @@ def test_the_grid_comes_into_the_3d_view_and_goes_again(browser: Browser) -> Non
     browser.wait_for("3D", lambda picture: equals(picture, without))
 
 
+@pytest.mark.browser
 def test_before_rigid_start_and_fused_are_three_pictures(browser: Browser) -> None:
     browser.choose("Before")
     browser.fade("Home")
@@ -89,6 +93,7 @@ def test_before_rigid_start_and_fused_are_three_pictures(browser: Browser) -> No
     browser.wait_for("Axial", lambda picture: equals(picture, before))
 
 
+@pytest.mark.browser
 def test_the_slider_fades_from_the_mri_to_what_lies_over_it(browser: Browser) -> None:
     browser.choose("Registered")
     browser.fade("Home")
@@ -103,6 +108,7 @@ def test_the_slider_fades_from_the_mri_to_what_lies_over_it(browser: Browser) ->
     browser.wait_for("Coronal", lambda picture: equals(picture, fixed))  # whatever lies over it
 
 
+@pytest.mark.browser
 def test_the_mouse_wheel_scrolls_a_slice_view_and_its_slider(browser: Browser) -> None:
     before = browser.wait_for("Axial", seen)
     slider = browser.page.locator(".view-slider").first.get_by_role("slider")
@@ -113,6 +119,7 @@ def test_the_mouse_wheel_scrolls_a_slice_view_and_its_slider(browser: Browser) -
     browser.wait_for("Axial", lambda picture: slider.get_attribute("aria-valuenow") != offset)
 
 
+@pytest.mark.browser
 def test_the_3d_view_turns_with_the_mouse_and_comes_back(browser: Browser) -> None:
     view = browser.page.locator(".layout-grid-item").nth(views.index("3D"))
     view.get_by_role("button").click()
@@ -126,15 +133,18 @@ def test_the_3d_view_turns_with_the_mouse_and_comes_back(browser: Browser) -> No
     browser.wait_for("3D", lambda picture: equals(picture, before))
 
 
+@pytest.mark.browser
 def test_the_page_says_what_it_is_for(browser: Browser) -> None:
     assert browser.page.get_by_text("For research use only. Not for clinical use.").is_visible()
 
 
+@pytest.mark.browser
 def test_the_page_works_again_when_it_is_loaded_again(browser: Browser) -> None:
     browser.page.reload()
     browser.wait_for("Axial", seen)
 
 
+@pytest.mark.browser
 def test_the_browser_complains_of_nothing_and_asks_nobody_else(browser: Browser, address: str) -> None:
     assert browser.problems == []
     here = address.split("?")[0]

@@ -21,6 +21,7 @@ def test_a_process_that_has_used_no_gpu_goes_on(imports):
     assert said_by(program) == "True"
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU")
 def test_a_process_that_has_lost_its_gpu_does_not_go_on():
     program = """if True:
