@@ -74,7 +74,7 @@ def grab(
 
 
 def set_palette(dark: bool) -> None:
-    """The colours of Slicer's dark or light style (qSlicerStyle), for all widgets."""
+    """The colors of Slicer's dark or light style (qSlicerStyle), for all widgets."""
     colors = {
         "Window": ("#323232", "#f0f0f0"),
         "WindowText": ("#ffffff", "#000000"),

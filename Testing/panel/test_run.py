@@ -73,7 +73,7 @@ def test_another_run_fills_the_same_nodes_also_while_the_moving_volume_lies_unde
     np.testing.assert_array_equal(arrayFromVolume(first[2]), voxels)  # it was taken from where it lay before
 
 
-def test_another_run_leaves_colours_and_window_as_the_user_set_them(ready, finish):
+def test_another_run_leaves_colors_and_window_as_the_user_set_them(ready, finish):
     finish()
     displays = [outputs(ready.ui)[n].GetDisplayNode() for n in (0, 2)]
     assert displays[0].GetWindow() == 255
@@ -114,11 +114,11 @@ def test_another_moving_volume_gets_outputs_of_its_own(ready, finish, add_head, 
 
 def test_another_modality_gets_a_fused_volume_of_its_own(ready, finish):
     finish()
-    in_colour = ready.ui.fusedVolumeSelector.currentNode()
+    in_color = ready.ui.fusedVolumeSelector.currentNode()
     ready.ui.modalityComboBox.currentIndex = list(Modality).index(Modality.CT)
     assert ready.ui.fusedVolumeSelector.currentNode() is None
     finish()
-    assert ready.ui.fusedVolumeSelector.currentNode() not in (None, in_colour)
+    assert ready.ui.fusedVolumeSelector.currentNode() not in (None, in_color)
 
 
 def test_a_run_that_has_ended_keeps_no_volumes(ready, finish):

@@ -20,7 +20,7 @@ cases = {
     "thick slices": {"spacing": (0.7, 0.7, 5), "size": (72, 84, 20)},
     "slices across i": {"choices": {"slice_axis": "i"}},
     "slices across j": {"choices": {"slice_axis": "j"}},
-    "colour": {"contrast": "rgb"},
+    "color": {"contrast": "rgb"},
     "CT": {"contrast": "ct", "choices": {"modality": "ct"}},
     "fixed under a turned parent": {"fixed_parents": [tilt]},
     "moving under a turned parent": {"moving_parents": [tilt]},

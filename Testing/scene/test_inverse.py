@@ -82,10 +82,10 @@ def test_markups_and_models_hardened_and_unhardened_are_where_they_were(scene, r
 
 
 def test_a_segmentation_hardened_and_unhardened_keeps_its_closed_surface(scene, result):
-    centre = carried(result.gridTransform, [(5.0, -5.0, 5.0)], to_world=False)[0]
+    center = carried(result.gridTransform, [(5.0, -5.0, 5.0)], to_world=False)[0]
     sphere = vtkSphereSource()
     sphere.SetRadius(40)
-    sphere.SetCenter(centre)
+    sphere.SetCenter(center)
     sphere.SetPhiResolution(20)
     sphere.SetThetaResolution(20)
     sphere.Update()

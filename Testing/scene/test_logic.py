@@ -40,7 +40,7 @@ def test_missing_outputs_are_created_and_named_after_the_inputs(heads, process):
 
 
 @pytest.mark.parametrize(("modality", "kind"), [("ct", "Scalar"), ("pet", "Vector"), ("spect", "Vector")])
-def test_the_fused_volume_is_scalar_for_ct_and_in_colour_otherwise(modality, kind, add_head, process):
+def test_the_fused_volume_is_scalar_for_ct_and_in_color_otherwise(modality, kind, add_head, process):
     result = process(add_head("MRI"), add_head("Moving", "ct" if modality == "ct" else "pet"), modality=modality)
     assert result.fusedVolume.GetClassName() == f"vtkMRML{kind}VolumeNode"
     assert result.registeredVolume.GetClassName() == "vtkMRMLScalarVolumeNode"
@@ -174,10 +174,10 @@ bad_inputs = {
     "one node twice": (lambda given: (given.mri, given.mri), {}, "both the fixed and the moving"),
     "no image data": (lambda given: (given.mri, given.node("ScalarVolume")), {}, "holds no image"),
     "a label map": (lambda given: (given.node("LabelMapVolume"), given.pet), {}, "label map"),
-    "an MRI in colour": (lambda given: (given.head("RGB", "rgb"), given.pet), {}, "in color"),
-    "a CT in colour": (lambda given: (given.mri, given.head("RGB", "rgb")), {"modality": "ct"}, "in color"),
+    "an MRI in color": (lambda given: (given.head("RGB", "rgb"), given.pet), {}, "in color"),
+    "a CT in color": (lambda given: (given.mri, given.head("RGB", "rgb")), {"modality": "ct"}, "in color"),
     "an unknown modality": (lambda given: (given.mri, given.pet), {"modality": "xray"}, "modality 'xray'"),
-    "a scalar node for a result in colour": (
+    "a scalar node for a result in color": (
         lambda given: (given.mri, given.pet, given.node("ScalarVolume")),
         {},
         "must be a vtkMRMLVectorVolumeNode",

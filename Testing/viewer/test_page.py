@@ -30,7 +30,7 @@ def seen(picture: np.ndarray) -> bool:
     return (picture[80:-80].max(axis=-1) > 100).mean() > 0.02
 
 
-def coloured(picture: np.ndarray) -> bool:
+def colored(picture: np.ndarray) -> bool:
     """Return True for a picture with a PET; an MRI alone is gray."""
     return (np.ptp(picture, axis=-1) > 100).mean() > 0.02
 
@@ -82,9 +82,9 @@ def test_the_grid_comes_into_the_3d_view_and_goes_again(browser: Browser) -> Non
 def test_before_rigid_start_and_fused_are_three_pictures(browser: Browser) -> None:
     browser.choose("Before")
     browser.fade("Home")
-    browser.wait_for("Axial", lambda picture: not coloured(picture))
+    browser.wait_for("Axial", lambda picture: not colored(picture))
     browser.fade("End")
-    before = browser.wait_for("Axial", coloured)
+    before = browser.wait_for("Axial", colored)
     browser.choose("Rigid start")
     start = browser.wait_for("Axial", lambda picture: differs(picture, before))
     browser.choose("Fused")
@@ -97,9 +97,9 @@ def test_before_rigid_start_and_fused_are_three_pictures(browser: Browser) -> No
 def test_the_slider_fades_from_the_mri_to_what_lies_over_it(browser: Browser) -> None:
     browser.choose("Registered")
     browser.fade("Home")
-    fixed = browser.wait_for("Coronal", lambda picture: not coloured(picture))
+    fixed = browser.wait_for("Coronal", lambda picture: not colored(picture))
     browser.fade("End")
-    registered = browser.wait_for("Coronal", coloured)
+    registered = browser.wait_for("Coronal", colored)
     browser.fade("ArrowLeft")
     browser.fade("PageDown")
     browser.wait_for("Coronal", lambda picture: differs(picture, registered) and differs(picture, fixed))

@@ -60,8 +60,8 @@ def test_without_the_moving_volume_there_is_no_before_and_the_page_can_say_why(f
     found = read_result(folder)
     assert list(ResultScene(SlicerApp(), found).overlays) == ["Registered", "Fused"]
     assert found.missing == (
-        "The PET is not where the report says. How it lay before cannot be shown; start again with --moving and its "
-        "file or DICOM folder.",
+        "The PET is not where the report says. Its place before registration cannot be shown; run view again with "
+        "--moving and its file or DICOM folder.",
     )
 
 
@@ -117,12 +117,12 @@ def swap_inputs(folder: Path) -> None:
         (shutil.rmtree, "There is no folder"),
         (lose("report.json"), "There is no result in"),
         (lose("fused.nrrd"), "lacks fused.nrrd"),
-        (lambda folder: (folder / "report.json").write_text("[]"), "is no report of a result"),
+        (lambda folder: (folder / "report.json").write_text("[]"), "is not the report of a result"),
         (lambda folder: (folder / "report.json").write_text("{"), "report.json cannot be read"),
         (cut("registered.nrrd"), "registered.nrrd cannot be read"),
         (cut("deformation.h5"), "deformation.h5 is damaged"),
         (lambda folder: sitk.WriteTransform(sitk.Euler3DTransform(), str(folder / "deformation.h5")), "is damaged"),
-        (swap_inputs, "is another: give the right --fixed"),
+        (swap_inputs, "is not on the grid of the result"),
     ],
 )
 def test_a_folder_that_cannot_be_shown_is_refused_in_one_sentence(
