@@ -62,6 +62,4 @@ def serve(server: Server, port: int = 0, open_browser: bool = True) -> None:
     try:
         server.start(port=port, host=HOST, timeout=0, open_browser=False, show_connection_info=False)
     except (OSError, OverflowError) as error:
-        raise FusionError(
-            f"The port {port} cannot be had: it is in use or invalid; choose another with --port, or 0 for any."
-        ) from error
+        raise FusionError(f"Port {port} is already in use or invalid; choose another with --port.") from error

@@ -134,5 +134,5 @@ def test_a_folder_that_cannot_be_shown_is_refused_in_one_sentence(
 
 
 def test_a_port_that_cannot_be_had_is_said_in_one_sentence() -> None:
-    with pytest.raises(FusionError, match="The port 99999 cannot be had"):
+    with pytest.raises(FusionError, match="Port 99999 is already in use or invalid"):
         serve(get_server("a port", client_type="vue3"), 99999, open_browser=False)
