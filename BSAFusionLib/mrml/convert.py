@@ -74,7 +74,7 @@ def image_from_volume(volume: slicer.vtkMRMLVolumeNode) -> "sitk.Image":
 
 
 def voxels_of(volume: slicer.vtkMRMLVolumeNode) -> Volume:
-    """Return the voxels of a volume node, which are the node's own and not a copy, and their place in the world.
+    """Return the voxels of a volume node, without copying them, and their place in the world.
 
     Args:
         volume: Scalar or vector volume; its linear parent transforms are part of its place.

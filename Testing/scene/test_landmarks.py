@@ -41,7 +41,7 @@ def world(parent, local):
 def test_it_is_the_mean_and_the_largest_distance_before_and_after(moved, add_points):
     pet, run = moved
     grid, parent = run().gridTransform, pet.GetParentTransformNode()
-    fixed = add_points("On MRI", world(parent, points) + [(0, 4, 0), (0, 4, 0), (0, 10, 0)])
+    fixed = add_points("On MRI", world(parent, points) + np.array([(0, 4, 0), (0, 4, 0), (0, 10, 0)]))
     moving = add_points("On PET", points, parent)
     found = landmark_error(fixed, moving, pet, grid)
     np.testing.assert_allclose(astuple(found), (6, 10, 2, 6), atol=2e-3)
@@ -60,7 +60,7 @@ def test_it_is_the_same_when_the_moving_list_and_volume_went_along_under_the_res
 def test_the_report_tells_it_of_the_points_as_they_lay_at_the_start(moved, add_points):
     pet, run = moved
     parent = pet.GetParentTransformNode()
-    fixed = add_points("On MRI", world(parent, points) + [(0, 4, 0), (0, 4, 0), (0, 10, 0)])
+    fixed = add_points("On MRI", world(parent, points) + np.array([(0, 4, 0), (0, 4, 0), (0, 10, 0)]))
     moving = add_points("On PET", points, parent)
 
     def drag(*_):
