@@ -173,7 +173,7 @@ class Worker:
         except OSError as error:
             raise FusionError(
                 _(
-                    "No temporary folder can be created ({error}); check the space on its disk and that Slicer may "
+                    "No temporary folder can be made ({error}); check the space on its disk and that Slicer may "
                     "write to its temporary folder."
                 ).format(error=error)
             ) from error
@@ -300,7 +300,7 @@ class Worker:
 
     def _whyItEnded(self) -> str:
         if not self._hasStarted:
-            return _("Python could not be started for the computation ({error}); reinstall Slicer.").format(
+            return _("Python could not be started for the computing process ({error}); reinstall Slicer.").format(
                 error=self._process.errorString()
             )
         # Where a launcher stands between, a signal arrives as an exit code.
