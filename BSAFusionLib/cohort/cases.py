@@ -133,7 +133,13 @@ def _bids_cases(folder: Path) -> list[Case]:
 
     BIDS does not define CT and SPECT yet; files ending in _ct and _spect are used. Derivatives are ignored.
     """
-    from ancpbids.pybids_compat import BIDSLayout
+    try:
+        from ancpbids.pybids_compat import BIDSLayout
+    except ImportError as error:
+        raise FusionError(
+            "Reading a BIDS folder needs the package ancpbids; install it with: pip install 'bsafusion[cluster]', or "
+            "give a CSV table."
+        ) from error
 
     layout: Any = BIDSLayout(str(folder))
     files = layout.get(suffix=[*MRI_SUFFIXES, *MODALITIES], extension=[".nii.gz", ".nii"])

@@ -1,6 +1,7 @@
 """Registers and fuses every case of a CSV table or BIDS folder, on this machine or a Dask cluster."""
 
 import argparse
+import importlib.util
 import shutil
 import sys
 import traceback
@@ -50,7 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.cohort.derivatives import describe_dataset
     from BSAFusionLib.cohort.finished import fingerprint, finished_report
     from BSAFusionLib.cohort.summary import Outcome, write_summary
-    from BSAFusionLib.cohort.workers import connected, run_all
     from BSAFusionLib.files.overwriting import refuse_overwriting
 
     if arguments.workers is not None and arguments.workers < 1:
@@ -77,12 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
             shutil.rmtree(leftover, ignore_errors=True)
     try:
         if pending:
-            gpus = _gpu_memories(choices["device"]) if arguments.scheduler is None else []
-            with (
-                connected(arguments.scheduler, arguments.workers, len(pending), gpus) as client,
-                tqdm(total=len(cases), initial=len(cases) - len(pending), unit="case") as bar,
-            ):
-                for name, outcome in run_all(client, do_case, pending):
+            with tqdm(total=len(cases), initial=len(cases) - len(pending), unit="case") as bar:
+                for name, outcome in _outcomes(arguments, pending):
                     case = pending[name][0]
                     if isinstance(outcome, Exception):
                         outcome = None, f"Its worker was lost ({outcome}); if memory ran out, use fewer --workers."
@@ -95,6 +91,28 @@ def run(arguments: argparse.Namespace) -> int:
     failed = sum(outcome.report is None for outcome in outcomes.values())
     print(f"{len(cases) - failed} cases in {arguments.out}, {failed} failed; see {arguments.out / 'summary.html'}")
     return 1 if failed else 0
+
+
+def _outcomes(
+    arguments: argparse.Namespace, pending: dict[str, tuple["Case", dict[str, Any], Path, str]]
+) -> Iterator[tuple[str, Any]]:
+    """Yield names and outcomes of `do_case`, computed by Dask where that is installed.
+
+    Raises:
+        FusionError: A scheduler is given, but Dask is not installed or no scheduler answers there.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        if arguments.scheduler is not None:
+            raise FusionError("A cluster needs Dask; install it with: pip install 'bsafusion[cluster]'")
+        from BSAFusionLib.cohort.processes import run_in_processes
+
+        yield from run_in_processes(do_case, pending, arguments.workers)
+        return
+    from BSAFusionLib.cohort.workers import connected, run_all
+
+    gpus = _gpu_memories(arguments.device) if arguments.scheduler is None else []
+    with connected(arguments.scheduler, arguments.workers, len(pending), gpus) as client:
+        yield from run_all(client, do_case, pending)
 
 
 def batch_inputs(cohort: Path, cases: Sequence["Case"], choices: dict[str, Any]) -> Iterator[Path]:
