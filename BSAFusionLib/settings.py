@@ -65,7 +65,7 @@ class Settings:
     """
 
     modality: str = AUTO
-    prealignment: "str | sitk.Transform" = _choice(
+    prealignment: "str | sitk.Transform" = _choice(  # noqa: RUF009  (it makes a dataclass field)
         "rigid", "--prealignment", "initial transform (default: %(default)s)", values=INITIALIZATIONS
     )
     slice_axis: str = _choice(AUTO, "--axis", "index axis of FIXED to cut slices across", values=SLICE_AXES)
@@ -121,7 +121,7 @@ class Settings:
         "leave the network's field as it is where it folds space (default: it is damped there)",
         kind=None,
     )
-    weights: Path | str | None = _choice(
+    weights: Path | str | None = _choice(  # noqa: RUF009
         None, "--weights", "a checkpoint (default: the shipped one for the modality)", metavar="FILE"
     )
 

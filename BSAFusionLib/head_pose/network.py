@@ -1,6 +1,7 @@
 """The network that tells, for every voxel of a coarse volume, where in a standard head it lies."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv3d(width, width, 3, padding=1, bias=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return features (N, C, D, H, W) of the same shape."""
         inner = self.conv1(F.gelu(self.norm1(features)))
         return features + self.conv2(F.gelu(self.norm2(inner)))
 
@@ -53,8 +55,8 @@ class HeadNetwork(nn.Module):
         super().__init__()
         self.stem = nn.Conv3d(INPUT_CHANNELS, widths[0], 2, stride=2)
         self.down_blocks = nn.ModuleList(ResidualBlock(width) for width in widths)
-        self.down = nn.ModuleList(nn.Conv3d(a, b, 1) for a, b in zip(widths[:-1], widths[1:], strict=True))
-        self.up = nn.ModuleList(nn.Conv3d(b, a, 1) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.down = nn.ModuleList(nn.Conv3d(a, b, 1) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(nn.Conv3d(b, a, 1) for a, b in pairwise(widths))
         self.up_blocks = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
         self.last_norm = nn.GroupNorm(8, widths[0])
         self.last = nn.Conv3d(widths[0], 5, 1)

@@ -13,6 +13,7 @@ OWN_OPTIONS = ("modality", "removed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("head", type=Path, metavar="HEAD", help="a label map of a head, with tissue codes 0 to 27")
     parser.add_argument("modality", choices=MODALITIES, metavar="MODALITY", help="the moving scan: ct, pet or spect")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     settings = PatientSettings(**{each.name: getattr(arguments, each.name) for each in fields(PatientSettings)})
 
     from BSAFusionLib.files.atomic import written_whole

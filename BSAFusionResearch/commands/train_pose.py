@@ -7,6 +7,7 @@ from BSAFusionLib.errors import FusionError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("--heads", type=Path, required=True, help="folder of labeled heads, 01.nii.gz to 12.nii.gz")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint.pt, log.csv and the weights")
     parser.add_argument("--hours", type=float, default=2.0, help="of wall time, all calls together")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("--heads", type=Path, required=True, help="folder of labeled heads, 01.nii.gz and on")
     parser.add_argument("--numbers", nargs="+", default=["11", "12"], help="of the heads that are measured on")
     parser.add_argument(

@@ -77,15 +77,19 @@ class Dice:
         self.torch.set_state(state["torch"])
 
     def chance(self, share: float) -> bool:
+        """Return True with a probability."""
         return bool(self.rng.random() < share)
 
     def between(self, low: float, high: float) -> float:
+        """Draw a number between two limits, uniformly."""
         return float(self.rng.uniform(low, high))
 
     def log_between(self, low: float, high: float) -> float:
+        """Draw a number between two limits, uniformly in its logarithm."""
         return math.exp(self.between(math.log(low), math.log(high)))
 
     def normal(self, *shape: int) -> torch.Tensor:
+        """Draw a tensor of standard normal numbers."""
         return torch.randn(shape, generator=self.torch)
 
     def smooth(self, shape: tuple[int, ...], nodes: int, count: int = 1) -> torch.Tensor:
@@ -375,12 +379,40 @@ def draw_body(
     mix = torch.sigmoid(4 * dice.smooth(tuple(image.shape), 10)[0] + 8 * (0.85 - radius))
     body = values[FAT] + mix * float(values[MUSCLE] - values[FAT])
 
+    body = draw_organs(body, (x, y - middle_y, -below), scale, values, modality, dice)
+    body = torch.where(radius < 1, body, torch.tensor(air))
+    if dice.chance(0.3):
+        up = dice.chance(0.3)
+        arms = find_arms(x, y - middle_y, below, float(half_width.max()), up, dice)
+        body = torch.where(arms, torch.tensor(float(values[MUSCLE])), body)
+        if up:
+            image = torch.where(arms & (below <= 0), torch.tensor(float(values[MUSCLE])), image)
+    blend = torch.sigmoid(below / 8)
+    return image * (1 - blend) + body * blend
+
+
+def draw_organs(
+    body: torch.Tensor,
+    coordinates: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    scale: float,
+    values: np.ndarray,
+    modality: str,
+    dice: Dice,
+) -> torch.Tensor:
+    """Draw organs, a hot gland and the spine into a body.
+
+    Args:
+        body: (D, H, W).
+        coordinates: of its voxels: to the right, behind the middle and above the neck, mm.
+        scale: of the body.
+        values: of the tissues.
+        modality: one of MODALITIES.
+        dice: the random numbers.
+    """
+
     def put(name: str, center: tuple[float, float, float], axes: tuple[float, float, float], value=None):
         nonlocal body
-        distance = sum(
-            ((c - m * scale) / (a * scale)) ** 2
-            for c, m, a in zip((x, y - middle_y, -below), center, axes, strict=True)
-        )
+        distance = sum(((c - m * scale) / (a * scale)) ** 2 for c, m, a in zip(coordinates, center, axes, strict=True))
         filled = float(values[CODE_OF[name]]) if value is None else value
         body = torch.where(distance < 1, torch.tensor(filled), body)
 
@@ -402,17 +434,25 @@ def draw_body(
         )
     put("marrow", (0, 55, -300), (18, 18, 1000))
     put("cortical bone", (0, 80, -300), (6, 14, 1000))
-    body = torch.where(radius < 1, body, torch.tensor(air))
-    if dice.chance(0.3):  # arms: beside the body, or up beside the head
-        up = dice.chance(0.3)
-        side = (half_width.max() + 45) if not up else torch.tensor(dice.between(120, 190))
-        arm = ((x.abs() - side) ** 2 + (y - middle_y - 10) ** 2).sqrt() < dice.between(28, 48)
-        arm &= (below > 40) if not up else (below > -dice.between(100, 400))
-        body = torch.where(arm, torch.tensor(float(values[MUSCLE])), body)
-        if up:
-            image = torch.where(arm & (below <= 0), torch.tensor(float(values[MUSCLE])), image)
-    blend = torch.sigmoid(below / 8)
-    return image * (1 - blend) + body * blend
+    return body
+
+
+def find_arms(
+    x: torch.Tensor, depth: torch.Tensor, below: torch.Tensor, half_width: float, up: bool, dice: Dice
+) -> torch.Tensor:
+    """Return where the arms are: beside the body, or up beside the head.
+
+    Args:
+        x: distance to the right or left, mm.
+        depth: distance behind the middle of the body, mm.
+        below: distance below the neck, mm.
+        half_width: of the body, mm.
+        up: whether the arms are up.
+        dice: the random numbers.
+    """
+    side = half_width + 45 if not up else dice.between(120, 190)
+    arms = ((x.abs() - side) ** 2 + (depth - 10) ** 2).sqrt() < dice.between(28, 48)
+    return arms & ((below > 40) if not up else (below > -dice.between(100, 400)))
 
 
 def draw_no_head(
@@ -458,7 +498,7 @@ def add_table(image: torch.Tensor, points: torch.Tensor, field_of_view: np.ndarr
     """Put a patient table or head holder under the head, in the scanner's own axes."""
     if not dice.chance(0.45):
         return image
-    x, y, z = points.unbind(-1)
+    x, y, _ = points.unbind(-1)
     height = dice.between(70, field_of_view[1] / 2)
     curve = dice.between(0, 0.004) * x**2
     plate = ((y - height + curve).abs() < dice.between(4, 12)) & (x.abs() < dice.between(60, 260))
@@ -489,6 +529,22 @@ def draw_scanner(
         sigmas = [0.0, 0.0, 0.0]
         sigmas[int(dice.rng.integers(3))] = dice.between(0.3, 1.3)
         image = smoothed(image, tuple(sigmas))
+    image = add_noise(image, air, typical, modality, dice)
+    if modality == "ct window":
+        center, width = dice.between(20, 60), dice.log_between(60, 600)
+        image = image.clamp(center - width / 2, center + width / 2)
+    outside = {"ct": float(dice.rng.choice([-1024, -1000, -2000, -3024])), "ct window": float(image.min())}.get(
+        modality, air
+    )
+    image, seen = cut_view(image, points, room, outside, dice)
+    if dice.chance(0.03):
+        image = -image
+    return image, seen
+
+
+def add_noise(image: torch.Tensor, air: float, typical: float, modality: str, dice: Dice) -> torch.Tensor:
+    """Add a scanner's noise: Rician-like for MRI, growing with activity for PET and SPECT."""
+    shape = tuple(image.shape)
     level = {"ct": 8.0, "ct window": 8.0}.get(modality, typical * 0.12) * dice.log_between(0.05, 2.5)
     noise = dice.normal(*shape) * level
     empty = image - air
@@ -505,13 +561,18 @@ def draw_scanner(
             image = image.clamp(min=air)
         else:
             image = torch.where(empty.abs() < 0.02 * typical, torch.tensor(air), image)
-    if modality == "ct window":
-        center, width = dice.between(20, 60), dice.log_between(60, 600)
-        image = image.clamp(center - width / 2, center + width / 2)
-    seen = torch.ones(shape)
-    outside = {"ct": float(dice.rng.choice([-1024, -1000, -2000, -3024])), "ct window": float(image.min())}.get(
-        modality, air
-    )
+    return image
+
+
+def cut_view(
+    image: torch.Tensor, points: torch.Tensor, room: torch.Tensor, outside: float, dice: Dice
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Leave a round view, a slab or a box of an image; the rest becomes `outside`.
+
+    Returns:
+        The image, and 1 where the view shows it.
+    """
+    seen = torch.ones(tuple(image.shape))
     if dice.chance(0.2):  # a round field of view
         seen = seen * (points[..., :2].square().sum(-1).sqrt() < dice.between(0.9, 1.05) * float(room[:2].max()))
     if dice.chance(0.25):  # a slab, or a box that leaves something out
@@ -521,10 +582,7 @@ def draw_scanner(
                 low = -half - 6 + dice.between(0, 0.6) * half * dice.rng.integers(0, 2)
                 high = half + 6 - dice.between(0, 0.6) * half * dice.rng.integers(0, 2)
                 seen = seen * ((points[..., axis] > low) & (points[..., axis] < high))
-    image = torch.where(seen > 0, image, torch.tensor(outside))
-    if dice.chance(0.03):
-        image = -image
-    return image, seen
+    return torch.where(seen > 0, image, torch.tensor(outside)), seen
 
 
 def add_hot_spots(

@@ -18,6 +18,7 @@ def smooth_noise(grid: sitk.Image, node_distance_mm: float, random: np.random.Ge
     Args:
         grid: the image whose voxels get a value each.
         node_distance_mm: distance of the B-spline's nodes; the noise correlates over about this length.
+        random: generator of the numbers.
 
     Returns:
         (slice, row, column), float32.

@@ -20,7 +20,7 @@ REPORTED_HEADS = ("13", "14", "15")
 
 
 def head_files(folder: Path, heads: tuple[str, ...]) -> list[Path]:
-    """Return the label files of `heads` in `folder`, such as head_files(folder, TRAINING_HEADS).
+    """Return the label files of some heads in a folder, such as those of TRAINING_HEADS.
 
     Raises:
         FusionError: one of them is not there.

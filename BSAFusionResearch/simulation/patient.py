@@ -206,7 +206,7 @@ def _removed(anatomy: Anatomy, labels: sitk.Image, what: str, to_anatomy: Sample
     spacing, origin = anatomy.head.labels.GetSpacing(), anatomy.head.labels.GetOrigin()
     # Without eyes, their place is about the lower front of the brain.
     front = eyes.mean(axis=0) if len(eyes) else np.array([brain[:, 0].mean(), brain[:, 1].min(), brain[:, 2].mean()])
-    x, y, z = front * spacing + origin
+    _, y, z = front * spacing + origin
     points = voxel_centers(anatomy.head.labels)
     mask = ((y - points[..., 1]) + FACE_SLOPE * (z - points[..., 2]) > 0) & ~brain_of(anatomy.head.labels)
     face = _image(mask.astype(np.uint8), anatomy.head.labels)

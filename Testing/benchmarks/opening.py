@@ -1,5 +1,6 @@
-"""Measures what the module adds to Slicer's start, and how long its panel takes to open: `python
-Testing/benchmarks/opening.py`.
+"""Measure what the module adds to Slicer's start, and how long its panel takes to open.
+
+    python Testing/benchmarks/opening.py
 
 Each measurement is a process of its own, in the test bench's Slicer. Printed are all of them and the median.
 """

@@ -31,7 +31,7 @@ def main() -> None:
     print(f"{len(found)} functions")
     for name in ("lines", "parameters"):
         print(f"\nmost {name}")
-        for function in sorted(found, key=lambda each: getattr(each, name), reverse=True)[: arguments.count]:  # noqa: B023
+        for function in sorted(found, key=lambda each: getattr(each, name), reverse=True)[: arguments.count]:
             print(f"{getattr(function, name):>5}  {function.place}")
 
 

@@ -38,7 +38,7 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from .pythonqt import qt  # noqa: E402
+from .pythonqt import qt
 
 sys.modules["qt"] = qt
 

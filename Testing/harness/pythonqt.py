@@ -27,8 +27,8 @@ from typing import Any
 
 os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "3")  # enumerations as IntEnum and IntFlag; read when PySide6 loads
 
-from PySide6 import QtCore, QtGui, QtSvg, QtUiTools, QtWidgets  # noqa: E402
-from shiboken6 import getCppPointer  # noqa: E402
+from PySide6 import QtCore, QtGui, QtSvg, QtUiTools, QtWidgets
+from shiboken6 import getCppPointer
 
 _modules = [QtCore, QtGui, QtSvg, QtUiTools, QtWidgets]
 

@@ -17,7 +17,7 @@ def blob(spacing: list[float], direction: np.ndarray, half_mm: float = 100.0, si
     image.SetSpacing(spacing)
     image.SetDirection(direction.ravel().tolist())
     axes = direction * spacing
-    image.SetOrigin((CENTER + [3, -4, 5] - axes @ ((size - 1) / 2)).tolist())
+    image.SetOrigin((CENTER + np.array([3, -4, 5]) - axes @ ((size - 1) / 2)).tolist())
     k, j, i = np.mgrid[: size[2], : size[1], : size[0]]
     points = np.stack([i, j, k], -1) @ axes.T + image.GetOrigin()
     filled = sitk.GetImageFromArray(np.exp(-((points - CENTER) ** 2).sum(-1) / (2 * sigma**2)).astype(np.float32))

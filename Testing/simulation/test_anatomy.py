@@ -49,7 +49,7 @@ def test_no_head_is_in_two_of_the_sets() -> None:
 def test_the_files_of_a_set_are_those_of_the_folder(shared: Path) -> None:
     files = heads.head_files(shared / "data" / "heads", heads.REPORTED_HEADS)
     assert [path.name for path in files] == ["13.nii.gz", "14.nii.gz", "15.nii.gz"]
-    with pytest.raises(FusionError, match="11.nii.gz"):
+    with pytest.raises(FusionError, match=r"11\.nii\.gz"):
         heads.head_files(shared / "data", heads.CHOOSING_HEADS)
 
 

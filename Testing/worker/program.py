@@ -14,16 +14,16 @@ from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from BSAFusionLib.errors import Cancelled  # noqa: E402
-from BSAFusionLib.pipeline.measures import Displacement  # noqa: E402
-from BSAFusionLib.pipeline.progress import STAGE_SHARES  # noqa: E402
-from BSAFusionLib.pipeline.report import Report  # noqa: E402
-from BSAFusionLib.report.pictures import Pictures  # noqa: E402
-from BSAFusionLib.worker import main  # noqa: E402
-from BSAFusionLib.worker.case import Deformation, Outcome, write_outcome  # noqa: E402
-from BSAFusionLib.worker.volumes import Volume  # noqa: E402
+from BSAFusionLib.errors import Cancelled
+from BSAFusionLib.pipeline.measures import Displacement
+from BSAFusionLib.pipeline.progress import STAGE_SHARES
+from BSAFusionLib.pipeline.report import Report
+from BSAFusionLib.report.pictures import Pictures
+from BSAFusionLib.worker import main
+from BSAFusionLib.worker.case import Deformation, Outcome, write_outcome
+from BSAFusionLib.worker.volumes import Volume
 
 folder = Path(sys.argv[1])
 

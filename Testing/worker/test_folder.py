@@ -27,7 +27,7 @@ time.sleep(float(sys.argv[2]))
 
 @pytest.fixture
 def start_maker(tmp_path):
-    """start_maker(seconds) -> a process that has made a folder, and the folder."""
+    """Function of seconds -> a process that has made a folder, and the folder."""
     started = []
 
     def start_maker(seconds):

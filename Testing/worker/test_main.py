@@ -87,7 +87,7 @@ def control(tmp_path):
 
 @pytest.fixture
 def start(control, tmp_path):
-    """start(command=None) -> a Process; without a command, with quick jobs."""
+    """Function of a command -> a Process; without a command, with quick jobs."""
     started = []
     with (tmp_path / "errors.txt").open("w") as errors:
 
