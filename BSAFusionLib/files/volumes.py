@@ -35,7 +35,7 @@ def read_volume(path: Path | str) -> sitk.Image:
         reader.ReadImageInformation()
         if not all(abs(part) < MAX_DIRECTION_COSINE for part in reader.GetDirection()):
             raise FusionError(f"The axes in the header of {path} are not finite directions; fix the header.")
-        image = reader.Execute()
+        image: sitk.Image = reader.Execute()
         whole = not path.name.endswith((".nii", ".nii.gz")) or _is_whole_nifti(path)
     except (RuntimeError, OSError, EOFError, zlib.error, struct.error):
         whole = False
@@ -122,4 +122,4 @@ def _is_whole_nifti(path: Path) -> bool:
     else:
         layout = (("8q", 16), ("h", 14), ("q", 168))
     dimensions, (bits,), (start,) = (struct.unpack_from(order + kind, header, offset) for kind, offset in layout)
-    return length >= start + math.prod(dimensions[1 : dimensions[0] + 1]) * bits // 8
+    return length >= float(start) + math.prod(map(int, dimensions[1 : dimensions[0] + 1])) * int(bits) // 8

@@ -133,7 +133,8 @@ def _enhanced(header: FileDataset) -> list[Frame]:
     for index, own in enumerate(header.PerFrameFunctionalGroupsSequence):
 
         def group(name: str, own: Dataset = own) -> Dataset:
-            return (own if name in own else shared)[name][0]
+            found: Dataset = (own if name in own else shared)[name][0]
+            return found
 
         scaled = "PixelValueTransformationSequence" in own or "PixelValueTransformationSequence" in shared
         frames.append(
