@@ -1,5 +1,6 @@
 """Finds the head in a volume, however it is turned and whatever else is in view."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
@@ -7,13 +8,14 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from BSAFusionLib.errors import Cancelled
 from BSAFusionLib.head_pose.channels import channels_of
 from BSAFusionLib.head_pose.fit import Fit, fit_pose
 from BSAFusionLib.head_pose.grid import head_grid, reduce, upright_grid
 from BSAFusionLib.head_pose.network import HeadNetwork, Prediction
 
-SURE_BRAIN_ML, SURE_RESIDUAL_MM, SURE_SPREAD_MM = 800.0, 5.5, 9.0  # a pose this good makes the other turns needless
-FOUND_BRAIN_ML, FOUND_RESIDUAL_MM, FOUND_SPREAD_MM = 600.0, 6.5, 12.0  # less is taken for no head
+SURE_BRAIN_ML, SURE_RESIDUAL_MM, SURE_SPREAD_MM = 800.0, 2.8, 5.4  # a pose this good makes the other turns needless
+FOUND_BRAIN_ML, FOUND_RESIDUAL_MM, FOUND_SPREAD_MM = 600.0, 5.0, 9.5  # less is taken for no head
 SCORE_SCALE_MM = 8.0  # a pose's score falls by e for each residual, and each spread, of this size
 REFINEMENTS = 2
 WORSE = 0.8  # a refinement that scores lower than this share of what it refines is dropped
@@ -73,7 +75,12 @@ def axis_turns() -> list[tuple[tuple[int, int, int], tuple[int, ...]]]:
     return turns
 
 
-def find_head(image: sitk.Image, network: HeadNetwork, all_turns: bool | None = None) -> HeadPose:
+def find_head(
+    image: sitk.Image,
+    network: HeadNetwork,
+    all_turns: bool | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> HeadPose:
     """Find the pose of the head in a volume.
 
     The volume is looked at as it lies; where that gives no sure pose, turned by all of the 24 axis turns, and a large
@@ -83,9 +90,13 @@ def find_head(image: sitk.Image, network: HeadNetwork, all_turns: bool | None = 
         image: a scalar volume; only its intensities and its geometry are used.
         network: as `load_head_network` returns it.
         all_turns: True looks at all turns in any case, False never; None where the pose as it lies is not sure.
+        cancelled: asked before every turn.
 
     Returns:
         The pose, whose `found` says whether there is a head at all.
+
+    Raises:
+        Cancelled: `cancelled` said so.
     """
     reduced = reduce(image)
     grid = upright_grid(reduced)
@@ -100,6 +111,8 @@ def find_head(image: sitk.Image, network: HeadNetwork, all_turns: bool | None = 
         voxels = tuple(slice(2 * part.start, 2 * part.stop) for part in region)
         channels = channels_of(torch.from_numpy(grid.values[voxels]))
         for order, flips in axis_turns():
+            if cancelled is not None and cancelled():
+                raise Cancelled
             prediction = predict(network, turned(channels, order, flips))
             fit = fit_prediction(prediction, turned(centers[cells], order, flips), grid.cell_ml)
             if fit is not None:

@@ -13,6 +13,7 @@ from BSAFusionLib.network.stack import Stack
 from BSAFusionLib.pipeline.case import Case, Initialization, prepare_case
 from BSAFusionLib.pipeline.color import color_fused
 from BSAFusionLib.pipeline.deformation import Deformation, make_deformation
+from BSAFusionLib.pipeline.head_start import start_from_heads
 from BSAFusionLib.pipeline.intensities import in_color
 from BSAFusionLib.pipeline.measures import displacement_lengths, mutual_information
 from BSAFusionLib.pipeline.memory import explain_memory_errors
@@ -79,7 +80,10 @@ def _initialize(case: Case, timer: StageTimer, cancelled: CancelCheck | None) ->
     if case.placement.kind != "rigid":
         return case.placement
     volumes = case.network_input
-    return Initialization(prealign_rigidly(volumes.fixed, volumes.moving, timer.report, cancelled), "rigid")
+    colored = case.moving.GetNumberOfComponentsPerPixel() > 1
+    heads = start_from_heads(case.fixed, volumes.moving if colored else case.moving, cancelled)
+    estimated = prealign_rigidly(volumes.fixed, volumes.moving, timer.report, cancelled, heads.transform)
+    return Initialization(estimated, "rigid")
 
 
 def _fused_volume(case: Case, plan: SlicePlan, slices: np.ndarray, registered: sitk.Image) -> sitk.Image:

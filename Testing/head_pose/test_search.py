@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from scipy.spatial.transform import Rotation
 
-from BSAFusionLib.head_pose.search import HeadPose, axis_turns, rigid_between, turned
+from BSAFusionLib.errors import Cancelled
+from BSAFusionLib.head_pose.network import HeadNetwork
+from BSAFusionLib.head_pose.search import HeadPose, axis_turns, find_head, rigid_between, turned
 
 
 def pose(rotation: np.ndarray, translation: list[float], scale: float = 1.0) -> HeadPose:
@@ -26,6 +29,19 @@ def test_every_turn_is_a_rotation_and_no_mirror() -> None:
         along = [moved[:, 0, 0, 1], moved[:, 0, 1, 0], moved[:, 1, 0, 0]]
         matrix = np.stack([end - moved[:, 0, 0, 0] for end in along])
         assert np.linalg.det(matrix) == pytest.approx(1), turn
+
+
+def test_a_search_stops_when_told_to() -> None:
+    image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(30, 30, 30)))
+    asked = []
+
+    def cancelled() -> bool:
+        asked.append(True)
+        return len(asked) > 3
+
+    with pytest.raises(Cancelled):
+        find_head(image, HeadNetwork().eval(), all_turns=True, cancelled=cancelled)
+    assert len(asked) == 4
 
 
 def test_two_poses_give_the_motion_between_the_heads() -> None:
