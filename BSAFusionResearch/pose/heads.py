@@ -139,7 +139,7 @@ def brain_center(codes: np.ndarray, origin: np.ndarray) -> np.ndarray:
 
 
 def fit_to_standard(codes: np.ndarray, origin: np.ndarray, standard: np.ndarray, rounds: int = 4) -> Similarity:
-    """Fit the similarity from a head's points to the standard head's, splitting left from right anew each round."""
+    """Fit the similarity from a head's points to the standard head's, splitting left from right again in each round."""
     to_standard = Similarity(np.eye(3), 1.0, -brain_center(codes, origin))
     for _ in range(rounds):
         to_standard = fit_similarity(landmarks_of(codes, origin, to_standard).reshape(-1, 3), standard.reshape(-1, 3))
