@@ -42,6 +42,7 @@ NUMBERS = (
     ("same-modality", float, 0.2, "share of pairs of one modality after those steps"),
     ("plain", float, 0.0, "share of pairs shown almost unchanged"),
     ("elastic-only", float, 0.0, "share of pairs deformed without the affine part"),
+    ("smallest-motion", float, 1.0, "least factor of a pair's whole motion, drawn from there up to 1"),
     ("synthetic", float, 0.3, "with --labels: share of pairs drawn from the tissue maps"),
     ("smallest-scale", float, 0.8, "smallest scale of the random views, at most 1.15"),
     ("seed", int, 0, "seed of everything random"),
@@ -53,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     files = ", ".join(f"{name}.npz" for name in MODALITIES)
-    parser.add_argument("--data", type=Path, required=True, help=f"folder with {files}")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help=f"folders with {files}; each is drawn from equally often"
+    )
     parser.add_argument("--modality", choices=(*MODALITIES, "all"), required=True, help="modality to learn from")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, logs, weights and their card")
     for name, kind, default, text in NUMBERS:
@@ -123,7 +126,11 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
 
 def _refuse_overwriting(arguments: argparse.Namespace, weights: Path, checkpoint: Path) -> None:
     results = [weights, weights.with_suffix(".json"), arguments.json]
-    inputs = [*arguments.data.glob("*.npz"), arguments.labels, arguments.initial_weights]
+    inputs = [
+        *(path for folder in arguments.data for path in folder.glob("*.npz")),
+        arguments.labels,
+        arguments.initial_weights,
+    ]
     refuse_overwriting(inputs, [*results, checkpoint])
     refuse_overwriting([arguments.resume], results)  # a run continues in its own checkpoint
 
@@ -149,6 +156,7 @@ def _settings(arguments: argparse.Namespace) -> "TrainingSettings":
             same_modality=arguments.same_modality,
             plain=arguments.plain,
             elastic_only=arguments.elastic_only,
+            smallest=arguments.smallest_motion,
         ),
     )
 

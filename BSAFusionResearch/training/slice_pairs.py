@@ -1,5 +1,6 @@
 """Load aligned slice pairs to train on, with whole patients held out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class SlicePairs:
         shown: Moving slices (N, 1, H, W), uint8, as they are fused: of colored slices, their luminance.
         patient: Numbers of the patients (N,).
         modality: Names of the moving slices' modalities (N,).
+        source: Number of the folder that each pair is from (N,).
     """
 
     fixed: torch.Tensor
@@ -33,6 +35,7 @@ class SlicePairs:
     shown: torch.Tensor
     patient: np.ndarray
     modality: np.ndarray
+    source: np.ndarray
 
     def __len__(self) -> int:
         return len(self.fixed)
@@ -41,11 +44,12 @@ class SlicePairs:
         """Return the pairs for which the boolean array (N,) is true."""
         rows = torch.from_numpy(chosen)
         slices = (stack[rows] for stack in (self.fixed, self.moving, self.shown))
-        return SlicePairs(*slices, self.patient[chosen], self.modality[chosen])
+        return SlicePairs(*slices, self.patient[chosen], self.modality[chosen], self.source[chosen])
 
     def draw(self, count: int) -> torch.Tensor:
-        """Draw indices of pairs at random, every modality equally likely, however many pairs it has."""
-        _, index, sizes = np.unique(self.modality, return_inverse=True, return_counts=True)
+        """Draw indices of pairs at random; every modality of every folder is equally likely, however many it has."""
+        groups = np.char.add(self.modality, self.source.astype(str))
+        _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         return torch.multinomial(torch.from_numpy(1 / sizes[index]), count, replacement=True)
 
     def batch(
@@ -67,16 +71,16 @@ def held_out_patients(patients: np.ndarray, fold: int = 0) -> list[int]:
     return sorted(set(patients.tolist()))[fold::FOLDS]
 
 
-def load_pairs(folder: Path, modality: str, fold: int | None = 0) -> tuple[SlicePairs, SlicePairs]:
-    """Load the training and the validation pairs of one modality, or of all.
+def load_pairs(folders: Path | Sequence[Path], modality: str, fold: int | None = 0) -> tuple[SlicePairs, SlicePairs]:
+    """Load the training and the validation pairs of one modality, or of all, from one folder or several.
 
     The training pairs belong to the published training set. Validation takes every slice of the fold's patients, and no
     patient number is in both. With "all", a patient held out for one modality is held out for every one, since numbers
     may name the same person.
 
     Args:
-        folder: Holds `<modality>.npz` with `mri`, `moving`, `id` and `split`.
-        modality: A name in `MODALITIES`, or "all" for those that have a file in the folder.
+        folders: Hold `<modality>.npz` with `mri`, `moving`, `id` and `split`.
+        modality: A name in `MODALITIES`, or "all" for those that have a file in the first folder.
         fold: The fold of patients to hold out, from 0; with None, all patients are trained on, and validation takes
             those of their slices that the published training set leaves out.
 
@@ -84,13 +88,16 @@ def load_pairs(folder: Path, modality: str, fold: int | None = 0) -> tuple[Slice
         FusionError: A file is missing or lacks an array, the fold has no patients, or no pairs are left to train on or
             to validate on.
     """
+    folders = [Path(folders)] if isinstance(folders, str | Path) else list(folders)
     names = [modality]
     if modality == "all":
-        names = [name for name in MODALITIES if (Path(folder) / f"{name}.npz").is_file()] or list(MODALITIES)
-    parts, published = zip(*(_all_pairs(Path(folder), name) for name in names), strict=True)
+        names = [name for name in MODALITIES if (folders[0] / f"{name}.npz").is_file()] or list(MODALITIES)
+    parts, published = zip(
+        *(_all_pairs(folder, name, number) for number, folder in enumerate(folders) for name in names), strict=True
+    )
     pairs = SlicePairs(
         *(torch.cat([getattr(part, name) for part in parts]) for name in ("fixed", "moving", "shown")),
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("patient", "modality")),
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("patient", "modality", "source")),
     )
     train = np.concatenate(published)
     if fold is None:
@@ -102,14 +109,14 @@ def load_pairs(folder: Path, modality: str, fold: int | None = 0) -> tuple[Slice
     training = train & ~validation
     if not (training.any() and validation.any()):
         raise FusionError(
-            f"The slices in {folder} leave none to train on, or none to validate on; mark some and not all as 'train' "
-            "in `split`, and give slices of several patients."
+            f"The slices in {' and '.join(map(str, folders))} leave none to train on, or none to validate on; mark "
+            "some and not all as 'train' in `split`, and give slices of several patients."
         )
     return pairs.where(training), pairs.where(validation)
 
 
-def _all_pairs(folder: Path, modality: str) -> tuple[SlicePairs, np.ndarray]:
-    """Return all pairs of one modality, and which of them the published training set holds, bool (N,)."""
+def _all_pairs(folder: Path, modality: str, source: int) -> tuple[SlicePairs, np.ndarray]:
+    """Return all pairs of one modality in a folder, and which of them the published training set holds, bool (N,)."""
     arrays = read_arrays(folder / f"{modality}.npz", ("mri", "moving", "id", "split"))
     slices = arrays["moving"]
     in_color = slices.ndim == 4
@@ -120,6 +127,7 @@ def _all_pairs(folder: Path, modality: str) -> tuple[SlicePairs, np.ndarray]:
         luminance(torch.from_numpy(slices)) if in_color else moving,
         arrays["id"].astype(int) // 1000,
         np.full(len(slices), modality),
+        np.full(len(slices), source),
     )
     return pairs, arrays["split"] == "train"
 

@@ -48,6 +48,8 @@ class Simulator:
         same_modality: Share of pairs whose moving slice is the fixed one, remapped.
         plain: Share of pairs that are at most mirrored, and keep their intensities.
         elastic_only: Share of pairs without the affine motion, as in the published training.
+        smallest: Least factor of a pair's whole motion; it is drawn up to 1, so that small and large motions by factors
+            are equally likely, and what a good initialization leaves is learned as well.
         vary: Whether views and intensities are random; off for validation.
     """
 
@@ -60,6 +62,7 @@ class Simulator:
     same_modality: float = 0.2
     plain: float = 0.0
     elastic_only: float = 0.0
+    smallest: float = 1.0
     vary: bool = True
 
     def __call__(self, fixed: torch.Tensor, moving: torch.Tensor) -> UnalignedPairs:
@@ -101,7 +104,8 @@ class Simulator:
         )
         if self.elastic_only > 0:
             affine = affine * (torch.rand(count, 1, 1, 1, device=device) >= self.elastic_only)
-        return elastic + affine
+        factor = self.smallest ** torch.rand(count, 1, 1, 1, device=device) if self.smallest < 1 else 1.0
+        return (elastic + affine) * factor
 
     def _view(
         self, fixed: torch.Tensor, moving: torch.Tensor, plain: torch.Tensor

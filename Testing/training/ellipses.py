@@ -20,7 +20,7 @@ def ellipses(count: int, side: int = 64) -> SlicePairs:
             inside = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 < 1
             fixed[index][inside], moving[index][inside] = greys
     tensors = [torch.from_numpy((255 * images).astype(np.uint8))[:, None] for images in (fixed, moving)]
-    return SlicePairs(*tensors, tensors[1], np.arange(count), np.full(count, "ct"))
+    return SlicePairs(*tensors, tensors[1], np.arange(count), np.full(count, "ct"), np.zeros(count, int))
 
 
 def save_ellipses(folder: Path) -> None:

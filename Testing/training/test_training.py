@@ -146,6 +146,29 @@ def test_every_modality_is_drawn_as_often_however_many_pairs_it_has():
     assert 0.45 < np.mean(drawn == "ct") < 0.55
 
 
+def test_every_folder_of_a_modality_is_drawn_as_often(tmp_path):
+    for name in ("atlas", "heads"):
+        (tmp_path / name).mkdir()
+        save_ellipses(tmp_path / name)
+    training, validation = load_pairs([tmp_path / "atlas", tmp_path / "heads"], "ct")
+    assert (len(training), len(validation)) == (8, 4)
+    few = training.where((training.source == 0) | (np.arange(8) == 7))
+    torch.manual_seed(0)
+    drawn = few.source[few.draw(2000).numpy()]
+    assert 0.45 < np.mean(drawn) < 0.55
+
+
+def test_small_motions_are_as_likely_as_large_ones():
+    torch.manual_seed(0)
+    shifts = Simulator(elastic=0.0, rotation=0.0, stretch=0.0, smallest=0.01)
+    whole = replace(shifts, smallest=1.0)
+    lengths = []
+    for simulator in (shifts, whole):
+        torch.manual_seed(0)
+        lengths.append(simulator.random_field(300, (8, 8), torch.device("cpu")).square().sum(1).sqrt().median())
+    assert float(lengths[0]) == pytest.approx(0.1 * float(lengths[1]), rel=0.3)  # the middle of 0.01 and 1, by factors
+
+
 def test_training_on_one_deformation_learns_it():
     shifts = Simulator(elastic=0.0, translation=6.0, rotation=0.0, stretch=0.0, vary=False)
     settings = TrainingSettings(steps=30, same_modality_steps=0, warm_up=5, learning_rate=2e-3, simulator=shifts)

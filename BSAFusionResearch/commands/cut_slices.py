@@ -1,0 +1,36 @@
+"""Cut aligned slices from simulated patients, for `train` to learn from; can be stopped and continued."""
+
+import argparse
+from pathlib import Path
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionResearch.simulation.settings import MODALITIES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--heads", type=Path, required=True, help="folder of labeled heads, 01.nii.gz to 12.nii.gz")
+    parser.add_argument("--out", type=Path, required=True, help="folder for <modality>.npz, and parts to continue from")
+    parser.add_argument("--patients", type=int, default=4, metavar="N", help="simulated from each head (default: 4)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Simulate the patients that the folder lacks, then write the slices of all to one file a modality. Returns 0."""
+    if arguments.patients < 1:
+        raise FusionError(f"There must be 1 patient or more, not {arguments.patients}; change --patients.")
+
+    from tqdm import tqdm
+
+    from BSAFusionLib.files.overwriting import refuse_overwriting
+    from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, TRAINING_HEADS
+    from BSAFusionResearch.training.head_slices import join_parts, write_parts
+
+    results = [arguments.out / f"{modality}.npz" for modality in MODALITIES]
+    refuse_overwriting(arguments.heads.glob("*.nii.gz"), results)
+    patients = [(head, number) for number in range(arguments.patients) for head in TRAINING_HEADS]
+    patients += [(head, 0) for head in CHOOSING_HEADS]  # to validate on
+    for head, number in tqdm(patients, unit="patient"):
+        write_parts(arguments.heads, head, number, arguments.out)
+    for modality, result in zip(MODALITIES, results, strict=True):
+        print(f"{result}: {join_parts(arguments.out, modality)} slices")
+    return 0

@@ -1,0 +1,117 @@
+"""Cut aligned slice pairs from simulated patients, as the pipeline shows them to the network."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.files.atomic import written_whole
+from BSAFusionLib.pipeline.network_input import NetworkInput, make_network_input
+from BSAFusionLib.settings import Settings
+from BSAFusionResearch.simulation.anatomy import Anatomy, build_anatomy
+from BSAFusionResearch.simulation.heads import TRAINING_HEADS, head_files, read_head
+from BSAFusionResearch.simulation.patient import scan_patient
+from BSAFusionResearch.simulation.settings import MODALITIES, PatientSettings
+
+SIDE = 256
+FIRST_PATIENT = 900  # number of head 00; the atlas's patients have lower ones
+CONTRASTS = {"t1": 0.6, "t2": 0.12, "flair": 0.12, "pd": 0.06, "random": 0.1}
+LESIONS = {"none": 0.7, "tumor": 0.1, "infarct": 0.1, "craniotomy": 0.1}
+MAX_SHAPE_MM, SIZES, MAX_ATROPHY_MM = 12.0, (0.9, 1.1), 3.0
+NOISY_SHARE = 0.2
+
+
+def draw_anatomy(labels: sitk.Image, seed: int) -> Anatomy:
+    """Change a labeled head to another person's, of other shape, size and age, sometimes with a lesion.
+
+    Args:
+        labels: Codes 0 to 27 on an upright grid.
+        seed: Of all that is drawn.
+    """
+    random = np.random.default_rng((seed, 5))
+    settings = PatientSettings(
+        seed=seed,
+        shape_mm=random.uniform(0, MAX_SHAPE_MM),
+        size=random.uniform(*SIZES),
+        atrophy_mm=random.uniform(0, MAX_ATROPHY_MM),
+        lesion=_drawn(LESIONS, random),
+    )
+    return build_anatomy(labels, settings)
+
+
+def scan_aligned(anatomy: Anatomy, modality: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scan an anatomy twice without any motion between, and cut the slices that show both scans.
+
+    Args:
+        anatomy: From `draw_anatomy`.
+        modality: Of the moving scan: "ct", "pet" or "spect".
+        seed: Of scanners, contrast and noise.
+
+    Returns:
+        Fixed and moving slices across all three axes of the MRI, uint8 (N, 256, 256).
+    """
+    random = np.random.default_rng((seed, 6, MODALITIES.index(modality)))
+    settings = PatientSettings(
+        modality,
+        contrast=_drawn(CONTRASTS, random),
+        seed=int(random.integers(2**31)),
+        rotation_deg=0,
+        translation_mm=0,
+        elastic_mm=0,
+    )
+    if random.uniform() < NOISY_SHARE:
+        settings = replace(settings, noise=2.0)
+    patient = scan_patient(anatomy, settings)
+    network_input, *_ = make_network_input(patient.fixed, patient.moving, Settings(modality=modality), SIDE)
+    fixed, moving = zip(*_slices(network_input), strict=True)
+    return np.concatenate(fixed), np.concatenate(moving)
+
+
+def write_parts(heads: Path, head: str, number: int, folder: Path) -> None:
+    """Write the slices of one simulated patient, one file a modality; those that are there already stay.
+
+    Args:
+        heads: Folder of labeled heads.
+        head: Which of them, such as "03".
+        number: Of the patient among those made from that head.
+        folder: Gets `parts/<head>-<number>-<modality>.npz`.
+    """
+    parts = {modality: folder / "parts" / f"{head}-{number:03d}-{modality}.npz" for modality in MODALITIES}
+    missing = {modality: path for modality, path in parts.items() if not path.exists()}
+    if not missing:
+        return
+    seed = 1000 * int(head) + number
+    anatomy = draw_anatomy(read_head(head_files(heads, (head,))[0]), seed)
+    for modality, path in missing.items():
+        fixed, moving = scan_aligned(anatomy, modality, seed)
+        patient = FIRST_PATIENT + int(head)
+        with written_whole(path.parent) as unfinished:
+            np.savez_compressed(
+                unfinished / path.name,
+                mri=fixed,
+                moving=moving,
+                id=np.array([f"{1000 * patient + 100 * (number % 10) + n % 100}" for n in range(len(fixed))]),
+                split=np.full(len(fixed), "train" if head in TRAINING_HEADS else "val", "<U5"),
+            )
+
+
+def join_parts(folder: Path, modality: str) -> int:
+    """Join all parts of a modality to `<modality>.npz`, as `load_pairs` reads it; return the number of slices."""
+    parts = [dict(np.load(path)) for path in sorted((folder / "parts").glob(f"*-{modality}.npz"))]
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    with written_whole(folder) as unfinished:
+        np.savez_compressed(unfinished / f"{modality}.npz", **arrays)
+    return len(arrays["id"])
+
+
+def _slices(network_input: NetworkInput) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield fixed and moving slices of each axis."""
+    for axis in range(3):
+        fixed, moving = network_input.stack(network_input.registration_grid(axis, SIDE)).filled_pairs()
+        yield (255 * fixed).round().astype(np.uint8), (255 * moving).round().astype(np.uint8)
+
+
+def _drawn(choices: dict[str, float], random: np.random.Generator) -> str:
+    return str(random.choice(list(choices), p=list(choices.values())))

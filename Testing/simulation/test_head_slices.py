@@ -1,0 +1,53 @@
+"""Slices of simulated patients to train on: aligned, as the pipeline shows them, with heads kept apart."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib import __main__ as command_line
+from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, TRAINING_HEADS
+from BSAFusionResearch.training import head_slices
+from BSAFusionResearch.training.slice_pairs import load_pairs
+from Testing.simulation.conftest import labelled_head
+
+
+def test_slices_of_a_head_are_aligned_and_filled() -> None:
+    anatomy = head_slices.draw_anatomy(labelled_head(), seed=3)
+    fixed, moving = head_slices.scan_aligned(anatomy, "ct", seed=3)
+    assert fixed.shape == moving.shape == (len(fixed), 256, 256)
+    assert fixed.dtype == moving.dtype == np.uint8
+    assert min((fixed > 12).mean(axis=(1, 2)).min(), (moving > 12).mean(axis=(1, 2)).min()) > 0.005
+    # Both show the same head: where the CT shows bone or brain, the MRI mostly shows something.
+    inside = moving > 80
+    assert (fixed[inside] > 12).mean() > (fixed[np.roll(inside, 20, axis=2)] > 12).mean()
+
+
+@pytest.fixture
+def heads(tmp_path: Path) -> Path:
+    folder = tmp_path / "heads"
+    folder.mkdir()
+    for head in (*TRAINING_HEADS, *CHOOSING_HEADS):
+        sitk.WriteImage(labelled_head(6.0), folder / f"{head}.nii.gz")
+    return folder
+
+
+def test_the_command_continues_and_keeps_the_heads_that_choose_apart(
+    heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned = []
+
+    def scan(anatomy: object, modality: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        scanned.append((modality, seed))
+        return np.full((2, 2, 256, 256), seed % 250, np.uint8)
+
+    monkeypatch.setattr(head_slices, "scan_aligned", scan)  # seconds a scan, and another test's matter
+    command = ["cut_slices", "--heads", str(heads), "--out", str(tmp_path / "out"), "--patients", "1"]
+    assert command_line.main(command) == 0
+    assert len(scanned) == 36
+    assert command_line.main(command) == 0
+    assert len(scanned) == 36
+    training, validation = load_pairs(tmp_path / "out", "all", None)
+    assert set(training.patient) == {900 + int(head) for head in TRAINING_HEADS}
+    assert set(validation.patient) == {900 + int(head) for head in CHOOSING_HEADS}
