@@ -38,6 +38,7 @@ EXTRAS = {
     "benchmark": ["research"],
     "evaluate": ["research"],
     "train": ["research"],
+    "cut_slices": ["research"],
     "train_pose": ["research"],
     "validate_pose": ["research"],
     "test": ["view", "cluster", "research", "test"],
