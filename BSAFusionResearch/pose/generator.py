@@ -116,6 +116,25 @@ class Scene:
     standard_from_image: np.ndarray
 
 
+@dataclass(frozen=True)
+class SampledHead:
+    """A head's intensities on the image's grid, with no body below it yet.
+
+    Attributes:
+        image: (D, H, W) intensities; the labels' lowest slice is repeated below it.
+        points: (D, H, W, 3) each voxel's place in the head's own space, mm LPS.
+        bottom: z of the lowest slice that the labels hold, mm.
+        air: value of air.
+        modality: one of MODALITIES.
+    """
+
+    image: torch.Tensor
+    points: torch.Tensor
+    bottom: float
+    air: float
+    modality: str
+
+
 def make_scene(
     head: Head, shape: tuple[int, int, int], dice: Dice, difficulty: Difficulty, spacing: float = GRID_MM
 ) -> Scene:
@@ -144,12 +163,12 @@ def make_scene(
         padding_mode="border",
         align_corners=False,
     )[0]
-    bottom = float(head.origin[2])
-    image, brain = sampled[0], sampled[1] * (bent[..., 2] > bottom)
+    sampled_head = SampledHead(sampled[0], bent, float(head.origin[2]), air, modality)
+    brain = sampled[1] * (bent[..., 2] > sampled_head.bottom)
     if dice.chance(difficulty.no_head):
-        image, brain = draw_no_head(image, bent, bottom, air, modality, dice, difficulty), torch.zeros_like(brain)
+        image, brain = draw_no_head(sampled_head, dice, difficulty), torch.zeros_like(brain)
     else:
-        image = draw_body(image, bent, bottom, air, modality, dice, difficulty)
+        image = draw_body(sampled_head, dice, difficulty)
     if modality in ("ct", "ct window"):
         image = add_table(image, points, field_of_view, dice)
     image, seen = draw_scanner(image, brain, points, air, modality, dice)
@@ -341,33 +360,25 @@ def random_rotation(rng: np.random.Generator) -> np.ndarray:
 # Body and table
 
 
-def draw_body(
-    image: torch.Tensor,
-    points: torch.Tensor,
-    bottom: float,
-    air: float,
-    modality: str,
-    dice: Dice,
-    difficulty: Difficulty,
-) -> torch.Tensor:
+def draw_body(head: SampledHead, dice: Dice, difficulty: Difficulty) -> torch.Tensor:
     """Draw what lies below the head: nothing, more neck, or a torso with organs.
 
     Args:
-        image: (D, H, W) of the head, whose lowest slice is repeated below it.
-        points: (D, H, W, 3) in the head's own space, mm LPS.
-        bottom: z of the lowest slice that the labels hold.
-        air: value of air.
-        modality: one of MODALITIES.
+        head: the head on the image's grid.
         dice: the random numbers.
         difficulty: `torso` is used.
+
+    Returns:
+        The image (D, H, W) of the head with its body.
     """
-    x, y, z = points.unbind(-1)
+    image, bottom, air = head.image, head.bottom, head.air
+    x, y, z = head.points.unbind(-1)
     if not dice.chance(difficulty.torso):
         if dice.chance(0.6):  # the neck ends where the labels end, or above
             end = bottom + dice.between(-30, 25)
             return torch.where(z < end, torch.tensor(air), image)
         return image
-    values, _ = draw_values(modality, dice)
+    values, _ = draw_values(head.modality, dice)
     scale = dice.between(0.85, 1.2)
     neck = bottom - dice.between(0, 40)
     below = neck - z  # how far below the neck
@@ -379,7 +390,7 @@ def draw_body(
     mix = torch.sigmoid(4 * dice.smooth(tuple(image.shape), 10)[0] + 8 * (0.85 - radius))
     body = values[FAT] + mix * float(values[MUSCLE] - values[FAT])
 
-    body = draw_organs(body, (x, y - middle_y, -below), scale, values, modality, dice)
+    body = draw_organs(body, (x, y - middle_y, -below), scale, values, head.modality, dice)
     body = torch.where(radius < 1, body, torch.tensor(air))
     if dice.chance(0.3):
         up = dice.chance(0.3)
@@ -455,23 +466,16 @@ def find_arms(
     return arms & ((below > 40) if not up else (below > -dice.between(100, 400)))
 
 
-def draw_no_head(
-    image: torch.Tensor,
-    points: torch.Tensor,
-    bottom: float,
-    air: float,
-    modality: str,
-    dice: Dice,
-    difficulty: Difficulty,
-) -> torch.Tensor:
-    """Draw something that is no head; arguments as those of `draw_body`."""
-    values, _ = draw_values(modality, dice)
-    shape = tuple(image.shape)
+def draw_no_head(head: SampledHead, dice: Dice, difficulty: Difficulty) -> torch.Tensor:
+    """Draw something that is no head, on the grid of one; arguments as those of `draw_body`."""
+    points, air = head.points, head.air
+    values, _ = draw_values(head.modality, dice)
+    shape = tuple(head.image.shape)
     kind = dice.rng.random()
     if kind < 0.4:  # a body, cut below the head, seen at its own height
         lowered = points - torch.tensor([0.0, 0.0, dice.between(60, 350)])
-        body = draw_body(image, lowered, bottom, air, modality, dice, replace(difficulty, torso=1.0))
-        return torch.where(lowered[..., 2] > bottom - dice.between(0, 60), torch.tensor(air), body)
+        body = draw_body(replace(head, points=lowered), dice, replace(difficulty, torso=1.0))
+        return torch.where(lowered[..., 2] > head.bottom - dice.between(0, 60), torch.tensor(air), body)
     if kind < 0.8:  # balls and boxes, one in another, with a smooth texture
         result = torch.full(shape, air)
         size, center = (
