@@ -81,7 +81,7 @@ def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
             **unit,
         },
         {
-            "Description": "MRI point to moving point, in mm and LPS: a displacement grid, then the rigid start (ITK)",
+            "Description": "MRI point to moving point, mm, LPS: a displacement grid, then the initial transform (ITK)",
             "FromFile": moving,
             "ToFile": fixed,
         },

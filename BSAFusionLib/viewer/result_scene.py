@@ -38,7 +38,7 @@ class ResultScene:
             initialized = self._put(found.moving, f"{moving} after rigid initialization", like=registered)
             initial = put_linear_transform(application.scene, found.prealignment, "Rigid initialization")
             initialized.SetAndObserveTransformNodeID(initial.GetID())
-            self.overlays["Rigid start"] = initialized
+            self.overlays["Rigid initialization"] = initialized
         self.overlays |= {"Registered": registered, "Fused": fused}
         self._background = fused if found.fixed is None else self._put(found.fixed, "MRI")
         content = content_from_fields(found.coarse_field, found.network_field, found.prealignment, np.eye(4))

@@ -85,7 +85,7 @@ def test_before_rigid_start_and_fused_are_three_pictures(browser: Browser) -> No
     browser.wait_for("Axial", lambda picture: not colored(picture))
     browser.fade("End")
     before = browser.wait_for("Axial", colored)
-    browser.choose("Rigid start")
+    browser.choose("Rigid initialization")
     start = browser.wait_for("Axial", lambda picture: differs(picture, before))
     browser.choose("Fused")
     browser.wait_for("Axial", lambda picture: differs(picture, before) and differs(picture, start))

@@ -44,14 +44,14 @@ def test_the_inputs_are_found_by_the_report_wherever_the_folders_moved_together(
 
 def test_every_way_to_lie_over_the_mri_is_offered(folder: Path) -> None:
     shown = ResultScene(SlicerApp(), read_result(folder))
-    assert list(shown.overlays) == ["Before", "Rigid start", "Registered", "Fused"]
+    assert list(shown.overlays) == ["Before", "Rigid initialization", "Registered", "Fused"]
 
 
 def test_the_rigid_start_carries_the_moving_volume_as_the_deformation_does_far_from_the_mri(folder: Path) -> None:
     shown = ResultScene(SlicerApp(), read_result(folder))
     transform = sitk.ReadTransform(str(folder / "deformation.h5"))
     x, y, z = transform.TransformPoint((-900.0, 900.0, 0.0))  # LPS, where the network's part has faded to zero
-    to_world = arrayFromTransformMatrix(shown.overlays["Rigid start"].GetParentTransformNode())
+    to_world = arrayFromTransformMatrix(shown.overlays["Rigid initialization"].GetParentTransformNode())
     assert to_world @ (-x, -y, z, 1) == pytest.approx((900, -900, 0, 1), abs=1e-3)
 
 
