@@ -88,6 +88,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters = None
         self._connection = None
         self._landmarks = []
+        self._missing = []
         self.worker = None
 
     def setup(self):
@@ -166,12 +167,13 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onMissing(self, packages):
         """Handle a change of the missing packages."""
+        self._missing = packages
         self.run.setMissing(packages)
         self.onAdvancedCollapsed(self.ui.advancedCollapsibleButton.collapsed)
 
     def onAdvancedCollapsed(self, collapsed):
-        """List the devices when the advanced section is opened."""
-        if not collapsed:
+        """List the devices when the advanced section is opened, or once torch is installed."""
+        if not collapsed and not self._missing:
             self.deviceChoice.look()
 
     def initializeParameters(self):

@@ -43,9 +43,9 @@ def missing_packages() -> list[str]:
     return [name for name in required if importlib.util.find_spec(name) is None or _is_too_old(name)]
 
 
-def outdated_packages() -> dict[str, str]:
-    """Return the installed versions of the required packages that are too old, by name."""
-    return {name: importlib.metadata.version(name) for name in missing_packages() if importlib.util.find_spec(name)}
+def outdated_packages(missing: Sequence[str]) -> dict[str, str]:
+    """Return the installed versions of those of the missing packages that are too old, by name."""
+    return {name: importlib.metadata.version(name) for name in missing if importlib.util.find_spec(name)}
 
 
 def oldest_version(name: str) -> str:
@@ -53,10 +53,10 @@ def oldest_version(name: str) -> str:
     return required[name].partition(">=")[2]
 
 
-def why_not_installable() -> str:
+def why_not_installable(missing: Sequence[str]) -> str:
     """Return a message that missing packages cannot be installed in this Slicer; "" where they can."""
     on_intel_mac = sys.platform == "darwin" and platform.machine() == "x86_64"
-    return INTEL_MAC.format(oldest=oldest_version("torch")) if on_intel_mac and "torch" in missing_packages() else ""
+    return INTEL_MAC.format(oldest=oldest_version("torch")) if on_intel_mac and "torch" in missing else ""
 
 
 def require_packages() -> None:
@@ -66,11 +66,11 @@ def require_packages() -> None:
         FusionError: A package is missing, too old or broken.
     """
     missing = missing_packages()
-    if problem := why_not_installable():
+    if problem := why_not_installable(missing):
         raise FusionError(problem)
     if missing:
         wanted = " ".join(required[name] for name in missing)
-        old = "".join(f" {name} {version} is too old." for name, version in outdated_packages().items())
+        old = "".join(f" {name} {version} is too old." for name, version in outdated_packages(missing).items())
         raise FusionError(
             f"Python packages are missing: {', '.join(missing)}.{old} Install them in the BSAFusion module's panel or "
             f'with slicer.util.pip_install("{wanted}").'

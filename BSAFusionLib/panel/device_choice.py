@@ -8,7 +8,6 @@ import qt
 from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.packages import missing_packages
 from BSAFusionLib.panel.background import Task, Worker
 from BSAFusionLib.panel.parameters import Parameters
 
@@ -39,8 +38,8 @@ class DeviceChoice:
         self._comboBox.setCurrentIndex(index)
 
     def look(self) -> None:
-        """List the GPUs, once, as soon as torch is installed."""
-        if self._task is not None or missing_packages():
+        """List the GPUs, once; torch must be installed."""
+        if self._task is not None:
             return
         try:
             self._task = self._worker.start(

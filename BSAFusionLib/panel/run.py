@@ -127,7 +127,7 @@ class Run:
             install = _("Install the missing Python packages first: {packages}.").format(
                 packages=", ".join(self._missing)
             )
-            return why_not_installable() or install
+            return why_not_installable(self._missing) or install
         try:
             self._logic.check(**request(self._parameters))
         except FusionError as error:

@@ -32,7 +32,8 @@ class SetupRow:
 
     def update(self) -> None:
         """Check for missing packages and update the row."""
-        missing, problem = missing_packages(), why_not_installable()
+        missing = missing_packages()
+        problem = why_not_installable(missing)
         self._onMissing(missing)
         self._ui.setupFrame.visible = bool(missing)
         self._ui.setupLabel.text = problem or _sentences(missing)
@@ -63,7 +64,7 @@ class SetupRow:
 
 def _sentences(missing: list[str]) -> str:
     """Return a message about absent and outdated packages and what installing them takes."""
-    outdated = outdated_packages()
+    outdated = outdated_packages(missing)
     absent = [name for name in missing if name not in outdated]
     sentences = [_("Not installed yet: {packages}.").format(packages=", ".join(absent))] if absent else []
     sentences += [
