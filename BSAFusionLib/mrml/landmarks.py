@@ -1,6 +1,5 @@
 """Distances of landmarks on the moving volume to those on the fixed volume, before and after registration."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +9,7 @@ from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTrans
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.placement import parent_to_world
-from BSAFusionLib.mrml.scene import quiet
 from BSAFusionLib.pipeline.report import LandmarkError
-
-STORAGE_CLASSES = {".json": "vtkMRMLMarkupsJsonStorageNode", ".fcsv": "vtkMRMLMarkupsFiducialStorageNode"}
 
 
 class LandmarkPairs(NamedTuple):
@@ -54,8 +50,7 @@ def error_of_pairs(pairs: LandmarkPairs, moving_to_world: np.ndarray, to_world: 
     """
     in_volume = _transformed(pairs.moving, np.linalg.inv(moving_to_world))
     after = np.array([to_world.TransformPoint(point) for point in in_volume])
-    errors_mm = [np.linalg.norm(points - pairs.fixed, axis=1) for points in (pairs.moving, after)]
-    return LandmarkError(*(float(figure) for error in errors_mm for figure in (error.mean(), error.max())))
+    return LandmarkError.between(pairs.fixed, pairs.moving, after)
 
 
 def landmark_error(
@@ -79,24 +74,6 @@ def landmark_error(
     to_world = vtkGeneralTransform()
     grid_transform.GetTransformToWorld(to_world)
     return error_of_pairs(landmark_pairs(fixed_landmarks, moving_landmarks), parent_to_world(moving_volume), to_world)
-
-
-def read_landmarks(scene: slicer.vtkMRMLScene, path: Path) -> slicer.vtkMRMLMarkupsFiducialNode:
-    """Read a point list that Slicer's Markups module saved into a scene.
-
-    Raises:
-        FusionError: The file is not such a list.
-    """
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", path.name)
-    read = False
-    if path.suffix in STORAGE_CLASSES:
-        storage = scene.AddNewNodeByClass(STORAGE_CLASSES[path.suffix])
-        storage.SetFileName(str(path))
-        with quiet():
-            read = storage.ReadData(node)
-    if not read:
-        raise FusionError(f"The file {path} is not a list of points; give a .mrk.json or .fcsv file that Slicer saved.")
-    return node
 
 
 def _points(markups: slicer.vtkMRMLMarkupsNode) -> np.ndarray:

@@ -30,8 +30,7 @@ def landmark_error(fixed_points: np.ndarray, moving_points: np.ndarray, result: 
             "give the same points in the same order."
         )
     registered = np.array([_inverse(point, result) for point in moving_points])
-    before, after = (np.linalg.norm(points - fixed_points, axis=1) for points in (moving_points, registered))
-    return LandmarkError(float(before.mean()), float(before.max()), float(after.mean()), float(after.max()))
+    return LandmarkError.between(fixed_points, moving_points, registered)
 
 
 def _inverse(point: np.ndarray, result: Result) -> np.ndarray:

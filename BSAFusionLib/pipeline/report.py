@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from BSAFusionLib.pipeline.measures import Displacement
 
 NOTEWORTHY_BELOW = 0.7  # of the deformation; where a smaller fraction was applied, the user should know
@@ -50,6 +52,18 @@ class LandmarkError:
     largest_before: float
     mean_after: float
     largest_after: float
+
+    @classmethod
+    def between(cls, fixed: np.ndarray, before: np.ndarray, after: np.ndarray) -> "LandmarkError":
+        """Measure the distances of points on the moving volume to those on the fixed volume.
+
+        Args:
+            fixed: (n, 3), mm, on the fixed volume.
+            before: The same points on the moving volume, as it was placed, in the same coordinate system.
+            after: These points after registration.
+        """
+        distances_mm = [np.linalg.norm(points - fixed, axis=1) for points in (before, after)]
+        return cls(*(float(figure) for distance in distances_mm for figure in (distance.mean(), distance.max())))
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from trame_slicer.core import SlicerApp
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.scan import read_scan
+from BSAFusionLib.files.points import read_points
 from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume
 from BSAFusionLib.modalities import MODALITIES
-from BSAFusionLib.mrml.landmarks import STORAGE_CLASSES, landmark_pairs, read_landmarks
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.metadata import Metadata
 from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
@@ -32,6 +32,7 @@ from BSAFusionLib.network.weights import load_network, save_network
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
 from Testing.dicom.conftest import write_nuclear, write_series
+from Testing.markups import write_points
 from Testing.network.stacks import random_stack
 from Testing.released import to_released
 
@@ -53,24 +54,18 @@ def make(folder: Path) -> None:
     write_nuclear(folder / "whole.spect.dcm", image, 15.0)
     write_transform(sitk.Euler3DTransform(), folder / "whole.h5")
     write_transform(sitk.Euler3DTransform(), folder / "whole.tfm")
-    application = SlicerApp()
-    node = application.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
-    for place in np.eye(3).tolist():
-        node.AddControlPoint(place)
+    scene = SlicerApp().scene
     for kind in ("mrk.json", "fcsv"):
-        storage = application.scene.AddNewNodeByClass(STORAGE_CLASSES[f".{kind}"[-5:]])
-        storage.SetFileName(str(folder / f"whole.{kind}"))
-        assert storage.WriteData(node)
+        write_points(scene, np.eye(3), folder / f"whole.{kind}")
     torch.manual_seed(0)
     save_network(folder / "whole.safetensors", BSAFusion(Metadata(size=32)))
     torch.save(to_released(PublishedBSAFusion()), folder / "whole.pkl")
 
 
-def read(path: Path, folder: Path, scene) -> None:
+def read(path: Path, folder: Path) -> None:
     """Read a file as its name says, then run a volume as fixed or moving, and weights on a stack."""
     if path.name.endswith((".mrk.json", ".fcsv")):
-        node = read_landmarks(scene, path)
-        landmark_pairs(node, node)
+        read_points(path)
     elif path.suffix in (".safetensors", ".pkl"):
         network = load_network(path)
         Runner(network).register([random_stack(1, 32, 32)])
@@ -90,13 +85,12 @@ def read(path: Path, folder: Path, scene) -> None:
 def serve(folder: Path) -> None:
     torch.set_num_threads(1)
     resource.setrlimit(resource.RLIMIT_AS, (gibibytes * 2**30,) * 2)
-    scene = SlicerApp().scene
     for line in sys.stdin:
         seconds, path = line.strip().split(" ", 1)
         signal.setitimer(signal.ITIMER_PROF, float(seconds))
         signal.alarm(patience * int(seconds))
         try:
-            read(Path(path), folder, scene)
+            read(Path(path), folder)
             outcome = "read"
         except FusionError:
             outcome = "refused"
@@ -104,7 +98,6 @@ def serve(folder: Path) -> None:
             outcome = f"failed: {type(error).__name__}: {error}".replace("\n", " ")[:300]
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        scene.Clear(False)
         answers.write(outcome + "\n")
         answers.flush()
 

@@ -16,11 +16,11 @@ from trame_slicer.core import SlicerApp
 
 from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.landmarks import STORAGE_CLASSES
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.metadata import Metadata
 from BSAFusionLib.network.weights import save_network
 from BSAFusionLib.settings import Settings
+from Testing.markups import write_points
 from Testing.phantoms import head
 
 repository = Path(__file__).resolve().parents[2]
@@ -38,14 +38,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("inputs")
     for name, shift in (("mri.nii.gz", 0.0), ("ct.nrrd", 1.0)):
         sitk.WriteImage(head(shift), str(folder / name))
-    application = SlicerApp()
-    for name, places in (("points_mri.mrk.json", np.eye(3)), ("points_ct.fcsv", np.eye(3) - (3.0, 0.0, 0.0))):
-        markups = application.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
-        for place in -90 * places:
-            markups.AddControlPoint(*place)
-        storage = application.scene.AddNewNodeByClass(STORAGE_CLASSES[Path(name).suffix])
-        storage.SetFileName(str(folder / name))
-        assert storage.WriteData(markups)
+    scene = SlicerApp().scene
+    write_points(scene, -90 * np.eye(3), folder / "points_mri.mrk.json")
+    write_points(scene, -90 * (np.eye(3) - (3.0, 0.0, 0.0)), folder / "points_ct.fcsv")
     torch.manual_seed(0)
     save_network(folder / "weights.safetensors", BSAFusion(Metadata(modality="ct")))
     return {path.name.split(".")[0]: path for path in folder.iterdir()}

@@ -13,11 +13,11 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.points import read_points
 from BSAFusionLib.geometry.fields import fade_to_zero
 from BSAFusionLib.mrml.convert import content_from_fields
-from BSAFusionLib.mrml.landmarks import STORAGE_CLASSES
 from BSAFusionLib.mrml.landmarks import landmark_error as error_in_slicer
 from BSAFusionLib.mrml.nodes import put_grid_transform
 from BSAFusionLib.pipeline.landmarks import landmark_error
 from BSAFusionLib.pipeline.result import Result
+from Testing.markups import add_points, storage_node
 
 POINTS_RAS = np.array([[1.5, -20.25, 30.0], [-40.0, 5.0, -6.125], [0.0, 0.5, 70.0]])
 
@@ -27,22 +27,14 @@ def scene() -> slicer.vtkMRMLScene:
     return SlicerApp().scene
 
 
-def markups(scene: slicer.vtkMRMLScene, points: np.ndarray) -> slicer.vtkMRMLMarkupsFiducialNode:
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
-    for point in points.tolist():
-        node.AddControlPoint(*point)
-    return node
-
-
 @pytest.mark.parametrize("in_lps", [True, False])
 @pytest.mark.parametrize("name", ["a.mrk.json", "a.fcsv"])
 def test_points_are_those_that_slicer_saved(
     name: str, in_lps: bool, scene: slicer.vtkMRMLScene, tmp_path: Path
 ) -> None:
-    storage = scene.AddNewNodeByClass(STORAGE_CLASSES[Path(name).suffix])
-    storage.SetFileName(str(tmp_path / name))
+    storage = storage_node(scene, tmp_path / name)
     storage.UseLPSOn() if in_lps else storage.UseRASOn()
-    assert storage.WriteData(markups(scene, POINTS_RAS))
+    assert storage.WriteData(add_points(scene, POINTS_RAS))
     assert ("LPS" in (tmp_path / name).read_text()) == in_lps
     np.testing.assert_allclose(read_points(tmp_path / name), POINTS_RAS * (-1, -1, 1), atol=1e-3)
 
@@ -50,10 +42,8 @@ def test_points_are_those_that_slicer_saved(
 def test_a_file_that_does_not_say_is_read_as_slicer_reads_it(scene: slicer.vtkMRMLScene, tmp_path: Path) -> None:
     path = tmp_path / "old.fcsv"
     path.write_text("# Markups fiducial file version = 4.10\n1,10.5,20,30,0,0,0,1,1,1,1,F-1,,\n")
-    storage = scene.AddNewNodeByClass(STORAGE_CLASSES[".fcsv"])
-    storage.SetFileName(str(path))
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
-    assert storage.ReadData(node)
+    assert storage_node(scene, path).ReadData(node)
     np.testing.assert_allclose(read_points(path), arrayFromMarkupsControlPoints(node) * (-1, -1, 1))
 
 
@@ -70,6 +60,9 @@ def test_a_file_that_does_not_say_is_read_as_slicer_reads_it(scene: slicer.vtkMR
         ),
         ("a.fcsv", "1,2,3,4", "no list of points"),
         ("a.fcsv", "# Markups fiducial file version = 5\n1,x,3,4", "no list of points"),
+        ("a.mrk.json", "{", "no list of points"),
+        ("a.fcsv", "", "no list of points"),
+        ("a.txt", "1 2 3", "no list of points"),
     ],
 )
 def test_what_holds_no_points_is_reported(name: str, content: str, message: str, tmp_path: Path) -> None:
@@ -95,7 +88,7 @@ def test_distances_agree_with_slicers(scene: slicer.vtkMRMLScene) -> None:
     content = content_from_fields(result.coarse_field(), result.network_field, result.prealignment, np.eye(4))
     node = put_grid_transform(scene, content, "result")
     volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
-    expected = error_in_slicer(markups(scene, POINTS_RAS), markups(scene, moving_ras), volume, node)
+    expected = error_in_slicer(add_points(scene, POINTS_RAS), add_points(scene, moving_ras), volume, node)
     for name in ("mean_before", "largest_before", "mean_after", "largest_after"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=0.01), name
 

@@ -7,7 +7,7 @@ import pytest
 from slicer.util import updateMarkupsControlPointsFromArray
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.landmarks import landmark_error, landmark_pairs, read_landmarks
+from BSAFusionLib.mrml.landmarks import landmark_error
 from Testing.scene.conftest import rigid
 
 points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])
@@ -74,13 +74,6 @@ def test_the_report_tells_it_of_the_points_as_they_lay_at_the_start(moved, add_p
 def test_points_on_one_volume_only_are_refused_in_a_sentence(moved, add_points):
     with pytest.raises(FusionError, match="on one of the volumes only"):
         moved[1](fixedLandmarks=add_points("On MRI", points))
-
-
-def test_a_file_without_points_is_refused_in_a_sentence(scene, tmp_path):
-    for name, content in (("a.mrk.json", "{"), ("b.fcsv", ""), ("c.txt", "1 2 3")):
-        (tmp_path / name).write_text(content)
-        with pytest.raises(FusionError, match=name):
-            landmark_pairs(*[read_landmarks(scene, tmp_path / name)] * 2)
 
 
 def test_lists_that_do_not_go_together_are_refused_in_a_sentence(add_head, add_points, add_transform):
