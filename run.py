@@ -32,6 +32,7 @@ TOOLS = {
 
 # Which of the extras in pyproject.toml a command needs beside the dependencies that all need.
 EXTRAS = {
+    "apply": ["models"],
     "batch": ["cluster"],
     "demo": ["scene"],
     "view": ["view"],

@@ -30,7 +30,7 @@ rooms = {
     "network": Room({*base, "geometry"}, {"torch", "einops", "numpy", "safetensors", "SimpleITK"}),
     "head_pose": Room({"errors", "resources"}, {"torch", "numpy", "SimpleITK", "safetensors"}),
     "pipeline": Room({*base, "geometry", "network", "head_pose"}, {"numpy", "SimpleITK", "scipy"}),
-    "files": Room(core, {"numpy", "SimpleITK", "pydicom"}),
+    "files": Room(core, {"numpy", "SimpleITK", "pydicom", "vtkmodules"}),
     "report": Room(core, {"numpy", "SimpleITK", "matplotlib", "jinja2"}),
     "cohort": Room({*core, "files"}, {"ancpbids", "dask", "distributed", "psutil", "jinja2"}),
     "worker": Room({*core, "report"}, {"numpy", "SimpleITK"}),
@@ -51,7 +51,7 @@ rooms = {
         {*base, "network"},
         {"torch", "einops", "numpy", "safetensors", "kornia", "lightning_fabric", "pytorch_optimizer", "tqdm"},
     ),
-    "simulation": Room({*base, "geometry", "files"}, {"numpy", "SimpleITK", "scipy"}),
+    "simulation": Room({*core, "files"}, {"numpy", "SimpleITK", "scipy"}),
     "pose": Room({"head_pose", "simulation"}, {"torch", "numpy", "SimpleITK", "pytorch_optimizer"}),
     "parity": Room({*base, "network"}, {"torch", "numpy", "einops"}),
     "evaluation": Room(

@@ -122,19 +122,22 @@ def error_mm(transform: sitk.Transform, truth: sitk.Transform, mask: sitk.Image)
     return float(np.linalg.norm(difference[inside], axis=-1).mean())
 
 
-def resample_through(moving: sitk.Image, grid: sitk.Image, transform: sitk.Transform) -> sitk.Image:
+def resample_through(
+    moving: sitk.Image, grid: sitk.Image, transform: sitk.Transform, interpolator: int = sitk.sitkLinear
+) -> sitk.Image:
     """Resample a moving volume on a grid through a transform, in its pixel type.
 
     Args:
         moving: Any pixel type.
         grid: Where to resample it.
         transform: Grid point to moving point, mm, LPS.
+        interpolator: One of SimpleITK's.
 
     Returns:
         The volume; outside the moving volume it has that one's lowest value.
     """
     lowest = float(sitk.GetArrayViewFromImage(moving).min())
-    return sitk.Resample(moving, grid, transform, sitk.sitkLinear, lowest, moving.GetPixelID())
+    return sitk.Resample(moving, grid, transform, interpolator, lowest, moving.GetPixelID())
 
 
 def jacobian_determinant(field: sitk.Image) -> sitk.Image:

@@ -5,6 +5,8 @@ import numpy as np
 from BSAFusionLib.modalities import MODALITIES
 
 SAMPLE_VOXELS = 1e6
+MOST_LABELS = 5000  # FreeSurfer's codes of a parcellation are some hundreds, the largest 14,175
+SAME_AS_NEXT = 0.5  # share of the voxels outside the background from which on they are labels
 AIR_HU = -200  # every CT shows air, and only in Hounsfield units is that far below zero
 
 
@@ -19,6 +21,22 @@ def finite_sample(voxels: np.ndarray) -> np.ndarray:
 def looks_hounsfield(voxels: np.ndarray) -> bool:
     """Return whether a scalar volume is in Hounsfield units."""
     return bool((finite_sample(voxels) < AIR_HU).any())
+
+
+def looks_like_labels(voxels: np.ndarray) -> bool:
+    """Return whether a volume (slice, row, column) holds labels: whole numbers in regions, not noise or shades.
+
+    Most voxels of a region have the same value as the next one in their row; in a scan that is so in the background
+    alone, whose value is the most frequent.
+    """
+    if voxels.ndim != 3 or not np.issubdtype(voxels.dtype, np.integer):
+        return False
+    values, counts = np.unique(voxels, return_counts=True)
+    if len(values) > MOST_LABELS:
+        return False
+    left, right = voxels[..., :-1], voxels[..., 1:]
+    inside = left != values[counts.argmax()]
+    return bool(inside.any() and (left == right)[inside].mean() > SAME_AS_NEXT)
 
 
 def likeliest_modality(voxels: np.ndarray) -> str:

@@ -22,8 +22,8 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from BSAFusionLib.files.overwriting import refuse_overwriting
+    from BSAFusionResearch.simulation.head_slices import join_parts, write_parts
     from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, TRAINING_HEADS
-    from BSAFusionResearch.training.head_slices import join_parts, write_parts
 
     results = [arguments.out / f"{modality}.npz" for modality in MODALITIES]
     refuse_overwriting(arguments.heads.glob("*.nii.gz"), results)

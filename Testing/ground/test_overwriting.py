@@ -287,14 +287,22 @@ def test_a_batch_writes_what_it_says_and_is_done_once_within_a_dicom_folder(
 
 # Of every command with an option for a file or folder to write: arguments with which it would overwrite an input.
 others = {
+    "apply": "apply {file} {folder}/a.nii.gz --reference {file} --out {file}",
     "batch": "batch {file} --out {folder}",
     "benchmark": "benchmark --weights {file} --json {file}",
+    "cut_slices": "cut_slices --heads {folder} --out {folder}",
     "demo": "demo --weights {file} --out {folder}/new --json {file}",
     "evaluate": "evaluate --weights {file} --data {folder} --json {file}",
     "fuse": "fuse {file} {file} --out {folder}/new --json {file}",
     "simulate": "simulate {file} pet --out {folder}",
     "train": "train --data {folder} --modality all --start {file} --out {folder}/new --json {file}",
     "train_pose": "train_pose --heads {folder} --out {folder}/new --standard-head {file}",
+}
+names = {
+    "apply": "a.nii.gz",
+    "cut_slices": "01.nii.gz",
+    "simulate": "labels.nii.gz",
+    "train_pose": "01.nii.gz",
 }
 writing_options = {"out", "json", "sheets"}
 commands = command_modules()
@@ -307,9 +315,11 @@ def test_every_command_that_writes_refuses(command: str, tmp_path: Path, capsys:
     writes = writing_options & {action.dest for action in parser._actions}
     assert bool(writes) == (command in others)
     if writes:
-        file = tmp_path / {"simulate": "labels.nii.gz", "train_pose": "01.nii.gz"}.get(command, "summary.csv")
+        file = tmp_path / names.get(command, "summary.csv")
         file.write_text("case,fixed,moving,modality\n1,a,b,pet\n")
-        assert_refused(tmp_path, capsys, file, *others[command].format(file=file, folder=tmp_path).split())
+        (tmp_path / "ct.npz").symlink_to(file)  # what cut_slices writes
+        named = tmp_path / "ct.npz" if command == "cut_slices" else file
+        assert_refused(tmp_path, capsys, named, *others[command].format(file=file, folder=tmp_path).split())
 
 
 @pytest.mark.parametrize(

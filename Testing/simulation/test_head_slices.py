@@ -7,8 +7,8 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib import __main__ as command_line
+from BSAFusionResearch.simulation import head_slices
 from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, TRAINING_HEADS
-from BSAFusionResearch.training import head_slices
 from BSAFusionResearch.training.slice_pairs import load_pairs
 from Testing.simulation.conftest import labelled_head
 

@@ -1,0 +1,132 @@
+"""Carries other images, label maps, points and models through a transform onto the fixed volume."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from BSAFusionLib.errors import FusionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import SimpleITK as sitk
+
+SUFFIXES = (".nii.gz", ".mrk.json", ".seg.nrrd")  # that pathlib would cut in two
+UNREACHED_MM = 0.01  # farther from its origin, a point has none
+
+Move = Callable[["np.ndarray"], "np.ndarray"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "transform", type=Path, metavar="TRANSFORM", help="deformation.h5 of a result, or another .h5 or .tfm file"
+    )
+    parser.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE",
+        help="what to carry: volumes and label maps (or DICOM folders), points (.mrk.json, .fcsv), models (.vtp, .stl)",
+    )
+    parser.add_argument(
+        "--reference", type=Path, metavar="IMAGE", help="volume whose grid images get: FIXED, with --inverse MOVING"
+    )
+    parser.add_argument(
+        "--inverse", action="store_true", help="carry from the fixed volume to the moving one, not onto the fixed one"
+    )
+    parser.add_argument(
+        "--interpolation",
+        choices=("linear", "nearest", "bspline"),
+        help="of images (default: linear, nearest for label maps)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE or FOLDER",
+        help="where to write; a folder unless it has the ending of the only IMAGE (default: NAME_applied beside each)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    from BSAFusionLib.files.atomic import written_whole
+    from BSAFusionLib.files.models import MODEL_SUFFIXES, move_model
+    from BSAFusionLib.files.overwriting import refuse_overwriting
+    from BSAFusionLib.files.points import POINT_SUFFIXES, move_points
+    from BSAFusionLib.files.transforms import read_transform
+
+    results = [_result(path, arguments.out, len(arguments.images)) for path in arguments.images]
+    refuse_overwriting([arguments.transform, arguments.reference, *arguments.images], results)
+    transform = read_transform(arguments.transform)
+    move = _mover(transform, arguments.inverse)
+    resample = None
+    for path, result in zip(arguments.images, results, strict=True):
+        with written_whole(result.parent) as folder:
+            if path.name.endswith(POINT_SUFFIXES):
+                move_points(path, folder / result.name, move)
+            elif path.suffix.lower() in MODEL_SUFFIXES:
+                move_model(path, folder / result.name, move)
+            else:
+                resample = resample or _resampler(transform, arguments)
+                resample(path, folder / result.name)
+        print(result)
+    return 0
+
+
+def _mover(transform: "sitk.Transform", inverse: bool) -> Move:
+    """Return what carries points the way that images go: a resampled image shows at x what lay at transform(x)."""
+    from BSAFusionLib.geometry.inverse import carry_points, carry_points_back
+
+    def onto_fixed(points: "np.ndarray") -> "np.ndarray":
+        found, missing = carry_points_back(transform, points)
+        if (unreached := int((missing > UNREACHED_MM).sum())) > 0:
+            raise FusionError(
+                f"{unreached} of {len(points)} points cannot be carried onto the fixed volume, since the transform "
+                "folds there; leave them out, or register again with the removal of folds."
+            )
+        return found
+
+    return (lambda points: carry_points(transform, points)) if inverse else onto_fixed
+
+
+def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Callable[[Path, Path], None]:
+    """Return what resamples a volume from a file onto the reference and writes it."""
+    import SimpleITK as sitk
+
+    from BSAFusionLib.files.inputs import read_input
+    from BSAFusionLib.files.volumes import write_volume
+    from BSAFusionLib.geometry.fields import resample_through
+    from BSAFusionLib.geometry.inverse import invert
+    from BSAFusionLib.modalities import MODALITIES, MRI
+    from BSAFusionLib.pipeline.guess import looks_like_labels
+
+    if arguments.reference is None:
+        role = "MOVING" if arguments.inverse else "FIXED"
+        raise FusionError(f"Images need a grid; give the volume {role} of the registration as --reference.")
+    every = (MRI, *MODALITIES)
+    reference = read_input(arguments.reference, every, None, "auto").image
+    through = invert(transform) if arguments.inverse else transform
+    interpolators = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "bspline": sitk.sitkBSpline}
+
+    def resample(path: Path, result: Path) -> None:
+        image = read_input(path, every, None, "auto").image
+        labels = looks_like_labels(sitk.GetArrayViewFromImage(image))
+        interpolation = arguments.interpolation or ("nearest" if labels else "linear")
+        if interpolation == "bspline" and image.GetNumberOfComponentsPerPixel() > 1:
+            raise FusionError(f"The volume {path} is in color, which B-splines cannot be; choose linear or nearest.")
+        write_volume(resample_through(image, reference, through, interpolators[interpolation]), result)
+
+    return resample
+
+
+def _result(path: Path, out: Path | None, count: int) -> Path:
+    """Return where the result of an image is written."""
+    name = path.name
+    suffix = next((each for each in SUFFIXES if name.endswith(each)), path.suffix)
+    stem, suffix = name.removesuffix(suffix) or name, ".nrrd" if path.is_dir() or not suffix else suffix
+    if out is None:
+        return path.with_name(f"{stem}_applied{suffix}")
+    if count == 1 and out.name.endswith(suffix) and not out.is_dir():
+        return out
+    return out / f"{stem}{suffix}"

@@ -1,0 +1,25 @@
+"""Transforms read from files that ITK, Slicer or this program wrote."""
+
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import FusionError
+
+
+def read_transform(path: Path) -> sitk.Transform:
+    """Read a transform, point of the fixed volume to point of the moving one, mm, LPS.
+
+    Raises:
+        FusionError: There is no such file, or it holds no transform in space.
+    """
+    try:
+        transform: sitk.Transform | None = sitk.ReadTransform(str(path)) if path.is_file() else None
+    except (OSError, RuntimeError):
+        transform = None
+    if transform is None or transform.GetDimension() != 3:
+        raise FusionError(
+            f"The file {path} is no transform in space; give the deformation.h5 of a result, or another .h5 or .tfm "
+            "file."
+        )
+    return transform

@@ -1,0 +1,207 @@
+"""`apply` carries images, points and models as its users mean it, and equals ITK."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import slicer
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkStringArray
+from vtkmodules.vtkCommonDataModel import vtkPolyData
+from vtkmodules.vtkFiltersSources import vtkSphereSource
+from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
+
+from BSAFusionLib import __main__ as command_line
+from BSAFusionLib.files.points import read_points
+from BSAFusionLib.geometry.fields import fade_to_zero
+from BSAFusionLib.geometry.inverse import carry_points
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Holds fixed.nrrd, moving.nrrd (float), labels.nii.gz, and a deformation.h5 from fixed to moving points."""
+    random = np.random.default_rng(0)
+    fixed = sitk.GetImageFromArray(random.random((20, 24, 22)).astype(np.float32))
+    fixed.SetSpacing([4, 3, 5])
+    fixed.SetOrigin([-40, -36, -50])
+    moving = sitk.GetImageFromArray(100 + random.random((18, 20, 26)).astype(np.float32))
+    moving.SetSpacing([4, 4, 5])
+    moving.SetOrigin([-45, -40, -45])
+    codes = np.zeros((18, 20, 26), np.int16)
+    codes[4:14, 5:15, 5:20], codes[6:12, 7:12, 8:15] = 17, 2035
+    labels = sitk.GetImageFromArray(codes)
+    labels.CopyInformation(moving)
+    vectors = np.zeros((20, 24, 22, 3))
+    vectors[8:12, 8:16, 8:14] = 3, -2, 1
+    field = sitk.GetImageFromArray(vectors, isVector=True)
+    field.CopyInformation(fixed)
+    rigid = sitk.Euler3DTransform()
+    rigid.SetRotation(0.05, 0.1, -0.1)
+    rigid.SetTranslation([4, 2, -3])
+    smooth = sitk.SmoothingRecursiveGaussian(sitk.Cast(fade_to_zero(field), sitk.sitkVectorFloat32), 6.0)
+    displacement = sitk.DisplacementFieldTransform(sitk.Cast(smooth, sitk.sitkVectorFloat64))
+    for name, image in (("fixed.nrrd", fixed), ("moving.nrrd", moving), ("labels.nii.gz", labels)):
+        sitk.WriteImage(image, str(tmp_path / name))
+    sitk.WriteTransform(sitk.CompositeTransform([rigid, displacement]), str(tmp_path / "deformation.h5"))
+    return tmp_path
+
+
+def run_apply(folder: Path, *arguments: str) -> int:
+    paths = [argument if argument.startswith("-") else str(folder / argument) for argument in arguments]
+    return command_line.main(["apply", str(folder / "deformation.h5"), *paths])
+
+
+def test_images_equal_itks_own_and_label_maps_stay_whole(folder: Path) -> None:
+    assert run_apply(folder, "moving.nrrd", "labels.nii.gz", "--reference", "fixed.nrrd", "--out", "out") == 0
+    moving, fixed, labels = (
+        sitk.ReadImage(str(folder / name)) for name in ("moving.nrrd", "fixed.nrrd", "labels.nii.gz")
+    )
+    transform = sitk.ReadTransform(str(folder / "deformation.h5"))
+    lowest = float(sitk.GetArrayFromImage(moving).min())
+    expected = sitk.Resample(moving, fixed, transform, sitk.sitkLinear, lowest)
+    got = sitk.ReadImage(str(folder / "out" / "moving.nrrd"))
+    assert np.abs(sitk.GetArrayFromImage(got) - sitk.GetArrayFromImage(expected)).max() < 1e-4
+    carried = sitk.ReadImage(str(folder / "out" / "labels.nii.gz"))
+    nearest = sitk.Resample(labels, fixed, transform, sitk.sitkNearestNeighbor, 0)
+    assert set(np.unique(sitk.GetArrayFromImage(carried))) == {0, 17, 2035}
+    assert (sitk.GetArrayFromImage(carried) == sitk.GetArrayFromImage(nearest)).all()
+    assert carried.GetPixelID() == sitk.sitkInt16
+
+
+def test_the_interpolation_can_be_chosen(folder: Path) -> None:
+    choice = ("--reference", str(folder / "fixed.nrrd"), "--interpolation", "bspline")
+    names = [str(folder / name) for name in ("deformation.h5", "moving.nrrd")]
+    # A name with the image's ending is the file itself.
+    assert command_line.main(["apply", *names, *choice, "--out", str(folder / "spline.nrrd")]) == 0
+    moving, fixed = (sitk.ReadImage(str(folder / name)) for name in ("moving.nrrd", "fixed.nrrd"))
+    transform = sitk.ReadTransform(str(folder / "deformation.h5"))
+    lowest = float(sitk.GetArrayFromImage(moving).min())
+    expected = sitk.Resample(moving, fixed, transform, sitk.sitkBSpline, lowest)
+    got = sitk.ReadImage(str(folder / "spline.nrrd"))
+    assert np.abs(sitk.GetArrayFromImage(got) - sitk.GetArrayFromImage(expected)).max() < 1e-4
+
+
+def test_an_image_goes_there_and_back(folder: Path) -> None:
+    y, x, z = np.mgrid[:20, :24, :22] / 4.0
+    image = sitk.ReadImage(str(folder / "fixed.nrrd"))
+    smooth = sitk.GetImageFromArray((np.sin(x) + np.cos(y) + np.sin(z)).astype(np.float32))
+    smooth.CopyInformation(image)
+    sitk.WriteImage(smooth, str(folder / "fixed.nrrd"))
+    assert run_apply(folder, "fixed.nrrd", "--inverse", "--reference", "moving.nrrd", "--out", "there.nrrd") == 0
+    assert run_apply(folder, "there.nrrd", "--reference", "fixed.nrrd", "--out", "back.nrrd") == 0
+    back = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "back.nrrd")))
+    inner = (slice(6, 14), slice(7, 17), slice(7, 15))
+    assert np.abs(back - sitk.GetArrayFromImage(smooth))[inner].mean() < 0.03
+    there = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "there.nrrd")))
+    assert np.abs(there[2:18, 2:18, 2:20] - there[2:18, 2:18, 2:20].mean()).mean() > 0.2
+
+
+POINTS = np.array([[5.0, -4.0, 3.0], [-12.5, 9.0, -8.0]])  # fixed points, LPS
+
+
+@pytest.mark.parametrize("system", ["LPS", "RAS"])
+def test_points_land_on_the_fixed_volume_and_keep_their_names(folder: Path, system: str) -> None:
+    transform = sitk.ReadTransform(str(folder / "deformation.h5"))
+    flip = np.array([-1, -1, 1]) if system == "RAS" else 1
+    on_moving = carry_points(transform, POINTS) * flip
+    control_points = [
+        {"id": str(number), "label": f"P {number}", "position": point}
+        for number, point in enumerate(on_moving.tolist())
+    ]
+    control_points.append({"id": "9", "label": "later", "position": [0, 0, 0], "positionStatus": "undefined"})
+    markups = {"type": "Fiducial", "coordinateSystem": system, "controlPoints": control_points}
+    (folder / "points.mrk.json").write_text(json.dumps({"markups": [markups]}), encoding="utf-8")
+    rows = [f"p{n},{x!r},{y!r},{z!r},0,0,0,1,1,1,0,F-{n},,," for n, (x, y, z) in enumerate(on_moving.tolist())]
+    header = [
+        "# Markups fiducial file version = 5.10",
+        f"# CoordinateSystem = {system}",
+        "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID",
+    ]
+    (folder / "points.fcsv").write_text("\n".join(header + rows) + "\n", encoding="utf-8")
+    assert run_apply(folder, "points.mrk.json", "points.fcsv", "--out", "out") == 0
+    content = json.loads((folder / "out" / "points.mrk.json").read_text())["markups"][0]
+    assert content["coordinateSystem"] == system
+    assert [point["label"] for point in content["controlPoints"]] == ["P 0", "P 1", "later"]
+    placed = [point["position"] for point in content["controlPoints"][:2]]
+    assert np.allclose(np.array(placed) * flip, POINTS, atol=1e-3)
+    assert np.allclose(read_points(folder / "out" / "points.fcsv"), POINTS, atol=1e-3)
+    assert "F-1" in (folder / "out" / "points.fcsv").read_text()
+
+
+def saved_by_slicer(path: Path, points: vtkPolyData) -> None:
+    scene = slicer.vtkMRMLScene()
+    model = scene.AddNewNodeByClass("vtkMRMLModelNode")
+    model.SetAndObservePolyData(points)
+    storage = scene.AddNewNodeByClass("vtkMRMLModelStorageNode")
+    storage.SetFileName(str(path))
+    assert storage.WriteData(model) == 1
+
+
+def opened_in_slicer(path: Path) -> np.ndarray:
+    """Return the points of a model as Slicer reads it, LPS."""
+    scene = slicer.vtkMRMLScene()
+    model = scene.AddNewNodeByClass("vtkMRMLModelNode")
+    storage = scene.AddNewNodeByClass("vtkMRMLModelStorageNode")
+    storage.SetFileName(str(path))
+    assert storage.ReadData(model) == 1
+    return vtk_to_numpy(model.GetPolyData().GetPoints().GetData()).astype(float) * (-1, -1, 1)
+
+
+@pytest.mark.parametrize("suffix", [".vtp", ".stl"])
+def test_a_model_of_slicer_lands_on_the_fixed_volume(folder: Path, suffix: str) -> None:
+    transform = sitk.ReadTransform(str(folder / "deformation.h5"))
+    sphere = vtkSphereSource()
+    sphere.SetRadius(12)
+    sphere.SetCenter(3, 5, -2)
+    sphere.Update()
+    saved_by_slicer(folder / f"ball{suffix}", sphere.GetOutput())
+    assert run_apply(folder, f"ball{suffix}", "--out", f"moved{suffix}") == 0
+    before, after = (opened_in_slicer(folder / f"{name}{suffix}") for name in ("ball", "moved"))
+    assert np.allclose(before.mean(axis=0), (-3, -5, -2), atol=0.5)
+    assert np.linalg.norm(after - before, axis=1).min() > 0.5
+    assert np.allclose(carry_points(transform, after), before, atol=2e-3)
+
+
+def test_a_model_in_ras_is_read_as_that(folder: Path) -> None:
+    transform = sitk.ReadTransform(str(folder / "deformation.h5"))
+    sphere = vtkSphereSource()
+    sphere.SetCenter(3, 5, -2)
+    sphere.Update()
+    surface, space = sphere.GetOutput(), vtkStringArray()
+    space.SetName("SPACE")
+    space.InsertNextValue("RAS")
+    surface.GetFieldData().AddArray(space)
+    writer = vtkXMLPolyDataWriter()
+    writer.SetInputData(surface)
+    writer.SetFileName(str(folder / "ball.vtp"))
+    writer.Write()
+    assert run_apply(folder, "ball.vtp", "--out", "moved.vtp") == 0
+    carried = carry_points(transform, opened_in_slicer(folder / "moved.vtp"))
+    assert np.allclose(carried.mean(axis=0), (-3, -5, -2), atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("moving.nrrd",), "give the volume FIXED"),
+        (("moving.nrrd", "--inverse"), "give the volume MOVING"),
+        (("moving.nrrd", "--reference", "fixed.nrrd", "--out", "fixed.nrrd"), "would be overwritten"),
+        (("nothing.mrk.json",), "holds no list of points"),
+        (("nothing.stl",), "holds no surface"),
+    ],
+)
+def test_what_is_missing_is_said_and_nothing_is_written(
+    folder: Path, capsys: pytest.CaptureFixture, arguments: tuple[str, ...], message: str
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert run_apply(folder, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_a_file_that_is_no_transform_is_told(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    (folder / "deformation.h5").write_text("no transform")
+    assert run_apply(folder, "moving.nrrd", "--reference", "fixed.nrrd") == 2
+    assert "no transform in space" in capsys.readouterr().err
