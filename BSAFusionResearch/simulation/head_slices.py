@@ -21,6 +21,7 @@ CONTRASTS = {"t1": 0.6, "t2": 0.12, "flair": 0.12, "pd": 0.06, "random": 0.1}
 LESIONS = {"none": 0.7, "tumor": 0.1, "infarct": 0.1, "craniotomy": 0.1}
 MAX_SHAPE_MM, SIZES, MAX_ATROPHY_MM = 12.0, (0.9, 1.1), 3.0
 NOISY_SHARE = 0.2
+ARRAYS = ("mri", "moving", "id", "split")  # that load_pairs reads
 
 
 def draw_anatomy(labels: sitk.Image, seed: int) -> Anatomy:
@@ -100,10 +101,10 @@ def write_parts(heads: Path, head: str, number: int, folder: Path) -> None:
 def join_parts(folder: Path, modality: str) -> int:
     """Join all parts of a modality to `<modality>.npz`, as `load_pairs` reads it; return the number of slices."""
     parts = [dict(np.load(path)) for path in sorted((folder / "parts").glob(f"*-{modality}.npz"))]
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    mri, moving, ids, split = (np.concatenate([part[name] for part in parts]) for name in ARRAYS)
     with written_whole(folder) as unfinished:
-        np.savez_compressed(unfinished / f"{modality}.npz", **arrays)
-    return len(arrays["id"])
+        np.savez_compressed(unfinished / f"{modality}.npz", mri=mri, moving=moving, id=ids, split=split)
+    return len(ids)
 
 
 def _slices(network_input: NetworkInput) -> Iterator[tuple[np.ndarray, np.ndarray]]:
