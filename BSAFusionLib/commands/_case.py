@@ -23,10 +23,11 @@ DEFAULT_NAMES = Names()
 
 def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
     """Return the files and DICOM folders that a case reads: its volumes and possible weights."""
+    from BSAFusionLib.files.inputs import source_of
     from BSAFusionLib.resources import MODELS
 
     weights = choices["weights"]
-    return [pair.fixed, pair.moving, *([Path(weights)] if weights else sorted(MODELS.iterdir()))]
+    return [source_of(pair.fixed), source_of(pair.moving), *([Path(weights)] if weights else sorted(MODELS.iterdir()))]
 
 
 def case_outputs(folder: Path, names: Names = DEFAULT_NAMES) -> list[Path]:
@@ -79,8 +80,7 @@ def run_case(
     report = case.result.report
     if points:
         report = replace(report, landmarks=landmark_error(*points, case.result))
-    remarks = tuple(remark for remark in (fixed.remark, moving.remark) if remark)
-    report = replace(report, warnings=(*remarks, *report.warnings))
+    report = replace(report, warnings=(*fixed.remarks, *moving.remarks, *report.warnings))
     finished = FinishedCase(fixed, moving, replace(case, result=replace(case.result, report=report)))
     _write_volumes(finished, folder, names)
     _write_report(finished, pair, folder, names)

@@ -7,8 +7,13 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.scan import is_dicom_path, read_scan
-from BSAFusionLib.files.volumes import read_volume
+from BSAFusionLib.files.dicom.series import series_in
+from BSAFusionLib.files.dicom.source import series_source
+from BSAFusionLib.files.volumes import load_volume
 from BSAFusionLib.modalities import MODALITIES
+
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
+MOST_LISTED = 5  # files in a message
 
 
 @dataclass(frozen=True)
@@ -40,14 +45,16 @@ class Input:
         modality: A name in `MODALITIES`, "mri", or "auto" where the file does not say.
         metadata: DICOM texts for outputs on its grid: FrameOfReferenceUID, SeriesInstanceUID, Modality, Unit; empty for
             other files.
-        remark: What the user should know about the file, if anything.
+        remarks: What the user should know about the file, a sentence each.
+        placed: Whether the file says how the head lies in it.
     """
 
     image: sitk.Image
     name: str
     modality: str
     metadata: dict[str, str]
-    remark: str | None = None
+    remarks: tuple[str, ...] = ()
+    placed: bool = True
 
 
 def read_pair(pair: Pair) -> tuple[Input, Input]:
@@ -74,8 +81,13 @@ def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality
         FusionError: It cannot be read, or holds no such series.
     """
     try:
+        _check_no_folder_of_volumes(path)
         if not is_dicom_path(path):
-            return Input(read_volume(path), Path(path.name.removesuffix(".gz")).stem, modality, {})
+            volume = load_volume(path)
+            if volume.label_map:
+                raise FusionError(f"The file {path} is a label map by its header; give the scan that it was drawn on.")
+            name = Path(path.name.removesuffix(".gz")).stem.encode("utf-8", "backslashreplace").decode()
+            return Input(volume.image, name, modality, {}, volume.remarks, volume.placed)
         scan = read_scan(path, wanted, series)
     except OSError as error:
         role = "fixed" if modality == "mri" else "moving"
@@ -87,4 +99,22 @@ def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality
         "Unit": scan.unit,
     }
     # Called by its modality: the folder may well be called after the patient.
-    return Input(scan.image, scan.modality.upper(), scan.modality, metadata, scan.remark)
+    return Input(scan.image, scan.modality.upper(), scan.modality, metadata, scan.remarks)
+
+
+def source_of(path: Path) -> Path:
+    """Return the file or folder that is read when a user gives a path: for one image of a DICOM series its folder."""
+    return series_source(path).path if is_dicom_path(path) else path
+
+
+def _check_no_folder_of_volumes(path: Path) -> None:
+    """Raise an error that names the files where a folder holds volumes in files, but no DICOM images."""
+    if not path.is_dir():
+        return
+    names = sorted(file.name for file in path.iterdir() if file.name.lower().endswith(VOLUME_SUFFIXES))
+    if names and not series_in(path):
+        more = ", ..." if len(names) > MOST_LISTED else ""
+        raise FusionError(
+            f"The folder {path} holds no DICOM images, but NIfTI, NRRD or MetaImage files; give one of them: "
+            f"{', '.join(names[:MOST_LISTED])}{more}."
+        )

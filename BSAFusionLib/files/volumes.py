@@ -1,24 +1,64 @@
 """Volumes read from files and results written to them, whole or not at all."""
 
-import gzip
-import math
 import os
 import re
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.nifti import nifti_header, read_by_itk, read_nifti
+from BSAFusionLib.files.nifti_header import NiftiHeader
+from BSAFusionLib.files.orientation import (
+    CONFLICT_MM,
+    MAX_ROUNDING_MM,
+    farthest,
+    placement_of,
+    read_elsewhere,
+    right_angled,
+    says_nothing,
+    states_no_orientation,
+)
+from BSAFusionLib.files.paths import readable_by_itk, writable_by_itk
+from BSAFusionLib.files.straighten import matrix_of, place, straighten, straightened
+from BSAFusionLib.files.units import length_unit
+from BSAFusionLib.pipeline.memory import explain_memory_errors
 
 MAX_DIRECTION_COSINE = 1e3  # beyond which ITK does not end; it should be 1 at most
+MIN_DETERMINANT = 1e-3  # of the directions of axes that span a volume
 BLOCK_BYTES = 1 << 20  # read or written at once
-UNFINISHED = ".unfinished-"  # how the folders begin in which results are written at first
+
+
+@dataclass(frozen=True)
+class LoadedVolume:
+    """A volume and what a user should know about its file.
+
+    Attributes:
+        image: At its place in space, mm, LPS, on a right-angled grid.
+        remarks: A sentence each.
+        placed: Whether the file says how the head lies in it.
+        label_map: Whether the file says that it is a label map.
+    """
+
+    image: sitk.Image
+    remarks: tuple[str, ...] = ()
+    placed: bool = True
+    label_map: bool = False
 
 
 def read_volume(path: Path | str) -> sitk.Image:
+    """Read a volume as `load_volume` does, without the remarks."""
+    return load_volume(path).image
+
+
+def load_volume(path: Path | str) -> LoadedVolume:
     """Read a volume from a NIfTI, NRRD or MetaImage file, in its own pixel type.
+
+    A NIfTI lies where its sform says, else its qform. One with a sheared grid is straightened.
 
     Raises:
         FusionError: There is no such file, it is damaged, or it does not hold one three-dimensional volume.
@@ -28,27 +68,70 @@ def read_volume(path: Path | str) -> sitk.Image:
         raise FusionError(f"There is no file {path}; give the path of a NIfTI, NRRD or MetaImage file.")
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # about header fields that nothing here uses
     try:
-        if path.suffix in (".mha", ".mhd") and not _has_few_dimensions(path):
-            raise RuntimeError
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        if not all(abs(part) < MAX_DIRECTION_COSINE for part in reader.GetDirection()):
-            raise FusionError(f"The axes in the header of {path} are not finite directions; fix the header.")
-        image: sitk.Image = reader.Execute()
-        whole = not path.name.endswith((".nii", ".nii.gz")) or _is_whole_nifti(path)
-    except (RuntimeError, OSError, EOFError, zlib.error, struct.error):
-        whole = False
-    if not whole:
+        with explain_memory_errors():
+            header = nifti_header(path)
+            return _loaded_nifti(path, header) if header else _loaded(path)
+    except (RuntimeError, OSError, EOFError, ValueError, zlib.error, struct.error) as error:
         raise FusionError(
             f"The file {path} cannot be read: it is cut short, damaged or no NIfTI, NRRD or MetaImage volume; "
             "give a whole one."
-        )
+        ) from error
+
+
+def _loaded_nifti(path: Path, header: NiftiHeader) -> LoadedVolume:
+    """Read a NIfTI or Analyze file, and place it as its header says."""
+    image = read_nifti(path, header)
+    _check_dimensions(image, path)
+    placement = placement_of(header, path.name)
+    remarks = placement.remarks
+    as_read, size = matrix_of(image), image.GetSize()
+    matrix, rounding = right_angled(placement.matrix, size)
+    sheared = rounding > MAX_ROUNDING_MM
+    elsewhere = farthest(as_read, placement.matrix, size) > CONFLICT_MM
+    if sheared or elsewhere:
+        place(image, placement.matrix if sheared else matrix)
+    if sheared:
+        image, remarks = straighten(image), (*remarks, straightened(path.name))
+    if elsewhere and read_by_itk(path, header):
+        remarks = (*remarks, read_elsewhere(path.name))
+    return LoadedVolume(image, remarks, placement.stated, header.is_label_map)
+
+
+def _loaded(path: Path) -> LoadedVolume:
+    """Read a file that is no NIfTI."""
+    if path.suffix in (".mha", ".mhd") and not _has_few_dimensions(path):
+        raise RuntimeError("a MetaImage of too many dimensions")
+    with readable_by_itk(path) as name:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(name)
+        reader.ReadImageInformation()
+        if not all(abs(part) < MAX_DIRECTION_COSINE for part in reader.GetDirection()):
+            raise FusionError(f"The axes in the header of {path} are not finite directions; fix the header.")
+        image = reader.Execute()
+    _check_dimensions(image, path)
+    placed = not states_no_orientation(path)
+    return _in_mm(LoadedVolume(image, () if placed else (says_nothing(path.name),), placed), path)
+
+
+def _in_mm(volume: LoadedVolume, path: Path) -> LoadedVolume:
+    """Scale a volume whose lengths cannot be in mm, and straighten it where its axes are not at right angles."""
+    image, remarks = volume.image, volume.remarks
+    unit, about_unit = length_unit(max(np.multiply(image.GetSize(), image.GetSpacing())), 1.0, path.name)
+    if unit != 1:
+        place(image, np.diag([unit, unit, unit, 1.0]) @ matrix_of(image))
+        remarks = (*remarks, *about_unit, read_elsewhere(path.name))
+    matrix = matrix_of(image)
+    flat = abs(np.linalg.det(matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0))) < MIN_DETERMINANT
+    if not flat and right_angled(matrix, image.GetSize())[1] > MAX_ROUNDING_MM:
+        image, remarks = straighten(image), (*remarks, straightened(path.name))
+    return LoadedVolume(image, remarks, volume.placed)
+
+
+def _check_dimensions(image: sitk.Image, path: Path) -> None:
     if image.GetDimension() != 3:
         raise FusionError(
             f"The file {path} has {image.GetDimension()} dimensions, not 3; save the volume you mean by itself."
         )
-    return image
 
 
 def write_volume(image: sitk.Image, path: Path | str) -> None:
@@ -60,7 +143,8 @@ def write_volume(image: sitk.Image, path: Path | str) -> None:
     try:
         values = image.GetNumberOfPixels() * image.GetNumberOfComponentsPerPixel()
         _make_room(path, values * image.GetSizeOfPixelComponent())
-        sitk.WriteImage(image, str(path), useCompression=True)
+        with writable_by_itk(Path(path)) as name:
+            sitk.WriteImage(image, name, useCompression=True)
     except (RuntimeError, OSError) as error:
         raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
 
@@ -73,7 +157,8 @@ def write_transform(transform: sitk.Transform, path: Path | str) -> None:
     """
     try:
         _make_room(path, 8 * transform.GetNumberOfParameters())
-        sitk.WriteTransform(transform, str(path))
+        with writable_by_itk(Path(path)) as name:
+            sitk.WriteTransform(transform, name)
     except (RuntimeError, OSError) as error:
         raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
 
@@ -106,20 +191,3 @@ def _has_few_dimensions(path: Path) -> bool:
     with path.open("rb") as file:
         given = re.findall(rb"NDims\s*[=:]\s*(\S*)", file.read(BLOCK_BYTES))
     return all(each.isdigit() and 1 <= int(each) <= 10 for each in given) and len(given) > 0
-
-
-def _is_whole_nifti(path: Path) -> bool:
-    """Tell whether a NIfTI file holds all the voxels of its header; ITK fills missing ones without a warning."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        header = file.read(540)
-        length = len(header)
-        while part := file.read(BLOCK_BYTES):
-            length += len(part)
-    # The fields dim, bitpix and vox_offset, as nifti1.h and nifti2.h place them.
-    order = "<" if struct.unpack_from("<i", header)[0] in (348, 540) else ">"
-    if struct.unpack_from(f"{order}i", header)[0] == 348:
-        layout = (("8h", 40), ("h", 72), ("f", 108))
-    else:
-        layout = (("8q", 16), ("h", 14), ("q", 168))
-    dimensions, (bits,), (start,) = (struct.unpack_from(order + kind, header, offset) for kind, offset in layout)
-    return length >= float(start) + math.prod(map(int, dimensions[1 : dimensions[0] + 1])) * int(bits) // 8

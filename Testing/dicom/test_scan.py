@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from pydicom import dcmread
+from pydicom.fileset import FileSet
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.scan import Scan, read_scan
@@ -32,7 +33,7 @@ def test_a_series_is_the_volume_it_was_made_from(
     uid = write_series(tmp_path, volume, modality, slopes=slope, intercept=intercept)
     scan = read_scan(tmp_path, every)
     assert_same(scan, volume, sitk.GetArrayFromImage(volume) * slope + intercept)
-    assert (scan.modality, scan.unit, scan.series_uid, scan.remark) == (name, unit, uid, None)
+    assert (scan.modality, scan.unit, scan.series_uid, scan.remarks) == (name, unit, uid, ())
     assert scan.frame_of_reference_uid == frame_of_reference
     assert scan.image.GetMetaDataKeys() == ()
 
@@ -117,13 +118,129 @@ def test_two_images_in_one_place_are_refused(volume: sitk.Image, tmp_path: Path)
         read_scan(tmp_path, every)
 
 
-def test_a_tilted_gantry_is_refused(volume: sitk.Image, tmp_path: Path) -> None:
-    write_series(tmp_path, volume, "CT")
-    sideways = np.array(volume.GetDirection()).reshape(3, 3)[:, 1]
+@pytest.fixture
+def linear() -> sitk.Image:
+    """Values that are linear in space, which linear resampling keeps, on an oblique grid."""
+    k, j, i = np.mgrid[:20, :16, :14]
+    image = sitk.GetImageFromArray((30 * i + 20 * j + 10 * k).astype(np.int16))
+    turn = sitk.Euler3DTransform()
+    turn.SetRotation(0.2, -0.1, 0.3)
+    image.SetDirection(turn.GetMatrix())
+    image.SetSpacing((2.0, 2.0, 3.0))
+    image.SetOrigin((-71.25, 12.5, 33.75))
+    return image
+
+
+@pytest.mark.parametrize("sideways_mm", [0.5, -0.9, 0.05])
+def test_a_tilted_gantry_is_straightened_and_no_voxel_moves(
+    linear: sitk.Image, tmp_path: Path, sideways_mm: float
+) -> None:
+    write_series(tmp_path, linear, "CT", intercept=-1024)
+    down = np.array(linear.GetDirection()).reshape(3, 3)[:, 1]
     for number, path in enumerate(slices_of(tmp_path)):
-        move(path, tuple(0.5 * number * sideways))
-    with pytest.raises(FusionError, match="tilted gantry"):
+        move(path, tuple(sideways_mm * number * down))
+    scan = read_scan(tmp_path, every)
+    assert "the CT's DICOM series are shifted against each other (a tilted gantry?)" in scan.remarks[0]
+    axes = np.reshape(scan.image.GetDirection(), (3, 3))
+    assert axes.T @ axes == pytest.approx(np.eye(3), abs=1e-9)
+    for index in ((5, 7, 3), (8, 6, 10), (10, 9, 15)):
+        there = linear.TransformIndexToPhysicalPoint(index) + sideways_mm * index[2] * down
+        value = scan.image.EvaluateAtPhysicalPoint(there.tolist(), sitk.sitkLinear)
+        assert value == pytest.approx(np.dot((30, 20, 10), index) - 1024, abs=1.5)
+
+
+def test_two_distances_by_protocol_are_resampled_to_the_smaller(linear: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, linear, "CT")
+    paths = slices_of(tmp_path)
+    for path in paths[9::2]:
+        path.unlink()
+    scan = read_scan(tmp_path, every)
+    assert "are 3 to 6 mm apart; they were resampled linearly to 3 mm" in scan.remarks[0]
+    assert_same(scan, linear[:, :, :19], sitk.GetArrayFromImage(linear)[:19])
+
+
+def test_two_distances_of_a_tilted_gantry(linear: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, linear, "CT")
+    down = np.array(linear.GetDirection()).reshape(3, 3)[:, 1]
+    for number, path in enumerate(slices_of(tmp_path)):
+        move(path, tuple(0.5 * number * down))
+        if number > 8 and number % 2:
+            path.unlink()
+    scan = read_scan(tmp_path, every)
+    assert [key in "".join(scan.remarks) for key in ("3 to 6 mm apart", "tilted gantry")] == [True, True]
+    for index in ((5, 7, 3), (8, 6, 13)):
+        there = linear.TransformIndexToPhysicalPoint(index) + 0.5 * index[2] * down
+        value = scan.image.EvaluateAtPhysicalPoint(there.tolist(), sitk.sitkLinear)
+        assert value == pytest.approx(np.dot((30, 20, 10), index), abs=1.5)
+
+
+@pytest.mark.parametrize("missing", [[5], [4, 5], [4, 6], [18]])
+def test_missing_slices_are_no_protocol(linear: sitk.Image, tmp_path: Path, missing: list[int]) -> None:
+    write_series(tmp_path, linear, "MR")
+    paths = slices_of(tmp_path)
+    for number in missing:
+        paths[number].unlink()
+    with pytest.raises(FusionError, match="some are missing"):
         read_scan(tmp_path, every)
+
+
+def test_positions_of_one_decimal_are_even(linear: sitk.Image, tmp_path: Path) -> None:
+    linear.SetSpacing((2.0, 2.0, 1.25))
+    write_series(tmp_path, linear, "MR")
+    for path in tmp_path.iterdir():
+        dataset = dcmread(path)
+        dataset.ImagePositionPatient = [f"{float(place):.1f}" for place in dataset.ImagePositionPatient]
+        dataset.save_as(path)
+    scan = read_scan(tmp_path, every)
+    assert scan.image.GetSpacing() == pytest.approx((2, 2, 1.25), abs=0.01)
+    assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(linear))
+    slices_of(tmp_path)[7].unlink()
+    with pytest.raises(FusionError, match=r"slices 7 and 8 .* some are missing"):
+        read_scan(tmp_path, every)
+
+
+def test_the_same_images_twice_are_taken_once(volume: sitk.Image, tmp_path: Path) -> None:
+    uid = write_series(tmp_path / "first", volume, "CT")
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    scan = read_scan(tmp_path, every)
+    assert_same(scan, volume, sitk.GetArrayFromImage(volume))
+    assert (scan.series_uid, scan.remarks) == (
+        uid,
+        ("6 images of the CT's DICOM series were there twice; each was taken once.",),
+    )
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1.0, -1024.0), (0.5, -8.5), (2.0, 0.0)])
+@pytest.mark.parametrize(("signed", "bits"), [(0, 12), (0, 16), (1, 16)])
+def test_the_values_of_monochrome1_are_those_that_are_stored(
+    volume: sitk.Image, tmp_path: Path, signed: int, slope: float, intercept: float, bits: int
+) -> None:
+    tags = {"PhotometricInterpretation": "MONOCHROME1", "PixelRepresentation": signed}
+    tags |= {"BitsStored": bits, "HighBit": bits - 1}
+    write_series(tmp_path, volume, "CT", slopes=slope, intercept=intercept, **tags)
+    assert_same(read_scan(tmp_path, every), volume, sitk.GetArrayFromImage(volume) * slope + intercept)
+
+
+def test_one_image_of_a_series_stands_for_all_beside_it(volume: sitk.Image, tmp_path: Path) -> None:
+    uid = write_series(tmp_path, volume, "MR")
+    write_series(tmp_path, volume + 1, "MR")
+    scan = read_scan(next(path for path in tmp_path.iterdir() if dcmread(path).SeriesInstanceUID == uid), every)
+    assert_same(scan, volume, sitk.GetArrayFromImage(volume))
+    assert scan.remarks == ("One image of the MRI's DICOM series was given; all 6 images beside it were taken.",)
+
+
+def test_a_dicomdir_stands_for_the_images_below_it(volume: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path / "series", volume, "MR")
+    files = FileSet()
+    for path in (tmp_path / "series").iterdir():
+        dataset = dcmread(path)
+        dataset.StudyDate, dataset.StudyTime, dataset.StudyID, dataset.SeriesNumber = "20260101", "120000", "1", 1
+        files.add(dataset)
+    files.write(tmp_path / "disc")
+    for given in ("DICOMDIR", "."):
+        scan = read_scan(tmp_path / "disc" / given, every)
+        assert_same(scan, volume, sitk.GetArrayFromImage(volume))
+        assert scan.remarks == ()
 
 
 def test_a_localizer_is_refused(volume: sitk.Image, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def header(**changed: Any) -> Dataset:
 def test_a_pet_series_is_read_in_suv(volume: sitk.Image, tmp_path: Path) -> None:
     write_series(tmp_path, volume, "PT", slopes=10.0, **tags())
     scan = read_scan(tmp_path, ("pet",))
-    assert (scan.unit, scan.remark) == ("SUVbw", None)
+    assert (scan.unit, scan.remarks) == ("SUVbw", ())
     assert np.allclose(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(volume) * 10 * by_hand, rtol=1e-6)
 
 
@@ -130,5 +130,5 @@ def test_a_pet_without_a_weight_keeps_its_unit_and_says_so(volume: sitk.Image, t
     write_series(tmp_path, volume, "PT", **given)
     scan = read_scan(tmp_path, ("pet",))
     assert scan.unit == "BQML"
-    assert scan.remark is not None and "not in SUV but in BQML" in scan.remark
+    assert "not in SUV but in BQML" in scan.remarks[0]
     assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(volume))

@@ -124,9 +124,14 @@ def test_a_metaimage_of_more_dimensions_than_can_be_is_rejected_and_brings_nothi
         read_volume(tmp_path / "volume.mha")
 
 
-def test_a_file_whose_axes_are_not_at_right_angles_is_read_as_it_is(tmp_path):
-    image = head(directions=sheared)
+def test_a_file_whose_axes_are_not_at_right_angles_is_straightened_and_keeps_its_places(tmp_path):
+    image = sitk.Cast(head(directions=sheared), sitk.sitkFloat32)
     sitk.WriteImage(image, str(tmp_path / "sheared.nrrd"))
     found = read_volume(tmp_path / "sheared.nrrd")
-    for index in ((0, 0, 0), (20, 3, 9), (5, 21, 17)):
-        assert found.TransformIndexToPhysicalPoint(index) == pytest.approx(image.TransformIndexToPhysicalPoint(index))
+    axes = np.reshape(found.GetDirection(), (3, 3))
+    assert axes.T @ axes == pytest.approx(np.eye(3), abs=1e-9)
+    values = sitk.GetArrayFromImage(image)
+    for index in ((12, 13, 10), (9, 11, 8), (14, 15, 12)):
+        there = image.TransformIndexToPhysicalPoint(index)
+        value = found.EvaluateAtPhysicalPoint(there, sitk.sitkLinear)
+        assert value == pytest.approx(values[index[::-1]], abs=0.1 * np.ptp(values))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from pydicom import Dataset, FileDataset
@@ -11,8 +10,6 @@ from pydicom import Dataset, FileDataset
 from BSAFusionLib.errors import FusionError
 
 DIRECTION_TOLERANCE = 1e-3  # between direction cosines, which are written with few digits
-STEP_TOLERANCE = 0.02  # of the distance between slices
-MAX_SHEAR = 0.02  # sideways, of the way along the normal: about one degree
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,7 @@ class Frame:
         size: Columns and rows.
         slope: Rescale slope.
         intercept: Rescale intercept.
+        mirror: Sum of a stored value and of what GDCM makes of it in a MONOCHROME1 image; None for others.
     """
 
     path: Path
@@ -40,19 +38,12 @@ class Frame:
     size: tuple[int, int]
     slope: float
     intercept: float
+    mirror: int | None = None
 
     @property
     def normal(self) -> np.ndarray:
         """Return the unit vector across the image, LPS."""
         return np.cross(self.across, self.down)
-
-
-class Grid(NamedTuple):
-    """Origin, spacing and direction (the rows of the matrix in turn) as SimpleITK takes them."""
-
-    origin: list[float]
-    spacing: list[float]
-    direction: list[float]
 
 
 def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
@@ -62,7 +53,7 @@ def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
         headers: One a file: of a classic series (an image a file), an enhanced multi-frame CT, MR or PET, or of NM.
 
     Raises:
-        FusionError: They are no volume: slices are missing, come twice, or are not parallel.
+        FusionError: They are no volume: there is only one, or they are not parallel.
 
     Source: DICOM PS3.3, C.7.6.2, C.7.6.16 and C.8.4.
     """
@@ -82,40 +73,7 @@ def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
                 "The images of the DICOM series are not slices of one volume (a localizer?); give another series."
             )
     frames.sort(key=lambda frame: frame.position @ first.normal)
-    _check_steps(frames)
     return frames
-
-
-def grid(frames: list[Frame]) -> Grid:
-    """Return the grid of a volume whose frames are in order."""
-    first, last = frames[0], frames[-1]
-    step = (last.position - first.position) @ first.normal / (len(frames) - 1)
-    rows, columns = first.spacing
-    direction = np.stack([first.across, first.down, first.normal], axis=1)
-    return Grid(first.position.tolist(), [columns, rows, float(step)], direction.ravel().tolist())
-
-
-def _check_steps(frames: list[Frame]) -> None:
-    normal = frames[0].normal
-    along = np.array([frame.position @ normal for frame in frames])
-    steps = np.diff(along)
-    step = float(np.median(steps))
-    if steps.min() < 0.1 * step or step == 0:
-        raise FusionError(
-            "The DICOM series has several images in one place (times or echoes?); give a series of one volume."
-        )
-    widest = int(steps.argmax())
-    if np.abs(steps - step).max() > STEP_TOLERANCE * step:
-        raise FusionError(
-            f"The slices of the DICOM series are {step:.2f} mm apart, but slices {widest + 1} and {widest + 2} "
-            f"{steps[widest]:.2f} mm: some are missing; send the series again."
-        )
-    way = frames[-1].position - frames[0].position
-    if np.linalg.norm(way - (way @ normal) * normal) > MAX_SHEAR * (way @ normal):
-        raise FusionError(
-            "The slices of the DICOM series are shifted against each other (a tilted gantry?); straighten the volume "
-            "first, as Slicer does on loading it."
-        )
 
 
 def _frames(header: FileDataset) -> list[Frame]:
@@ -192,7 +150,18 @@ def _frame(
         (int(header.Columns), int(header.Rows)),
         float(slope),
         float(intercept),
+        _mirror(header),
     )
+
+
+def _mirror(header: FileDataset) -> int | None:
+    """Return the sum of each stored value and of GDCM's for it: it inverts the values of a MONOCHROME1 image.
+
+    Source: gdcmImageCodec.cxx, DoInvertMonochrome.
+    """
+    if header.get("PhotometricInterpretation") != "MONOCHROME1":
+        return None
+    return -1 if header.get("PixelRepresentation", 0) else 2 ** int(header.BitsStored) - 1
 
 
 def _numbers(values: Sequence[str | float]) -> np.ndarray:

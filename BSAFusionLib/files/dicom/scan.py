@@ -9,10 +9,16 @@ from pydicom import Dataset
 from pydicom.misc import is_dicom
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.dicom.frames import Frame, frames_in_order, grid
+from BSAFusionLib.files.dicom.frames import Frame, frames_in_order
 from BSAFusionLib.files.dicom.series import Series, choose_series
+from BSAFusionLib.files.dicom.source import series_source
+from BSAFusionLib.files.dicom.steps import Steps, measure_steps
 from BSAFusionLib.files.dicom.suv import suv_factor
+from BSAFusionLib.files.orientation import MAX_ROUNDING_MM
+from BSAFusionLib.files.paths import readable_by_gdcm
+from BSAFusionLib.files.straighten import even_slices, place, straighten, straightened
 from BSAFusionLib.modalities import from_dicom
+from BSAFusionLib.pipeline.memory import explain_memory_errors
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Scan:
         unit: "HU", "SUVbw" (g/ml, by body weight), a PET's own unit as in (0054,1001), or "" where unknown.
         series_uid: Series Instance UID.
         frame_of_reference_uid: Frame of Reference UID, "" where there is none.
-        remark: What the user should know, if anything.
+        remarks: What the user should know, a sentence each.
     """
 
     image: sitk.Image
@@ -33,7 +39,7 @@ class Scan:
     unit: str
     series_uid: str
     frame_of_reference_uid: str
-    remark: str | None
+    remarks: tuple[str, ...]
 
 
 def is_dicom_path(path: Path) -> bool:
@@ -45,17 +51,20 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
     """Read the one series of a wanted modality; a PET comes in SUV where its tags allow.
 
     Args:
-        path: A folder, with all below it, or a file. No error names it, since it is often called after the patient.
+        path: A folder, with all below it, a DICOMDIR, or a file: all of a series or one image of it. No error names it,
+            since it is often called after the patient.
         wanted: Modalities, as in `MODALITIES`, or "mri".
         series_uid: Series Instance UID of the series to take, or None.
 
     Raises:
         FusionError: There is no such series or more than one, or it is no whole volume.
     """
-    series = choose_series(path, wanted, series_uid)
+    source = series_source(path, series_uid)
+    series = choose_series(source.path, wanted, source.series_uid)
     frames = frames_in_order(series.headers)
-    image = _in_space(_values(frames), frames)
-    unit, factor, remark = _unit(series)
+    steps = measure_steps(frames)
+    image, remarks = _in_space(_values(frames), frames, steps, series.name)
+    unit, factor, about_unit = _unit(series)
     if factor is not None:
         image = sitk.Cast(sitk.Cast(image, sitk.sitkFloat64) * factor, sitk.sitkFloat32)
     header = series.headers[0]
@@ -65,13 +74,13 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
         unit,
         series.uid,
         str(header.get("FrameOfReferenceUID", "")),
-        remark,
+        (*source.remarks(series), *series.remarks(), *remarks, *about_unit),
     )
 
 
 def _values(frames: list[Frame]) -> np.ndarray:
     """Return voxels (slice, row, column) in the order of the frames, rescaled; integers stay integers."""
-    files = list(dict.fromkeys(str(frame.path) for frame in frames))
+    files = list(dict.fromkeys(frame.path for frame in frames))
     if len(files) not in (1, len(frames)):
         raise FusionError("The DICOM series is spread over several multi-frame files; give one of them by itself.")
     scales = {(frame.slope, frame.intercept) for frame in frames}
@@ -79,34 +88,65 @@ def _values(frames: list[Frame]) -> np.ndarray:
     kind = sitk.sitkUnknown if whole else sitk.sitkFloat32  # the type that fits the first file need not fit the others
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # of spacings, which `frames` has measured
     try:
-        if len(files) == 1:
-            voxels = sitk.GetArrayFromImage(sitk.ReadImage(files[0], kind, imageIO="GDCMImageIO"))
-            voxels = voxels.reshape(-1, *voxels.shape[-2:])[[frame.index for frame in frames]]
-        else:
-            voxels = sitk.GetArrayFromImage(sitk.ReadImage(files, kind, imageIO="GDCMImageIO"))
+        with explain_memory_errors(), readable_by_gdcm(files) as names:
+            if len(files) == 1:
+                voxels = sitk.GetArrayFromImage(sitk.ReadImage(names[0], kind, imageIO="GDCMImageIO"))
+                voxels = voxels.reshape(-1, *voxels.shape[-2:])[[frame.index for frame in frames]]
+            else:
+                voxels = sitk.GetArrayFromImage(sitk.ReadImage(names, kind, imageIO="GDCMImageIO"))
     except (RuntimeError, IndexError) as error:
         raise FusionError("An image of the DICOM series is cut short or damaged; send the series again.") from error
-    return voxels
+    return _as_stored(voxels, frames)
 
 
-def _in_space(voxels: np.ndarray, frames: list[Frame]) -> sitk.Image:
+def _as_stored(voxels: np.ndarray, frames: list[Frame]) -> np.ndarray:
+    """Undo GDCM's inversion of MONOCHROME1 images: their values mean the same, and only their display is inverted."""
+    if all(frame.mirror is None for frame in frames):
+        return voxels
+    kind = np.float32 if voxels.dtype.kind == "f" else np.int32
+    stored = voxels.astype(kind)
+    for plane, frame in zip(stored, frames, strict=True):
+        if frame.mirror is not None:
+            plane[:] = frame.slope * frame.mirror + 2 * frame.intercept - plane
+    return stored
+
+
+def _in_space(voxels: np.ndarray, frames: list[Frame], steps: Steps, name: str) -> tuple[sitk.Image, tuple[str, ...]]:
+    """Return the volume on a right-angled grid of even spacing, and what was done for that."""
+    remarks: tuple[str, ...] = ()
+    if not steps.even:
+        steps_mm = np.diff(steps.heights)
+        even = even_slices(voxels, steps.heights, steps.step)
+        voxels = even if voxels.dtype.kind == "f" else np.rint(even).astype(voxels.dtype)
+        remarks = (
+            f"The slices of {name} are {steps_mm.min():.3g} to {steps_mm.max():.3g} mm apart; they were resampled "
+            f"linearly to {steps.step:.3g} mm.",
+        )
+    first, way = frames[0], frames[-1].position - frames[0].position
+    normal, height = first.normal, steps.heights[-1] - steps.heights[0]
+    sideways = way - (way @ normal) * normal
+    rows, columns = first.spacing
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.stack([columns * first.across, rows * first.down, steps.step * normal], axis=1)
+    matrix[:3, 3] = first.position
     image = sitk.GetImageFromArray(voxels)
-    place = grid(frames)
-    image.SetOrigin(place.origin)
-    image.SetSpacing(place.spacing)
-    image.SetDirection(place.direction)
-    return image
+    if np.linalg.norm(sideways) <= MAX_ROUNDING_MM:
+        place(image, matrix)
+        return image, remarks
+    matrix[:3, 2] += sideways * steps.step / height
+    place(image, matrix)
+    return straighten(image), (*remarks, straightened(name))
 
 
-def _unit(series: Series) -> tuple[str, float | None, str | None]:
-    """Return the unit, the factor that brings the values to it, and a remark."""
+def _unit(series: Series) -> tuple[str, float | None, tuple[str, ...]]:
+    """Return the unit, the factor that brings the values to it, and remarks."""
     header: Dataset = series.headers[0]
     if header.Modality == "CT":
-        return str(header.get("RescaleType", "HU")), None, None
+        return str(header.get("RescaleType", "HU")), None, ()
     if header.Modality != "PT":
-        return "", None, None
+        return "", None, ()
     factor, why_not = suv_factor(series.headers)
     if factor is None:
         unit = str(header.get("Units", ""))
-        return unit, None, f"The PET is not in SUV but in {unit or 'an unknown unit'}: {why_not}."
-    return "SUVbw", factor, None
+        return unit, None, (f"The PET is not in SUV but in {unit or 'an unknown unit'}: {why_not}.",)
+    return "SUVbw", factor, ()

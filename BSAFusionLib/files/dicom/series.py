@@ -1,7 +1,7 @@
 """The series in a DICOM folder, and the choice of one."""
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from BSAFusionLib.modalities import from_dicom
 # All that is ever read of a file besides its pixels: neither names nor numbers of a patient are among them.
 TAG_NAMES = (
     "SOPClassUID",
+    "SOPInstanceUID",
     "ImageType",
     "Modality",
     "SeriesInstanceUID",
     "SeriesNumber",
+    "InstanceNumber",
     "FrameOfReferenceUID",
     "Rows",
     "Columns",
@@ -34,6 +36,9 @@ TAG_NAMES = (
     "DetectorInformationSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    "PhotometricInterpretation",
+    "BitsStored",
+    "PixelRepresentation",
     "RescaleSlope",
     "RescaleIntercept",
     "RescaleType",
@@ -69,10 +74,12 @@ class Series:
     Attributes:
         uid: Series Instance UID.
         headers: One a file, with only `TAGS`; their `filename` says where each came from.
+        doubles: Number of further files that hold one of these images again.
     """
 
     uid: str
     headers: list[pydicom.FileDataset]
+    doubles: int = 0
 
     @property
     def images(self) -> int:
@@ -85,6 +92,17 @@ class Series:
         number = first.get("SeriesNumber")
         named = f"number {number}, " if number is not None else ""
         return f"{self.uid} ({named}{first.Modality}, {self.images} images of {first.Columns} x {first.Rows})"
+
+    @property
+    def name(self) -> str:
+        """Name the series in a sentence; its folder and description may name the patient."""
+        return f"the {(from_dicom(self.headers[0].Modality) or '').upper()}'s DICOM series"
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what the user should know about its files."""
+        if not self.doubles:
+            return ()
+        return (f"{self.doubles} images of {self.name} were there twice; each was taken once.",)
 
     def may_be_volume(self) -> bool:
         """Tell whether it has several images, says where they lie, and calls none of them a localizer."""
@@ -129,7 +147,8 @@ def series_in(path: Path) -> list[Series]:
         FusionError: A file is damaged; without its slice the volume would look whole.
     """
     files = sorted(_files_below(path)) if path.is_dir() else [path]
-    headers = defaultdict(list)
+    headers: dict[str, dict[Hashable, pydicom.FileDataset]] = defaultdict(dict)
+    doubles: Counter[str] = Counter()
     for file in files:
         try:
             header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
@@ -144,9 +163,18 @@ def series_in(path: Path) -> list[Series]:
         if kind.name.endswith("Image Storage") and not ("Modality" in header and "Rows" in header):
             raise FusionError(DAMAGED)
         if from_dicom(str(header.get("Modality"))) and "Rows" in header and _is_reconstructed(header):
-            headers[str(header.get("SeriesInstanceUID", ""))].append(header)
-    series = [Series(uid, files) for uid, files in headers.items()]
+            uid = str(header.get("SeriesInstanceUID", ""))
+            image = _image_of(header)
+            doubles[uid] += image in headers[uid]
+            headers[uid].setdefault(image, header)
+    series = [Series(uid, list(images.values()), doubles[uid]) for uid, images in headers.items()]
     return sorted(series, key=lambda one: (str(one.headers[0].get("SeriesNumber", "")).zfill(12), one.uid))
+
+
+def _image_of(header: pydicom.FileDataset) -> Hashable:
+    """Return what two files share that hold the same image; place and number, too, since some tools copy the UID."""
+    instance = str(header.get("SOPInstanceUID", "")) or header.filename
+    return instance, str(header.get("ImagePositionPatient", "")), str(header.get("InstanceNumber", ""))
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

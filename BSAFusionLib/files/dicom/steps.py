@@ -1,0 +1,85 @@
+"""The distances between the slices of a series: even, uneven by protocol, or with slices missing."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.dicom.frames import Frame
+
+STEP_TOLERANCE = 0.02  # of the distance between slices
+LEAST_STEP = 0.1  # of the median distance; slices closer than that lie in one place
+MAX_DECIMALS = 6  # of a position, beyond which it counts as exact
+SHORTEST_STRETCH = 3  # of larger distances that a protocol means
+ROUNDING_SHARE = 0.25  # of the distance between slices that the last decimal of their positions may be
+
+
+class Steps(NamedTuple):
+    """The heights of slices along their normal.
+
+    Attributes:
+        heights: Rising (slice,), mm.
+        step: Distance between slices if even, else the least one, mm.
+        even: Whether all distances are the same.
+    """
+
+    heights: np.ndarray
+    step: float
+    even: bool
+
+
+def measure_steps(frames: list[Frame]) -> Steps:
+    """Measure the distances between the slices of a series.
+
+    Args:
+        frames: In order.
+
+    Raises:
+        FusionError: Several slices lie in one place, or some are missing.
+    """
+    heights = np.array([frame.position @ frames[0].normal for frame in frames])
+    steps = np.diff(heights)
+    step = float(np.median(steps))
+    if steps.min() < LEAST_STEP * step or step == 0:
+        raise FusionError(
+            "The DICOM series has several images in one place (times or echoes?); give a series of one volume."
+        )
+    mean = float(heights[-1] - heights[0]) / (len(heights) - 1)
+    rounding = _rounding(frames)
+    rounding = rounding if rounding <= ROUNDING_SHARE * step else 0.0
+    if np.abs(steps - step).max() <= STEP_TOLERANCE * step or _off_a_line(heights) <= rounding:
+        return Steps(heights, mean, True)
+    gap = _gap(steps, max(STEP_TOLERANCE * step, 2 * rounding))
+    if gap is not None:
+        raise FusionError(
+            f"The slices of the DICOM series are {step:.2f} mm apart, but slices {gap + 1} and {gap + 2} "
+            f"{steps[gap]:.2f} mm: some are missing; send the series again."
+        )
+    return Steps(heights, float(steps.min()), False)
+
+
+def _rounding(frames: list[Frame]) -> float:
+    """Return the unit of the last decimal that positions are written with, mm; 0 for many decimals."""
+    positions = np.array([frame.position for frame in frames])
+    units = 10.0 ** -np.arange(MAX_DECIMALS + 1)
+    return next((unit for unit in units if np.abs(positions / unit - np.round(positions / unit)).max() < 1e-4), 0.0)
+
+
+def _off_a_line(heights: np.ndarray) -> float:
+    """Return how far heights are off even ones, mm."""
+    numbers = np.arange(len(heights))
+    return float(np.abs(heights - np.polyval(np.polyfit(numbers, heights, 1), numbers)).max())
+
+
+def _gap(steps: np.ndarray, tolerance: float) -> int | None:
+    """Return the number of the distance at which slices are missing; None where the distances are meant so.
+
+    A protocol changes the distance for a stretch of slices; a few larger distances between smaller ones are gaps.
+    """
+    changes = np.flatnonzero(np.abs(np.diff(steps)) > tolerance) + 1
+    stretches = np.split(np.arange(len(steps)), changes)
+    for number, stretch in enumerate(stretches):
+        beside = [stretches[other] for other in (number - 1, number + 1) if 0 <= other < len(stretches)]
+        if len(stretch) < SHORTEST_STRETCH and all(steps[stretch[0]] > steps[other[0]] for other in beside):
+            return int(stretch[0])
+    return None

@@ -1,0 +1,123 @@
+"""Voxels of NIfTI and Analyze files, through a private copy where ITK would not read the file as it is."""
+
+import math
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.nifti_header import FIELDS_1, HEADER_BYTES_1, NiftiHeader, opened, read_header
+from BSAFusionLib.files.orientation import right_angled
+from BSAFusionLib.files.paths import private_folder, readable_by_itk
+
+BLOCK_BYTES = 1 << 20  # read or copied at once
+COPY_START = 352  # of the voxels in the private copy: the header of NIfTI-1, and four bytes for no extensions
+MAX_SIZE_1 = 32767  # along an axis in NIfTI-1
+PAIRED = {".hdr": ".img", ".img": ".hdr"}
+
+
+def nifti_header(path: Path) -> NiftiHeader | None:
+    """Return the header of a NIfTI or Analyze file, whatever its name; None for another file.
+
+    Raises:
+        EOFError: Its compression is cut short.
+        OSError: It cannot be read.
+    """
+    try:
+        return read_header(_header_file(path))
+    except (ValueError, struct.error):
+        return None
+    except zlib.error:  # damaged where the header would be
+        return None
+
+
+def read_nifti(path: Path, header: NiftiHeader) -> sitk.Image:
+    """Read the voxels of a file; its place in space is to be set by the header.
+
+    Raises:
+        FusionError: It has fewer voxels than its header says; ITK would fill in the others without a warning.
+        RuntimeError: ITK cannot read it.
+    """
+    voxels = _voxel_file(path)
+    _check_whole(path, voxels, header)
+    if read_by_itk(path, header):
+        with readable_by_itk(path) as name:
+            return sitk.ReadImage(name)
+    with private_folder() as folder:
+        copy = folder / "volume.nii"
+        _copy(voxels, header, copy)
+        return sitk.ReadImage(str(copy))
+
+
+def read_by_itk(path: Path, header: NiftiHeader) -> bool:
+    """Tell whether ITK, and so Slicer, reads a file under its own name: packed as the name says, and with a place.
+
+    Source: itkNiftiImageIO.cxx: only an orthonormal sform is taken, and without a qform there is no other.
+    """
+    named_packed = path.name.endswith(".gz")
+    known_name = path.name.endswith((".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"))
+    if header.version == 2 or header.packed != named_packed or not known_name:
+        return False
+    sform = header.sform()
+    return sform is None or header.qform() is not None or right_angled(sform, header.size[:3])[1] < 1e-3
+
+
+def _check_whole(path: Path, voxels: Path, header: NiftiHeader) -> None:
+    length = 0
+    with opened(voxels) as file:
+        while part := file.read(BLOCK_BYTES):
+            length += len(part)
+    if length < _start(voxels, header) + math.prod(header.size) * int(header.fields["bits"]) // 8:
+        raise FusionError(
+            f"The file {path} cannot be read: it is cut short, and has fewer voxels than its header says; give a whole "
+            "one."
+        )
+
+
+def _copy(voxels: Path, header: NiftiHeader, copy: Path) -> None:
+    """Write a plain NIfTI-1 file with the same voxels, which states no place."""
+    fields = header.fields
+    if max(header.size) > MAX_SIZE_1:
+        raise FusionError(f"The file {voxels} has over {MAX_SIZE_1} voxels along an axis; crop the volume.")
+    content = bytearray(COPY_START)
+    struct.pack_into(f"{header.order}i", content, 0, HEADER_BYTES_1)
+    pixdim = [abs(value) for value in fields["pixdim"]]
+    unplaced = {"pixdim": pixdim, "start": COPY_START, "magic": b"n+1", "qform_code": 0, "sform_code": 0, "units": 0}
+    for name in ("dim", "intent_code", "datatype", "bits", "pixdim", "start", "scale", "units", "magic"):
+        code, offset = FIELDS_1[name]
+        value = unplaced.get(name, fields[name])
+        struct.pack_into(header.order + code, content, offset, *(value if isinstance(value, list | tuple) else [value]))
+    with opened(voxels) as source, copy.open("wb") as target:
+        target.write(content)
+        source.seek(_start(voxels, header))
+        shutil.copyfileobj(source, target, BLOCK_BYTES)
+
+
+def _start(voxels: Path, header: NiftiHeader) -> int:
+    """Return where the voxels begin in their file."""
+    start = float(header.fields["start"])
+    if not 0 <= start < 1 << 40:
+        raise ValueError("voxels begin outside of the file")
+    return int(start)
+
+
+def _header_file(path: Path) -> Path:
+    return _other_half(path, ".hdr")
+
+
+def _voxel_file(path: Path) -> Path:
+    return _other_half(path, ".img")
+
+
+def _other_half(path: Path, wanted: str) -> Path:
+    """Return the file with header (.hdr) or voxels (.img) of a volume in two files; of any other the file itself."""
+    stem, packing = (path.name[:-3], path.name[-3:]) if path.name.lower().endswith(".gz") else (path.name, "")
+    suffix = Path(stem).suffix
+    if PAIRED.get(suffix.lower()) != wanted:
+        return path
+    other = stem.removesuffix(suffix) + (wanted.upper() if suffix.isupper() else wanted)
+    names = [path.with_name(other + end) for end in (packing, "", ".gz")]
+    return next((name for name in names if name.is_file()), names[0])

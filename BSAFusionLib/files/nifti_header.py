@@ -1,0 +1,163 @@
+"""The header of a NIfTI or Analyze file: size, spacing, units, and the two places that it can state."""
+
+import gzip
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+HEADER_BYTES_1, HEADER_BYTES_2 = 348, 540
+GZIP_MAGIC = b"\x1f\x8b"
+UNIT_MM = {1: 1e3, 3: 1e-3}  # of the codes for meters and micrometers; all others count as mm
+LABEL_INTENT = 1002  # NIFTI_INTENT_LABEL
+
+# Names, struct codes and offsets of the fields that are read, as nifti1.h and nifti2.h place them.
+FIELDS_1 = {
+    "dim": ("8h", 40),
+    "intent_code": ("h", 68),
+    "datatype": ("h", 70),
+    "bits": ("h", 72),
+    "pixdim": ("8f", 76),
+    "start": ("f", 108),
+    "scale": ("2f", 112),
+    "units": ("B", 123),
+    "qform_code": ("h", 252),
+    "sform_code": ("h", 254),
+    "quaternion": ("3f", 256),
+    "offset": ("3f", 268),
+    "rows": ("12f", 280),
+    "magic": ("3s", 344),
+}
+FIELDS_2 = {
+    "dim": ("8q", 16),
+    "intent_code": ("i", 504),
+    "datatype": ("h", 12),
+    "bits": ("h", 14),
+    "pixdim": ("8d", 104),
+    "start": ("q", 168),
+    "scale": ("2d", 176),
+    "units": ("i", 500),
+    "qform_code": ("i", 344),
+    "sform_code": ("i", 348),
+    "quaternion": ("3d", 352),
+    "offset": ("3d", 376),
+    "rows": ("12d", 400),
+    "magic": ("3s", 4),
+}
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """What a NIfTI-1, NIfTI-2 or Analyze header says.
+
+    Attributes:
+        fields: The values of the fields, by the names of `FIELDS_1`; tuples where there are several.
+        order: "<" or ">", the byte order.
+        version: 0 for Analyze, which states no place, 1 or 2 for NIfTI.
+        packed: Whether the file is compressed, whatever its name says.
+    """
+
+    fields: dict[str, Any]
+    order: str
+    version: int
+    packed: bool
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Return the counts of voxels along all axes."""
+        dim = self.fields["dim"]
+        return tuple(int(count) for count in dim[1 : dim[0] + 1])
+
+    @property
+    def unit_mm(self) -> float:
+        """Return the length in mm of the header's unit."""
+        return UNIT_MM.get(self.fields["units"] & 7, 1.0)
+
+    @property
+    def is_label_map(self) -> bool:
+        """Tell whether the header calls the volume a label map."""
+        return bool(self.version) and self.fields["intent_code"] == LABEL_INTENT
+
+    def qform(self) -> np.ndarray | None:
+        """Return the matrix from voxel index to RAS in the header's unit by rotation and offset; None if not set.
+
+        Source: nifti1.h, method 2.
+        """
+        if not self.version or self.fields["qform_code"] <= 0:
+            return None
+        quaternion = np.array(self.fields["quaternion"], float)
+        b, c, d = quaternion / max(1.0, float(np.linalg.norm(quaternion)))
+        a = np.sqrt(max(0.0, 1 - b * b - c * c - d * d))
+        pixdim = np.array(self.fields["pixdim"][:4], float)
+        rotation = np.array(
+            [
+                [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+                [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+                [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+            ]
+        )
+        spacing = np.abs(pixdim[1:]) * (1, 1, -1 if pixdim[0] < 0 else 1)
+        return _usable(rotation * spacing, self.fields["offset"])
+
+    def sform(self) -> np.ndarray | None:
+        """Return the matrix from voxel index to RAS in the header's unit by its rows; None if not set or singular.
+
+        Source: nifti1.h, method 3.
+        """
+        if not self.version or self.fields["sform_code"] <= 0:
+            return None
+        rows = np.reshape(self.fields["rows"], (3, 4)).astype(float)
+        return _usable(rows[:, :3], rows[:, 3])
+
+
+def read_header(path: Path) -> NiftiHeader:
+    """Read the header of a NIfTI or Analyze file; for one in two files, of the .hdr.
+
+    Raises:
+        ValueError: It is none of these.
+        OSError: It cannot be read.
+        EOFError: Its compression is cut short.
+    """
+    with opened(path) as file:
+        content = file.read(HEADER_BYTES_2)
+    packed = is_packed(path)
+    for order in "<>":
+        for bytes_count, layout in ((HEADER_BYTES_1, FIELDS_1), (HEADER_BYTES_2, FIELDS_2)):
+            if len(content) >= bytes_count and struct.unpack_from(f"{order}i", content)[0] == bytes_count:
+                fields = {name: _unpacked(content, order + code, offset) for name, (code, offset) in layout.items()}
+                magic = fields["magic"]
+                if not 1 <= fields["dim"][0] <= 7 or (bytes_count == HEADER_BYTES_2 and magic not in (b"n+2", b"ni2")):
+                    continue
+                version = 2 if bytes_count == HEADER_BYTES_2 else int(magic in (b"n+1", b"ni1"))
+                return NiftiHeader(fields, order, version, packed)
+    raise ValueError("no NIfTI or Analyze header")
+
+
+def is_packed(path: Path) -> bool:
+    """Tell by its first bytes whether a file is compressed by gzip."""
+    with path.open("rb") as file:
+        return file.read(2) == GZIP_MAGIC
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a file that may be compressed by gzip, whatever its name says."""
+    return gzip.open(path) if is_packed(path) else path.open("rb")  # type: ignore[return-value]
+
+
+def _unpacked(content: bytes, code: str, offset: int) -> Any:
+    values = struct.unpack_from(code, content, offset)
+    return values if len(values) > 1 else values[0]
+
+
+def _usable(axes: np.ndarray, origin: Any) -> np.ndarray | None:
+    """Return the 4 x 4 matrix of axes and origin; None where no volume can lie so."""
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = axes, origin
+    if not np.isfinite(matrix).all():
+        return None
+    lengths = np.linalg.norm(axes, axis=0)
+    if not lengths.all() or abs(np.linalg.det(axes / lengths)) < 1e-3:
+        return None
+    return matrix

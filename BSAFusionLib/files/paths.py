@@ -1,0 +1,75 @@
+"""Paths that ITK can open: it takes UTF-8 only, while a file system allows names of any bytes."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from BSAFusionLib.files.overwriting import TWO_FILE_SUFFIXES, files_of
+
+
+def itk_can_open(path: Path) -> bool:
+    """Tell whether a path is the same for ITK, which takes it as UTF-8, and for the file system."""
+    try:
+        return os.fsencode(path) == str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """Yield a new folder that only this user can open; it is removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="bsafusion-") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def readable_by_itk(path: Path) -> Iterator[str]:
+    """Yield a name by which ITK can open a volume: its own, or that of a link or copy in a private folder."""
+    if itk_can_open(path):
+        yield str(path)
+        return
+    with private_folder() as folder:
+        for file in files_of(path):
+            paired = file == path or file.suffix.lower() in TWO_FILE_SUFFIXES
+            link_or_copy(file, folder / (f"volume{file.suffix}" if paired else file.name))
+        # Packed files are told by two suffixes.
+        packed = path.name.lower().endswith(".nii.gz")
+        if packed:
+            link_or_copy(path, folder / "volume.nii.gz")
+        yield str(folder / ("volume.nii.gz" if packed else f"volume{path.suffix}"))
+
+
+@contextlib.contextmanager
+def readable_by_gdcm(paths: list[Path]) -> Iterator[list[str]]:
+    """Yield names by which ITK can open DICOM files, in the same order."""
+    if all(map(itk_can_open, paths)):
+        yield list(map(str, paths))
+        return
+    with private_folder() as folder:
+        links = [folder / f"{number}.dcm" for number in range(len(paths))]
+        for path, link in zip(paths, links, strict=True):
+            link_or_copy(path, link)
+        yield list(map(str, links))
+
+
+@contextlib.contextmanager
+def writable_by_itk(path: Path) -> Iterator[str]:
+    """Yield a name that ITK can write to; what it wrote there ends up at `path`."""
+    if itk_can_open(path):
+        yield str(path)
+        return
+    with private_folder() as folder:
+        written = folder / f"written{''.join(path.suffixes[-2:])}"
+        yield str(written)
+        shutil.copyfile(written, path)
+
+
+def link_or_copy(file: Path, name: Path) -> None:
+    """Make a file available under another name; copied where the system allows no links."""
+    try:
+        name.symlink_to(file.absolute())
+    except OSError:
+        shutil.copyfile(file, name)

@@ -1,0 +1,79 @@
+"""Volumes in folders whose names ITK cannot take are read and written like any other."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.dicom.scan import read_scan
+from BSAFusionLib.files.inputs import read_input, source_of
+from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume
+from Testing.dicom.conftest import write_series
+from Testing.ground.nifti_files import example, write_nifti
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """A folder whose name is no UTF-8."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    return folder
+
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="names are UTF-16 there")
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.nrrd", "a.mha", "a.mhd", "a.nhdr", "a.hdr"])
+def test_every_kind_of_file_is_read(odd: Path, tmp_path: Path, name: str) -> None:
+    sitk.WriteImage(example(), str(tmp_path / name))
+    for file in tmp_path.glob("a.*"):
+        file.rename(odd / file.name)
+    found = read_volume(odd / name)
+    assert np.array_equal(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(example()))
+
+
+def test_a_file_whose_own_name_is_odd_is_read_and_its_title_can_be_printed(odd: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(odd) + b"/p\xe9t.nii"))
+    plain = write_nifti(odd.parent / "pet.nii", example())
+    path.write_bytes(plain.read_bytes())
+    found = read_input(path, ("pet",), None, "pet")
+    found.name.encode("utf-8")
+    assert np.array_equal(sitk.GetArrayFromImage(found.image), sitk.GetArrayFromImage(example()))
+
+
+def test_results_are_written_whole(odd: Path) -> None:
+    for name in ("fused.nrrd", "fused.nii.gz"):
+        write_volume(example(), odd / name)
+        assert np.array_equal(sitk.GetArrayFromImage(read_volume(odd / name)), sitk.GetArrayFromImage(example()))
+    write_transform(sitk.Euler3DTransform(), odd / "deformation.h5")
+    assert (odd / "deformation.h5").read_bytes()[1:4] == b"HDF"
+    assert sorted(path.name for path in odd.iterdir()) == ["deformation.h5", "fused.nii.gz", "fused.nrrd"]
+
+
+def test_a_dicom_folder_is_read(odd: Path) -> None:
+    write_series(odd, example(), "CT", intercept=-1024)
+    found = read_scan(odd, ("ct",)).image
+    assert np.array_equal(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(example()) - 1024)
+
+
+def test_a_folder_of_nifti_files_is_named_as_one(tmp_path: Path) -> None:
+    for name in ("b.nii.gz", "a.nii"):
+        sitk.WriteImage(example(), str(tmp_path / name))
+    with pytest.raises(FusionError, match=r"holds no DICOM images, but NIfTI.*give one of them: a\.nii, b\.nii\.gz\."):
+        read_input(tmp_path, ("mri",), None, "mri")
+    write_series(tmp_path / "series", example(), "MR")
+    assert read_input(tmp_path, ("mri",), None, "mri").modality == "mri"
+
+
+def test_all_images_of_a_series_count_as_inputs_where_one_is_given(tmp_path: Path) -> None:
+    write_series(tmp_path / "series", example(), "MR")
+    assert source_of(next((tmp_path / "series").iterdir())) == tmp_path / "series"
+    assert source_of(write_nifti(tmp_path / "a.nii", example())) == tmp_path / "a.nii"
+    assert source_of(tmp_path / "missing.nii") == tmp_path / "missing.nii"
