@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from BSAFusionLib.cohort.cases import Case
+from BSAFusionLib.pipeline.report import doubt_of
 
 SUMMARY_NAMES = ("summary.csv", "summary.html")
 COLUMNS = (
     "case",
     "modality",
     "state",
+    "doubtful",
+    "reasons",
     "mutual_information_before",
     "mutual_information_prealigned",
     "mutual_information_after",
@@ -37,19 +40,24 @@ class Outcome:
     report: dict[str, Any] | None = None
     error: str = ""
 
+    @property
+    def doubt(self) -> str:
+        """Return "Doubtful: " and the reasons; "" where the result is not doubtful or failed."""
+        return doubt_of(self.report) if self.report else ""
+
 
 def worst_first(outcomes: list[Outcome]) -> list[Outcome]:
-    """Sort failed cases first, then by final mutual information relative to the modality's median."""
+    """Sort doubtful cases first, then failed ones, then by final mutual information over the modality's median."""
     values = defaultdict(list)
     for outcome in outcomes:
         if outcome.report:
             values[outcome.case.pair.modality].append(outcome.report["mutual_information_after"])
     medians = {modality: statistics.median(figures) for modality, figures in values.items()}
 
-    def sort_key(outcome: Outcome) -> tuple[bool, float, str]:
+    def sort_key(outcome: Outcome) -> tuple[bool, bool, float, str]:
         modality, report = outcome.case.pair.modality, outcome.report
         share = report["mutual_information_after"] / medians[modality] if report and medians[modality] else 0.0
-        return report is not None, share, outcome.case.name
+        return not outcome.doubt, report is not None, share, outcome.case.name
 
     return sorted(outcomes, key=sort_key)
 
@@ -70,6 +78,8 @@ def row(outcome: Outcome) -> dict[str, Any]:
             "displacement_mm": report["displacement"]["mean"],
             "network_displacement_mm": report["network_displacement"]["mean"],
             "seconds": sum(report["seconds"].values()),
+            "doubtful": bool(outcome.doubt),
+            "reasons": " ".join((report.get("verdict") or {}).get("reasons", ())),
             "warnings": " ".join(report["warnings"]),
         }
     return figures
@@ -87,8 +97,11 @@ def write_summary(outcomes: list[Outcome], folder: Path) -> None:
         table.writerows(row(outcome) for outcome in outcomes)
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_TEMPLATE)
     shown = [(outcome.case, row(outcome), outcome.report is not None) for outcome in outcomes]
-    failed = sum(outcome.report is None for outcome in outcomes)
-    page_file.write_text(template.render(rows=shown, failed=failed), encoding="utf-8")
+    counts = {
+        "doubtful": sum(bool(outcome.doubt) for outcome in outcomes),
+        "failed": sum(outcome.report is None for outcome in outcomes),
+    }
+    page_file.write_text(template.render(rows=shown, **counts), encoding="utf-8")
 
 
 _TEMPLATE = """<!DOCTYPE html>
@@ -108,14 +121,17 @@ img { width: 100%; max-width: 1000px; }
 </style>
 </head>
 <body>
-<h1>{{ rows|length }} cases, {{ failed }} failed</h1>
-<p>Worst first: failed cases, then by final mutual information relative to the median of the modality.
-For research use only. Not for clinical use.</p>
+<h1>{{ rows|length }} cases, {{ doubtful }} doubtful, {{ failed }} failed</h1>
+<p>Doubtful cases first, then failed ones, then the others by final mutual information relative to the
+median of the modality. For research use only. Not for clinical use.</p>
 {% for case, row, finished in rows %}
 <article>
 <div>
 {% if finished %}
 <h2><a href="{{ case.folder }}/{{ case.names.page }}">{{ case.name }}</a></h2>
+{% if row.doubtful %}
+<p class="bad"><strong>Doubtful:</strong> {{ row.reasons }}</p>
+{% endif %}
 <p>Mutual information {{ "%.3f"|format(row.mutual_information_before) }} before,
 {{ "%.3f"|format(row.mutual_information_prealigned) }} after initialization,
 {{ "%.3f"|format(row.mutual_information_after) }} after registration</p>

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from BSAFusionLib.worker.case import Case
 
 DEFAULT_NAMES = Names()
+DOUBTFUL_STATUS = 3  # exit status of --strict
 
 
 def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
@@ -144,11 +145,14 @@ def save_json(content: dict, path: Path) -> None:
 
 
 def report_text(report: "Report") -> str:
-    """Return the report as text, one figure per line."""
+    """Return the report as text: the doubt if there is one, then one figure per line."""
+    from BSAFusionLib.pipeline.report import doubt_of
     from BSAFusionLib.report.table import rows
 
-    lines = rows(report.as_dict()) + [("Warning", warning) for warning in report.warnings]
-    return "\n".join(line(name, figure) for name, figure in lines)
+    content = report.as_dict()
+    doubt = doubt_of(content)
+    lines = rows(content) + [("Warning", warning) for warning in report.warnings]
+    return "\n".join([*([doubt] if doubt else []), *(line(name, figure) for name, figure in lines)])
 
 
 def line(name: str, figure: str) -> str:

@@ -28,6 +28,11 @@ def add_settings(parser: argparse.ArgumentParser, only: Collection[str] | None =
         parser.add_argument(option.flag, **details)
 
 
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    """Add the option that makes a doubtful result end with an exit status of its own."""
+    parser.add_argument("--strict", action="store_true", help="exit with status 3 if a result is doubtful")
+
+
 def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the values of the options that `add_settings` added, by the fields of `Settings`."""
     choices = {name: getattr(arguments, name) for name in options()}

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib import version
-from BSAFusionLib.commands._case import case_inputs, case_outputs, run_case
-from BSAFusionLib.commands._options import add_settings, choices_of
+from BSAFusionLib.commands._case import DOUBTFUL_STATUS, case_inputs, case_outputs, run_case
+from BSAFusionLib.commands._options import add_settings, add_strict, choices_of
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 
 if TYPE_CHECKING:
     from BSAFusionLib.cohort.cases import Case
+    from BSAFusionLib.cohort.summary import Outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="scheduler of a Dask cluster with access to the same folders, tcp://host:8786",
     )
+    add_strict(parser)
     add_settings(parser)
 
 
@@ -88,9 +90,22 @@ def run(arguments: argparse.Namespace) -> int:
                     bar.update()
     finally:
         write_summary(list(outcomes.values()), folder)
-    failed = sum(outcome.report is None for outcome in outcomes.values())
-    print(f"{len(cases) - failed} cases in {arguments.out}, {failed} failed; see {arguments.out / 'summary.html'}")
-    return 1 if failed else 0
+    return _tell(list(outcomes.values()), arguments)
+
+
+def _tell(outcomes: list["Outcome"], arguments: argparse.Namespace) -> int:
+    """Print the doubtful cases and the counts; return the exit status."""
+    doubts = {outcome.case.name: outcome.doubt for outcome in outcomes if outcome.doubt}
+    for name, doubt in sorted(doubts.items()):
+        print(f"{name}: {doubt}")
+    failed = sum(outcome.report is None for outcome in outcomes)
+    print(
+        f"{len(outcomes) - failed} cases in {arguments.out}, {len(doubts)} doubtful, {failed} failed; "
+        f"see {arguments.out / 'summary.html'}"
+    )
+    if failed:
+        return 1
+    return DOUBTFUL_STATUS if arguments.strict and doubts else 0
 
 
 def _outcomes(

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from BSAFusionLib.commands._case import (
+    DOUBTFUL_STATUS,
     case_inputs,
     case_outputs,
     progress_bar,
@@ -11,7 +12,7 @@ from BSAFusionLib.commands._case import (
     run_case,
     save_json,
 )
-from BSAFusionLib.commands._options import add_settings, choices_of
+from BSAFusionLib.commands._options import add_settings, add_strict, choices_of
 from BSAFusionLib.modalities import MODALITIES
 
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report to this file")
+    add_strict(parser)
     add_settings(parser)
 
 
@@ -63,4 +65,4 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"results in {arguments.out}")
     if arguments.json:
         save_json(report.as_dict(), arguments.json)
-    return 0
+    return DOUBTFUL_STATUS if arguments.strict and report.verdict.doubtful else 0

@@ -36,7 +36,7 @@ from BSAFusionLib.mrml.request import Outputs, Request
 from BSAFusionLib.mrml.transaction import all_or_nothing
 from BSAFusionLib.pipeline.guess import likeliest_modality
 from BSAFusionLib.pipeline.progress import Progress
-from BSAFusionLib.pipeline.report import Report
+from BSAFusionLib.pipeline.report import Report, Verdict
 from BSAFusionLib.report.pictures import Pictures
 from BSAFusionLib.settings import AUTO, Settings
 from BSAFusionLib.worker.case import Outcome, compute_case
@@ -110,6 +110,11 @@ class ProcessResult:
     registeredVolume: slicer.vtkMRMLScalarVolumeNode | None
     report: Report
     pictures: Pictures
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return whether the result is `doubtful`, and the `reasons`."""
+        return self.report.verdict
 
     def page(self) -> str:
         """Return the report as one HTML page with its pictures; takes some seconds."""

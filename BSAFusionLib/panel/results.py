@@ -1,4 +1,4 @@
-"""The panel's results section: the last run's report as a table, its warnings, copying and saving."""
+"""The panel's results section: the last run's verdict and report as a table, its warnings, copying and saving."""
 
 import json
 from dataclasses import asdict, replace
@@ -16,7 +16,7 @@ from BSAFusionLib.mrml.landmarks import landmark_error
 from BSAFusionLib.mrml.logic import ProcessResult
 from BSAFusionLib.panel.parameters import Parameters
 from BSAFusionLib.panel.stored_files import stored_files
-from BSAFusionLib.pipeline.report import LandmarkError, Report
+from BSAFusionLib.pipeline.report import LandmarkError, Report, doubt_of
 from BSAFusionLib.report.table import rows
 
 
@@ -70,7 +70,8 @@ class Results:
         ui.resultsCollapsibleButton.visible = report is not None
         if report is None:
             return
-        ui.warningsLabel.text = "\n".join(_("Warning: {text}").format(text=warning) for warning in report["warnings"])
+        lines = [doubt_of(report)] + [_("Warning: {text}").format(text=warning) for warning in report["warnings"]]
+        ui.warningsLabel.text = "\n".join(line for line in lines if line)
         ui.warningsLabel.visible = bool(ui.warningsLabel.text)
         self._measureLandmarks()
         table, figures = ui.resultsTable, self._figures(report)
@@ -108,7 +109,8 @@ class Results:
         return json.loads(self._parameters.report)
 
     def _figures(self, report: dict[str, Any]) -> list[tuple[str, str]]:
-        return rows({**report, "landmarks": asdict(self._landmarks) if self._landmarks is not None else None})
+        landmarks = asdict(self._landmarks) if self._landmarks is not None else None
+        return rows({**report, "landmarks": landmarks}) + [(_("Detail"), text) for text in report.get("details", ())]
 
     def _savePage(self, checked: bool = False) -> None:
         chosen = qt.QFileDialog.getSaveFileName(
@@ -131,4 +133,6 @@ class Results:
         """Copy table and warnings as lines with tabs, for spreadsheets."""
         report = self._report()
         lines = self._figures(report) + [(_("Warning"), warning) for warning in report["warnings"]]
+        if doubt_of(report):
+            lines.insert(0, (doubt_of(report),))
         qt.QApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))

@@ -153,7 +153,9 @@ class Run:
         except Exception as error:  # all_or_nothing has put the scene back
             self._failed(error)
             return
-        if result.report.warnings:
+        if result.verdict.doubtful:
+            self._end(_("Done, but the result is doubtful: see the results."), warn=True)
+        elif result.report.warnings:
             self._end(_("Done, with warnings: see the results."), warn=True)
         else:
             self._end(_("Done."))

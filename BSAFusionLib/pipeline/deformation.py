@@ -31,14 +31,14 @@ class Deformation:
         applied: What of it is applied, mm, LPS, on that lattice with a margin around it, where it fades to zero.
         transform: The total transform, fixed point to moving point, mm, LPS.
         verdict: How much was applied; None where that was not checked.
-        warnings: What the user should know, a sentence each.
+        details: Remarks that explain what was applied, a sentence each.
     """
 
     estimated: sitk.Image
     applied: sitk.Image
     transform: sitk.CompositeTransform
     verdict: Verdict | None
-    warnings: tuple[str, ...]
+    details: tuple[str, ...]
 
 
 def make_deformation(case: Case, plan: SlicePlan, evidence: Sequence[Evidence], initial: sitk.Transform) -> Deformation:
@@ -52,20 +52,20 @@ def make_deformation(case: Case, plan: SlicePlan, evidence: Sequence[Evidence], 
     """
     settings, axis = case.settings, plan.axes[0]
     field, verdict = _estimate_field(case, plan, evidence), None
-    warnings: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
     if settings.do_no_harm:
         seen_axes = [0, 1, 2] if len(plan.axes) > 1 else other_axes(axis)
         field, messages = limit_size(
             field, resample_mask(plan.head, field), directions(case.fixed)[:, seen_axes], plan.pixel_mm
         )
-        warnings += messages
+        details += messages
     estimated = field
     if settings.do_no_harm and settings.strength > 0:
         field, verdict = apply_helpful_part(field, initial, case.network_input, axis, case.network)
-        warnings += verdict.remarks()
+        details += verdict.remarks()
     field, messages = add_margin(field, settings.fold_free)
-    warnings += messages
-    return Deformation(estimated, field, compose_transform(field, initial), verdict, warnings)
+    details += messages
+    return Deformation(estimated, field, compose_transform(field, initial), verdict, details)
 
 
 def apply_helpful_part(

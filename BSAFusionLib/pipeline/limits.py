@@ -23,7 +23,7 @@ def limit_size(
         pixel_mm: Of the registered slices.
 
     Returns:
-        The field, and warnings.
+        The field, and remarks on what was changed.
     """
     longest_mm = MAX_DISPLACEMENT_PX * pixel_mm
     limited, before_mm = limit_length(remove_global_scaling(field, inside, estimated_along), longest_mm)
@@ -43,7 +43,7 @@ def add_margin(field: sitk.Image, fold_free: bool) -> tuple[sitk.Image, tuple[st
         fold_free: Whether to remove folds.
 
     Returns:
-        The field, and warnings.
+        The field, and remarks on what was changed.
     """
     faded = fade_to_zero(field)
     if not fold_free:

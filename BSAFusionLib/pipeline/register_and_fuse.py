@@ -13,14 +13,16 @@ from BSAFusionLib.network.stack import Stack
 from BSAFusionLib.pipeline.case import Case, Initialization, prepare_case
 from BSAFusionLib.pipeline.color import color_fused
 from BSAFusionLib.pipeline.deformation import Deformation, make_deformation
-from BSAFusionLib.pipeline.head_start import start_from_heads
+from BSAFusionLib.pipeline.doubt import judge
+from BSAFusionLib.pipeline.head_start import HeadStart, start_from_heads
 from BSAFusionLib.pipeline.intensities import in_color
 from BSAFusionLib.pipeline.measures import displacement_lengths, mutual_information
 from BSAFusionLib.pipeline.memory import explain_memory_errors
 from BSAFusionLib.pipeline.progress import CancelCheck, Progress, StageTimer
-from BSAFusionLib.pipeline.report import Report
+from BSAFusionLib.pipeline.report import Report, Verdict
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.rigid import prealign_rigidly
+from BSAFusionLib.pipeline.second_opinion import PairComparison, measure_opinion
 from BSAFusionLib.pipeline.slice_plan import SlicePlan, plan_slices
 from BSAFusionLib.pipeline.slicing import cut_slices, resample_mask, volume_from_slices
 from BSAFusionLib.settings import Settings
@@ -56,7 +58,8 @@ def register_and_fuse(
         case = prepare_case(fixed, moving, settings, timer.report_slices, cancelled)
     runner = case.network.runner
     with timer.stage("pre-alignment"):
-        initial = _initialize(case, timer, cancelled)
+        heads = _find_heads(case, cancelled)
+        initial = _initialize(case, heads, timer, cancelled)
     with timer.stage("slices"):
         plan = plan_slices(case, initial.transform)
     with timer.stage("registration"):
@@ -71,17 +74,23 @@ def register_and_fuse(
         fused = _fused_volume(case, plan, fused_slices, registered)
     with timer.stage("report"):
         report = _report(case, plan, initial, deformation, aligned)
-    report = replace(report, seconds=timer.seconds)
+        verdict = _verdict(case, heads, deformation)
+    report = replace(report, verdict=verdict, seconds=timer.seconds)
     return Result(fused, registered, deformation.applied, initial.transform, report, deformation.estimated)
 
 
-def _initialize(case: Case, timer: StageTimer, cancelled: CancelCheck | None) -> Initialization:
+def _find_heads(case: Case, cancelled: CancelCheck | None) -> HeadStart:
+    """Find both heads, each in its own volume: to begin with, and for the second opinion on the result."""
+    colored = case.moving.GetNumberOfComponentsPerPixel() > 1
+    moving = case.network_input.moving if colored else case.moving
+    return start_from_heads(case.fixed, moving, cancelled, upright=case.placement.kind != "rigid")
+
+
+def _initialize(case: Case, heads: HeadStart, timer: StageTimer, cancelled: CancelCheck | None) -> Initialization:
     """Return the initial transform, estimated if the settings ask for it."""
     if case.placement.kind != "rigid":
         return case.placement
     volumes = case.network_input
-    colored = case.moving.GetNumberOfComponentsPerPixel() > 1
-    heads = start_from_heads(case.fixed, volumes.moving if colored else case.moving, cancelled)
     estimated = prealign_rigidly(volumes.fixed, volumes.moving, timer.report, cancelled, heads.transform)
     return Initialization(estimated, "rigid")
 
@@ -93,6 +102,14 @@ def _fused_volume(case: Case, plan: SlicePlan, slices: np.ndarray, registered: s
     return volume_from_slices(slices, plan.fusion_grid, case.fixed)
 
 
+def _verdict(case: Case, heads: HeadStart, deformation: Deformation) -> Verdict:
+    """Decide whether the result is doubtful, from evidence that it was not chosen by."""
+    opinion = measure_opinion(PairComparison(case.network_input), heads, deformation.transform)
+    doubt = judge(opinion)
+    damping = deformation.verdict or Verdict()
+    return replace(damping, doubtful=doubt.doubtful, reasons=doubt.reasons, opinion=opinion)
+
+
 class _Information(NamedTuple):
     """Mutual information in nats, inside the head on the slices that are fused."""
 
@@ -102,7 +119,7 @@ class _Information(NamedTuple):
 
 
 def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: Deformation, aligned: Stack) -> Report:
-    """Measure the result; the seconds are left to be filled in."""
+    """Measure the result; verdict and seconds are left to be filled in."""
     # Here, since it imports torch.
     from BSAFusionLib.network.weights import read_parts, sha256
 
@@ -116,13 +133,12 @@ def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: D
         displacement_lengths(sitk.GetArrayFromImage(crop_to_grid(field, lattice))[inside])
         for field in (total_field, deformation.applied)
     )
-    warnings = *case.warnings, *deformation.warnings, *runner.remarks, *_doubts(information, percent_folded)
     return Report(
         modality=case.settings.modality,
         prealignment=initial.kind,
         slices=len(aligned.filled),
         axes=tuple("ijk"[axis] for axis in plan.axes),
-        verdict=deformation.verdict,
+        verdict=Verdict(),
         mutual_information_before=information.before,
         mutual_information_prealigned=information.prealigned,
         mutual_information_after=information.after,
@@ -135,7 +151,8 @@ def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: D
         weights=weights.name,
         weights_sha256=sha256(read_parts(weights)),
         seconds={},
-        warnings=warnings,
+        warnings=(*case.warnings, *runner.remarks, *_fold_warning(percent_folded)),
+        details=(*deformation.details, *_information_remark(information)),
     )
 
 
@@ -146,15 +163,17 @@ def _measure_information(case: Case, plan: SlicePlan, initial: Initialization, a
     return _Information(*(mutual_information(aligned.fixed[inside], part[inside]) for part in slices))
 
 
-def _doubts(information: _Information, percent_folded: float) -> Iterator[str]:
-    """Warn about suspicious figures."""
+def _information_remark(information: _Information) -> Iterator[str]:
+    """Remark that the deformation lowered the mutual information, if it did."""
     if information.after < information.prealigned:
         yield (
             "The deformation lowered the mutual information, so the alignment may be worse than with the initial "
             "transform alone; compare before and after, or set the strength to 0."
         )
-    if information.after < information.before:
-        yield "The volumes are less similar than before registration; choose another initial transform."
+
+
+def _fold_warning(percent_folded: float) -> Iterator[str]:
+    """Warn that the deformation folds, if it does."""
     if percent_folded > 0:
         yield (
             f"The deformation folds in {percent_folded:.2g} % of the voxels; turn on the removal of folds, or lower "

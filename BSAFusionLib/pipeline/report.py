@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from BSAFusionLib.pipeline.doubt import SecondOpinion
 from BSAFusionLib.pipeline.measures import Displacement
 
 NOTEWORTHY_BELOW = 0.7  # of the deformation; where a smaller fraction was applied, the user should know
@@ -13,24 +14,46 @@ NOTEWORTHY_BELOW = 0.7  # of the deformation; where a smaller fraction was appli
 
 @dataclass(frozen=True)
 class Verdict:
-    """How much of the network's deformation was applied.
+    """Whether the result is doubtful, and how much of the network's deformation was applied.
 
     Attributes:
-        kept: The fraction of it that gave the most mutual information of all slices, less the penalty.
+        kept: The fraction of it that gave the most mutual information of all slices, less the penalty; None where that
+            was not checked.
         slices_damped: Percent of the slices in which less than half of that was applied, since their mutual
-            information, or the agreement of the network's features, fell by more than the other rose.
+            information, or the agreement of the network's features, fell by more than the other rose; None likewise.
         agreement_before: Mean feature agreement of the slices with the initial transform; None where it was not
             measured. Greater is better.
         agreement_after: The same with that fraction.
+        doubtful: True where the result should not be used before somebody has looked at it.
+        reasons: Why it is doubtful, a sentence each.
+        opinion: The evidence for that; None in reports of older versions.
     """
 
-    kept: float
-    slices_damped: float
+    kept: float | None = None
+    slices_damped: float | None = None
     agreement_before: float | None = None
     agreement_after: float | None = None
+    doubtful: bool = False
+    reasons: tuple[str, ...] = ()
+    opinion: SecondOpinion | None = None
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any] | None) -> "Verdict":
+        """Rebuild a verdict from plain dictionaries and lists; older reports may have none, or lack some figures."""
+        content = content or {}
+        opinion = content.get("opinion")
+        return cls(
+            **{
+                **content,
+                "reasons": tuple(content.get("reasons", ())),
+                "opinion": opinion and SecondOpinion(**opinion),
+            }
+        )
 
     def remarks(self) -> tuple[str, ...]:
-        """Return what the user should know, a sentence each; nothing where most was applied."""
+        """Explain the fraction that was applied, a sentence each; nothing where most was."""
+        if self.kept is None or self.slices_damped is None:
+            return ()
         if self.kept == 0:
             return ("Applied none of the deformation, only the initial transform: it did not improve the similarity.",)
         remarks = []
@@ -42,6 +65,16 @@ class Verdict:
                 "feature agreement fell."
             )
         return tuple(remarks)
+
+
+def doubt_of(report: Mapping[str, Any]) -> str:
+    """Return "Doubtful: " and the reasons, in one line; "" where the result is not doubtful.
+
+    Args:
+        report: What `Report.as_dict` gives; one of an older version is never doubtful.
+    """
+    verdict = report.get("verdict") or {}
+    return " ".join(("Doubtful:", *verdict.get("reasons", ()))) if verdict.get("doubtful") else ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +110,7 @@ class Report:
         prealignment: Kind of the initial transform: "rigid", "none" or "given".
         slices: Number of slices that the network fused, across the first of the `axes`.
         axes: Index axes whose slices were registered.
-        verdict: How much of the network's deformation was applied; None where that was not checked.
+        verdict: Whether the result is doubtful, and how much of the network's deformation was applied.
         mutual_information_before: Of the volumes as placed.
         mutual_information_prealigned: With the initial transform.
         mutual_information_after: With the total transform.
@@ -90,7 +123,8 @@ class Report:
         weights: Name of the weights file.
         weights_sha256: Hash of its content.
         seconds: By stage, in the order in which the stages ran.
-        warnings: What the user should know, a sentence each.
+        warnings: What the user should know about the inputs and the run, a sentence each.
+        details: Remarks that explain the figures, a sentence each.
         landmarks: Where lists of points were given.
     """
 
@@ -98,7 +132,7 @@ class Report:
     prealignment: str
     slices: int
     axes: tuple[str, ...]
-    verdict: Verdict | None
+    verdict: Verdict
     mutual_information_before: float
     mutual_information_prealigned: float
     mutual_information_after: float
@@ -112,25 +146,29 @@ class Report:
     weights_sha256: str
     seconds: Mapping[str, float]
     warnings: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
     landmarks: LandmarkError | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as plain dictionaries, lists, texts and numbers, ready for JSON."""
-        return {**asdict(self), "seconds": dict(self.seconds), "warnings": list(self.warnings)}
+        content = {**asdict(self), "seconds": dict(self.seconds)}
+        content["verdict"]["reasons"] = list(self.verdict.reasons)
+        return {**content, "warnings": list(self.warnings), "details": list(self.details)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Report":
         """Rebuild a report from the content of `as_dict`, also when it comes from JSON."""
-        verdict, landmarks = content["verdict"], content["landmarks"]
+        landmarks = content["landmarks"]
         return cls(
             **{
                 **content,
                 "axes": tuple(content["axes"]),
-                "verdict": verdict and Verdict(**verdict),
+                "verdict": Verdict.from_dict(content["verdict"]),
                 "displacement": Displacement(**content["displacement"]),
                 "network_displacement": Displacement(**content["network_displacement"]),
                 "seconds": dict(content["seconds"]),
                 "warnings": tuple(content["warnings"]),
+                "details": tuple(content.get("details", ())),
                 "landmarks": landmarks and LandmarkError(**landmarks),
             }
         )

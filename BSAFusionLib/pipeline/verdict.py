@@ -83,7 +83,7 @@ def judge_slices(
     sigma = WINDOW_SIGMA_MM / figures.spacing_mm
     before, after = (_slice_information(figures.histograms[index], sigma) for index in (0, choice))
     gain = (after - before) / INFORMATION_TOLERANCE_NATS
-    means: tuple[float, ...] = ()
+    means: tuple[float | None, float | None] = (None, None)
     if agreement is not None:
         valid = np.isfinite(agreement.before) & np.isfinite(agreement.after)
         if valid.any():

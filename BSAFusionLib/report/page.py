@@ -2,7 +2,7 @@
 
 import base64
 
-from BSAFusionLib.pipeline.report import Report
+from BSAFusionLib.pipeline.report import Report, doubt_of
 from BSAFusionLib.report.figures import GRID_LINES_MM, Drawing
 from BSAFusionLib.report.pictures import Pictures
 from BSAFusionLib.report.table import rows
@@ -13,7 +13,7 @@ def page(pictures: Pictures, report: Report, title: str) -> str:
 
     Args:
         pictures: What the pictures are drawn from, of the same run.
-        report: The figures and warnings of a run.
+        report: The verdict, figures and warnings of a run.
         title: Heading of the page.
     """
     from jinja2 import Environment  # here, since only who wants the page waits for it
@@ -33,7 +33,9 @@ def page(pictures: Pictures, report: Report, title: str) -> str:
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_TEMPLATE)
     return template.render(
         title=title,
+        doubt=doubt_of(report.as_dict()),
         warnings=report.warnings,
+        details=report.details,
         rows=rows(report.as_dict()),
         pictures=[(caption, base64.b64encode(png).decode("ascii")) for caption, png in figures.items()],
     )
@@ -48,6 +50,7 @@ _TEMPLATE = """<!DOCTYPE html>
 <style>
 body { font: 15px/1.4 sans-serif; max-width: 1280px; margin: 1em auto; padding: 0 1em; color: #222; background: #fff; }
 h1 { margin-bottom: 0; }
+.doubt { border: 2px solid #dc267f; padding: 0.5em 1em; background: #fdf0f6; font-weight: bold; }
 .warnings { border-left: 4px solid #dc267f; padding: 0.2em 1em; background: #fdf0f6; }
 th { text-align: left; font-weight: normal; color: #555; padding-right: 2em; vertical-align: top; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 540px), 1fr)); gap: 1em; }
@@ -58,6 +61,9 @@ img { width: 100%; }
 </head>
 <body>
 <h1>{{ title }}</h1>
+{% if doubt %}
+<p class="doubt">{{ doubt }}</p>
+{% endif %}
 <p>For research use only. Not for clinical use.</p>
 {% if warnings %}
 <ul class="warnings">
@@ -71,6 +77,16 @@ img { width: 100%; }
 <tr><th>{{ name }}</th><td>{{ figure }}</td></tr>
 {% endfor %}
 </table>
+{% if details %}
+<details>
+<summary>Details</summary>
+<ul>
+{% for detail in details %}
+<li>{{ detail }}</li>
+{% endfor %}
+</ul>
+</details>
+{% endif %}
 <div class="pictures">
 {% for caption, png in pictures %}
 <figure><figcaption>{{ caption }}</figcaption><img alt="{{ caption }}" src="data:image/png;base64,{{ png }}"></figure>

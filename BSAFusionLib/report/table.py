@@ -11,11 +11,11 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         report: What `Report.as_dict` gives; one from a scene of an older version may lack some figures.
     """
     total, network = report["displacement"], report["network_displacement"]
-    verdict = report.get("verdict")
+    verdict = report.get("verdict") or {}
     agreements = [
         (f"Feature agreement, {title}", f"{verdict[f'agreement_{when}']:.3f}")
         for when, title in (("before", "initial"), ("after", "final"))
-        if verdict is not None and verdict.get(f"agreement_{when}") is not None
+        if verdict.get(f"agreement_{when}") is not None
     ]
     landmarks = report.get("landmarks")
     distances = [
@@ -35,7 +35,7 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Displacement, maximum", f"{total['maximum']:.1f} mm"),
         ("Network part, mean", f"{network['mean']:.1f} mm"),
         ("Network part, maximum", f"{network['maximum']:.1f} mm"),
-        ("Fraction applied", "all, unchecked" if verdict is None else f"{100 * verdict['kept']:.0f} %"),
+        ("Fraction applied", _fraction_applied(verdict)),
         ("Smallest Jacobian", f"{report['smallest_jacobian']:.2f}"),
         ("Folded voxels", f"{report['percent_folded']:.2f} %"),
         ("Modality", report["modality"].upper()),
@@ -46,3 +46,8 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Precision", report.get("precision", "float32")),
         ("Weights", f"{report['weights']} ({report['weights_sha256'][:12]})"),
     ]
+
+
+def _fraction_applied(verdict: Mapping[str, Any]) -> str:
+    kept = verdict.get("kept")
+    return "all, unchecked" if kept is None else f"{100 * kept:.0f} %"

@@ -15,9 +15,11 @@ from BSAFusionLib.viewer.result_scene import ResultScene
 
 DISCLAIMER = "For research use only. Not for clinical use."
 LAYOUT_NAME = "Four views"
+DOUBT_HEIGHT_PX = 56  # room for three lines
 STYLE = """
 html { overflow: hidden; }
 .choices .v-btn { text-transform: none; letter-spacing: normal; }
+.doubt { font-weight: bold; overflow-y: auto; }
 .view-label { position: absolute; top: 8px; left: 8px; padding: 0 8px; border-left: 4px solid; color: white;
   background: rgba(0, 0, 0, 0.6); font-size: 14px; user-select: none; }
 .view-fit { position: absolute; top: 4px; right: 4px; color: white; background: rgba(0, 0, 0, 0.6); }
@@ -78,6 +80,8 @@ class Page:
                     vuetify.VSwitch(
                         v_model=(choice,), label=label, color="primary", hide_details=True, classes="mr-4 flex-grow-0"
                     )
+            if found.doubt:
+                vuetify.VSystemBar(found.doubt, color="error", height=DOUBT_HEIGHT_PX, classes="doubt")
             with vuetify.VMain(style="height: 100vh"):
                 views.initialize_layout_grid(page)
             with vuetify.VFooter(app=True, classes="py-1 text-caption"):

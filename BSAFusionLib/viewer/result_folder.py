@@ -15,6 +15,7 @@ from BSAFusionLib.files.volumes import read_volume
 from BSAFusionLib.geometry.fields import compose_transform, field_from_transform
 from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.pipeline.report import doubt_of
 
 EXPECTED = "give the folder that `run.py fuse` or `run.py demo` wrote, or that of one case of `run.py batch`"
 SAME_GRID_MM = 1e-3  # largest distance of two grids: NIfTI stores positions in single precision
@@ -36,6 +37,7 @@ class Found:
         fixed: The MRI; None where it was not found.
         moving: The moving volume; None where it was not found.
         missing: Messages about volumes that were not found.
+        doubt: "Doubtful: " and the reasons; "" where the result is not doubtful.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Found:
     fixed: sitk.Image | None
     moving: sitk.Image | None
     missing: tuple[str, ...]
+    doubt: str = ""
 
 
 def read_result(place: Path, fixed: Path | None = None, moving: Path | None = None) -> Found:
@@ -91,6 +94,7 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
         images["fixed"],
         images["moving"],
         tuple(_sentence(role, report) for role, image in images.items() if image is None),
+        doubt_of(report),
     )
 
 

@@ -65,13 +65,16 @@ def rows(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_damaged_file_is_reported_first_and_the_other_cases_are_done(local: Path) -> None:
-    first, *others = rows(local)
-    assert (first["case"], first["state"]) == ("sub-0", "failed")
-    assert "pet0.nii.gz cannot be read" in first["error"]
+def test_doubtful_cases_are_listed_first_then_the_damaged_file(local: Path) -> None:
+    *others, failed = rows(local)
+    assert (failed["case"], failed["state"], failed["doubtful"]) == ("sub-0", "failed", "")
+    assert "pet0.nii.gz cannot be read" in failed["error"]
+    assert {row["doubtful"] for row in others} == {"True"}  # ellipsoids are no heads
+    assert all("No head was found in either volume" in row["reasons"] for row in others)
     assert sorted(row["case"] for row in others) == list(good)
     assert {row["state"] for row in others} == {"finished"}
     page = (local / "summary.html").read_text(encoding="utf-8")
+    assert "4 cases, 3 doubtful, 1 failed" in page
     assert "pet0.nii.gz cannot be read" in page
     assert 'src="sub-1/pet/sub-1_desc-petfusion_preview.png"' in page
 
@@ -110,8 +113,15 @@ def test_a_second_run_does_nothing(local: Path, table: Path, capfd: pytest.Captu
     done = {path: path.stat().st_mtime_ns for path in local.glob("sub-*/pet/*")}
     without = table.with_name("without.csv")  # the damaged one would be tried again
     without.write_text("\n".join(line for line in table.read_text().splitlines() if not line.startswith("0,")))
-    assert main(["batch", str(without), "--out", str(local), "--workers", "2", *usual(table)]) == 0
-    assert "3 cases, 3 of them done before" in capfd.readouterr().err
+    command = ["batch", str(without), "--out", str(local), "--workers", "2", *usual(table)]
+    assert main(command) == 0
+    assert main([*command, "--strict"]) == 3
+    said = capfd.readouterr()
+    assert "3 cases, 3 of them done before" in said.err
+    lines = said.out.splitlines()
+    assert [line.partition(" ")[0] for line in lines[:3]] == [f"{case}_pet:" for case in good]
+    assert lines[0].startswith("sub-1_pet: Doubtful: No head was found")
+    assert ", 3 doubtful, 0 failed" in lines[3]
     assert {path: path.stat().st_mtime_ns for path in local.glob("sub-*/pet/*")} == done
     assert {(row["state"], row["error"]) for row in rows(local)} == {("finished", "")}
 

@@ -86,16 +86,16 @@ def test_colors_are_the_same_however_few_slices_are_colored_at_once(mri, pet, se
 
 def test_the_start_alone_is_no_deformation_that_failed(mri, pet, settings):
     result = register_and_fuse(mri, pet, settings("pet", strength=0.0, do_no_harm=True))
-    assert result.report.verdict is None
-    assert not any("deformation" in warning for warning in result.report.warnings)
+    assert result.report.verdict.kept is None
+    assert not any("deformation" in text for text in (*result.report.warnings, *result.report.details))
 
 
-def test_displacements_beyond_what_was_trained_on_are_cut_with_a_warning(mri, pet, settings, monkeypatch):
+def test_displacements_beyond_what_was_trained_on_are_cut_with_a_remark(mri, pet, settings, monkeypatch):
     monkeypatch.setattr("BSAFusionLib.pipeline.limits.MAX_DISPLACEMENT_PX", 0.01)
     result = register_and_fuse(mri, pet, settings("pet", do_no_harm=True))
     lengths = np.linalg.norm(sitk.GetArrayFromImage(result.estimated_field), axis=-1)
     assert lengths.max() < 0.1  # mm: a hundredth of a pixel
-    assert any("longer than those of its training" in warning for warning in result.report.warnings)
+    assert any("longer than those of its training" in detail for detail in result.report.details)
 
 
 def test_volumes_far_finer_than_the_slices_are_seen_coarser_to_much_the_same_end(mri, pet, settings, monkeypatch):
@@ -110,7 +110,8 @@ def test_volumes_far_finer_than_the_slices_are_seen_coarser_to_much_the_same_end
 def test_the_report_is_ready_for_json_and_its_figures_belong_together(mri, pet, settings):
     shift = sitk.TranslationTransform(3, (5.0, 0.0, 0.0))
     report = register_and_fuse(mri, pet, settings("pet", prealignment=shift)).report
-    assert any("less similar than before registration" in warning for warning in report.warnings)
+    assert report.verdict.doubtful
+    assert any("less similar than before registration" in reason for reason in report.verdict.reasons)
     figures = json.loads(json.dumps(report.as_dict()))
     assert figures["prealignment"] == "given"
     assert figures["modality"] == "pet"

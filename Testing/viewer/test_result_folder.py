@@ -42,6 +42,13 @@ def test_the_inputs_are_found_by_the_report_wherever_the_folders_moved_together(
         assert np.array_equal(sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(file))
 
 
+def test_a_doubtful_result_says_so_and_one_of_an_older_version_does_not(folder: Path) -> None:
+    change_report(folder, verdict={"doubtful": True, "reasons": ["The first.", "The second."]})
+    assert read_result(folder).doubt == "Doubtful: The first. The second."
+    change_report(folder, verdict=None)
+    assert read_result(folder).doubt == ""
+
+
 def test_every_way_to_lie_over_the_mri_is_offered(folder: Path) -> None:
     shown = ResultScene(SlicerApp(), read_result(folder))
     assert list(shown.overlays) == ["Before", "Rigid initialization", "Registered", "Fused"]

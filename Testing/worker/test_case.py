@@ -1,5 +1,6 @@
 """What travels between the processes arrives as it was: voxels, places, settings, report; else a sentence says why."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.pipeline.doubt import SecondOpinion
 from BSAFusionLib.pipeline.measures import Displacement
 from BSAFusionLib.pipeline.report import LandmarkError, Report, Verdict
 from BSAFusionLib.report.pictures import Pictures, Plane
@@ -94,12 +96,13 @@ def test_a_start_that_was_given_arrives(tmp_path):
 def outcome():
     numbers = np.random.default_rng(0)
     plane = Plane("Axial", *numbers.random((4, 5, 6)), numbers.random((2, 5, 6)), *numbers.random((2, 5, 6)))
+    opinion = SecondOpinion(True, False, None, None, 0.5, 0.25, 0.125, 0.0625, "z")
     report = Report(
         modality="pet",
         prealignment="rigid",
         slices=20,
         axes=("k", "i"),
-        verdict=Verdict(0.5, 10.0, 0.1, None),
+        verdict=Verdict(0.5, 10.0, 0.1, None, True, ("A reason.",), opinion),
         mutual_information_before=0.1,
         mutual_information_prealigned=0.2,
         mutual_information_after=1 / 3,
@@ -113,6 +116,7 @@ def outcome():
         weights_sha256="0" * 64,
         seconds={"fusion": 1.5},
         warnings=("A warning.",),
+        details=("A detail.",),
     )
     return Outcome(
         volume(numbers.integers(0, 255, (2, 3, 4, 3)).astype(np.uint8)),
@@ -138,9 +142,12 @@ def test_an_outcome_arrives_as_it_was_sent(outcome, tmp_path):
     np.testing.assert_array_equal(found.pictures.total_mm, outcome.pictures.total_mm)
 
 
-def test_a_report_with_landmarks_and_without_a_verdict_is_rebuilt(outcome):
-    report = replace(outcome.report, verdict=None, landmarks=LandmarkError(4.0, 5.0, 1.0, 2.0))
-    assert Report.from_dict(report.as_dict()) == report
+def test_a_report_with_landmarks_is_rebuilt_and_one_of_an_older_version_is_not_doubtful(outcome):
+    report = replace(outcome.report, landmarks=LandmarkError(4.0, 5.0, 1.0, 2.0))
+    assert Report.from_dict(json.loads(json.dumps(report.as_dict()))) == report
+    older = report.as_dict() | {"verdict": None}
+    del older["details"]
+    assert Report.from_dict(older) == replace(report, verdict=Verdict(), details=())
 
 
 def test_a_file_that_is_gone_or_cut_short_is_a_sentence(outcome, tmp_path):
