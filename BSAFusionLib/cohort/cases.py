@@ -53,6 +53,8 @@ class Case:
             fused=f"{stem}_space-{self.space}_desc-fused_{modality}.nii.gz",
             registered=f"{stem}_space-{self.space}_desc-registered_{modality}.nii.gz",
             deformation=f"{stem}_from-{modality}_to-{self.space}_mode-image_xfm.h5",
+            rigid=f"{stem}_from-{modality}_to-{self.space}_mode-image_desc-rigid_xfm.tfm",
+            network=f"{stem}_from-{modality}_to-{self.space}_mode-image_desc-network_xfm.h5",
             report=f"{stem}_desc-{modality}fusion_report.json",
             page=f"{stem}_desc-{modality}fusion_report.html",
             preview=f"{stem}_desc-{modality}fusion_preview.png",

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from BSAFusionLib.files.outputs import Names
+from BSAFusionLib.files.outputs import SCENE, Names
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -31,9 +31,14 @@ def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
     return [source_of(pair.fixed), source_of(pair.moving), *([Path(weights)] if weights else sorted(MODELS.iterdir()))]
 
 
+def case_names(names: Names = DEFAULT_NAMES) -> list[str]:
+    """Return the names of all files that a result may have; those of an earlier one do not stay beside a new one."""
+    return [*asdict(names).values(), *([SCENE] if names == DEFAULT_NAMES else [])]
+
+
 def case_outputs(folder: Path, names: Names = DEFAULT_NAMES) -> list[Path]:
-    """Return the files that `run_case` writes, in the folder that they are moved into."""
-    return [folder / name for name in asdict(names).values()]
+    """Return the files that `run_case` and `demo` write or remove, in the folder that they are moved into."""
+    return [folder / name for name in case_names(names)]
 
 
 class FinishedCase(NamedTuple):
@@ -89,8 +94,9 @@ def run_case(
 
 
 def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
-    """Write fused and registered volume and the deformation, with DICOM's metadata."""
+    """Write fused and registered volume, with DICOM's metadata, and the transform, whole and in its two parts."""
     from BSAFusionLib.files.volumes import write_transform, write_volume
+    from BSAFusionLib.geometry.fields import displacement_transform
 
     fixed, moving, case = finished
     place = {key: fixed.metadata[key] for key in ("FrameOfReferenceUID",) if fixed.metadata}
@@ -98,6 +104,9 @@ def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
     write_volume(_with_metadata(case.result.fused, place), folder / names.fused)
     write_volume(_with_metadata(case.result.registered, {**place, **unit}), folder / names.registered)
     write_transform(case.result.transform(), folder / names.deformation)
+    write_transform(case.result.prealignment, folder / names.rigid)
+    if case.result.deforms:
+        write_transform(displacement_transform(case.result.network_field), folder / names.network)
 
 
 def _write_report(finished: FinishedCase, pair: "Pair", folder: Path, names: Names) -> None:
@@ -113,7 +122,7 @@ def _write_report(finished: FinishedCase, pair: "Pair", folder: Path, names: Nam
     paths = {role: path for role, path in (("fixed", pair.fixed), ("moving", pair.moving)) if role not in sources}
     content = {
         **report.as_dict(),
-        "files": asdict(names),
+        "files": {what: name for what, name in asdict(names).items() if what != "network" or case.result.deforms},
         "inputs": {role: path_from(folder.parent, path) for role, path in paths.items()},
         **({"dicom": sources} if sources else {}),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib import version
-from BSAFusionLib.commands._case import DOUBTFUL_STATUS, case_inputs, case_outputs, run_case
+from BSAFusionLib.commands._case import DOUBTFUL_STATUS, case_inputs, case_names, case_outputs, run_case
 from BSAFusionLib.commands._options import add_settings, add_strict, choices_of
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
@@ -195,7 +195,7 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
     # One thread per case fixes the order of sums, so that a case has the same result everywhere.
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    with written_whole(folder / case.folder) as unfinished:
+    with written_whole(folder / case.folder, case_names(case.names)) as unfinished:
         run_case(case.pair, choices, unfinished, case.names)
         report = json.loads((unfinished / case.names.report).read_text(encoding="utf-8"))
         write_sidecars(case, unfinished, report)

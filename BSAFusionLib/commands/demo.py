@@ -9,6 +9,7 @@ from BSAFusionLib.commands._case import (
     DEFAULT_NAMES,
     FinishedCase,
     case_inputs,
+    case_names,
     case_outputs,
     line,
     progress_bar,
@@ -17,11 +18,10 @@ from BSAFusionLib.commands._case import (
     save_json,
 )
 from BSAFusionLib.commands._options import add_settings, choices_of
+from BSAFusionLib.files.outputs import SCENE
 
 if TYPE_CHECKING:
     from BSAFusionLib.settings import Settings
-
-SCENE_NAME = "scene.mrb"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     choices, truth_file = choices_of(arguments), SAMPLE_DATA / "truth.h5"
     refuse_overwriting(
         [*case_inputs(pair, choices), truth_file],
-        [*case_outputs(arguments.out), arguments.out / SCENE_NAME, arguments.json],
+        [*case_outputs(arguments.out), arguments.json],
     )
-    with written_whole(arguments.out) as folder, progress_bar() as progress:
+    with written_whole(arguments.out, case_names()) as folder, progress_bar() as progress:
         finished = run_case(pair, choices, folder, progress=progress)
         _write_scene(finished, Settings(modality=finished.moving.modality, **choices), folder)
     fixed, result = finished.fixed.image, finished.case.result
@@ -92,7 +92,7 @@ def _write_scene(finished: FinishedCase, settings: "Settings", folder: Path) -> 
     logic = BSAFusionLogic()
     job = logic.prepare(fixed, moving, modality=settings.modality)
     nodes = logic.fill(job, logic.computed(job, finished.case.outcome()))
-    save_scene(application.scene, folder / SCENE_NAME)
+    save_scene(application.scene, folder / SCENE)
     try:
         write_preview(folder / DEFAULT_NAMES.preview, application, (fixed, moving), nodes)
     except CannotDraw as error:  # the preview of the report remains

@@ -6,6 +6,7 @@ from pathlib import Path
 from BSAFusionLib.commands._case import (
     DOUBTFUL_STATUS,
     case_inputs,
+    case_names,
     case_outputs,
     progress_bar,
     report_text,
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         [*case_inputs(pair, choices), *landmarks],
         [*case_outputs(arguments.out), arguments.json],
     )
-    with written_whole(arguments.out) as folder, progress_bar() as progress:
+    with written_whole(arguments.out, case_names()) as folder, progress_bar() as progress:
         finished = run_case(pair, choices, folder, landmarks=landmarks, progress=progress)
     report = finished.case.result.report
     print(report_text(report))

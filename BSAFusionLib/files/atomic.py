@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from BSAFusionLib.errors import FusionError
@@ -16,11 +16,15 @@ STALE_SECONDS = 24 * 3600  # after which the folder of an unfinished run is take
 
 
 @contextlib.contextmanager
-def written_whole(folder: Path | str) -> Iterator[Path]:
+def written_whole(folder: Path | str, replaced: Iterable[str] = ()) -> Iterator[Path]:
     """Yield a new folder to write results in; they move into `folder`, over what is there, once all are complete.
 
     An error on the way leaves `folder` as it was, also where one of the files there cannot be replaced. What a run must
     not replace is checked before, by `refuse_overwriting`.
+
+    Args:
+        folder: Where the results go; made if it is not there.
+        replaced: Names of files that belong to an earlier result: those that were not written again are removed.
 
     Raises:
         FusionError: The folder cannot be written to, or one of the files in it cannot be replaced.
@@ -33,13 +37,15 @@ def written_whole(folder: Path | str) -> Iterator[Path]:
                 shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:
             yield Path(unfinished)
-            _move_all(sorted(Path(unfinished).iterdir()), folder)
+            _move_all(sorted(Path(unfinished).iterdir()), folder, replaced)
     except OSError as error:
         raise FusionError(f"The results cannot be written to {folder} ({error.strerror}); choose another.") from error
 
 
-def _move_all(files: list[Path], folder: Path) -> None:
+def _move_all(files: list[Path], folder: Path, replaced: Iterable[str]) -> None:
     """Move files of a folder below `folder` into it, over files of their names; all of them, or none and OSError.
+
+    Files of the names in `replaced` are removed.
 
     A file cannot be replaced where another program keeps it open on Windows, or where a folder has its name.
     """
@@ -47,6 +53,10 @@ def _move_all(files: list[Path], folder: Path) -> None:
         return
     older, moved = Path(tempfile.mkdtemp(dir=files[0].parent)), []
     try:
+        for name in {*replaced} - {path.name for path in files}:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(folder / name, older / name)
+                moved.append(folder / name)
         for path in files:
             target = folder / path.name
             if target.is_dir():

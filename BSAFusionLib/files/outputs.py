@@ -2,14 +2,22 @@
 
 from dataclasses import dataclass
 
+SCENE = "scene.mrb"  # of the demo alone
+
 
 @dataclass(frozen=True)
 class Names:
-    """File names in the folder of a case, by default those of `fuse`; the ending chooses the format."""
+    """File names in the folder of a case, by default those of `fuse`; the ending chooses the format.
+
+    `deformation` holds the total transform, `rigid` and `network` its two parts; where the network adds nothing, there
+    is no `network`, and no grid in the other two.
+    """
 
     fused: str = "fused.nrrd"
     registered: str = "registered.nrrd"
     deformation: str = "deformation.h5"
+    rigid: str = "rigid.tfm"
+    network: str = "network.h5"
     report: str = "report.json"
     page: str = "report.html"
     preview: str = "preview.png"

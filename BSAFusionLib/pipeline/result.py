@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import compose_transform, field_from_transform
@@ -33,8 +34,19 @@ class Result:
     report: Report
     estimated_field: sitk.Image
 
+    @cached_property
+    def deforms(self) -> bool:
+        """Whether the network adds anything to the initial transform."""
+        return bool(np.any(sitk.GetArrayViewFromImage(self.network_field)))
+
     def transform(self) -> sitk.CompositeTransform:
-        """Return the total transform, fixed point to moving point, in the whole of space."""
+        """Return the total transform, fixed point to moving point, in the whole of space.
+
+        Its parts are those of `prealignment` and, where the network adds anything, a displacement field, which acts
+        first.
+        """
+        if not self.deforms:
+            return sitk.CompositeTransform([self.prealignment])
         return compose_transform(self.network_field, self.prealignment)
 
     def coarse_field(self) -> sitk.Image:

@@ -18,6 +18,7 @@ from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.report import doubt_of
 
 EXPECTED = "give the folder that `run.py fuse` or `run.py demo` wrote, or that of one case of `run.py batch`"
+UNDEFORMED_SPACING_MM = 20.0  # of the field that is shown where the network adds nothing
 SAME_GRID_MM = 1e-3  # largest distance of two grids: NIfTI stores positions in single precision
 
 
@@ -73,7 +74,7 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
         if not file.is_file():
             raise FusionError(f"The result in {folder} lacks {file.name}; run fuse again, or {EXPECTED}.")
     fused = read_volume(files["fused"])
-    prealignment, network_field = _read_deformation(files["deformation"])
+    prealignment, network_field = _read_deformation(files["deformation"], fused)
     sources = {"fixed": fixed or _named(report, "fixed", folder), "moving": moving or _named(report, "moving", folder)}
     images = {role: _read_source(source, role, report) for role, source in sources.items()}
     if images["fixed"] is not None and not _same_grid(images["fixed"], fused):
@@ -122,11 +123,17 @@ def _read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def _read_deformation(path: Path) -> tuple[sitk.Transform, sitk.Image]:
-    """Return the initial transform and the network's field from the composite transform in a file."""
+def _read_deformation(path: Path, fused: sitk.Image) -> tuple[sitk.Transform, sitk.Image]:
+    """Return the initial transform and the network's field from the composite transform in a file.
+
+    Where the network added nothing, there is no field in it, and one of zeros over the fused volume is returned.
+    """
     try:
-        parts = sitk.CompositeTransform(sitk.ReadTransform(str(path)))
+        total = sitk.ReadTransform(str(path))
+        parts = sitk.CompositeTransform(total)
         *initial, last = (parts.GetNthTransform(n) for n in range(parts.GetNumberOfTransforms()))
+        if last.IsLinear():
+            return total, field_from_transform(sitk.Transform(), lattice_over(fused, [UNDEFORMED_SPACING_MM] * 3))
         return sitk.CompositeTransform(initial), sitk.DisplacementFieldTransform(last).GetDisplacementField()
     except (RuntimeError, ValueError) as error:
         raise FusionError(f"The deformation {path} is damaged or not from BSAFusion; run fuse again.") from error

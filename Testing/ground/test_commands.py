@@ -13,6 +13,7 @@ import SimpleITK as sitk
 import slicer
 import torch
 from trame_slicer.core import SlicerApp
+from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.errors import FusionError
@@ -20,11 +21,21 @@ from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.metadata import Metadata
 from BSAFusionLib.network.weights import save_network
 from BSAFusionLib.settings import Settings
+from BSAFusionLib.viewer.result_folder import read_result
 from Testing.markups import write_points
 from Testing.phantoms import head
 
 repository = Path(__file__).resolve().parents[2]
-results = {"fused.nrrd", "registered.nrrd", "deformation.h5", "report.json", "report.html", "preview.png"}
+results = {
+    "fused.nrrd",
+    "registered.nrrd",
+    "deformation.h5",
+    "rigid.tfm",
+    "network.h5",
+    "report.json",
+    "report.html",
+    "preview.png",
+}
 
 
 def start(*arguments: str | Path) -> subprocess.CompletedProcess:
@@ -51,7 +62,7 @@ def fused(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     """The folder that `fuse` wrote."""
     folder = tmp_path_factory.mktemp("results")
     options = ["--modality", "ct", "--out", folder, "--weights", inputs["weights"], "--json", folder / "also.json"]
-    options += ["--landmarks", inputs["points_mri"], inputs["points_ct"]]
+    options += ["--no-check", "--landmarks", inputs["points_mri"], inputs["points_ct"]]
     finished = start("fuse", inputs["mri"], inputs["ct"], *options)
     assert finished.returncode == 0, finished.stderr
     assert "Mutual information, final" in finished.stdout
@@ -98,6 +109,54 @@ def test_slicer_opens_the_deformation_as_a_grid_transform(fused: Path) -> None:
     transform = sitk.ReadTransform(str(fused / "deformation.h5"))
     x, y, z = transform.TransformPoint((80.0, 90.0, 40.0))
     assert node.GetTransformFromParent().TransformPoint(-80.0, -90.0, 40.0) == pytest.approx((-x, -y, z), abs=0.1)
+
+
+def opened_in_slicer(scene: slicer.vtkMRMLScene, path: Path, kind: str) -> slicer.vtkMRMLTransformNode:
+    node = scene.AddNewNodeByClass(kind)
+    storage = scene.AddNewNodeByClass("vtkMRMLTransformStorageNode")
+    storage.SetFileName(str(path))
+    assert storage.ReadData(node)
+    return node
+
+
+def test_both_parts_together_are_the_total_transform_also_in_slicer(fused: Path) -> None:
+    total, rigid, network = (
+        sitk.ReadTransform(str(fused / name)) for name in ("deformation.h5", "rigid.tfm", "network.h5")
+    )
+    scene = slicer.vtkMRMLScene()
+    linear = opened_in_slicer(scene, fused / "rigid.tfm", "vtkMRMLLinearTransformNode")
+    grid = opened_in_slicer(scene, fused / "network.h5", "vtkMRMLGridTransformNode")
+    linear.SetAndObserveTransformNodeID(grid.GetID())
+    from_world = vtkGeneralTransform()
+    linear.GetTransformFromWorld(from_world)
+    bent = 0.0
+    for point in ((80.0, 90.0, 40.0), (60.0, 70.0, 30.0), (-500.0, 20.0, 10.0)):
+        x, y, z = total.TransformPoint(point)
+        assert rigid.TransformPoint(network.TransformPoint(point)) == pytest.approx((x, y, z), abs=1e-6)
+        assert from_world.TransformPoint(-point[0], -point[1], point[2]) == pytest.approx((-x, -y, z), abs=0.01)
+        bent = max(bent, np.abs(np.subtract(network.TransformPoint(point), point)).max())
+    assert bent > 0.01
+
+
+def test_a_rigid_result_has_no_grid_and_leaves_none_of_an_earlier_one(
+    fused: Path, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    for name in ("network.h5", "scene.mrb", "notes.txt"):
+        (tmp_path / name).write_text("of an earlier run")
+    options = ["--modality", "ct", "--out", tmp_path, "--weights", inputs["weights"], "--strength", "0"]
+    assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], *options])]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == results - {"network.h5"} | {"notes.txt"}
+    assert "network" not in json.loads((tmp_path / "report.json").read_text())["files"]
+    total, rigid = (sitk.ReadTransform(str(tmp_path / name)) for name in ("deformation.h5", "rigid.tfm"))
+    assert total.IsLinear()
+    assert total.TransformPoint((80.0, 90.0, 40.0)) == pytest.approx(rigid.TransformPoint((80.0, 90.0, 40.0)))
+    found = read_result(tmp_path)
+    assert not np.any(sitk.GetArrayFromImage(found.network_field))
+    registered = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "registered.nrrd")))
+    moving = sitk.ReadImage(str(inputs["ct"]))
+    lowest = float(sitk.GetArrayFromImage(moving).min())
+    again = sitk.Resample(moving, found.fused, rigid, sitk.sitkLinear, lowest, moving.GetPixelID())
+    assert np.abs(sitk.GetArrayFromImage(again).astype(float) - registered).max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def swap_inputs(folder: Path) -> None:
         (lambda folder: (folder / "report.json").write_text("{"), "report.json cannot be read"),
         (cut("registered.nrrd"), "registered.nrrd cannot be read"),
         (cut("deformation.h5"), "deformation.h5 is damaged"),
-        (lambda folder: sitk.WriteTransform(sitk.Euler3DTransform(), str(folder / "deformation.h5")), "is damaged"),
+        (lambda folder: sitk.WriteTransform(sitk.BSplineTransform(3), str(folder / "deformation.h5")), "is damaged"),
         (swap_inputs, "is not on the grid of the result"),
     ],
 )
