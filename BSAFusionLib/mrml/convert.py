@@ -50,12 +50,16 @@ class TransformContent:
         lines_mm: Distance of the grid lines, chosen by the volume's size.
         smallest_mm: Length of the smallest displacement.
         largest_mm: Length of the largest displacement.
+        rigid_from_parent: The linear part alone, 4 x 4, mm, RAS.
+        network_from_parent: The grid alone, which acts before the linear part; None where it moves nothing.
     """
 
     from_parent: vtkAbstractTransform
     lines_mm: float
     smallest_mm: float
     largest_mm: float
+    rigid_from_parent: np.ndarray
+    network_from_parent: vtkAbstractTransform | None
 
 
 def image_from_volume(volume: slicer.vtkMRMLVolumeNode) -> "sitk.Image":
@@ -152,7 +156,7 @@ def transform_from_field(
     Returns:
         Fixed point to a point of the moving volume's own coordinates, mm, RAS.
     """
-    return _transform(Volume.of(field), matrix_of(prealignment), moving_to_world)
+    return _composed(_grid_transform(Volume.of(field)), _linear_part(matrix_of(prealignment), moving_to_world))
 
 
 def content_from_fields(
@@ -177,34 +181,42 @@ def content_from_deformation(deformation: Deformation, moving_to_world: np.ndarr
         moving_to_world: 4 x 4, mm, RAS: the parents of the moving volume, which the transform replaces.
     """
     least, most = GRID_SPACING_BOUNDS_MM
+    grid = _grid_transform(deformation.displacement)
+    linear = _linear_part(deformation.prealignment, moving_to_world)
     return TransformContent(
-        _transform(deformation.displacement, deformation.prealignment, moving_to_world),
+        _composed(grid, linear),
         min(most, max(least, round(deformation.extent_mm / GRID_LINES_ACROSS_VOLUME, 1))),
         deformation.shortest_mm,
         max(deformation.shortest_mm + MIN_LEGEND_RANGE_MM, deformation.longest_mm),
+        linear,
+        grid if np.any(deformation.displacement.voxels) else None,
     )
 
 
-def _transform(displacement: Volume, prealignment: np.ndarray, moving_to_world: np.ndarray) -> vtkGeneralTransform:
-    """Return x -> inverse(moving_to_world)(prealignment(x + displacement(x))) as a transform from parent, mm, RAS.
+def _linear_part(prealignment: np.ndarray, moving_to_world: np.ndarray) -> np.ndarray:
+    """Return x -> inverse(moving_to_world)(prealignment(x)), 4 x 4, mm, RAS; the initial transform is in LPS."""
+    linear: np.ndarray = np.linalg.inv(moving_to_world) @ RAS_LPS @ prealignment @ RAS_LPS
+    return linear
 
-    The displacement becomes a vtkOrientedGridTransform with cubic interpolation, as Slicer makes of grids that it
-    reads from files. The linear part follows it and also acts outside the grid.
-    """
+
+def _composed(grid: vtkAbstractTransform, linear_part: np.ndarray) -> vtkGeneralTransform:
+    """Return x -> linear_part(grid(x)) as a transform from parent, mm, RAS; outside the grid the linear part alone."""
     # The linear part is separate for Slicer's inverse, too. Hardening inverts a grid iteratively, which converges
     # only while displacements change by less than the points do; a rotation of 60 degrees in them would prevent that.
-    linear_part = np.linalg.inv(moving_to_world) @ RAS_LPS @ prealignment @ RAS_LPS
     linear = vtkTransform()
     linear.SetMatrix(vtkMatrixFromArray(linear_part))
     both = vtkGeneralTransform()
     both.PostMultiply()
-    both.Concatenate(_grid_transform(displacement))
+    both.Concatenate(grid)
     both.Concatenate(linear)
     return both
 
 
 def _grid_transform(displacement: Volume) -> slicer.vtkOrientedGridTransform:
-    """Return the transform x -> x + displacement(x), mm, RAS."""
+    """Return the transform x -> x + displacement(x), mm, RAS.
+
+    Its interpolation is cubic, as Slicer makes it for grids that it reads from files.
+    """
     ijk_to_world = RAS_LPS @ _ijk_to_world(displacement)
     vectors = np.empty(displacement.voxels.shape, np.float32)
     for out, plane in zip(vectors, displacement.voxels, strict=True):

@@ -29,7 +29,7 @@ from BSAFusionLib.mrml.node_checks import (
     components,
     volumeClass,
 )
-from BSAFusionLib.mrml.nodes import put_grid_transform, put_volume
+from BSAFusionLib.mrml.nodes import put_both_parts, put_grid_transform, put_volume
 from BSAFusionLib.mrml.packages import require_packages
 from BSAFusionLib.mrml.placement import FILLED_FROM, mark_as_filled, parent_to_world, place_under
 from BSAFusionLib.mrml.request import Outputs, Request
@@ -63,6 +63,7 @@ class Job:
     gridTransform: slicer.vtkMRMLGridTransformNode | None
     registeredVolume: slicer.vtkMRMLScalarVolumeNode | None
     makeRegistered: bool
+    split: bool
     carry: tuple[slicer.vtkMRMLTransformableNode, ...]
     landmarks: LandmarkPairs | None
 
@@ -103,6 +104,8 @@ class ProcessResult:
         registeredVolume: On the fixed volume's grid; None where it was not requested.
         report: Measures and warnings.
         pictures: Slices for the report's page.
+        rigidTransform: Where split was asked for: the rigid part. A node below it is carried as by `gridTransform`.
+        networkTransform: What the network adds, the parent of `rigidTransform`; None also where that is nothing.
     """
 
     fusedVolume: slicer.vtkMRMLScalarVolumeNode
@@ -110,6 +113,8 @@ class ProcessResult:
     registeredVolume: slicer.vtkMRMLScalarVolumeNode | None
     report: Report
     pictures: Pictures
+    rigidTransform: slicer.vtkMRMLLinearTransformNode | None = None
+    networkTransform: slicer.vtkMRMLGridTransformNode | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -157,7 +162,7 @@ class BSAFusionLogic:
             cancelled: Called often; True stops the run.
             **choices: Single fields of `Settings`, such as modality="pet" or slice_axis="k". `prealignment` may also be
                 a linear transform node that would carry the moving volume, from where it lies in the world, to the
-                fixed one. `modality="auto"` goes by DICOM, then by the intensities.
+                fixed one. `modality="auto"` goes by DICOM, then by the intensities. `split=True` is that of `Outputs`.
 
         Raises:
             FusionError: A problem that the user can fix.
@@ -196,6 +201,7 @@ class BSAFusionLogic:
             outputs.gridTransform,
             outputs.registeredVolume,
             outputs.makeRegistered or outputs.registeredVolume is not None,
+            outputs.split,
             request.carry,
             landmark_pairs(*landmarks) if None not in landmarks else None,
         )
@@ -305,6 +311,7 @@ class BSAFusionLogic:
             for node in (job.fusedVolume, job.registeredVolume)
         )
         registeredVolume = None
+        parts: tuple = ()
         with all_or_nothing(scene, job.fusedVolume, job.gridTransform, job.registeredVolume, moved=job.carry):
             fusedVolume = put_volume(
                 scene, computed.fused, fusedName, job.fusedVolume, window=None if keptFused else window
@@ -321,8 +328,10 @@ class BSAFusionLogic:
             draw_grid(gridTransform, computed.transform, job.fixedVolume)
             for node in job.carry:
                 place_under(node, gridTransform)
-            for node in {fusedVolume, gridTransform, registeredVolume} - {*job.nodes(), None}:
+            if job.split:
+                parts = put_both_parts(scene, computed.transform, transformName)
+            for node in {fusedVolume, gridTransform, registeredVolume, *parts} - {*job.nodes(), None}:
                 file_beside(node, job.fixedVolume)
             show_volumes(fusedVolume)
             mark_as_filled({fusedVolume, registeredVolume} - {None}, gridTransform, job.movingVolume)
-        return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.report, computed.pictures)
+        return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.report, computed.pictures, *parts)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import slicer
 from slicer.util import vtkMatrixFromArray
 
@@ -72,6 +73,28 @@ def put_linear_transform(
     scene: slicer.vtkMRMLScene, from_parent: "sitk.Transform", name: str
 ) -> slicer.vtkMRMLLinearTransformNode:
     """Add a linear transform node under a unique name, from its transform from parent in mm, LPS."""
+    return _put_matrix(scene, RAS_LPS @ matrix_of(from_parent) @ RAS_LPS, name)
+
+
+def put_both_parts(
+    scene: slicer.vtkMRMLScene, content: TransformContent, name: str
+) -> tuple[slicer.vtkMRMLLinearTransformNode, slicer.vtkMRMLGridTransformNode | None]:
+    """Add the two parts of a transform as nodes of their own; the grid, where there is one, is the linear one's parent.
+
+    A node below the linear one is carried as by the whole transform.
+    """
+    rigid = _put_matrix(scene, content.rigid_from_parent, f"{name} (rigid)")
+    if content.network_from_parent is None:
+        return rigid, None
+    network = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", scene.GenerateUniqueName(f"{name} (network)"))
+    network.SetAndObserveTransformFromParent(content.network_from_parent)
+    network.CreateDefaultDisplayNodes()
+    rigid.SetAndObserveTransformNodeID(network.GetID())
+    return rigid, network
+
+
+def _put_matrix(scene: slicer.vtkMRMLScene, from_parent: np.ndarray, name: str) -> slicer.vtkMRMLLinearTransformNode:
+    """Add a linear transform node under a unique name, from its transform from parent, 4 x 4, mm, RAS."""
     node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", scene.GenerateUniqueName(name))
-    node.SetMatrixTransformFromParent(vtkMatrixFromArray(RAS_LPS @ matrix_of(from_parent) @ RAS_LPS))
+    node.SetMatrixTransformFromParent(vtkMatrixFromArray(from_parent))
     return node

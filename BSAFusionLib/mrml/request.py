@@ -24,6 +24,7 @@ class Outputs:
         fixedLandmarks: Points on the fixed volume at its present place.
         movingLandmarks: The same points on the moving volume, in the same order; the report then has their distances
             before and after registration.
+        split: Also make the two parts of the transform as nodes: the rigid one, and what the network adds.
     """
 
     fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None
@@ -32,6 +33,7 @@ class Outputs:
     makeRegistered: bool = True
     fixedLandmarks: slicer.vtkMRMLMarkupsNode | None = None
     movingLandmarks: slicer.vtkMRMLMarkupsNode | None = None
+    split: bool = False
 
     def nodes(self) -> list[slicer.vtkMRMLNode | None]:
         """Return the nodes to fill: fused volume, grid transform, registered volume; None for one to create."""
@@ -96,6 +98,8 @@ def _split(choices: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         elif name in deprecated:
             _warn(name, f"{deprecated[name]}=...")
             settings[deprecated[name]] = value
+        elif name == "split":
+            outputs[name] = value
         elif name in of_outputs:
             _warn(name, f"outputs=Outputs({name}=...)")
             outputs[name] = value

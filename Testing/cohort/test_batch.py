@@ -87,12 +87,14 @@ def test_every_case_has_what_fuse_writes_and_nothing_half_done(local: Path) -> N
         "sub-1_space-MRI_desc-registered_pet.json",
         "sub-1_from-pet_to-MRI_mode-image_xfm.h5",
         "sub-1_from-pet_to-MRI_mode-image_xfm.json",
+        "sub-1_from-pet_to-MRI_mode-image_desc-rigid_xfm.tfm",
         "sub-1_desc-petfusion_report.json",
         "sub-1_desc-petfusion_report.html",
         "sub-1_desc-petfusion_preview.png",
         ".sub-1_pet.finished",
     }
-    assert {path.name for path in (local / "sub-1" / "pet").iterdir()} == names
+    network = {"sub-1_from-pet_to-MRI_mode-image_desc-network_xfm.h5"}  # where it adds anything
+    assert {path.name for path in (local / "sub-1" / "pet").iterdir()} - network == names
     assert not list(local.rglob("*unfinished*"))
 
 

@@ -154,7 +154,7 @@ def make_case(scene, fixed_how: Placed, moving_how: Placed, start: np.ndarray, a
     moving = image_from_volume(moving_node)
     field = network_field(fixed, axis, seed)
     from_parent = transform_from_field(field, start_itk, parent_to_world(moving_node))
-    node = put_grid_transform(scene, TransformContent(from_parent, 10.0, 0.0, 10.0), "grid")
+    node = put_grid_transform(scene, TransformContent(from_parent, 10.0, 0.0, 10.0, np.eye(4), None), "grid")
     return Case(fixed, moving, moving_node, field, start_itk, node)
 
 

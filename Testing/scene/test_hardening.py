@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from slicer.util import arrayFromVolume
+from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from BSAFusionLib.mrml.convert import image_from_volume
 from Testing.scene.conftest import at_the_origin, lattice, rigid, usual_size
@@ -72,3 +73,31 @@ def test_hardened_moving_volume_equals_the_registered_one(case, add_head, add_tr
     # Both parts of the displacement had something to move.
     assert result.report.network_displacement.mean > 0.005 * max(spacing * size)
     assert np.abs(registered - on_fixed_grid(moving_image)[inside]).mean() > 0.01 * value_range
+
+
+def test_a_volume_under_both_parts_is_carried_as_by_the_whole_transform(scene, add_head, add_transform, process):
+    fixed = add_head("fixed", "mri", lattice(rigid((20, -15, 30)), (6, 6, 6), usual_size, (1, 1, 1)))
+    moving = add_head("moving", "pet", lattice(nudge, (6, 6, 6), usual_size, (1, 1, 1)), parent=add_transform(tilt))
+    count = scene.GetNumberOfNodesByClass("vtkMRMLTransformNode")
+    result = process(fixed, moving, prealignment=add_transform(rigid((4, -5, 6))), split=True)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLTransformNode") == count + 4  # the start, the whole and its parts
+    assert result.rigidTransform.GetParentTransformNode() is result.networkTransform
+    assert result.rigidTransform.IsLinear()
+    assert "rigid" in result.rigidTransform.GetName()
+    whole, parts, network = vtkGeneralTransform(), vtkGeneralTransform(), vtkGeneralTransform()
+    result.gridTransform.GetTransformFromWorld(whole)
+    result.rigidTransform.GetTransformFromWorld(parts)
+    result.networkTransform.GetTransformFromWorld(network)
+    bent = []
+    for point in np.random.default_rng(0).uniform(-80, 80, (200, 3)):
+        assert parts.TransformPoint(point) == pytest.approx(whole.TransformPoint(point), abs=1e-3)
+        bent.append(np.linalg.norm(np.subtract(network.TransformPoint(point), point)))
+    assert max(bent) > 0.5
+
+
+def test_parts_of_a_rigid_result_have_no_grid(add_head, process):
+    heads = add_head("fixed"), add_head("moving", "pet")
+    result = process(*heads, strength=0.0, split=True)
+    assert result.networkTransform is None
+    assert result.rigidTransform.GetParentTransformNode() is None
+    assert process(*heads, strength=0.0).rigidTransform is None
