@@ -1,6 +1,7 @@
 """Carries other images, label maps, points and models through a transform onto the fixed volume."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,30 +95,46 @@ def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Ca
     """Return what resamples a volume from a file onto the reference and writes it."""
     import SimpleITK as sitk
 
-    from BSAFusionLib.files.inputs import read_input
     from BSAFusionLib.files.volumes import write_volume
     from BSAFusionLib.geometry.fields import resample_through
     from BSAFusionLib.geometry.inverse import invert
-    from BSAFusionLib.modalities import MODALITIES, MRI
-    from BSAFusionLib.pipeline.guess import looks_like_labels
 
     if arguments.reference is None:
         role = "MOVING" if arguments.inverse else "FIXED"
         raise FusionError(f"Images need a grid; give the volume {role} of the registration as --reference.")
-    every = (MRI, *MODALITIES)
-    reference = read_input(arguments.reference, every, None, "auto").image
+    reference, _ = _read(arguments.reference)
     through = invert(transform) if arguments.inverse else transform
     interpolators = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "bspline": sitk.sitkBSpline}
 
     def resample(path: Path, result: Path) -> None:
-        image = read_input(path, every, None, "auto").image
-        labels = looks_like_labels(sitk.GetArrayViewFromImage(image))
+        image, labels = _read(path)
         interpolation = arguments.interpolation or ("nearest" if labels else "linear")
         if interpolation == "bspline" and image.GetNumberOfComponentsPerPixel() > 1:
             raise FusionError(f"The volume {path} is in color, which B-splines cannot be; choose linear or nearest.")
         write_volume(resample_through(image, reference, through, interpolators[interpolation]), result)
 
     return resample
+
+
+def _read(path: Path) -> tuple["sitk.Image", bool]:
+    """Return the volume of a file or DICOM folder, and whether it holds labels; say what is odd about the file."""
+    import SimpleITK as sitk
+
+    from BSAFusionLib.files.dicom.scan import is_dicom_path
+    from BSAFusionLib.files.inputs import read_input
+    from BSAFusionLib.files.volumes import load_volume
+    from BSAFusionLib.modalities import MODALITIES, MRI
+    from BSAFusionLib.pipeline.guess import looks_like_labels
+
+    if path.is_dir() or is_dicom_path(path):
+        scan = read_input(path, (MRI, *MODALITIES), None, "auto")
+        image, remarks, labels = scan.image, scan.remarks, False
+    else:
+        volume = load_volume(path)
+        image, remarks, labels = volume.image, volume.remarks, volume.label_map
+    for remark in remarks:
+        print(remark, file=sys.stderr)
+    return image, labels or looks_like_labels(sitk.GetArrayViewFromImage(image))
 
 
 def _result(path: Path, out: Path | None, count: int) -> Path:

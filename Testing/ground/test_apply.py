@@ -1,6 +1,7 @@
 """`apply` carries images, points and models as its users mean it, and equals ITK."""
 
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,22 @@ def test_images_equal_itks_own_and_label_maps_stay_whole(folder: Path) -> None:
     assert set(np.unique(sitk.GetArrayFromImage(carried))) == {0, 17, 2035}
     assert (sitk.GetArrayFromImage(carried) == sitk.GetArrayFromImage(nearest)).all()
     assert carried.GetPixelID() == sitk.sitkInt16
+
+
+def test_a_file_that_says_it_holds_labels_is_believed(folder: Path) -> None:
+    noise = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 9, (18, 20, 26)).astype(np.int16))
+    noise.CopyInformation(sitk.ReadImage(str(folder / "moving.nrrd")))
+    path = folder / "labels.nii"
+    sitk.WriteImage(noise, str(path))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<h", content, 68, 1002)  # intent_code: NIFTI_INTENT_LABEL
+    path.write_bytes(content)
+    assert run_apply(folder, "labels.nii", "--reference", "fixed.nrrd", "--out", "out") == 0
+    fixed, labels = (sitk.ReadImage(str(folder / name)) for name in ("fixed.nrrd", "labels.nii"))
+    transform = sitk.ReadTransform(str(folder / "deformation.h5"))
+    nearest = sitk.Resample(labels, fixed, transform, sitk.sitkNearestNeighbor, 0)
+    carried = sitk.ReadImage(str(folder / "out" / "labels.nii"))
+    assert (sitk.GetArrayFromImage(carried) == sitk.GetArrayFromImage(nearest)).all()
 
 
 def test_the_interpolation_can_be_chosen(folder: Path) -> None:
