@@ -51,6 +51,7 @@ class Case:
         stem, modality = "_".join(self.entities), self.pair.modality
         return Names(
             fused=f"{stem}_space-{self.space}_desc-fused_{modality}.nii.gz",
+            overlay=f"{stem}_space-{self.space}_desc-overlay_{modality}.nii.gz",
             registered=f"{stem}_space-{self.space}_desc-registered_{modality}.nii.gz",
             deformation=f"{stem}_from-{modality}_to-{self.space}_mode-image_xfm.h5",
             rigid=f"{stem}_from-{modality}_to-{self.space}_mode-image_desc-rigid_xfm.tfm",

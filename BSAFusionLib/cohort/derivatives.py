@@ -15,9 +15,9 @@ DESCRIPTION_NAMES = ("dataset_description.json", "README.md", ".bidsignore")
 NAMES_OUTSIDE_BIDS = ("*_xfm.*", "*_report.*", "*_preview.png")
 README = """# MRI fused with CT, PET or SPECT
 
-Every folder `sub-*` holds the results of BSAFusion for one case: the volumes fused (`desc-fused`), the moving volume on
-the MRI's grid (`desc-registered`), the transform between them (`xfm`), a report and a preview. `summary.html` and
-`summary.csv` list all cases, the worst first. For research use only. Not for clinical use.
+Every folder `sub-*` holds the results of BSAFusion for one case: the volumes fused (`desc-fused`), the moving volume in
+colors over the MRI (`desc-overlay`) and on the MRI's grid (`desc-registered`), the transform between them (`xfm`), a
+report and a preview. `summary.html` and `summary.csv` list all cases, the worst first. For research use only. Not for clinical use.
 """
 
 
@@ -52,7 +52,7 @@ def _ignored() -> str:
 
 def sidecar_names(names: Names) -> list[str]:
     """Return the names of the JSON sidecars of a case's volumes and transform."""
-    return [f"{name.split('.')[0]}.json" for name in (names.fused, names.registered, names.deformation)]
+    return [f"{name.split('.')[0]}.json" for name in (names.fused, names.overlay, names.registered, names.deformation)]
 
 
 def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
@@ -71,6 +71,11 @@ def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
     described = (
         {
             "Description": f"The MRI fused with the {kind} that was aligned to it, on the MRI's grid",
+            "Sources": [source for source in case.sources if source],
+            **place,
+        },
+        {
+            "Description": f"The {kind} in colors ({report['overlay']['color_map']}) over the MRI, on the MRI's grid",
             "Sources": [source for source in case.sources if source],
             **place,
         },

@@ -87,21 +87,25 @@ def run_case(
     if points:
         report = replace(report, landmarks=landmark_error(*points, case.result))
     report = replace(report, warnings=(*fixed.remarks, *moving.remarks, *report.warnings))
-    finished = FinishedCase(fixed, moving, replace(case, result=replace(case.result, report=report)))
+    pictures = case.pictures.in_unit(moving.metadata.get("Unit"))
+    finished = FinishedCase(fixed, moving, replace(case, result=replace(case.result, report=report), pictures=pictures))
     _write_volumes(finished, folder, names)
     _write_report(finished, pair, folder, names)
     return finished
 
 
 def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
-    """Write fused and registered volume, with DICOM's metadata, and the transform, whole and in its two parts."""
+    """Write fused, overlay and registered volume, with DICOM's metadata, and the transform, whole and in two parts."""
     from BSAFusionLib.files.volumes import write_transform, write_volume
     from BSAFusionLib.geometry.fields import displacement_transform
+    from BSAFusionLib.report.overlay_volume import overlay_volume
 
     fixed, moving, case = finished
     place = {key: fixed.metadata[key] for key in ("FrameOfReferenceUID",) if fixed.metadata}
     unit = {key: moving.metadata[key] for key in ("Unit",) if moving.metadata}
     write_volume(_with_metadata(case.result.fused, place), folder / names.fused)
+    overlay = overlay_volume(fixed.image, case.result.registered, case.pictures.overlay)
+    write_volume(_with_metadata(overlay, place), folder / names.overlay)
     write_volume(_with_metadata(case.result.registered, {**place, **unit}), folder / names.registered)
     write_transform(case.result.transform(), folder / names.deformation)
     write_transform(case.result.prealignment, folder / names.rigid)
@@ -113,6 +117,7 @@ def _write_report(finished: FinishedCase, pair: "Pair", folder: Path, names: Nam
     """Write the report as JSON and as a page, and the preview."""
     from BSAFusionLib.files.volumes import write_bytes
     from BSAFusionLib.report.figures import Drawing
+    from BSAFusionLib.report.overlay import COLOR_MAP
     from BSAFusionLib.report.page import page
 
     fixed, moving, case = finished
@@ -122,6 +127,7 @@ def _write_report(finished: FinishedCase, pair: "Pair", folder: Path, names: Nam
     paths = {role: path for role, path in (("fixed", pair.fixed), ("moving", pair.moving)) if role not in sources}
     content = {
         **report.as_dict(),
+        "overlay": {**asdict(case.pictures.overlay), "color_map": COLOR_MAP},
         "files": {what: name for what, name in asdict(names).items() if what != "network" or case.result.deforms},
         "inputs": {role: path_from(folder.parent, path) for role, path in paths.items()},
         **({"dicom": sources} if sources else {}),

@@ -14,6 +14,7 @@ class Names:
     """
 
     fused: str = "fused.nrrd"
+    overlay: str = "overlay.nrrd"
     registered: str = "registered.nrrd"
     deformation: str = "deformation.h5"
     rigid: str = "rigid.tfm"

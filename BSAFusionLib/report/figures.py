@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.report.overlay import COLOR_MAP, blend
 from BSAFusionLib.report.pictures import Pictures, Plane
 
 if TYPE_CHECKING:  # imported where figures are made, since it takes a second
@@ -40,6 +41,20 @@ class Drawing:
 
         return self._three(draw)
 
+    def overlay(self, when: str) -> bytes:
+        """Draw the moving volume in colors over the fixed one, with a color bar; `when` is "before" or "after"."""
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import Normalize
+
+        window = self.pictures.overlay
+        colors = ScalarMappable(Normalize(window.low, window.high), COLOR_MAP.lower())
+
+        def draw(axes: "Axes", plane: Plane) -> Any:
+            _show(axes, plane, self._overlay(plane, when))
+            return colors
+
+        return self._three(draw, bar=window.unit)
+
     def edges(self, when: str) -> bytes:
         """Draw the fixed volume under the outlines of the moving one; `when` is "before" or "after"."""
         levels = _otsu_thresholds(self.pictures.planes)
@@ -60,7 +75,7 @@ class Drawing:
             _grid_lines(axes, plane)
             return drawn
 
-        return self._three(draw, bar=True)
+        return self._three(draw, bar="mm")
 
     def jacobian(self) -> bytes:
         """Draw the Jacobian determinant of the total transform, folds outlined in black."""
@@ -73,7 +88,7 @@ class Drawing:
                 axes.contour(plane.determinant, levels=[0.0], colors="black", linewidths=1)
             return drawn
 
-        return self._three(draw, bar=True)
+        return self._three(draw, bar="")
 
     def displacements(self) -> bytes:
         """Draw histograms of the displacements inside the head."""
@@ -92,15 +107,15 @@ class Drawing:
         return _png(figure)
 
     def preview(self) -> bytes:
-        """Draw the axial plane five times: fixed, moving, registered, fused, and the deformation as a grid."""
+        """Draw the axial plane five times: fixed, moving, overlay before and after, and the deformation as a grid."""
         from matplotlib.figure import Figure
 
         plane = self.pictures.planes[0]
         tiles = {
             "Fixed": self._fixed(plane),
             "Moving": self._moving(plane, "before"),
-            "Registered": self._moving(plane, "after"),
-            "Fused": np.nan_to_num(np.clip(plane.fused, 0, 1)),
+            "Overlay, before": self._overlay(plane, "before"),
+            "Overlay, after": self._overlay(plane, "after"),
             "Deformation": self._fixed(plane),
         }
         figure = Figure(figsize=(TILE_INCHES * len(tiles), TILE_INCHES))
@@ -118,8 +133,11 @@ class Drawing:
     def _moving(self, plane: Plane, when: str) -> np.ndarray:
         return _in_window(getattr(plane, when), self._moving_window)
 
-    def _three(self, draw: Draw, bar: bool = False) -> bytes:
-        """Draw the three planes beside each other, with a color bar if asked for."""
+    def _overlay(self, plane: Plane, when: str) -> np.ndarray:
+        return blend(self._fixed(plane), getattr(plane, when), self.pictures.overlay)
+
+    def _three(self, draw: Draw, bar: str | None = None) -> bytes:
+        """Draw the three planes beside each other, with a color bar of that unit if one is given."""
         from matplotlib.figure import Figure
 
         planes = self.pictures.planes
@@ -128,8 +146,8 @@ class Drawing:
         for axes, plane in zip(all_axes, planes, strict=True):
             drawn = draw(axes, plane)
             axes.set_title(plane.name, fontsize=9)
-        if bar:
-            figure.colorbar(drawn, ax=all_axes, shrink=0.8)
+        if bar is not None:
+            figure.colorbar(drawn, ax=all_axes, shrink=0.8, label=bar)
         return _png(figure)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 
+from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.report import Report, doubt_of
 from BSAFusionLib.report.figures import GRID_LINES_MM, Drawing
 from BSAFusionLib.report.pictures import Pictures
@@ -19,7 +20,10 @@ def page(pictures: Pictures, report: Report, title: str) -> str:
     from jinja2 import Environment  # here, since only who wants the page waits for it
 
     drawing = Drawing(pictures)
+    label = MODALITIES[report.modality].label
     figures = {
+        f"{label} over the MRI, before": drawing.overlay("before"),
+        f"{label} over the MRI, after": drawing.overlay("after"),
         "Checkerboard of both volumes, before": drawing.checkerboard("before"),
         "Checkerboard of both volumes, after": drawing.checkerboard("after"),
         "Edges of the moving volume on the fixed one, before": drawing.edges("before"),

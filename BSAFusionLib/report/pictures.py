@@ -1,9 +1,11 @@
 """The arrays that a report's pictures are drawn from, and the file that they travel in."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+
+from BSAFusionLib.report.overlay import OverlayWindow
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,23 @@ class Plane:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Three planes, and lengths in mm of displacements inside the head: in total, and by the network."""
+    """What a report's pictures are drawn from.
+
+    Attributes:
+        planes: Axial, coronal, sagittal.
+        total_mm: Lengths of the total displacement inside the head.
+        network_mm: Lengths of the network's part of it.
+        overlay: Window of the moving volume in overlays.
+    """
 
     planes: tuple[Plane, ...]
     total_mm: np.ndarray
     network_mm: np.ndarray
+    overlay: OverlayWindow
+
+    def in_unit(self, unit: str | None) -> "Pictures":
+        """Return the same pictures with the unit of the moving volume's values, where one is known."""
+        return replace(self, overlay=replace(self.overlay, unit=unit)) if unit else self
 
     def save(self, path: Path) -> None:
         """Write all arrays to one .npz file; it takes a few hundred kB."""
@@ -47,7 +61,8 @@ class Pictures:
             for number, plane in enumerate(self.planes)
             for field in fields(Plane)
         }
-        np.savez(path, total_mm=self.total_mm, network_mm=self.network_mm, **arrays)
+        window = {f"overlay {field.name}": getattr(self.overlay, field.name) for field in fields(OverlayWindow)}
+        np.savez(path, total_mm=self.total_mm, network_mm=self.network_mm, **window, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Pictures":
@@ -57,5 +72,8 @@ class Pictures:
             count = sum(key.endswith(" name") for key in arrays.files)
             planes = [[arrays[f"{number} {name}"] for name in names] for number in range(count)]
             return cls(
-                tuple(Plane(str(name), *values) for name, *values in planes), arrays["total_mm"], arrays["network_mm"]
+                tuple(Plane(str(name), *values) for name, *values in planes),
+                arrays["total_mm"],
+                arrays["network_mm"],
+                OverlayWindow(*(arrays[f"overlay {field.name}"].item() for field in fields(OverlayWindow))),
             )

@@ -4,8 +4,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import field_from_transform, jacobian_determinant
+from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.pipeline.guess import looks_hounsfield
 from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS, head_mask, measure_intensities
 from BSAFusionLib.pipeline.result import Result
+from BSAFusionLib.report.overlay import BONE_HU, RELATIVE, choose_window
 from BSAFusionLib.report.pictures import Pictures, Plane
 
 HEAD_PX = 220  # the longest side of the head, in a picture
@@ -40,9 +43,27 @@ def sample_pictures(fixed: sitk.Image, moving: sitk.Image, result: Result) -> Pi
     thinned_head = head[::step, ::step, ::step]
     inside = sitk.GetArrayFromImage(thinned_head) > 0
     fields = field_from_transform(result.transform(), thinned_head), sitk.Resample(result.network_field, thinned_head)
+    in_head = gray_values(sitk.Resample(result.registered, thinned_head))[inside]
     return Pictures(
-        tuple(planes), *(np.linalg.norm(sitk.GetArrayFromImage(field)[inside], axis=-1) for field in fields)
+        tuple(planes),
+        *(np.linalg.norm(sitk.GetArrayFromImage(field)[inside], axis=-1) for field in fields),
+        choose_window(in_head, *_shown(moving, result.report.modality)),
     )
+
+
+def gray_values(image: sitk.Image) -> np.ndarray:
+    """Return the values of an image, of one in color its luminance, float (slice, row, column)."""
+    values = sitk.GetArrayFromImage(image).astype(np.float32)
+    return values @ LUMINANCE_WEIGHTS if values.ndim == 4 else values
+
+
+def _shown(moving: sitk.Image, modality: str) -> tuple[float, str]:
+    """Return the value below which an overlay shows nothing, of a CT what is no bone, and the values' unit."""
+    if MODALITIES[modality].window is None:
+        return 0.0, RELATIVE
+    if looks_hounsfield(sitk.GetArrayViewFromImage(moving)):
+        return BONE_HU, "HU"
+    return measure_intensities(moving, modality)[0].high, RELATIVE
 
 
 def _slab(lowest: np.ndarray, highest: np.ndarray, center: tuple[float, float, float], axis: int) -> sitk.Image:

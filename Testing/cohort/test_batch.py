@@ -83,6 +83,8 @@ def test_every_case_has_what_fuse_writes_and_nothing_half_done(local: Path) -> N
     names = {
         "sub-1_space-MRI_desc-fused_pet.nii.gz",
         "sub-1_space-MRI_desc-fused_pet.json",
+        "sub-1_space-MRI_desc-overlay_pet.nii.gz",
+        "sub-1_space-MRI_desc-overlay_pet.json",
         "sub-1_space-MRI_desc-registered_pet.nii.gz",
         "sub-1_space-MRI_desc-registered_pet.json",
         "sub-1_from-pet_to-MRI_mode-image_xfm.h5",

@@ -28,6 +28,7 @@ from Testing.phantoms import head
 repository = Path(__file__).resolve().parents[2]
 results = {
     "fused.nrrd",
+    "overlay.nrrd",
     "registered.nrrd",
     "deformation.h5",
     "rigid.tfm",

@@ -102,13 +102,13 @@ def test_lengths_are_counted_inside_the_head(pictures):
     assert abs(pictures.total_mm.mean() - 12) < 1
 
 
-def test_planes_stand_upright_whichever_way_the_volume_is_stored(head, grid, case):
+def test_planes_stand_upright_whichever_way_the_volume_is_stored(head, grid, report):
     """Columns and rows run along the axes of LPS, about the middle of the head."""
     fixed = head(grid, "mri")
     still = sitk.Image(grid.GetSize(), sitk.sitkVectorFloat64, 3)
     still.CopyInformation(grid)
     axial, coronal, sagittal = sample_pictures(
-        fixed, fixed, Result(fixed, fixed, still, sitk.Transform(), None, still)
+        fixed, fixed, Result(fixed, fixed, still, sitk.Transform(), report, still)
     ).planes
     assert [plane.name for plane in (axial, coronal, sagittal)] == ["Axial", "Coronal", "Sagittal"]
     for plane, (across, down) in ((axial, (0, 1)), (coronal, (0, 2)), (sagittal, (1, 2))):
@@ -128,7 +128,7 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(pictures, report):
     for name, figure in rows(report.as_dict()):
         assert f"<th>{name}</th><td>{figure}</td>" in html
     sources = re.findall(r'(?:src|href)="([^"]*)"', html)
-    assert len(sources) == 7
+    assert len(sources) == 9
     for source in sources:
         assert base64.b64decode(source.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
     void = re.sub(r"<(meta|img)([^>]*)>", r"<\1\2/>", html.split("\n", 1)[1])

@@ -20,6 +20,7 @@ from BSAFusionLib.errors import Cancelled
 from BSAFusionLib.pipeline.measures import Displacement
 from BSAFusionLib.pipeline.progress import STAGE_SHARES
 from BSAFusionLib.pipeline.report import Report
+from BSAFusionLib.report.overlay import OverlayWindow
 from BSAFusionLib.report.pictures import Pictures
 from BSAFusionLib.worker import main
 from BSAFusionLib.worker.case import Deformation, Outcome, write_outcome
@@ -50,7 +51,7 @@ def quick_case(arguments, progress, cancelled):
             fixed,
             Deformation(Volume(*grid), np.eye(4), 0.0, 0.0, 200.0),
             report,
-            Pictures((), np.zeros(3), np.zeros(3)),
+            Pictures((), np.zeros(3), np.zeros(3), OverlayWindow(0.0, 1.0, "relative")),
         ),
         where,
     )

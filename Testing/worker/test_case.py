@@ -14,6 +14,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.pipeline.doubt import SecondOpinion
 from BSAFusionLib.pipeline.measures import Displacement
 from BSAFusionLib.pipeline.report import LandmarkError, Report, Verdict
+from BSAFusionLib.report.overlay import OverlayWindow
 from BSAFusionLib.report.pictures import Pictures, Plane
 from BSAFusionLib.settings import Settings
 from BSAFusionLib.worker.case import (
@@ -123,7 +124,12 @@ def outcome():
         volume(numbers.random((2, 3, 4)).astype(np.float32)),
         Deformation(volume(numbers.random((2, 2, 2, 3)).astype(np.float32)), numbers.random((4, 4)), 0.5, 7.5, 200.0),
         report,
-        Pictures((plane, replace(plane, name="Coronal")), numbers.random(9), numbers.random(9)),
+        Pictures(
+            (plane, replace(plane, name="Coronal")),
+            numbers.random(9),
+            numbers.random(9),
+            OverlayWindow(0.5, 7.0, "SUV"),
+        ),
     )
 
 
