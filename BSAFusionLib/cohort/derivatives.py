@@ -17,7 +17,9 @@ README = """# MRI fused with CT, PET or SPECT
 
 Every folder `sub-*` holds the results of BSAFusion for one case: the volumes fused (`desc-fused`), the moving volume in
 colors over the MRI (`desc-overlay`) and on the MRI's grid (`desc-registered`), the transform between them (`xfm`), a
-report and a preview. `summary.html` and `summary.csv` list all cases, the worst first. For research use only. Not for clinical use.
+report and a preview. `summary.html` and `summary.csv` list all cases, the worst first.
+
+For research use only. Not for clinical use.
 """
 
 
