@@ -7,6 +7,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
+from BSAFusionLib.commands._console import unfailing_console
 from BSAFusionLib.errors import Cancelled, FusionError
 
 # Research commands come with the source tree only: Slicer and `pip install` bring BSAFusionLib alone.
@@ -35,7 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
         0 for success, 1 where the command itself reports failure, 2 for a mistake in the arguments or in what they
         name, 130 where the user stopped the run.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    with unfailing_console(sys.stdout, sys.stderr):
+        return _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: list[str]) -> int:
     modules = command_modules()
     program = (
         "bsafusion" if Path(sys.argv[0]).stem == "bsafusion" else "run.py"
@@ -50,8 +55,11 @@ def main(arguments: list[str] | None = None) -> int:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     parsed = parser.parse_args(arguments)
+    from BSAFusionLib.pipeline.memory import explain_memory_errors
+
     try:
-        return parsed.run(parsed)
+        with explain_memory_errors():
+            return parsed.run(parsed)
     except FusionError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,11 +1,11 @@
 """Read the cases of a cohort from a table or a BIDS folder."""
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from BSAFusionLib.cohort.tables import read_table
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.scan import is_dicom_path
 from BSAFusionLib.files.inputs import Pair
@@ -90,22 +90,19 @@ def _table_cases(path: Path) -> list[Case]:
 
     Paths are relative to the table's folder. The letters and digits of a case's name make its BIDS label.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FusionError(f"The table {path} cannot be read as CSV in UTF-8; save it again.") from error
+    rows = read_table(path)
     if not rows:
         raise FusionError(f"The table {path} has no cases; add one per row, below {','.join(REQUIRED_COLUMNS)}.")
     cases = []
     for number, row in enumerate(rows, start=2):
-        values = {name: (row.get(name) or "").strip() for name in (*REQUIRED_COLUMNS, *SERIES_COLUMNS)}
+        values = {name: row.get(name, "") for name in (*REQUIRED_COLUMNS, *SERIES_COLUMNS)}
         missing = [name for name in REQUIRED_COLUMNS if not values[name]]
         if missing:
             raise FusionError(
                 f"Row {number} of {path} lacks {' and '.join(missing)}; the columns are {', '.join(REQUIRED_COLUMNS)}."
             )
-        if values["modality"] not in MODALITIES:
+        modality = values["modality"].lower()
+        if modality not in MODALITIES:
             raise FusionError(
                 f"Row {number} of {path} has the modality {values['modality']!r}; "
                 f"choose one of {', '.join(MODALITIES)}."
@@ -117,7 +114,7 @@ def _table_cases(path: Path) -> list[Case]:
         series = [values[name] or None for name in SERIES_COLUMNS]
         cases.append(
             Case(
-                Pair(fixed, moving, values["modality"], *series),
+                Pair(fixed, moving, modality, *series),
                 (f"sub-{label}",),
                 "MRI",
                 (_source(fixed, values["fixed"]), _source(moving, values["moving"])),

@@ -91,7 +91,7 @@ def write_summary(outcomes: list[Outcome], folder: Path) -> None:
 
     outcomes = worst_first(outcomes)
     table_file, page_file = (folder / name for name in SUMMARY_NAMES)
-    with table_file.open("w", encoding="utf-8", newline="") as file:
+    with table_file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(row(outcome) for outcome in outcomes)
@@ -101,7 +101,7 @@ def write_summary(outcomes: list[Outcome], folder: Path) -> None:
         "doubtful": sum(bool(outcome.doubt) for outcome in outcomes),
         "failed": sum(outcome.report is None for outcome in outcomes),
     }
-    page_file.write_text(template.render(rows=shown, **counts), encoding="utf-8")
+    page_file.write_text(template.render(rows=shown, **counts), encoding="utf-8", errors="backslashreplace")
 
 
 _TEMPLATE = """<!DOCTYPE html>

@@ -1,6 +1,7 @@
 """Registers a CT, PET or SPECT to an MRI, from files or DICOM folders, and fuses the two."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from BSAFusionLib.commands._case import (
@@ -14,6 +15,7 @@ from BSAFusionLib.commands._case import (
     save_json,
 )
 from BSAFusionLib.commands._options import add_settings, add_strict, choices_of
+from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.modalities import MODALITIES
 
 
@@ -59,11 +61,16 @@ def run(arguments: argparse.Namespace) -> int:
         [*case_inputs(pair, choices), *landmarks],
         [*case_outputs(arguments.out), arguments.json],
     )
-    with written_whole(arguments.out, case_names()) as folder, progress_bar() as progress:
-        finished = run_case(pair, choices, folder, landmarks=landmarks, progress=progress)
+    try:
+        with written_whole(arguments.out, case_names()) as folder, progress_bar() as progress:
+            finished = run_case(pair, choices, folder, landmarks=landmarks, progress=progress)
+    except ExchangedRoles as error:
+        modality = "" if arguments.modality == "auto" else f" --modality {arguments.modality}"
+        fixed, moving, out = (shlex.quote(str(path)) for path in (pair.fixed, pair.moving, arguments.out))
+        raise FusionError(f"{error} Run: run.py fuse {moving} {fixed}{modality} --out {out}") from error
     report = finished.case.result.report
-    print(report_text(report))
-    print(f"results in {arguments.out}")
     if arguments.json:
         save_json(report.as_dict(), arguments.json)
+    print(report_text(report))
+    print(f"results in {arguments.out}")
     return DOUBTFUL_STATUS if arguments.strict and report.verdict.doubtful else 0

@@ -47,6 +47,7 @@ class Input:
             other files.
         remarks: What the user should know about the file, a sentence each.
         placed: Whether the file says how the head lies in it.
+        label_map: Whether the file says that it is a label map.
     """
 
     image: sitk.Image
@@ -55,6 +56,7 @@ class Input:
     metadata: dict[str, str]
     remarks: tuple[str, ...] = ()
     placed: bool = True
+    label_map: bool = False
 
 
 def read_pair(pair: Pair) -> tuple[Input, Input]:
@@ -64,8 +66,20 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
         FusionError: A volume cannot be read, or is not of the modality that is wanted.
     """
     wanted = tuple(MODALITIES) if pair.modality == "auto" else (pair.modality,)
+    if _same_file(pair):
+        raise FusionError(
+            f"The fixed and the moving volume are the same file, {pair.fixed}; give the MRI "
+            "first and the other scan second."
+        )
     fixed = read_input(pair.fixed, ("mri",), pair.fixed_series, "mri")
-    return fixed, read_input(pair.moving, wanted, pair.moving_series, pair.modality)
+    moving = read_input(pair.moving, wanted, pair.moving_series, pair.modality)
+    for path, volume in ((pair.fixed, fixed), (pair.moving, moving)):
+        if volume.label_map:
+            raise FusionError(
+                f"The file {path} is a label map by its header; register the scan that it was drawn on, and carry it "
+                "along with: run.py apply"
+            )
+    return fixed, moving
 
 
 def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality: str) -> Input:
@@ -84,10 +98,8 @@ def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality
         _check_no_folder_of_volumes(path)
         if not is_dicom_path(path):
             volume = load_volume(path)
-            if volume.label_map:
-                raise FusionError(f"The file {path} is a label map by its header; give the scan that it was drawn on.")
             name = Path(path.name.removesuffix(".gz")).stem.encode("utf-8", "backslashreplace").decode()
-            return Input(volume.image, name, modality, {}, volume.remarks, volume.placed)
+            return Input(volume.image, name, modality, {}, volume.remarks, volume.placed, volume.label_map)
         scan = read_scan(path, wanted, series)
     except OSError as error:
         role = "fixed" if modality == "mri" else "moving"
@@ -105,6 +117,11 @@ def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality
 def source_of(path: Path) -> Path:
     """Return the file or folder that is read when a user gives a path: for one image of a DICOM series its folder."""
     return series_source(path).path if is_dicom_path(path) else path
+
+
+def _same_file(pair: Pair) -> bool:
+    """Tell whether both volumes come from one file; a DICOM folder may hold both."""
+    return pair.fixed.is_file() and pair.moving.is_file() and pair.fixed.samefile(pair.moving)
 
 
 def _check_no_folder_of_volumes(path: Path) -> None:

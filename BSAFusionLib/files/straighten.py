@@ -5,6 +5,8 @@ from itertools import product
 import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.pipeline.guess import is_surely_labels
+
 
 def matrix_of(image: sitk.Image) -> np.ndarray:
     """Return the 4 x 4 matrix from voxel index to mm, LPS."""
@@ -25,19 +27,20 @@ def place(image: sitk.Image, matrix: np.ndarray) -> None:
 def straightened(name: str) -> str:
     """Return the remark for a volume that was straightened."""
     return (
-        f"The slices of {name} are shifted against each other (a tilted gantry?); the volume was straightened by one "
-        "linear resampling."
+        f"The slices of {name} are shifted against each other (a tilted gantry?); the volume was straightened by "
+        "resampling it once."
     )
 
 
-def straighten(image: sitk.Image) -> sitk.Image:
-    """Resample a sheared volume once, linearly, to a right-angled grid that covers it.
+def straighten(image: sitk.Image, labels: bool = False) -> sitk.Image:
+    """Resample a sheared volume once to a right-angled grid that covers it.
 
     Rows and columns keep their spacing where they are at right angles; the slices lie as far apart as they do along
     their normal. What the volume does not cover gets its lowest value.
 
     Args:
         image: Scalar or vector; its direction is not orthonormal.
+        labels: Take the nearest voxel, for a volume that is known to hold labels or looks so; else resample linearly.
 
     Returns:
         Of the same pixel type; the voxels keep their places in space.
@@ -55,8 +58,10 @@ def straighten(image: sitk.Image) -> sitk.Image:
     grid.SetSpacing(spacing.tolist())
     grid.SetDirection(directions.ravel().tolist())
     grid.SetOrigin((matrix[:3, 3] + directions @ first).tolist())
-    lowest = float(sitk.GetArrayFromImage(image).min())
-    straight: sitk.Image = sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, lowest, image.GetPixelID())
+    values = sitk.GetArrayFromImage(image)
+    interpolation = sitk.sitkNearestNeighbor if labels or is_surely_labels(values) else sitk.sitkLinear
+    lowest = float(values.min())
+    straight: sitk.Image = sitk.Resample(image, grid, sitk.Transform(), interpolation, lowest, image.GetPixelID())
     return straight
 
 

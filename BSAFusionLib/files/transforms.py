@@ -5,6 +5,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.paths import readable_by_itk
 
 
 def read_transform(path: Path) -> sitk.Transform:
@@ -14,7 +15,8 @@ def read_transform(path: Path) -> sitk.Transform:
         FusionError: There is no such file, or it holds no transform in space.
     """
     try:
-        transform: sitk.Transform | None = sitk.ReadTransform(str(path)) if path.is_file() else None
+        with readable_by_itk(path) as name:
+            transform: sitk.Transform | None = sitk.ReadTransform(name) if path.is_file() else None
     except (OSError, RuntimeError):
         transform = None
     if transform is None or transform.GetDimension() != 3:

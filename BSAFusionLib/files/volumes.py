@@ -91,7 +91,7 @@ def _loaded_nifti(path: Path, header: NiftiHeader) -> LoadedVolume:
     if sheared or elsewhere:
         place(image, placement.matrix if sheared else matrix)
     if sheared:
-        image, remarks = straighten(image), (*remarks, straightened(path.name))
+        image, remarks = straighten(image, header.is_label_map), (*remarks, straightened(path.name))
     if elsewhere and read_by_itk(path, header):
         remarks = (*remarks, read_elsewhere(path.name))
     return LoadedVolume(image, remarks, placement.stated, header.is_label_map)

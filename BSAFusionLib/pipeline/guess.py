@@ -6,6 +6,9 @@ from BSAFusionLib.modalities import MODALITIES
 
 SAMPLE_VOXELS = 1e6
 MOST_LABELS = 5000  # FreeSurfer's codes of a parcellation are some hundreds, the largest 14,175
+MOST_SURE_LABELS, FEW_LABELS = 300, 12
+SURELY_SAME_AS_NEXT = 0.8  # of the voxels outside the background, in labels alone
+NEXT_SHADE = 0.5  # share of the changes by one, in a scan of few shades
 SAME_AS_NEXT = 0.5  # share of the voxels outside the background from which on they are labels
 AIR_HU = -200  # every CT shows air, and only in Hounsfield units is that far below zero
 
@@ -37,6 +40,23 @@ def looks_like_labels(voxels: np.ndarray) -> bool:
     left, right = voxels[..., :-1], voxels[..., 1:]
     inside = left != values[counts.argmax()]
     return bool(inside.any() and (left == right)[inside].mean() > SAME_AS_NEXT)
+
+
+def is_surely_labels(voxels: np.ndarray) -> bool:
+    """Return whether a volume (slice, row, column) can only hold labels, not a scan without noise.
+
+    Its values are few, hardly any differs from the next one in its row, and where one does, it is not the next shade.
+    """
+    if voxels.ndim != 3 or not np.issubdtype(voxels.dtype, np.integer):
+        return False
+    values, counts = np.unique(voxels, return_counts=True)
+    if not 1 < len(values) <= MOST_SURE_LABELS:
+        return False
+    left, right = voxels[..., :-1].astype(np.int64), voxels[..., 1:].astype(np.int64)
+    inside = left != values[counts.argmax()]
+    differing = np.abs(left - right)[inside & (left != right)]
+    shades = len(values) > FEW_LABELS and (differing == 1).mean() > NEXT_SHADE
+    return bool(inside.any() and 1 - len(differing) / inside.sum() > SURELY_SAME_AS_NEXT and not shades)
 
 
 def likeliest_modality(voxels: np.ndarray) -> str:

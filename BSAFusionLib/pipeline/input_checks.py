@@ -8,6 +8,8 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.grids import directions, grid_of_size
 from BSAFusionLib.modalities import MODALITIES, listed
+from BSAFusionLib.pipeline.ct_units import recognize_ct_units
+from BSAFusionLib.pipeline.roles import check_roles, remarks_on_moving
 
 MIN_SPACING_MM, MAX_SPACING_MM = 1e-3, 1e3
 MAX_DIRECTION = 2.0  # of a component; directions have the length one
@@ -50,6 +52,9 @@ def check_volumes(
     _check_geometry(moving, "moving")
     _check_components(moving, "moving", rgb_allowed=MODALITIES[modality].in_color)
     finite_moving, moving_warnings = _replace_non_finite(moving, "moving")
+    check_roles(finite_fixed, finite_moving, modality)
+    finite_moving, unit_warnings = _unwrap_ct(finite_moving, modality)
+    moving_warnings = (*moving_warnings, *unit_warnings, *remarks_on_moving(finite_moving, modality))
     if _overlap(fixed, moving, initial_transform) == 0:
         raise FusionError(
             "The volumes do not overlap in space; move one over the other (in Slicer: Transforms, or Center Volume) "
@@ -116,6 +121,19 @@ def _replace_non_finite(image: sitk.Image, role: str) -> tuple[sitk.Image, tuple
     replaced = sitk.GetImageFromArray(np.where(finite, values, min(extremes)))
     replaced.CopyInformation(image)
     return replaced, (warning,)
+
+
+def _unwrap_ct(moving: sitk.Image, modality: str) -> tuple[sitk.Image, tuple[str, ...]]:
+    """Undo the wrapping of a CT's values to 16 bits, where it is certain, with a warning."""
+    if MODALITIES[modality].window is None or moving.GetNumberOfComponentsPerPixel() > 1:
+        return moving, ()
+    units = recognize_ct_units(sitk.GetArrayViewFromImage(moving))
+    if units is None or not units.wrapped:
+        return moving, ()
+    unwrapped = sitk.GetImageFromArray(units.unwrap(sitk.GetArrayFromImage(moving)))
+    unwrapped.CopyInformation(moving)
+    warning = f"The values of the {MODALITIES[modality].label} were wrapped to 16 bits; this was undone."
+    return unwrapped, (warning,)
 
 
 def _overlap(fixed: sitk.Image, moving: sitk.Image, initial_transform: sitk.Transform) -> float:

@@ -8,14 +8,13 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
-from BSAFusionLib.pipeline.guess import finite_sample, likeliest_modality, looks_hounsfield
+from BSAFusionLib.pipeline.ct_window import choose_window
+from BSAFusionLib.pipeline.guess import finite_sample, likeliest_modality
 
 LUMINANCE_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)  # Y of RGB, ITU-R BT.601, full range
 BACKGROUND_PERCENTILE, BRIGHT_PERCENTILE = 2, 98
 FOREGROUND_LEVEL = 0.2  # of the way from the background to the bright voxels
 FOREGROUND_PERCENTILE = 99.5  # shown as 1
-BONE_PERCENTILE = 85  # bone is about the brightest sixth of a head
-BRAIN_LEVEL = 0.4  # of brain in the brain window
 
 
 def in_color(modality: str) -> bool:
@@ -93,13 +92,13 @@ def measure_intensities(
         image: All values are finite.
         modality: "mri" or a name in `MODALITIES`.
         ct_window: (center, width) in the CT's own units. By default the brain window where they are Hounsfield units,
-            else a window in which brain and bone look as they do there.
+            also shifted ones, else a window in which brain and bone look as they do there.
 
     Returns:
         The mapping, and a warning if there is one.
 
     Raises:
-        FusionError: All voxels have the same value.
+        FusionError: All voxels have the same value, or nothing shows in the window that is asked for.
     """
     if image.GetNumberOfComponentsPerPixel() == 3:
         return Intensities(modality, 0.0, 255.0), None
@@ -112,15 +111,8 @@ def measure_intensities(
     row = MODALITIES.get(modality)
     if row is None or row.window is None:
         low, high = background, np.percentile(foreground, FOREGROUND_PERCENTILE)
-    elif ct_window is not None or looks_hounsfield(sitk.GetArrayViewFromImage(image)):
-        center, width = ct_window or row.window
-        low, high = center - width / 2, center + width / 2
     else:
-        low, high = _brain_window(foreground)
-        warning = (
-            f"The {row.label} is not in Hounsfield units; its window was estimated from its intensities "
-            f"({low:.0f} to {high:.0f}). Set the CT window if brain and bone look alike."
-        )
+        low, high, warning = choose_window(sitk.GetArrayViewFromImage(image), foreground, row, ct_window)
     if not high > low:
         low, high = values.min(), values.max()
     if not high > low:
@@ -144,14 +136,6 @@ def head_mask(image: sitk.Image) -> sitk.Image:
     regions = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.BinaryMorphologicalOpening(bright, (1, 1, 1))))
     mask: sitk.Image = sitk.BinaryFillhole(sitk.BinaryMorphologicalClosing(regions == 1, (2, 2, 2)))
     return mask
-
-
-def _brain_window(foreground: np.ndarray) -> tuple[float, float]:
-    """Estimate the range of a CT in unknown units in which brain and bone look as in the brain window."""
-    high = np.percentile(foreground, BONE_PERCENTILE)
-    counts, edges = np.histogram(foreground[foreground < high], bins=100)
-    brain = edges[counts.argmax()]
-    return float((brain - BRAIN_LEVEL * high) / (1 - BRAIN_LEVEL)), float(high)
 
 
 def _sample(image: sitk.Image) -> np.ndarray:

@@ -22,6 +22,7 @@ from BSAFusionLib.pipeline.progress import CancelCheck, Progress, StageTimer
 from BSAFusionLib.pipeline.report import Report, Verdict
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.rigid import prealign_rigidly
+from BSAFusionLib.pipeline.roles import holds_labels
 from BSAFusionLib.pipeline.second_opinion import PairComparison, measure_opinion
 from BSAFusionLib.pipeline.slice_plan import SlicePlan, plan_slices
 from BSAFusionLib.pipeline.slicing import cut_slices, resample_mask, volume_from_slices
@@ -70,7 +71,8 @@ def register_and_fuse(
         aligned = case.network_input.stack(plan.fusion_grid, deformation.transform)
         fused_slices = runner.fuse(aligned)
     with timer.stage("volumes"):
-        registered = resample_through(case.moving, case.fixed, deformation.transform)
+        interpolator = sitk.sitkNearestNeighbor if holds_labels(case.moving) else sitk.sitkLinear
+        registered = resample_through(case.moving, case.fixed, deformation.transform, interpolator)
         fused = _fused_volume(case, plan, fused_slices, registered)
     with timer.stage("report"):
         report = _report(case, plan, initial, deformation, aligned)

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.inputs import read_input
 from BSAFusionLib.files.outputs import Names
+from BSAFusionLib.files.paths import readable_by_itk
 from BSAFusionLib.files.volumes import read_volume
 from BSAFusionLib.geometry.fields import compose_transform, field_from_transform
 from BSAFusionLib.geometry.grids import lattice_over
@@ -129,7 +130,8 @@ def _read_deformation(path: Path, fused: sitk.Image) -> tuple[sitk.Transform, si
     Where the network added nothing, there is no field in it, and one of zeros over the fused volume is returned.
     """
     try:
-        total = sitk.ReadTransform(str(path))
+        with readable_by_itk(path) as name:
+            total = sitk.ReadTransform(name)
         parts = sitk.CompositeTransform(total)
         *initial, last = (parts.GetNthTransform(n) for n in range(parts.GetNumberOfTransforms()))
         if last.IsLinear():

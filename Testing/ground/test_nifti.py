@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.inputs import read_input
+from BSAFusionLib.files.inputs import Pair, read_input, read_pair
 from BSAFusionLib.files.volumes import load_volume
 from Testing.ground.nifti_files import example, index_to_lps, sform_rows, write_nifti, write_nifti2
 
@@ -171,10 +171,24 @@ def test_a_header_that_says_meters_and_means_millimeters_is_taken_so(tmp_path: P
     assert "taken for mm" in volume.remarks[0]
 
 
-def test_a_label_map_by_its_header_is_refused_by_name(tmp_path: Path) -> None:
-    path = write_nifti(tmp_path / "aseg.nii", example(), intent_code=1002)
-    with pytest.raises(FusionError, match=r"aseg\.nii is a label map"):
-        read_input(path, ("pet",), None, "pet")
+def test_a_label_map_by_its_header_is_refused_by_name_as_one_of_a_pair(tmp_path: Path) -> None:
+    scan, labels = (
+        write_nifti(tmp_path / "t1.nii", example()),
+        write_nifti(tmp_path / "b.nii", example(), intent_code=1002),
+    )
+    for pair in (Pair(scan, labels, "pet"), Pair(labels, scan, "pet")):
+        with pytest.raises(FusionError, match=r"b\.nii is a label map"):
+            read_pair(pair)
+    assert read_input(labels, ("pet",), None, "pet").label_map  # as what is carried along
+
+
+@pytest.mark.parametrize("intent", [0, 1002])
+def test_labels_stay_labels_where_a_grid_is_straightened(tmp_path: Path, intent: int) -> None:
+    blocks = np.kron(np.random.default_rng(0).choice([0, 3, 11, 250], (3, 5, 4)), np.ones((6, 5, 7), int))
+    labels = sitk.GetImageFromArray(blocks.astype(np.int16))
+    labels.CopyInformation(example())
+    path = write_nifti(tmp_path / "aseg.nii", labels, intent_code=intent, rows=sform_rows(sheared(0.3)))
+    assert set(np.unique(sitk.GetArrayFromImage(load_volume(path).image))) == {0, 3, 11, 250}
 
 
 def test_one_frame_of_four_dimensions_is_a_volume(tmp_path: Path) -> None:

@@ -36,12 +36,12 @@ def test_ct_comes_in_the_window_that_is_asked_for(ct):
 
 
 def test_a_ct_in_other_units_still_shows_brain_gray_and_bone_white_and_says_so(ct):
-    shifted = ct + 1024
+    shifted = ct + 3000
     intensities, remark = measure_intensities(shifted, "ct")
     assert "not in Hounsfield units" in remark
-    assert seen_at(shifted, intensities, 24, 524) == 0
-    assert seen_at(shifted, intensities, 1350, 1924) == 1
-    assert 0.2 < seen_at(shifted, intensities, 1050, 1056) < 0.6
+    assert seen_at(shifted, intensities, 2000, 2500) == 0
+    assert seen_at(shifted, intensities, 3326, 3900) == 1
+    assert 0.2 < seen_at(shifted, intensities, 3026, 3032) < 0.6
 
 
 def test_the_ct_template_looks_like_the_training_slices(shared):

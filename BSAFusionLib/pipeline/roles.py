@@ -1,0 +1,64 @@
+"""Tell from the voxels that volumes were given in the wrong roles: exchanged, the same one twice, a label map."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import ExchangedRoles, FusionError
+from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.pipeline.ct_units import is_hounsfield
+from BSAFusionLib.pipeline.guess import finite_sample, is_surely_labels
+
+
+def check_roles(fixed: sitk.Image, moving: sitk.Image, modality: str) -> None:
+    """Reject volumes that cannot have the roles they were given.
+
+    Args:
+        fixed: The MRI.
+        moving: The other volume.
+        modality: Of the moving volume.
+
+    Raises:
+        ExchangedRoles: The fixed volume is in Hounsfield units.
+        FusionError: Both hold the same voxels.
+    """
+    if _same_voxels(fixed, moving):
+        raise FusionError(
+            "The fixed and the moving volume are the same: both hold the same voxels; give the MRI as the fixed volume "
+            f"and the {MODALITIES[modality].label} as the moving one."
+        )
+    if in_hounsfield_units(fixed):
+        raise ExchangedRoles(
+            "The fixed volume is in Hounsfield units, so it is a CT and not the MRI; exchange the two volumes."
+        )
+
+
+def remarks_on_moving(moving: sitk.Image, modality: str) -> Iterator[str]:
+    """Yield what is odd about a moving volume of a modality, a sentence each."""
+    label = MODALITIES[modality].label
+    if MODALITIES[modality].window is None and in_hounsfield_units(moving):
+        yield f"The moving volume is in Hounsfield units, so it is a CT and not a {label}; set its modality to CT."
+    if holds_labels(moving):
+        yield (
+            "The moving volume looks like a label map, so it was resampled to the nearest voxel; better register the "
+            f"{label} that it was drawn on, and carry it along."
+        )
+
+
+def in_hounsfield_units(image: sitk.Image) -> bool:
+    """Return whether a scalar volume is certainly in Hounsfield units; False for one in color."""
+    scalar = image.GetNumberOfComponentsPerPixel() == 1
+    return scalar and is_hounsfield(finite_sample(sitk.GetArrayViewFromImage(image)).astype(np.float64))
+
+
+def holds_labels(image: sitk.Image) -> bool:
+    """Return whether a volume can only hold labels."""
+    scalar = image.GetNumberOfComponentsPerPixel() == 1
+    return scalar and is_surely_labels(sitk.GetArrayViewFromImage(image))
+
+
+def _same_voxels(one: sitk.Image, other: sitk.Image) -> bool:
+    views = [sitk.GetArrayViewFromImage(image) for image in (one, other)]
+    # Plane by plane: two volumes differ in their first ones, as a rule.
+    return views[0].shape == views[1].shape and all(np.array_equal(*planes) for planes in zip(*views, strict=True))

@@ -1,0 +1,54 @@
+"""Tables are read as spreadsheet programs of any language save them."""
+
+from pathlib import Path
+
+import pytest
+
+from BSAFusionLib.cohort.cases import read_cohort
+from BSAFusionLib.errors import FusionError
+
+rows = [["case", "fixed", "moving", "modality"], ["1", "é/mri.nii", "pet, late.nii", "pet"], ["2", "b", "c", "ct"]]
+
+
+def text(delimiter: str, end: str = "\n") -> str:
+    quoted = [[f'"{value}"' if delimiter in value else value for value in row] for row in rows]
+    return "".join(delimiter.join(row) + end for row in quoted)
+
+
+def assert_both_cases(path: Path) -> None:
+    first, second = read_cohort(path)
+    assert (first.name, second.name) == ("sub-1_pet", "sub-2_ct")
+    assert first.pair.fixed == path.parent / "é/mri.nii"
+    assert first.pair.moving == path.parent / "pet, late.nii"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_delimiters_and_encodings(tmp_path: Path, delimiter: str, encoding: str, end: str) -> None:
+    path = tmp_path / "cohort.csv"
+    path.write_bytes(text(delimiter, end).encode(encoding))
+    assert_both_cases(path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        text(",").replace("case,fixed,moving,modality", "Case, FIXED ,Moving,Modality"),
+        text(",").replace(",pet\n", ", PET \n"),
+        "sep=;\n" + text(";"),
+        text(",") + ",,,\n\n",
+        text(";").replace("modality", "modality;"),
+    ],
+)
+def test_capitals_spaces_empty_rows_and_excels_first_line(tmp_path: Path, changed: str) -> None:
+    path = tmp_path / "cohort.csv"
+    path.write_text(changed, encoding="utf-8")
+    assert_both_cases(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"\x81\x8d\x90\xff"])
+def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "cohort.csv").write_bytes(content)
+    with pytest.raises(FusionError, match=r"cohort\.csv"):
+        read_cohort(tmp_path / "cohort.csv")

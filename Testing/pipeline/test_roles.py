@@ -1,0 +1,55 @@
+"""Volumes in each other's place, the same one twice and label maps are told from their voxels."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import ExchangedRoles, FusionError
+from BSAFusionLib.pipeline.input_checks import check_volumes
+
+as_placed = sitk.Transform()
+
+
+@pytest.mark.parametrize("modality", ["ct", "pet"])
+def test_a_fixed_volume_in_hounsfield_units_is_refused_in_those_words(mri, ct, modality) -> None:
+    with pytest.raises(ExchangedRoles, match=r"The fixed volume is in Hounsfield units, .* exchange the two"):
+        check_volumes(ct, mri, modality, as_placed)
+
+
+def test_an_mri_with_values_below_zero_stays_one(mri, ct) -> None:
+    check_volumes(sitk.Cast(mri, sitk.sitkFloat32) * 3 - 1000, ct, "ct", as_placed)
+
+
+@pytest.mark.parametrize("modality", ["ct", "pet", "spect"])
+def test_the_same_voxels_twice_are_refused(mri, modality) -> None:
+    moved = sitk.Image(mri)
+    moved.SetOrigin((3.0, 0.0, 0.0))
+    with pytest.raises(FusionError, match="The fixed and the moving volume are the same"):
+        check_volumes(mri, moved, modality, as_placed)
+
+
+def test_a_ct_that_is_called_a_pet_is_said(mri, ct) -> None:
+    (warning,) = check_volumes(mri, ct, "pet", as_placed).warnings
+    assert warning == "The moving volume is in Hounsfield units, so it is a CT and not a PET; set its modality to CT."
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [0, 2, 3, 4, 41, 42, 77], [0, 1001, 1002, 1035, 2001]])
+def test_a_label_map_is_said(mri, pet, labels) -> None:
+    quantiles = np.quantile(sitk.GetArrayFromImage(pet), np.linspace(0.5, 1, len(labels))[:-1])
+    coarse = np.digitize(sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(pet, 6.0)), quantiles)
+    blocks = np.kron(np.array(labels)[coarse[::3, ::3, ::3]], np.ones((3, 3, 3), int)).astype(np.int16)
+    moving = sitk.GetImageFromArray(blocks)
+    moving.SetSpacing(pet.GetSpacing())
+    moving.SetOrigin(pet.GetOrigin())
+    (warning,) = check_volumes(mri, moving, "pet", as_placed).warnings
+    assert "looks like a label map, so it was resampled to the nearest voxel" in warning
+
+
+@pytest.mark.parametrize("levels", [12, 50, 255, 30000])
+@pytest.mark.parametrize("name", ["pet", "ct"])
+def test_a_scan_of_few_levels_is_no_label_map(request, mri, name, levels) -> None:
+    values = sitk.GetArrayFromImage(request.getfixturevalue(name)).astype(np.float64)
+    scaled = np.rint((values - values.min()) / np.ptp(values) * levels).astype(np.int32)
+    moving = sitk.GetImageFromArray(scaled)
+    moving.CopyInformation(mri)
+    assert check_volumes(mri, moving, name, as_placed).warnings == ()
