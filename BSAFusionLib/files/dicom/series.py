@@ -10,9 +10,9 @@ from pydicom.errors import InvalidDicomError
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from BSAFusionLib.errors import FusionError
+from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.files.atomic import UNFINISHED
-from BSAFusionLib.modalities import from_dicom
+from BSAFusionLib.modalities import MRI, from_dicom
 
 # All that is ever read of a file besides its pixels: neither names nor numbers of a patient are among them.
 TAG_NAMES = (
@@ -124,8 +124,13 @@ def choose_series(path: Path, wanted: tuple[str, ...], uid: str | None = None) -
     Raises:
         FusionError: There is no such series, or more than one.
     """
-    found = [series for series in series_in(path) if from_dicom(series.headers[0].Modality) in wanted]
+    series = series_in(path)
+    modalities = [from_dicom(one.headers[0].Modality) or "" for one in series]
+    found = [one for one, modality in zip(series, modalities, strict=True) if modality in wanted]
     kinds = " or ".join(name.upper() for name in wanted)
+    if not found and modalities and (MRI in wanted) != (MRI in modalities):
+        others = " and ".join(dict.fromkeys(modality.upper() for modality in modalities))
+        raise ExchangedRoles(f"The DICOM folder holds no {kinds} volume but {others}; exchange the two volumes.")
     if not found:
         raise FusionError(f"The DICOM folder holds no {kinds} volume; give one that does.")
     if uid is not None:

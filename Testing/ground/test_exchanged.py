@@ -1,0 +1,61 @@
+"""Inputs in each other's place, and the same one twice, are refused with the command that is right."""
+
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.__main__ import main
+from Testing.dicom.conftest import write_series
+from Testing.phantoms import head
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[str, Path]:
+    """An MRI and a CT in Hounsfield units, as files and as DICOM folders."""
+    mri = head(0.0)
+    inside = sitk.GetArrayFromImage(mri) > 0
+    noise = np.random.default_rng(1).normal(0, 8, inside.shape)
+    ct = sitk.GetImageFromArray((np.where(inside, 35, -1000) + noise).astype(np.int16))
+    ct.CopyInformation(mri)
+    paths = {"mri": tmp_path / "the mri.nii.gz", "ct": tmp_path / "ct.nii.gz"}
+    for name, image in (("mri", mri), ("ct", ct)):
+        sitk.WriteImage(image, str(paths[name]))
+    write_series(tmp_path / "mr", mri, "MR")
+    write_series(tmp_path / "xct", ct, "CT")
+    return {**paths, "mr folder": tmp_path / "mr", "ct folder": tmp_path / "xct"}
+
+
+def said(capsys: pytest.CaptureFixture, out: Path, *arguments: object) -> str:
+    assert main(["fuse", *map(str, arguments), "--out", str(out)]) == 2
+    assert not list(out.glob(".unfinished*"))
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_ct_given_first_is_told_with_the_command_that_exchanges_them(inputs, tmp_path, capsys) -> None:
+    line = said(capsys, tmp_path / "out", inputs["ct"], inputs["mri"], "--modality", "ct")
+    assert "The fixed volume is in Hounsfield units" in line
+    right = f"Run: run.py fuse '{inputs['mri']}' {inputs['ct']} --modality ct --out {tmp_path / 'out'}"
+    assert line.endswith(right)
+
+
+@pytest.mark.parametrize("second", ["mr folder", "mri"])
+def test_a_dicom_series_of_the_other_kind_is_told(inputs, tmp_path, capsys, second) -> None:
+    line = said(capsys, tmp_path / "out", inputs["ct folder"], inputs[second])
+    assert "The DICOM folder holds no MRI volume but CT; exchange the two volumes." in line
+    assert f"Run: run.py fuse {shlex.quote(str(inputs[second]))} {inputs['ct folder']} --out" in line
+    line = said(capsys, tmp_path / "out", inputs["mri"], inputs["mr folder"])
+    assert "holds no CT or PET or SPECT volume but MRI; exchange the two volumes." in line
+
+
+def test_the_same_file_twice_is_told_by_any_path(inputs, tmp_path, capsys) -> None:
+    (tmp_path / "link.nii.gz").symlink_to(inputs["mri"])
+    for other in (inputs["mri"], tmp_path / "link.nii.gz"):
+        line = said(capsys, tmp_path / "out", inputs["mri"], other, "--modality", "pet")
+        assert "The fixed and the moving volume are the same file" in line
+    shutil.copy(inputs["mri"], tmp_path / "copy.nii.gz")
+    line = said(capsys, tmp_path / "out", inputs["mri"], tmp_path / "copy.nii.gz", "--modality", "pet")
+    assert "The fixed and the moving volume are the same: both hold the same voxels" in line
