@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         0 for success, 1 where the command itself reports failure, 2 for a mistake in the arguments or in what they
-        name, 130 where the user stopped the run.
+        name, 3 where `--strict` was given and a result is doubtful, 130 where the user stopped the run.
     """
     with unfailing_console(sys.stdout, sys.stderr):
         return _run(sys.argv[1:] if arguments is None else arguments)

@@ -53,13 +53,25 @@ rooms = {
     ),
     "simulation": Room({*core, "files"}, {"numpy", "SimpleITK", "scipy"}),
     "pose": Room({"head_pose", "simulation"}, {"torch", "numpy", "SimpleITK", "pytorch_optimizer"}),
+    "second_opinion": Room({*core, "pose"}, {"numpy", "SimpleITK"}),
     "parity": Room({*base, "network"}, {"torch", "numpy", "einops"}),
     "evaluation": Room(
         {*core, "files", "training"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL", "ants", "itk"}
     ),
     "evaluation_heads": Room({*core, "files", "evaluation", "simulation"}, {"numpy", "SimpleITK"}),
     "research commands": Room(
-        {*core, "files", "mrml", "commands", "training", "evaluation", "evaluation_heads", "simulation", "pose"},
+        {
+            *core,
+            "files",
+            "mrml",
+            "commands",
+            "training",
+            "evaluation",
+            "evaluation_heads",
+            "simulation",
+            "pose",
+            "second_opinion",
+        },
         {"numpy", "SimpleITK", "torch", "lightning_fabric", "tqdm", "vtkmodules"},
     ),
 }

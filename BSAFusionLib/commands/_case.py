@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from BSAFusionLib.worker.case import Case
 
 DEFAULT_NAMES = Names()
-DOUBTFUL_STATUS = 3  # exit status of --strict
+DOUBTFUL_STATUS = 3  # exit status of a doubtful result with --strict
 
 
 def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:

@@ -1,6 +1,6 @@
 """Register a moving volume to a fixed MRI and fuse the two, a stage a line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import compose_field, jacobian_determinant, resample_through
 from BSAFusionLib.geometry.grids import crop_to_grid
-from BSAFusionLib.network.stack import Stack
+from BSAFusionLib.network.stack import Evidence, Stack
 from BSAFusionLib.pipeline.case import Case, Initialization, prepare_case
 from BSAFusionLib.pipeline.color import color_fused
 from BSAFusionLib.pipeline.deformation import Deformation, make_deformation
@@ -18,12 +18,13 @@ from BSAFusionLib.pipeline.head_start import HeadStart, start_from_heads
 from BSAFusionLib.pipeline.intensities import in_color
 from BSAFusionLib.pipeline.measures import displacement_lengths, mutual_information
 from BSAFusionLib.pipeline.memory import explain_memory_errors
+from BSAFusionLib.pipeline.pair_comparison import PairComparison
 from BSAFusionLib.pipeline.progress import CancelCheck, Progress, StageTimer
 from BSAFusionLib.pipeline.report import Report, Verdict
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.rigid import prealign_rigidly
 from BSAFusionLib.pipeline.roles import holds_labels
-from BSAFusionLib.pipeline.second_opinion import PairComparison, measure_opinion
+from BSAFusionLib.pipeline.second_opinion import estimated_length, measure_opinion
 from BSAFusionLib.pipeline.slice_plan import SlicePlan, plan_slices
 from BSAFusionLib.pipeline.slicing import cut_slices, resample_mask, volume_from_slices
 from BSAFusionLib.settings import Settings
@@ -76,8 +77,8 @@ def register_and_fuse(
         fused = _fused_volume(case, plan, fused_slices, registered)
     with timer.stage("report"):
         report = _report(case, plan, initial, deformation, aligned)
-        verdict = _verdict(case, heads, deformation)
-    report = replace(report, verdict=verdict, seconds=timer.seconds)
+        report = _with_verdict(report, case, heads, evidence, deformation)
+    report = replace(report, seconds=timer.seconds)
     return Result(fused, registered, deformation.applied, initial.transform, report, deformation.estimated)
 
 
@@ -104,12 +105,15 @@ def _fused_volume(case: Case, plan: SlicePlan, slices: np.ndarray, registered: s
     return volume_from_slices(slices, plan.fusion_grid, case.fixed)
 
 
-def _verdict(case: Case, heads: HeadStart, deformation: Deformation) -> Verdict:
+def _with_verdict(
+    report: Report, case: Case, heads: HeadStart, evidence: Sequence[Evidence], deformation: Deformation
+) -> Report:
     """Decide whether the result is doubtful, from evidence that it was not chosen by."""
-    opinion = measure_opinion(PairComparison(case.network_input), heads, deformation.transform)
+    pair = PairComparison(case.network_input)
+    opinion = measure_opinion(pair, heads, deformation.transform, estimated_length(evidence))
     doubt = judge(opinion)
-    damping = deformation.verdict or Verdict()
-    return replace(damping, doubtful=doubt.doubtful, reasons=doubt.reasons, opinion=opinion)
+    verdict = replace(report.verdict, doubtful=doubt.doubtful, reasons=doubt.reasons, opinion=opinion)
+    return replace(report, verdict=verdict, warnings=(*report.warnings, *doubt.remarks))
 
 
 class _Information(NamedTuple):
@@ -121,7 +125,7 @@ class _Information(NamedTuple):
 
 
 def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: Deformation, aligned: Stack) -> Report:
-    """Measure the result; verdict and seconds are left to be filled in."""
+    """Measure the result; its second opinion and the seconds are left to be filled in."""
     # Here, since it imports torch.
     from BSAFusionLib.network.weights import read_parts, sha256
 
@@ -140,7 +144,7 @@ def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: D
         prealignment=initial.kind,
         slices=len(aligned.filled),
         axes=tuple("ijk"[axis] for axis in plan.axes),
-        verdict=Verdict(),
+        verdict=deformation.verdict or Verdict(),
         mutual_information_before=information.before,
         mutual_information_prealigned=information.prealigned,
         mutual_information_after=information.after,

@@ -63,16 +63,20 @@ def fused(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     """The folder that `fuse` wrote."""
     folder = tmp_path_factory.mktemp("results")
     options = ["--modality", "ct", "--out", folder, "--weights", inputs["weights"], "--json", folder / "also.json"]
-    options += ["--no-check", "--landmarks", inputs["points_mri"], inputs["points_ct"]]
+    options += ["--no-check", "--strict", "--landmarks", inputs["points_mri"], inputs["points_ct"]]
     finished = start("fuse", inputs["mri"], inputs["ct"], *options)
-    assert finished.returncode == 0, finished.stderr
+    assert finished.returncode == 3, finished.stderr
+    assert finished.stdout.startswith("Doubtful: No head was found in either volume")  # ellipsoids are none
     assert "Mutual information, final" in finished.stdout
     return folder
 
 
 def test_fuse_writes_every_result(fused: Path) -> None:
     assert {path.name for path in fused.iterdir()} == results | {"also.json"}
-    assert json.loads((fused / "report.json").read_text())["modality"] == "ct"
+    report = json.loads((fused / "report.json").read_text())
+    assert report["modality"] == "ct"
+    assert report["verdict"]["doubtful"]
+    assert len(report["verdict"]["reasons"]) >= 1
 
 
 def test_the_report_tells_the_distances_of_landmarks(fused: Path) -> None:
@@ -203,6 +207,8 @@ def test_the_demo_comes_closer_to_the_truth_and_writes_what_it_promises(tmp_path
     finished = start("demo", "--out", tmp_path / "demo", "--json", tmp_path / "demo.json")
     assert finished.returncode == 0, finished.stderr
     error = json.loads((tmp_path / "demo.json").read_text())["true_error_mm"]
+    verdict = json.loads((tmp_path / "demo.json").read_text())["report"]["verdict"]
+    assert (verdict["doubtful"], verdict["reasons"]) == (False, [])
     assert error["before"] > 10
     assert error["after"] <= error["prealigned"] < 3.5
     assert {path.name for path in (tmp_path / "demo").iterdir()} == results | {"scene.mrb"}

@@ -44,7 +44,8 @@ def test_a_click_puts_the_result_into_the_scene_and_shows_it(ready, finish, scen
     assert fused.IsA("vtkMRMLVectorVolumeNode")
     assert view.GetBackgroundVolumeID() == fused.GetID()
     assert transform.GetDisplayNode().GetVisibility2D()
-    assert ui.messageLabel.text.startswith("Done")
+    assert ui.messageLabel.text == "Done, but the result is doubtful: see the results."  # ellipsoids are no heads
+    assert ui.warningsLabel.text.startswith("Doubtful: No head was found in either volume")
     assert ui.applyButton.visible
     assert not ui.cancelButton.visible
     parameters = ready.logic.getParameterNode()

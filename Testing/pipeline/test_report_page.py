@@ -26,7 +26,7 @@ def report():
         prealignment="rigid",
         slices=40,
         axes=("k",),
-        verdict=Verdict(0.75, 10.0),
+        verdict=Verdict(0.75, 10.0, doubtful=True, reasons=("The first reason.", "The second one.")),
         mutual_information_before=0.1,
         mutual_information_prealigned=0.4,
         mutual_information_after=0.5,
@@ -40,6 +40,7 @@ def report():
         weights_sha256="0123456789abcdef",
         seconds={"registration": 1.5},
         warnings=("Something is < it should be.",),
+        details=("A detail.",),
         landmarks=LandmarkError(4, 8, 1.25, 2.5),
     )
 
@@ -125,6 +126,9 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(pictures, report):
     assert "Not for clinical use" in html
     assert "PET &amp; MRI" in html
     assert "Something is &lt; it should be." in html
+    assert "<li>A detail.</li>" in html.split("<summary>Details</summary>")[1]
+    doubt = "Doubtful: The first reason. The second one."
+    assert 0 < html.index(doubt) < html.index("Something is &lt;")
     for name, figure in rows(report.as_dict()):
         assert f"<th>{name}</th><td>{figure}</td>" in html
     sources = re.findall(r'(?:src|href)="([^"]*)"', html)

@@ -19,7 +19,7 @@ import numpy as np
 from BSAFusionLib.errors import Cancelled
 from BSAFusionLib.pipeline.measures import Displacement
 from BSAFusionLib.pipeline.progress import STAGE_SHARES
-from BSAFusionLib.pipeline.report import Report
+from BSAFusionLib.pipeline.report import Report, Verdict
 from BSAFusionLib.report.overlay import OverlayWindow
 from BSAFusionLib.report.pictures import Pictures
 from BSAFusionLib.worker import main
@@ -42,8 +42,8 @@ def quick_case(arguments, progress, cancelled):
     grid = [np.zeros((2, 2, 2, 3), np.float32), fixed.origin, (200.0, 200.0, 200.0), fixed.direction]
     fused = np.repeat((fixed.voxels > 0).astype(np.uint8)[..., None], 3, axis=3)
     report = Report(
-        "pet", "none", 1, ("k",), None, 0.1, 0.2, 0.3, Displacement(0, 0, 0), Displacement(0, 0, 0), 1.0, 0.0, "cpu",
-        "float32", "none.safetensors", "0" * 64, {"fusion": 0.1},
+        "pet", "none", 1, ("k",), Verdict(), 0.1, 0.2, 0.3, Displacement(0, 0, 0), Displacement(0, 0, 0), 1.0, 0.0,
+        "cpu", "float32", "none.safetensors", "0" * 64, {"fusion": 0.1},
     )  # fmt: skip
     return write_outcome(
         Outcome(

@@ -1,0 +1,91 @@
+"""Compare two volumes coarsely, for any transform between them."""
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.geometry.grids import downsample, voxel_centers
+from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionLib.pipeline.measures import histogram_information
+from BSAFusionLib.pipeline.network_input import NetworkInput
+
+SPACING_MM = 6.0
+BINS = 16  # of a side of the joint histogram
+LEAST_VOXELS = 100  # fewer say nothing of the mutual information
+RANDOM_POSES = 24
+RANDOM_SHIFT_MM = 30.0  # along each axis, at most
+
+
+class PairComparison:
+    """Compares two volumes coarsely, for any transform between them.
+
+    Attributes:
+        volumes: Both, as they were before they were made coarse.
+    """
+
+    def __init__(self, volumes: NetworkInput, spacing_mm: float = SPACING_MM) -> None:
+        """Prepare to compare two volumes.
+
+        Args:
+            volumes: Both in [0, 1], float32.
+            spacing_mm: Of the grids that they are compared on.
+        """
+        self.volumes = volumes
+        fixed, self._moving = (downsample(image, spacing_mm) for image in volumes)
+        self._grid = fixed
+        self._fixed_values = sitk.GetArrayFromImage(fixed)
+        self._fixed_head, moving_head = (
+            sitk.GetArrayFromImage(head_mask(image)) > 0 for image in (fixed, self._moving)
+        )
+        self._moving_head = _image_like(moving_head.astype(np.float32), self._moving)
+        self._moving_space = _image_like(np.ones_like(moving_head, np.float32), self._moving)
+        self._near_head = sitk.GetArrayFromImage(sitk.BinaryDilate(head_mask(fixed), (1, 1, 1))) > 0
+
+    def information(self, transform: sitk.Transform) -> float:
+        """Return the mutual information in nats near the fixed head, corrected for the number of voxels.
+
+        Args:
+            transform: Fixed point to moving point, mm, LPS.
+
+        Returns:
+            0 where the volumes hardly overlap. (The correction is Miller's, 1955.)
+        """
+        inside = self._near_head & (self._resampled(self._moving_space, transform) > 0.5)
+        count = int(inside.sum())
+        if count < LEAST_VOXELS:
+            return 0.0
+        pairs = self._fixed_values[inside], self._resampled(self._moving, transform)[inside]
+        joint, _, _ = np.histogram2d(*pairs, bins=BINS, range=((0, 1), (0, 1)))
+        occupied = (joint > 0).sum() - (joint.sum(axis=0) > 0).sum() - (joint.sum(axis=1) > 0).sum() + 1
+        return histogram_information(joint) - float(occupied) / (2 * count)
+
+    def random_information(self, transform: sitk.Transform) -> float:
+        """Return the mean mutual information over random poses about a transform, the same ones in every run."""
+        random = np.random.default_rng(0)
+        center = voxel_centers(self._grid)[self._fixed_head].mean(axis=0)
+        values = []
+        for _ in range(RANDOM_POSES):
+            turn = sitk.VersorRigid3DTransform()
+            turn.SetCenter(center.tolist())
+            versor = random.standard_normal(4)
+            turn.SetRotation((versor / np.linalg.norm(versor)).tolist())
+            turn.SetTranslation(random.uniform(-RANDOM_SHIFT_MM, RANDOM_SHIFT_MM, 3).tolist())
+            values.append(self.information(sitk.CompositeTransform([transform, turn])))
+        return float(np.mean(values))
+
+    def overlap(self, transform: sitk.Transform) -> float:
+        """Return the share of the smaller head that lies in the other one, within both fields of view."""
+        seen = self._resampled(self._moving_space, transform) > 0.5
+        moving = self._resampled(self._moving_head, transform) > 0.5
+        fixed = self._fixed_head & seen
+        smaller = min(fixed.sum(), moving.sum())
+        return float((fixed & moving).sum() / smaller) if smaller > 0 else 0.0
+
+    def _resampled(self, image: sitk.Image, transform: sitk.Transform) -> np.ndarray:
+        values: np.ndarray = sitk.GetArrayFromImage(sitk.Resample(image, self._grid, transform, sitk.sitkLinear, 0.0))
+        return values
+
+
+def _image_like(values: np.ndarray, image: sitk.Image) -> sitk.Image:
+    result = sitk.GetImageFromArray(values)
+    result.CopyInformation(image)
+    return result

@@ -1,0 +1,1 @@
+"""Fits and tests the rule that calls a result doubtful, on simulated heads."""

@@ -1,0 +1,82 @@
+"""A result is doubtful where one figure lies beyond what right results reach, and each such figure gives its reason."""
+
+from dataclasses import replace
+
+import pytest
+
+from BSAFusionLib.pipeline.doubt import LIMITS, SecondOpinion, judge
+
+agreed = SecondOpinion(
+    fixed_head=True,
+    moving_head=True,
+    pose_gap_mm=5.0,
+    pose_gap_deg=4.0,
+    estimated_mm=2.3,
+    overlap=0.98,
+    information=0.6,
+    information_placed=0.3,
+    information_random=0.2,
+)
+
+
+def test_nothing_is_said_of_a_result_that_all_evidence_agrees_with():
+    assert judge(agreed) == (False, (), ())
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"fixed_head": False}, "No head was found in the fixed volume"),
+        ({"moving_head": False}, "No head was found in the moving volume"),
+        ({"fixed_head": False, "moving_head": False}, "No head was found in either volume"),
+        ({"pose_gap_mm": LIMITS.pose_gap_mm + 30}, "differs by 42 mm and 4 degrees"),
+        ({"pose_gap_deg": 170.0}, "differs by 5 mm and 170 degrees"),
+        ({"estimated_mm": 6.5}, "still 6.5 mm apart"),
+        ({"overlap": 0.31}, "Only 31 % of the smaller head"),
+        (
+            {"information": 0.21, "information_placed": 0.1},
+            "hardly more similar than in random poses (0.210 and 0.200 nats",
+        ),
+        ({"information_placed": 0.9}, "less similar than before registration"),
+    ],
+)
+def test_each_figure_beyond_its_limit_is_a_reason_of_its_own(figures, said):
+    doubt = judge(replace(agreed, **figures))
+    assert doubt.doubtful
+    assert [reason for reason in doubt.reasons if said in reason] == list(doubt.reasons)
+    assert all(reason.endswith(".") for reason in doubt.reasons)
+
+
+def test_without_a_head_the_missing_pose_is_no_reason_beside_that():
+    doubt = judge(replace(agreed, moving_head=False, pose_gap_mm=None, pose_gap_deg=None))
+    assert len(doubt.reasons) == 1
+
+
+def test_an_image_of_which_the_network_saw_nothing_is_judged_by_the_rest():
+    assert not judge(replace(agreed, estimated_mm=None)).doubtful
+
+
+@pytest.mark.parametrize(("axis", "how"), [("z", "front to back"), ("y", "top to bottom"), ("other", "mirrored")])
+def test_a_mirrored_image_is_doubtful_and_said(axis, how):
+    doubt = judge(replace(agreed, moving_turned=axis, mirror_share=1.2))
+    assert doubt.doubtful
+    (reason,) = doubt.reasons
+    assert "The head in the moving volume lies turned" in reason
+    assert how in reason
+    assert "left and right of the result are exchanged" in reason
+
+
+def test_a_turned_image_is_said_but_not_doubtful():
+    doubt = judge(replace(agreed, moving_turned="z", mirror_share=0.9))
+    expected = (
+        "The head in the moving volume lies turned by about 180 degrees about its head-foot axis against what its "
+    )
+    assert doubt == (False, (), (expected + "file says.",))
+
+
+def test_where_turned_and_mirrored_cannot_be_told_apart_both_are_said():
+    doubt = judge(replace(agreed, fixed_turned="y", mirror_share=1.0))
+    assert not doubt.doubtful
+    (remark,) = doubt.remarks
+    assert "The head in the fixed volume lies turned by about 180 degrees about its front-back axis" in remark
+    assert "if the image is mirrored top to bottom, left and right of the result are exchanged" in remark
