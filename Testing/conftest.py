@@ -7,6 +7,11 @@ import pytest
 
 repository = Path(__file__).resolve().parents[1]
 
+# Before a test imports torch or SimpleITK: pytest-xdist runs a process a core, so more threads would only wait.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ.setdefault(variable, "1")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
