@@ -102,7 +102,7 @@ def room_of_module(package: str, name: str) -> str:
 
 
 def imported_names(path: Path) -> set[str]:
-    """Every module a file imports anywhere in it, in full."""
+    """Return the full names of all modules that a file imports anywhere."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -23,12 +23,12 @@ names = [page.relative_to(repository).as_posix() for page in pages]
 
 
 def spoken(page: Path) -> str:
-    """The page with broken commands joined."""
+    """Return the page with broken command lines joined."""
     return re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8"))
 
 
 def after_program(words: list[str]) -> list[str] | None:
-    """What a command line gives to run.py, or to the library itself; None where it starts neither."""
+    """Return a command line's arguments to run.py or the library; None where it starts neither."""
     for number, word in enumerate(words):
         if word == "run.py" or words[number : number + 2] == ["-m", "BSAFusionLib"]:
             return words[number + (1 if word == "run.py" else 2) :]
@@ -78,7 +78,7 @@ def test_every_program_shown_is_there(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """What its headings are linked to by, as GitHub and GitLab make them."""
+    """Return the anchors of a page's headings, as GitHub and GitLab make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -18,7 +18,7 @@ repository = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[tuple[str, dict[str, subprocess.Popen]]]:
-    """The address of a Dask scheduler, and its two workers by name."""
+    """Start a Dask scheduler with two workers; yield its address and the workers by name."""
 
     def start(*arguments: str) -> subprocess.Popen:
         log = (folder / f"{arguments[0]}{len(started)}.log").open("wb")
@@ -72,7 +72,7 @@ def same_results(folder: Path, other: Path) -> bool:
 
 
 def answer_or_die(answer: str | None) -> str:
-    """The answer; without one, the death of the process that this is called in."""
+    """Return the answer; without one, end the process that this is called in."""
     if answer is None:
         os._exit(1)
     return answer

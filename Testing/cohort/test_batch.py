@@ -8,14 +8,10 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
-import torch
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.metadata import Metadata
-from BSAFusionLib.network.weights import save_network
 from Testing.cohort.cluster import cluster, kill_a_busy_worker, same_results
-from Testing.phantoms import head
+from Testing.phantoms import save_untrained, small_head
 
 repository = Path(__file__).resolve().parents[2]
 good = ("sub-1", "sub-2", "sub-3")
@@ -26,15 +22,14 @@ pytestmark = pytest.mark.slow
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three PETs of one MRI, and one that is cut short; weights that nobody trained lie beside it."""
     folder = tmp_path_factory.mktemp("cohort")
-    sitk.WriteImage(head(0, slices=3), str(folder / "mri.nii.gz"))
+    sitk.WriteImage(small_head(0, slices=3), str(folder / "mri.nii.gz"))
     rows = ["case,fixed,moving,modality"]
     for number in range(4):
-        sitk.WriteImage(head(number / 2, slices=3), str(folder / f"pet{number}.nii.gz"))
+        sitk.WriteImage(small_head(number / 2, slices=3), str(folder / f"pet{number}.nii.gz"))
         rows.append(f"{number},mri.nii.gz,pet{number}.nii.gz,pet")
     broken = folder / "pet0.nii.gz"
     broken.write_bytes(broken.read_bytes()[:-200])
-    torch.manual_seed(0)
-    save_network(folder / "weights.safetensors", BSAFusion(Metadata(modality="pet")))
+    save_untrained(folder / "weights.safetensors", modality="pet")
     path = folder / "cohort.csv"
     path.write_text("\n".join(rows), encoding="utf-8")
     return path
@@ -107,7 +102,7 @@ def test_tools_for_bids_derivatives_find_and_describe_the_results(local: Path) -
     assert layout.get_dataset_description()["DatasetType"] == "derivative"
     found = layout.get(sub="2", desc="registered", suffix="pet", extension=".nii.gz", return_type="filename")
     (path,) = found
-    assert sitk.ReadImage(path).GetSize() == head(0, slices=3).GetSize()
+    assert sitk.ReadImage(path).GetSize() == small_head(0, slices=3).GetSize()
     described = json.loads(Path(path.removesuffix(".nii.gz") + ".json").read_text())
     assert described["Sources"] == ["bids:raw:pet2.nii.gz"]
     assert described["SpatialReference"] == "bids:raw:mri.nii.gz"
@@ -145,7 +140,7 @@ def test_on_a_cluster_that_loses_a_worker_every_case_comes_out_the_same_to_the_b
         assert same_results(local / case / "pet", out / case / "pet")
 
 
-def test_a_scheduler_that_does_not_answer_is_said_in_a_sentence(
+def test_a_scheduler_that_does_not_answer_is_reported_in_a_sentence(
     table: Path, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
     assert main(["batch", str(table), "--out", str(tmp_path), "--scheduler", "nonsense://nowhere"]) == 2

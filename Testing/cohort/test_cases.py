@@ -46,12 +46,12 @@ def test_a_row_of_a_table_is_a_case(tmp_path: Path) -> None:
         ("case,fixed,moving,modality\n1,a,b,ct\n-1-,c,d,ct\n", "two cases sub-1_ct"),
     ],
 )
-def test_a_table_that_will_not_do_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_table_is_rejected(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(FusionError, match=said):
         read_cohort(table(tmp_path, text))
 
 
-def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(FusionError, match="There is no"):
         read_cohort(tmp_path / "missing.csv")
 
@@ -82,7 +82,7 @@ def test_in_a_bids_folder_volumes_are_paired_with_the_mri_of_their_session(tmp_p
     assert pet.sources[1] == "bids:raw:sub-02/ses-b/pet/sub-02_ses-b_trc-FDG_pet.nii.gz"
 
 
-def test_a_bids_folder_without_a_pair_is_refused(tmp_path: Path) -> None:
+def test_a_bids_folder_without_a_pair_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(FusionError, match="no MRI with a CT, PET or SPECT"):
         read_cohort(bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz"))
 

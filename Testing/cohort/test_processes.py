@@ -29,7 +29,7 @@ def without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "distributed" else found(name))
 
 
-def test_a_cluster_without_dask_is_one_sentence(
+def test_a_cluster_without_dask_is_reported_in_one_sentence(
     without_dask: None, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     for name in ("mri", "ct"):

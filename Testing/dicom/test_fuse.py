@@ -6,15 +6,11 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
-import torch
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.metadata import Metadata
-from BSAFusionLib.network.weights import save_network
 from BSAFusionLib.viewer.result_folder import read_result
 from Testing.dicom.conftest import frame_of_reference, patient_id, patient_name, write_series
-from Testing.phantoms import head
+from Testing.phantoms import save_untrained, small_head
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +18,15 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two MRs and a PET in one folder, which bears the patient's name as scanners' exports do."""
     folder = tmp_path_factory.mktemp("study") / patient_name
     for number in (1, 2):
-        write_series(folder / f"{patient_id} MR{number}", head(0), "MR", f"1.2.3.{number}")
-    write_series(folder / f"{patient_id} PET", head(1), "PT", "1.2.3.9", slopes=0.01, Units="GML")
+        write_series(folder / f"{patient_id} MR{number}", small_head(0), "MR", f"1.2.3.{number}")
+    write_series(folder / f"{patient_id} PET", small_head(1), "PT", "1.2.3.9", slopes=0.01, Units="GML")
     return folder
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    save_network(path, BSAFusion(Metadata(modality="pet")))
+    save_untrained(path, modality="pet")
     return path
 
 

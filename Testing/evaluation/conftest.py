@@ -7,7 +7,7 @@ side = 64
 
 
 def head(shift: float = 0.0, inverted: bool = False) -> np.ndarray:
-    """An egg of a head with an off-centre spot, moved by some pixels along the columns; uint8 (64, 64)."""
+    """Make an egg of a head with an off-center spot, moved by some pixels along the columns; uint8 (64, 64)."""
     y, x = np.mgrid[:side, :side] - 31.5
     x = x - shift
     skull = 1 / (1 + np.exp(np.hypot(x / 18, y / 25) * 20 - 20))

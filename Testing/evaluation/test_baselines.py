@@ -13,7 +13,7 @@ from BSAFusionLib.pipeline.measures import mutual_information
 from BSAFusionResearch.evaluation import baselines
 
 
-def test_a_python_without_them_is_refused_with_the_way_to_get_them(tmp_path):
+def test_a_python_without_the_baselines_is_rejected_with_how_to_install_them(tmp_path):
     for python in (Path(sys.executable), tmp_path / "python"):
         with pytest.raises(FusionError, match=r"requirements-benchmark\.txt"):
             baselines.check_baselines(python)

@@ -26,7 +26,7 @@ def ball() -> sitk.Image:
 
 
 def center(image: sitk.Image) -> np.ndarray:
-    """The middle of what is bright, mm, LPS."""
+    """Return the middle of the bright voxels, mm, LPS."""
     bright = np.argwhere(sitk.GetArrayViewFromImage(image) > 55)[:, ::-1].mean(axis=0)
     return np.array(image.TransformContinuousIndexToPhysicalPoint(bright.tolist()))
 

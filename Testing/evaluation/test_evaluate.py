@@ -7,19 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.metadata import Metadata
-from BSAFusionLib.network.weights import save_network, sha256
-from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.network.weights import sha256
 from BSAFusionResearch.commands._case_table import _earlier_rows, there_and_back
+from Testing.phantoms import save_untrained
 
 
 @pytest.fixture
 def volumes(tmp_path):
-    """A folder with a coarse egg of a head as MRI, PET and CT."""
+    """A folder with a coarse egg of a small head as MRI, PET and CT."""
     z, y, x = (np.mgrid[:32, :36, :32] - np.array((15.5, 17.5, 15.5)).reshape(3, 1, 1, 1)) * 6.0
     depth = 1 - np.sqrt((x / 65) ** 2 + (y / 85) ** 2 + (z / 75) ** 2)
     inner = 1 - np.sqrt(((x - 15) / 20) ** 2 + ((y + 30) / 30) ** 2 + ((z - 20) / 20) ** 2)
@@ -31,7 +29,7 @@ def volumes(tmp_path):
         ("ct", -1000 + 1035 * head + 30 * spot),
     ):
         image = sitk.GetImageFromArray(values.astype(np.float32))
-        image.SetSpacing((6.0, 6.0, 6.0))
+        image.SetSpacing((3.5, 3.5, 3.5))  # so small that the search for a head in it takes little
         sitk.WriteImage(image, str(tmp_path / f"{name}.nii.gz"))
     return tmp_path
 
@@ -39,8 +37,7 @@ def volumes(tmp_path):
 @pytest.fixture
 def weights(tmp_path):
     """Those of a small network that nobody trained."""
-    torch.manual_seed(0)
-    save_network(tmp_path / "random.safetensors", BSAFusion(Metadata(size=32)))
+    save_untrained(tmp_path / "random.safetensors", size=32)
     return tmp_path / "random.safetensors"
 
 
@@ -76,18 +73,19 @@ def trained_on(weights, training):
     weights.with_suffix(".json").write_text(json.dumps(card), encoding="utf-8")
 
 
-def test_volumes_and_cases_are_measured_in_the_precision_that_was_asked_for(volumes, weights, cases, monkeypatch):
-    used = set()
-    monkeypatch.setattr(
-        "BSAFusionResearch.evaluation.volumes.register_and_fuse",
-        lambda fixed, moving, settings: used.add(settings.precision) or register_and_fuse(fixed, moving, settings),
-    )
-    options = ["--seeds", "1", "--device", "cpu", "--weights", str(weights), "--precision", "bfloat16"]
-    assert main(["evaluate", "--volumes", str(volumes), *options]) == 0
-    assert used == {"bfloat16"}
-    assert cases("--cases", 1, "--precision", "bfloat16") == 0
-    rows = json.loads((volumes / "cases.json").read_text(encoding="utf-8"))["cases"]["rows"]
-    assert [row["report"]["precision"] for row in rows] == ["bfloat16"]
+@pytest.mark.parametrize("measured", ["volumes", "case_rows"])
+def test_volumes_and_cases_are_measured_in_the_precision_that_was_asked_for(measured, volumes, weights, monkeypatch):
+    asked = []
+
+    def stop(fixed, moving, settings):
+        asked.append(settings.precision)
+        raise FusionError("Stopped.")
+
+    monkeypatch.setattr(f"BSAFusionResearch.evaluation.{measured}.register_and_fuse", stop)
+    options = ["--device", "cpu", "--weights", weights, "--precision", "bfloat16"]
+    options += ["--cases", 1] if measured == "case_rows" else ["--seeds", 1]
+    assert main(["evaluate", "--volumes", *map(str, [volumes, *options])]) == 2
+    assert asked == ["bfloat16"]
 
 
 def test_evaluate_says_which_volume_is_missing(volumes, capsys):

@@ -9,13 +9,12 @@ import torch
 from PIL import Image
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.factory import make_network
 from BSAFusionLib.network.metadata import Metadata
-from BSAFusionLib.network.weights import save_network
 from BSAFusionResearch.commands import _inputs
 from BSAFusionResearch.evaluation import published_pairs, rotation, simulated
 from BSAFusionResearch.evaluation.sheet import colored
+from Testing.phantoms import save_untrained
 
 
 @pytest.fixture
@@ -23,9 +22,8 @@ def weights(tmp_path):
     """A folder with random weights for CT and PET."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    torch.manual_seed(0)
     for modality in ("ct", "pet"):
-        save_network(folder / f"{modality}.safetensors", BSAFusion(Metadata(modality=modality, size=64)))
+        save_untrained(folder / f"{modality}.safetensors", modality=modality)
     return folder
 
 
@@ -105,7 +103,7 @@ def test_of_colored_slices_the_levels_are_registered_and_the_luminance_is_fused(
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "There is no file"), ({"fixed": np.zeros(1)}, "lacks aligned_truth, moving")]
 )
-def test_a_folder_that_holds_no_benchmark_is_said(content, said, tmp_path, capsys):
+def test_a_folder_that_holds_no_benchmark_is_reported(content, said, tmp_path, capsys):
     if content is not None:
         np.savez(tmp_path / "ct.npz", **content)
     assert main(["evaluate", "--benchmark", str(tmp_path), "--modality", "ct", "--device", "cpu"]) == 2

@@ -90,7 +90,7 @@ def test_edges_are_where_the_gradient_is_in_its_top_fifth():
     assert edges.float().mean() <= 0.2
 
 
-def test_a_turn_of_20_degrees_is_measured_and_the_rigid_start_takes_most_of_it(still_network, data_folder):
+def test_the_rigid_initialization_removes_most_of_a_rotation_of_20_degrees(still_network, data_folder):
     _, held_out = load_pairs(data_folder, "ct")
     values = rotation.measure(still_network, held_out)["rotated_end_point_error"]
     np.testing.assert_allclose(values["ours"], values["before"], rtol=1e-3)
@@ -98,7 +98,7 @@ def test_a_turn_of_20_degrees_is_measured_and_the_rigid_start_takes_most_of_it(s
     assert (values["prealigned"] < values["before"]).all()
 
 
-def test_the_rigid_start_finds_a_known_turn_and_shift_between_contrasts(benchmark_folder):
+def test_the_rigid_initialization_estimates_a_known_rotation_and_shift_between_contrasts(benchmark_folder):
     with np.load(benchmark_folder / "ct.npz") as arrays:
         fixed, aligned = (
             sitk.GetImageFromArray(arrays[name][0].astype(np.float32) / 255) for name in ("fixed", "aligned_truth")

@@ -9,13 +9,10 @@ import SimpleITK as sitk
 import torch
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.metadata import Metadata
-from BSAFusionLib.network.weights import save_network
 from BSAFusionResearch.commands import benchmark
 from BSAFusionResearch.evaluation.roofline import Ceilings, Work, works
 from BSAFusionResearch.evaluation.speed import FORMS, Cost, costs, speed_up
-from Testing.phantoms import head
+from Testing.phantoms import coarse_head, save_untrained
 
 cpu = torch.device("cpu")
 
@@ -62,13 +59,12 @@ def test_the_networks_stage_is_measured_as_stacks_grow(monkeypatch, capsys):
     assert "by the fewest slices" in capsys.readouterr().out
 
 
-def test_the_command_tells_ratios_seconds_a_pair_and_a_row_a_method(tmp_path: Path, capsys, threads):
+def test_the_command_reports_ratios_seconds_per_pair_and_a_row_per_method(tmp_path: Path, capsys, threads):
     volumes = tmp_path / "volumes"
     volumes.mkdir()
-    sitk.WriteImage(head(0), str(volumes / "mri_t1.nii.gz"))
-    sitk.WriteImage(head(1), str(volumes / "pet.nii.gz"))
-    torch.manual_seed(0)
-    save_network(tmp_path / "weights.safetensors", BSAFusion(Metadata(size=64)))
+    sitk.WriteImage(coarse_head(), str(volumes / "mri_t1.nii.gz"))
+    sitk.WriteImage(coarse_head("pet"), str(volumes / "pet.nii.gz"))
+    save_untrained(tmp_path / "weights.safetensors")
     options = ["--side", "16", "--batches", "1", "--repetitions", "1", "--device", "cpu", "--json"]
     folders = ["--volumes", str(volumes), "--weights", str(tmp_path / "weights.safetensors")]
     assert main(["benchmark", *options, str(tmp_path / "speed.json"), *folders]) == 0
@@ -88,6 +84,6 @@ def test_the_command_tells_ratios_seconds_a_pair_and_a_row_a_method(tmp_path: Pa
 
 
 @pytest.mark.parametrize("options", [["--repetitions", "0"], ["--batches", "0"], ["--side", "40"]])
-def test_what_cannot_be_measured_is_refused_in_a_sentence(options: list[str], capsys):
+def test_options_that_cannot_be_measured_are_rejected_in_one_sentence(options: list[str], capsys):
     assert main(["benchmark", *options]) == 2
     assert capsys.readouterr().err.endswith(".\n")

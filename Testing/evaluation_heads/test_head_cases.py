@@ -5,19 +5,16 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
-import torch
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.metadata import Metadata
-from BSAFusionLib.network.weights import save_network
 from BSAFusionResearch.evaluation_heads import cases as cases_module
 from BSAFusionResearch.evaluation_heads import rows as rows_module
 from BSAFusionResearch.evaluation_heads.cases import ELASTIC_MM, MOTIONS, head_cases
 from BSAFusionResearch.evaluation_heads.rows import baseline_summaries, summaries
 from BSAFusionResearch.simulation.patient import simulate_patient
 from BSAFusionResearch.simulation.settings import MODALITIES
-from Testing.simulation.conftest import coarse_scanner, labelled_head
+from Testing.phantoms import labeled_head, save_untrained
+from Testing.simulation.conftest import coarse_scanner
 
 
 def test_all_81_cases_differ_and_are_of_the_heads_that_are_only_reported() -> None:
@@ -74,7 +71,7 @@ def test_baselines_that_gave_up_are_counted_and_not_averaged() -> None:
 def heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of coarse heads, scanned coarsely."""
     for number in (13, 14, 15):
-        sitk.WriteImage(labelled_head(4), str(tmp_path / f"{number}.nii.gz"))
+        sitk.WriteImage(labeled_head(4), str(tmp_path / f"{number}.nii.gz"))
     scanners = coarse_scanner(4), coarse_scanner(4)
     monkeypatch.setattr(cases_module, "simulate_patient", lambda *inputs: simulate_patient(*inputs, *scanners))
     return tmp_path
@@ -83,8 +80,7 @@ def heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """Those of a small network that nobody trained."""
-    torch.manual_seed(0)
-    save_network(tmp_path / "random.safetensors", BSAFusion(Metadata(size=32)))
+    save_untrained(tmp_path / "random.safetensors", size=32)
     return tmp_path / "random.safetensors"
 
 
@@ -115,11 +111,11 @@ def test_the_table_is_measured_written_and_resumed(
     ("options", "said"),
     [(["--cases", "82"], "1 to 81 cases"), (["--resume"], "name one"), (["--threads", "0"], "1 thread or more")],
 )
-def test_a_mistake_is_said(heads: Path, options: list[str], said: str, capsys: pytest.CaptureFixture) -> None:
+def test_a_mistake_is_reported(heads: Path, options: list[str], said: str, capsys: pytest.CaptureFixture) -> None:
     assert main(["evaluate", "--heads", str(heads), *options]) == 2
     assert said in capsys.readouterr().err
 
 
-def test_a_folder_without_the_heads_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_folder_without_the_heads_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["evaluate", "--heads", str(tmp_path)]) == 2
     assert "13.nii.gz" in capsys.readouterr().err

@@ -68,7 +68,7 @@ def test_the_description_lies_where_the_extensions_manager_looks(installed: Path
     assert "research use only" in description
 
 
-def test_slicer_is_told_to_run_the_modules_own_tests(build: Path) -> None:
+def test_slicers_test_runner_has_the_modules_own_tests(build: Path) -> None:
     tests = json.loads(call(Path(cmake.CMAKE_BIN_DIR, "ctest"), "--show-only=json-v1", cwd=build))["tests"]
     commands = {test["name"]: test["command"] for test in tests}
     assert set(commands) == {"py_BSAFusion", "py_nomainwindow_qSlicerBSAFusionModuleGenericTest"}
@@ -124,7 +124,7 @@ def test_the_test_bench_loads_the_installed_module_with_panel_icon_sample_data_a
 
 
 def test_the_catalog_entry_has_the_fields_of_its_schema() -> None:
-    """As in slicer-extension-catalog-entry-schema-v1.0.1.json of the Extensions Index."""
+    """The schema is slicer-extension-catalog-entry-schema-v1.0.1.json of the Extensions Index."""
     entry = json.loads((repository / "BSAFusion.json").read_text())
     required = {"$schema", "category", "scm_url"}
     optional = {"scm_revision", "scm_type", "build_dependencies", "build_subdirectory", "enabled", "tier"}

@@ -85,7 +85,7 @@ def test_the_descriptions_name_the_owners_pages(source: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("wrong", ["it is there", "changed files", "no account", "no mark", "no author"])
-def test_a_mistake_is_said_in_one_sentence_and_leaves_nothing(
+def test_a_mistake_is_reported_in_one_sentence_and_leaves_nothing(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     folder, owner = tmp_path / "SlicerBSAFusion", "some-lab"

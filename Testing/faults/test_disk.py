@@ -17,7 +17,8 @@ from BSAFusionLib.files.atomic import written_whole
 from BSAFusionLib.files.volumes import read_volume, write_volume
 from BSAFusionLib.network.weights import load_network
 from Testing.conftest import repository
-from Testing.faults.conftest import head, on_posix
+from Testing.faults.conftest import on_posix
+from Testing.phantoms import coarse_head
 
 # A program that writes one kind of result into a folder;
 # the system lets no file grow beyond 1000 bytes, as on a full disk.
@@ -51,7 +52,7 @@ except FusionError as error:
 
 @on_posix
 @pytest.mark.parametrize("name", ["fused.nrrd", "preview.png", "deformation.h5", "report.json"])
-def test_a_full_disk_is_told_and_leaves_the_older_results(name, tmp_path, run_program):
+def test_a_full_disk_is_reported_and_leaves_the_older_results(name, tmp_path, run_program):
     for file in ("first.txt", name):
         (tmp_path / file).write_text("old")
     finished = run_program(writing, name, tmp_path)
@@ -62,7 +63,7 @@ def test_a_full_disk_is_told_and_leaves_the_older_results(name, tmp_path, run_pr
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"first.txt": "old", name: "old"}
 
 
-def test_a_disk_that_is_full_indeed_is_told_and_leaves_the_older_results(tmp_path):
+def test_a_really_full_disk_is_reported_and_leaves_the_older_results(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     small = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
@@ -124,8 +125,8 @@ def test_paths_beyond_ascii_and_of_many_letters_work(tmp_path, weights, capsys):
     folder = tmp_path / "Kopf, größer als 頭 & ещё 'один' 100 %" / ("sehr lang " * 20) / ("noch länger " * 15)
     folder.mkdir(parents=True)
     fixed, moving = folder / "MRT ü.nrrd", folder / "ПЭТ 頭.nii.gz"
-    write_volume(head(), fixed)
-    write_volume(head("pet"), moving)
+    write_volume(coarse_head(), fixed)
+    write_volume(coarse_head("pet"), moving)
     own = folder / "Gewichte ß.safetensors"
     own.write_bytes(weights.read_bytes())
     options = [
@@ -143,7 +144,7 @@ def test_paths_beyond_ascii_and_of_many_letters_work(tmp_path, weights, capsys):
     assert main(["fuse", *map(str, [fixed, moving, *options])]) == 0, capsys.readouterr().err
     assert (folder / "é" / "report.html").is_file()
     assert sitk.ReadTransform(str(folder / "é" / "deformation.h5")).GetDimension() == 3
-    assert read_volume(folder / "é" / "fused.nrrd").GetSize() == head().GetSize()
+    assert read_volume(folder / "é" / "fused.nrrd").GetSize() == coarse_head().GetSize()
 
 
 def test_a_path_too_long_for_the_system_is_rejected_in_a_sentence(tmp_path):

@@ -13,8 +13,9 @@ from BSAFusionLib.network.runner import Runner
 from BSAFusionLib.pipeline.memory import check_memory
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
-from Testing.faults.conftest import head, on_posix
+from Testing.faults.conftest import on_posix
 from Testing.network.stacks import random_stack
+from Testing.phantoms import coarse_head
 
 # Registers 16 slices at once where the process may have only so many MiB more than one at a time took.
 in_little_memory = """
@@ -51,12 +52,12 @@ def test_where_memory_runs_out_fewer_slices_go_through_at_once(run_program):
 
 
 @on_posix
-def test_memory_too_little_for_one_pair_of_slices_is_told_in_a_sentence(run_program):
+def test_too_little_memory_for_one_pair_of_slices_is_reported_in_one_sentence(run_program):
     finished = run_program(in_little_memory, 100, "large")
     assert "FusionError: There is not enough memory for a single pair of slices" in finished.stderr
 
 
-def test_volumes_for_which_the_machine_has_too_little_memory_are_told_before_anything_begins():
+def test_too_little_memory_for_the_volumes_is_reported_before_the_run():
     check_memory(1e6)
     if Path("/proc/meminfo").is_file():
         with pytest.raises(FusionError, match=r"need about 1000000\.0 GB of memory, but"):
@@ -70,13 +71,13 @@ import torch
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
-from Testing.faults.conftest import head
+from Testing.phantoms import coarse_head
 
 torch.set_num_threads(1)  # another thread would reserve more than there is left
-fixed, moving = head(), head("pet")
+fixed, moving = coarse_head(), coarse_head("pet")
 fixed = sitk.Expand(fixed, (16, 16, 16))
 settings = Settings("pet", weights=sys.argv[1], prealignment="none", device="cpu")
-register_and_fuse(head(), moving, settings)
+register_and_fuse(coarse_head(), moving, settings)
 pages = int(open("/proc/self/statm").read().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 100 * 2**20,) * 2)
 try:
@@ -87,7 +88,7 @@ except FusionError as error:
 
 
 @on_posix
-def test_memory_too_little_for_the_volumes_is_told_in_a_sentence(run_program, weights):
+def test_too_little_memory_for_the_volumes_is_reported_in_one_sentence(run_program, weights):
     finished = run_program(on_a_large_grid, weights)
     assert finished.stdout.startswith("Not enough memory for volumes of this size;"), finished.stderr
 
@@ -100,7 +101,7 @@ def lost_device(monkeypatch):
 
 def test_where_a_device_fails_in_the_middle_the_cpu_takes_over_and_the_report_says_so(weights, lost_device):
     settings = Settings("pet", weights=weights, prealignment="none", device="cuda")
-    report = register_and_fuse(head(), head("pet"), settings).report
+    report = register_and_fuse(coarse_head(), coarse_head("pet"), settings).report
     assert report.device == "cpu"
     assert any(
         warning.startswith("meta failed") and "the rest ran on the CPU" in warning for warning in report.warnings

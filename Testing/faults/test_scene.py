@@ -75,7 +75,7 @@ def weights_that_lead_to_nan(folder, weights):
         (weights_that_lead_to_nan, "values that are not finite"),
     ],
 )
-def test_wrong_weights_are_told_run_nothing_and_leave_the_scene(plant, said, scene, heads, weights, process, tmp_path):
+def test_wrong_weights_are_reported_and_leave_the_scene(plant, said, scene, heads, weights, process, tmp_path):
     file, before = plant(tmp_path, weights), state(scene)
     with pytest.raises(FusionError, match=said):
         process(*heads, weights=file)
@@ -94,7 +94,7 @@ def test_nodes_renamed_while_it_runs_give_the_result_their_new_names(heads, proc
 
 
 @pytest.mark.parametrize("which", ["fixed", "moving", "output", "companion"])
-def test_a_node_removed_while_it_runs_is_told_and_nothing_else_changes(which, heads, scene, process):
+def test_a_node_removed_while_it_runs_is_reported_and_nothing_else_changes(which, heads, scene, process):
     output = scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "Output")
     points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
     node = {"fixed": heads[0], "moving": heads[1], "output": output, "companion": points}[which]

@@ -8,7 +8,7 @@ from Testing.fuzz.fuzz import kinds, run
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the reader's limits are those of POSIX")
-def test_a_few_damaged_files_of_every_kind_are_read_or_refused(tmp_path):
+def test_a_few_damaged_files_of_every_kind_are_read_or_rejected(tmp_path):
     outcomes, failures = run(tmp_path, count=5 * len(kinds), seed=1, seconds=120, keep=tmp_path / "failed")
     assert failures == []
     assert {kind for kind, _ in outcomes} == set(kinds)

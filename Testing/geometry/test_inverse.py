@@ -34,7 +34,7 @@ def test_points_come_back_to_where_they_were(transform: sitk.CompositeTransform)
     assert missing.max() < 1e-4
 
 
-def test_points_that_no_point_leads_to_are_told() -> None:
+def test_points_without_an_inverse_are_reported() -> None:
     flat = sitk.AffineTransform([1, 0, 0, 0, 1, 0, 0, 0, 1e-300], [0, 0, 0])
     _, missing = carry_points_back(flat, np.array([[1.0, 2.0, 30.0]]))
     assert missing[0] > 1

@@ -206,7 +206,7 @@ def test_points_hardened_and_unhardened_are_where_they_were(application, given_c
 
 
 @given(placings, starts)
-def test_a_start_and_its_inverse_cancel_and_so_does_a_field_with_none(application, how, start):
+def test_an_initial_transform_and_its_inverse_cancel(application, how, start):
     scene = application.scene
     scene.Clear(False)
     node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")

@@ -11,19 +11,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
-import torch
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.metadata import Metadata
-from BSAFusionLib.network.weights import save_network
 from BSAFusionLib.settings import Settings
 from BSAFusionLib.viewer.result_folder import read_result
 from Testing.markups import write_points
-from Testing.phantoms import head
+from Testing.phantoms import save_untrained, small_head
 
 repository = Path(__file__).resolve().parents[2]
 results = {
@@ -49,12 +45,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two ellipsoids, the second moved by 4 mm, as files; and weights that nobody trained."""
     folder = tmp_path_factory.mktemp("inputs")
     for name, shift in (("mri.nii.gz", 0.0), ("ct.nrrd", 1.0)):
-        sitk.WriteImage(head(shift), str(folder / name))
+        sitk.WriteImage(small_head(shift), str(folder / name))
     scene = SlicerApp().scene
     write_points(scene, -90 * np.eye(3), folder / "points_mri.mrk.json")
     write_points(scene, -90 * (np.eye(3) - (3.0, 0.0, 0.0)), folder / "points_ct.fcsv")
-    torch.manual_seed(0)
-    save_network(folder / "weights.safetensors", BSAFusion(Metadata(modality="ct")))
+    save_untrained(folder / "weights.safetensors", modality="ct")
     return {path.name.split(".")[0]: path for path in folder.iterdir()}
 
 
@@ -79,7 +74,7 @@ def test_fuse_writes_every_result(fused: Path) -> None:
     assert len(report["verdict"]["reasons"]) >= 1
 
 
-def test_the_report_tells_the_distances_of_landmarks(fused: Path) -> None:
+def test_the_report_has_the_distances_of_landmarks(fused: Path) -> None:
     distances = json.loads((fused / "report.json").read_text())["landmarks"]
     assert distances["mean_before"] == pytest.approx(270) == distances["largest_before"]
     assert 0 < distances["mean_after"] <= distances["largest_after"]
@@ -173,7 +168,7 @@ def test_a_rigid_result_has_no_grid_and_leaves_none_of_an_earlier_one(
         (["--landmarks", "missing.mrk.json", "missing.fcsv"], "missing.mrk.json"),
     ],
 )
-def test_a_mistake_is_said_in_one_sentence_and_leaves_older_results(
+def test_a_mistake_is_reported_in_one_sentence_and_leaves_older_results(
     fused: Path, inputs: dict[str, Path], wrong: list[str], said: str, capsys: pytest.CaptureFixture
 ) -> None:
     before = {path: path.read_bytes() for path in fused.iterdir()}

@@ -10,13 +10,13 @@ import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import main
 from Testing.dicom.conftest import write_series
-from Testing.phantoms import head
+from Testing.phantoms import small_head
 
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> dict[str, Path]:
     """An MRI and a CT in Hounsfield units, as files and as DICOM folders."""
-    mri = head(0.0)
+    mri = small_head(0.0)
     inside = sitk.GetArrayFromImage(mri) > 0
     noise = np.random.default_rng(1).normal(0, 8, inside.shape)
     ct = sitk.GetImageFromArray((np.where(inside, 35, -1000) + noise).astype(np.int16))

@@ -12,18 +12,14 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
-import torch
 
 from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.cohort.cases import read_cohort
 from BSAFusionLib.commands.batch import batch_outputs
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.overwriting import files_of, refuse_overwriting
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.metadata import Metadata
-from BSAFusionLib.network.weights import save_network
 from Testing.dicom.conftest import write_series
-from Testing.phantoms import head
+from Testing.phantoms import save_untrained, small_head
 
 # Which make a run quick.
 quick = ("--prealignment", "none", "--one-axis", "--no-check", "--device", "cpu")
@@ -33,7 +29,7 @@ repository = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def mri(tmp_path: Path) -> Path:
     path = tmp_path / "mri.nii.gz"
-    sitk.WriteImage(head(0, slices=3), str(path))
+    sitk.WriteImage(small_head(0, slices=3), str(path))
     return path
 
 
@@ -46,9 +42,8 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    save_network(path, BSAFusion(Metadata(modality="pet")))
+    save_untrained(path, modality="pet")
     return path
 
 
@@ -57,7 +52,7 @@ def contents(folder: Path) -> dict[Path, bytes | None]:
 
 
 def assert_refused(folder: Path, capsys: pytest.CaptureFixture, named: Path | str, *arguments: str | Path) -> None:
-    """The command ends with status 2 and one sentence that names the file, and changes nothing in the folder."""
+    """Check that a command fails with one sentence that names the file, and changes nothing in the folder."""
     before = contents(folder)
     assert main([str(argument) for argument in arguments]) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
@@ -75,7 +70,7 @@ def symbolic_link(target: Path, link: Path) -> None:
 
 
 def symbolic_link_from_input(target: Path, link: Path) -> None:
-    """The input is the link, the result would replace the file that it leads to."""
+    """Make the input a link; the result would replace the file that it leads to."""
     target.rename(link)
     target.symlink_to(link)
 
@@ -85,7 +80,7 @@ def test_fuse_leaves_a_moving_volume_that_is_called_like_a_result(
     mri: Path, out: Path, tmp_path: Path, result: str
 ) -> None:
     moving = out / f"{result}.nrrd"
-    sitk.WriteImage(head(1, slices=3), str(moving))
+    sitk.WriteImage(small_head(1, slices=3), str(moving))
     before = contents(tmp_path)
     command = [sys.executable, "-m", "BSAFusionLib", "fuse", mri, moving, "--modality", "pet", "--out", out]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=repository)
@@ -102,7 +97,7 @@ def test_links_lead_to_the_same_file(
     mri: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture, link: Callable[[Path, Path], None]
 ) -> None:
     moving = tmp_path / "pet.nrrd"
-    sitk.WriteImage(head(1, slices=3), str(moving))
+    sitk.WriteImage(small_head(1, slices=3), str(moving))
     link(moving, out / "registered.nrrd")
     assert_refused(tmp_path, capsys, out / "registered.nrrd", "fuse", mri, moving, "--out", out)
 
@@ -110,7 +105,7 @@ def test_links_lead_to_the_same_file(
 def test_a_folder_by_another_name_is_the_same_folder(
     mri: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    sitk.WriteImage(head(1, slices=3), str(out / "registered.nrrd"))
+    sitk.WriteImage(small_head(1, slices=3), str(out / "registered.nrrd"))
     (tmp_path / "link").symlink_to(out)
     for other in (tmp_path / "link", out / ".." / "out"):
         named = other / "registered.nrrd"
@@ -129,7 +124,7 @@ def test_where_case_does_not_count_it_is_the_same_file(tmp_path: Path) -> None:
 def test_the_voxels_beside_a_header_are_an_input(
     mri: Path, tmp_path: Path, capsys: pytest.CaptureFixture, kind: str
 ) -> None:
-    sitk.WriteImage(head(1, slices=3), str(tmp_path / f"pet.{kind}"))
+    sitk.WriteImage(small_head(1, slices=3), str(tmp_path / f"pet.{kind}"))
     (voxels,) = (path for path in tmp_path.iterdir() if path.stem.startswith("pet") and path.suffix.endswith("raw"))
     options = ["--out", tmp_path / "new", "--json", voxels]
     assert_refused(tmp_path, capsys, voxels, "fuse", mri, tmp_path / f"pet.{kind}", *options)
@@ -177,7 +172,7 @@ def test_landmarks_weights_and_sidecars_are_inputs(
 ) -> None:
     pet, sidecar = tmp_path / "pet.nii.gz", tmp_path / "pet.json"
     points, own_weights = tmp_path / "points.mrk.json", tmp_path / "own.safetensors"
-    sitk.WriteImage(head(1, slices=3), str(pet))
+    sitk.WriteImage(small_head(1, slices=3), str(pet))
     shutil.copy(weights, own_weights)
     sidecar.write_text("{}")
     points.write_text("{}")
@@ -190,7 +185,7 @@ def test_two_results_need_two_files_and_a_folder_is_none(
     mri: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     pet = tmp_path / "pet.nrrd"
-    sitk.WriteImage(head(1, slices=3), str(pet))
+    sitk.WriteImage(small_head(1, slices=3), str(pet))
     for file in (out / "report.json", out):
         assert_refused(tmp_path, capsys, file, "fuse", mri, pet, "--out", out, "--json", file)
     (out / "fused.nrrd").mkdir()
@@ -199,7 +194,7 @@ def test_two_results_need_two_files_and_a_folder_is_none(
 
 def test_results_may_lie_beside_inputs_of_other_names(mri: Path, weights: Path, tmp_path: Path) -> None:
     pet = tmp_path / "pet.nrrd"
-    sitk.WriteImage(head(1, slices=3), str(pet))
+    sitk.WriteImage(small_head(1, slices=3), str(pet))
     before = contents(tmp_path)
     fuse = ["fuse", mri, pet, "--modality", "pet", "--out", tmp_path, "--weights", weights, *quick]
     for _ in range(2):  # the second run replaces the first one's results
@@ -211,8 +206,8 @@ def test_results_may_lie_beside_inputs_of_other_names(mri: Path, weights: Path, 
 
 def test_results_may_lie_in_a_dicom_folder_and_are_not_read_as_part_of_it(weights: Path, tmp_path: Path) -> None:
     study = tmp_path / "study"
-    write_series(study / "MR", head(0, slices=3), "MR")
-    write_series(study / "PET", head(1, slices=3), "PT")
+    write_series(study / "MR", small_head(0, slices=3), "MR")
+    write_series(study / "PET", small_head(1, slices=3), "PT")
     before = contents(study)
     fuse = ["fuse", study, study, "--out", study / "PET", "--weights", weights, *quick]
     results = []
@@ -226,7 +221,7 @@ def test_results_may_lie_in_a_dicom_folder_and_are_not_read_as_part_of_it(weight
 
 def test_a_dicom_file_of_a_folder_is_an_input(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for modality in ("MR", "PT"):
-        write_series(tmp_path / modality, head(0, slices=3), modality)
+        write_series(tmp_path / modality, small_head(0, slices=3), modality)
     file = next((tmp_path / "PT").iterdir())
     file.rename(tmp_path / "PT" / "report.json")  # DICOM files may have any name
     folders = [tmp_path / "MR", tmp_path / "PT"]
@@ -242,7 +237,7 @@ def table(folder: Path, *rows: str) -> Path:
 def test_no_row_of_a_batch_overwrites_what_another_reads(
     mri: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    sitk.WriteImage(head(1, slices=3), str(tmp_path / "pet.nii.gz"))
+    sitk.WriteImage(small_head(1, slices=3), str(tmp_path / "pet.nii.gz"))
     first = "sub-1/pet/sub-1_space-MRI_desc-registered_pet.nii.gz"
     for exists in (False, True):
         if exists:
@@ -264,7 +259,7 @@ def test_a_batch_does_not_describe_its_dataset_as_results(tmp_path: Path, capsys
     (tmp_path / "dataset_description.json").write_text(json.dumps({"Name": "trial", "BIDSVersion": "1.10.0"}))
     for name in ("anat/sub-1_T1w.nii.gz", "pet/sub-1_pet.nii.gz"):
         (tmp_path / "sub-1" / name).parent.mkdir(parents=True)
-        sitk.WriteImage(head(0, slices=3), str(tmp_path / "sub-1" / name))
+        sitk.WriteImage(small_head(0, slices=3), str(tmp_path / "sub-1" / name))
     assert_refused(tmp_path, capsys, "dataset_description.json", "batch", tmp_path, "--out", tmp_path)
 
 
@@ -272,7 +267,7 @@ def test_a_batch_writes_what_it_says_and_is_done_once_within_a_dicom_folder(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     for modality in ("MR", "PT"):
-        write_series(tmp_path / "study" / modality, head(0, slices=3), modality)
+        write_series(tmp_path / "study" / modality, small_head(0, slices=3), modality)
     cohort, out = table(tmp_path, "1,study,study,pet"), tmp_path / "study" / "fused"
     batch = ["batch", cohort, "--out", out, "--workers", 1, "--weights", weights, *quick]
     assert main(list(map(str, batch))) == 0

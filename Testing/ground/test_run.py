@@ -18,13 +18,13 @@ specification.loader.exec_module(run)
 
 
 def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """From another folder, as a user may."""
+    """Start run.py from another folder, as a user may."""
     command = [sys.executable, folder / "run.py", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent)
 
 
 def project_of(dependencies: list[str]) -> str:
-    """A pyproject.toml with these dependencies; the tests' extra names another one, as ours does."""
+    """Return a pyproject.toml with these dependencies, whose extra `test` names another one."""
     extras = "[project.optional-dependencies]\nview = []\ncluster = []\nresearch = []\ntest = ['own[view]']\n"
     return f"[project]\nname = 'own'\ndependencies = {dependencies!r}\n{extras}"
 
@@ -93,7 +93,7 @@ def test_help_lists_the_commands_with_what_they_do(project: Path) -> None:
     assert "pytest" in finished.stdout
 
 
-def test_an_unknown_command_is_refused_with_those_that_there_are(project: Path) -> None:
+def test_an_unknown_command_is_rejected_with_those_that_there_are(project: Path) -> None:
     finished = start(project, "stay")
     assert finished.returncode == 2
     assert "leave" in finished.stderr
@@ -101,14 +101,14 @@ def test_an_unknown_command_is_refused_with_those_that_there_are(project: Path) 
 
 
 @pytest.mark.parametrize("version", [(3, 9), (3, 14)])
-def test_a_python_without_pinned_packages_is_refused(version: tuple[int, int]) -> None:
+def test_a_python_without_pinned_packages_is_rejected(version: tuple[int, int]) -> None:
     with pytest.raises(run.SetupError, match=r"3\.10 to 3\.13"):
         run.check_interpreter(version)
     run.check_interpreter((3, 10))
     run.check_interpreter((3, 13))
 
 
-def test_too_small_a_disk_is_refused_with_what_is_needed() -> None:
+def test_too_small_a_disk_is_rejected_with_what_is_needed() -> None:
     with pytest.raises(run.SetupError, match=r"4 GB .* 1\.0 GB are free"):
         run.check_disk(1e9)
     run.check_disk(5e9)

@@ -102,7 +102,7 @@ class SampleDataLogic:
         return next((source for source in every if source.sampleName == sampleName), None)
 
     def downloadFile(self, uri: str, folder: str, name: str, checksum: str | None = None) -> str:
-        """The path of the file in the folder. Raises ValueError where it cannot be fetched."""
+        """Fetch a file into a folder and return its path; raise ValueError if that fails."""
         path = Path(folder) / name
         algorithm, digest = extractAlgoAndDigest(checksum)
         if path.exists() and algorithm and computeChecksum(algorithm, str(path)) != digest:
@@ -123,7 +123,7 @@ class SampleDataLogic:
         return self.downloadFile(uri, folder, name, checksum)
 
     def downloadFromSource(self, source: SampleDataSource) -> list:
-        """The nodes that were loaded; or where none is, the paths of the files."""
+        """Return the loaded nodes, or the paths of the files where none was loaded."""
         nodes, paths = [], []
         for uri, name, node_name, checksum, load, kind in zip(
             source.uris,

@@ -183,7 +183,7 @@ def _add_font() -> None:
 
 
 def make_application() -> qSlicerApplication:
-    """The application of this process, made at the first call."""
+    """Return this process's application, made at the first call."""
     application = qt.QApplication.instance()
     if application is None:
         qt.qInstallMessageHandler(_log)
@@ -244,7 +244,7 @@ class Slicer:
 
 @contextmanager
 def running() -> Iterator[Slicer]:
-    """A Slicer with an empty scene, that ends with the block: modules unloaded, widgets deleted, scene cleared.
+    """Run a Slicer with an empty scene; at the end, unload modules, delete widgets and clear the scene.
 
     Raises, at the end, the first exception that was raised in a slot or an observer and that the test has not taken out
     of `errors`.

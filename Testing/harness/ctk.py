@@ -15,7 +15,7 @@ Property, Signal = qt.Property, qt.Signal
 
 
 def stored(kind: Any, name: str, default: Any, after: str | None = None) -> Any:
-    """A property kept as it is written; `after` names the method called once it has changed."""
+    """Make a property that keeps what is written; `after` names a method called after a change."""
 
     def write(self: Any, value: Any) -> None:
         if self.__dict__.get("_" + name, default) != value:
@@ -27,7 +27,7 @@ def stored(kind: Any, name: str, default: Any, after: str | None = None) -> Any:
 
 
 def forwarded(kind: Any, widget: str, name: str) -> Any:
-    """A property that is that of a widget inside."""
+    """Make a property that is an inner widget's."""
     return Property(
         kind, lambda self: getattr(getattr(self, widget), name), lambda self, v: setattr(getattr(self, widget), name, v)
     )
@@ -643,7 +643,7 @@ class ctkCheckableComboBox(qt.QComboBox):
         self.model().setData(index, int(qt.Qt.CheckState(state).value), qt.Qt.CheckStateRole)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
-        """A click into the opened list ticks an item, and leaves the list open."""
+        """Check an item at a click into the opened list, and keep the list open."""
         view = self.view()
         if event.type() == qt.QEvent.MouseButtonPress and view.isVisible():
             self._pressed = True

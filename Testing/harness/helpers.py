@@ -52,7 +52,7 @@ def click(widget: Any, where: Any = None) -> None:
 def grab(
     widget: Any, path: str | Path | None = None, width: int | None = None, height: int | None = None, scale: float = 1.0
 ) -> Any:
-    """The picture of a widget as a QImage, and in a PNG file; as high as it needs to be where no height is given.
+    """Save a widget's picture as a PNG file and return it; without a height, as high as it needs.
 
     Each of its points is drawn as scale x scale pixels.
     """
@@ -74,7 +74,7 @@ def grab(
 
 
 def set_palette(dark: bool) -> None:
-    """The colors of Slicer's dark or light style (qSlicerStyle), for all widgets."""
+    """Set the colors of Slicer's dark or light style (qSlicerStyle) for all widgets."""
     colors = {
         "Window": ("#323232", "#f0f0f0"),
         "WindowText": ("#ffffff", "#000000"),

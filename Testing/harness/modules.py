@@ -89,7 +89,7 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         return self._self
 
     def reload(self) -> None:
-        """A new object of the class as it is now in the reloaded file, and its setup, but not its enter."""
+        """Make a new object of the reloaded file's class and call its setup, but not its enter."""
         self._instantiate()
 
     def enter(self) -> None:

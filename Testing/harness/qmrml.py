@@ -351,7 +351,7 @@ class qMRMLNodeComboBox(qt.QWidget):
         return [(SEPARATOR, "SEPARATOR"), *items] if items else []
 
     def _clicked(self, index: Any) -> None:
-        """The user has clicked on a row of the opened list."""
+        """Handle the user's click on a row of the opened list."""
         command, _, rest = (index.data(COMMAND_ROLE) or "").partition("/")
         if not command:
             return
@@ -455,7 +455,7 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
 
 
 def names() -> dict[str, type]:
-    """The classes above as Slicer has them, `slicer.qMRML...`."""
+    """Return the classes above by Slicer's names, `slicer.qMRML...`."""
     return {name: value for name, value in globals().items() if name.startswith("qMRML")}
 
 

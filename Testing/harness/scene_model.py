@@ -87,7 +87,7 @@ class SceneModel(qt.QStandardItemModel):
         return sum(map(len, self._extra.values()))
 
     def node_of(self, item: Any) -> Any:
-        """The node of a row, or None where the row is no node's or the node has left the scene."""
+        """Return a row's node, or None where the row has none or it has left the scene."""
         node_id = item.data(ID_ROLE) if item is not None else None
         if self.scene is None or node_id in (None, SCENE, BEFORE, AFTER):
             return None
@@ -224,7 +224,7 @@ class NodeFilterModel(qt.QSortFilterProxyModel):
 
 
 def _on_node(function: Callable[[Any], None]) -> Callable:
-    """An observer that is handed the node of a scene's event."""
+    """Make an observer that receives the node of a scene's event."""
 
     @calldata_type(VTK_OBJECT)
     def observer(caller: Any, event: str, node: Any) -> None:

@@ -27,7 +27,7 @@ def test_nothing_is_ticked_at_first(selector, add_volume):
     assert selector.uncheckedNodes() == (volume,)
 
 
-def test_a_tick_is_told_once_and_stays_with_its_node(selector, heard, add_volume, scene):
+def test_a_check_is_signaled_once_and_stays_with_its_node(selector, heard, add_volume, scene):
     first, second = add_volume("MRI"), add_volume("PET")
     selector.setCheckState(second, qt.Qt.Checked)
     selector.check(second)
@@ -50,7 +50,7 @@ def test_a_tick_goes_with_its_row_when_a_scene_is_added(selector, heard, add_vol
     assert heard == [["MRI"], []]
 
 
-def test_a_tick_that_goes_with_its_node_is_told_only_with_the_next_change(selector, heard, add_volume, scene):
+def test_a_check_removed_with_its_node_is_signaled_with_the_next_change_only(selector, heard, add_volume, scene):
     ticked, other = add_volume("MRI"), add_volume("PET")
     selector.check(ticked)
     scene.RemoveNode(ticked)

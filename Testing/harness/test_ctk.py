@@ -96,7 +96,7 @@ def test_the_values_of_a_range_stay_in_order_and_in_bounds():
     assert widget.maximumValue == 2000
 
 
-def test_a_path_is_told_once_and_remembered_when_asked(tmp_path):
+def test_a_path_is_signaled_once_and_remembered_when_asked(tmp_path):
     file = tmp_path / "weights.safetensors"
     file.touch()
     line, paths, valid = ctk.ctkPathLineEdit(), [], []

@@ -18,7 +18,7 @@ WAIT_S = 0.2
 
 @pytest.fixture
 def ticks():
-    """The times at which a Python thread has run, several in each millisecond that it gets."""
+    """Record when a Python thread runs, several times in each millisecond that it gets."""
     times, stop = [], threading.Event()
 
     def spin():
@@ -33,7 +33,7 @@ def ticks():
 
 
 def longest_rest(ticks, wait):
-    """The longest time, in seconds, that the thread did not run while `wait()` did."""
+    """Return the longest time, in seconds, without the thread running during `wait()`."""
     start = time.monotonic()
     wait()
     times = [start, *(tick for tick in [*ticks] if tick > start), time.monotonic()]
@@ -69,7 +69,7 @@ def test_process_events_keeps_the_lock_whichever_way_it_is_called():
 
 
 def test_a_python_thread_would_run_in_pyside6s_own_loop(ticks):
-    """So these tests can tell one loop from the other."""
+    """Show that these tests can tell one loop from the other."""
     loop = qt.QEventLoop()
     qt.QTimer.singleShot(round(1000 * WAIT_S), loop.quit)
     assert longest_rest(ticks, loop.exec) < 0.95 * WAIT_S

@@ -28,7 +28,7 @@ def heard(selector):
 
 
 def choose(selector, text):
-    """As a user opens the list and clicks on a row of it."""
+    """Open the list and click on a row, as a user does."""
     box = selector.findChild(qt.QComboBox)
     row = box.findText(text)
     assert row >= 0, f"no item {text} among {[box.itemText(i) for i in range(box.count)]}"
@@ -71,7 +71,7 @@ def test_the_first_node_is_selected_where_none_is_not_allowed(scene, add_volume)
     assert widget.currentNode() is first
 
 
-def test_setting_the_current_node_is_told_once(selector, heard, add_volume):
+def test_setting_the_current_node_is_signaled_once(selector, heard, add_volume):
     volume = add_volume("MRI")
     selector.setCurrentNode(volume)
     selector.setCurrentNode(volume)

@@ -112,14 +112,14 @@ def test_a_second_wrapper_reads_what_the_first_wrote(node, parameters):
     ("name", "value"),
     [("smoothing", 21.0), ("smoothing", None), ("batch", 1.5), ("axis", "coronal"), ("label", 3), ("modality", "ct")],
 )
-def test_what_a_parameter_cannot_be_is_refused_and_changes_nothing(parameters, name, value):
+def test_an_invalid_value_of_a_parameter_is_rejected_and_changes_nothing(parameters, name, value):
     before = getattr(parameters, name)
     with pytest.raises((ValueError, TypeError)):
         setattr(parameters, name, value)
     assert getattr(parameters, name) == before
 
 
-def test_a_node_of_another_class_is_refused(parameters, scene):
+def test_a_node_of_another_class_is_rejected(parameters, scene):
     with pytest.raises(TypeError):
         parameters.fixedVolume = scene.AddNewNodeByClass("vtkMRMLModelNode")
     parameters.start = scene.AddNewNodeByClass("vtkMRMLGridTransformNode")
@@ -250,7 +250,7 @@ def test_a_union_may_be_written_with_a_bar(scene, add_volume):
     assert choice.volume.GetName() == "MRI"
 
 
-def test_a_widget_that_cannot_show_a_type_is_refused(parameters):
+def test_a_widget_that_cannot_show_a_type_is_rejected(parameters):
     with pytest.raises(RuntimeError, match="Unable to create GUI connector"):
         parameters.connectParametersToGui({"refine": qt.QSpinBox()})
     with pytest.raises(ValueError, match="Cannot find a param"):

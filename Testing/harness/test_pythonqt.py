@@ -52,7 +52,7 @@ def test_a_text_property_takes_whatever_has_a_text():
     assert label.text == "3"
 
 
-def test_what_a_property_cannot_be_is_refused():
+def test_an_invalid_value_of_a_property_is_rejected():
     with pytest.raises(AttributeError, match="does not accept"):
         qt.QSpinBox().value = "many"
     with pytest.raises(AttributeError, match="not writable"):

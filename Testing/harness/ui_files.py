@@ -78,7 +78,7 @@ def _check_properties(root: ElementTree.Element, top: Any) -> None:
 
 
 def _take_scene_connections(root: ElementTree.Element) -> list[tuple[str, str, str, str]]:
-    """The connections whose arguments are VTK's, taken out since Qt itself cannot carry those from Python to Python."""
+    """Take out connections with VTK's arguments, which Qt cannot pass from Python to Python."""
     taken = []
     for connections in root.findall("connections"):
         for connection in list(connections):

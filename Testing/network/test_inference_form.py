@@ -19,7 +19,7 @@ models = Path(__file__).resolve().parents[2] / "Resources" / "Models"
 
 
 def random_network(convention: str) -> FusionNetwork:
-    """One whose every layer matters: no zeros as at the start of training."""
+    """Make a network whose every layer matters, without the zeros of an untrained one."""
     torch.manual_seed(0)
     network = make_network(Metadata(convention)).eval().requires_grad_(False)
     for parameter in network.parameters():

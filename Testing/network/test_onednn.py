@@ -69,7 +69,7 @@ def test_a_linear_layer_is_the_same_by_both_ways(dtype):
 @pytest.mark.parametrize("operation", ["_fused_convolution", "_fused_convolution_times", "_fused_linear"])
 @pytest.mark.parametrize("change", ["other arguments", "other answers"])
 def test_an_operation_that_another_pytorch_changed_is_not_used(dtype, operation, change, monkeypatch, try_again):
-    """As a version would that nobody has tried: a private operation may change without a word."""
+    """A private operation may change without notice in a version that nobody has tried."""
     original = getattr(onednn, operation)
 
     def changed(*arguments: object) -> torch.Tensor:

@@ -110,7 +110,7 @@ def begin(ready, control):
 
 
 def state(scene):
-    """Every node of the scene, but for the panel's own parameters, with its place and the time when it last changed."""
+    """Return all nodes but the panel's own parameters, with ID, name and time of the last change."""
     nodes = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
     return [
         (node.GetID(), node.GetName(), node.GetMTime())

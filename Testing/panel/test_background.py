@@ -271,7 +271,7 @@ def test_reloading_the_module_leaves_no_process_and_no_file(amid_a_run, ready, f
     assert list(temporary.iterdir()) == []
 
 
-def test_a_bug_while_the_job_is_written_is_told_and_leaves_no_file(ready, finish, monkeypatch, temporary):
+def test_a_bug_while_the_job_is_written_is_reported_and_leaves_no_file(ready, finish, monkeypatch, temporary):
     monkeypatch.setattr("BSAFusionLib.panel.run.write_case", lambda *_: 1 / 0)
     assert "ZeroDivisionError" in finish()
     (folder,) = temporary.iterdir()

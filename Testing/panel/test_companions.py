@@ -42,7 +42,7 @@ def test_what_is_ticked_goes_along_with_the_moving_volume(ready, finish, heads, 
     assert points.GetParentTransformNode() is None
 
 
-def test_what_cannot_go_along_is_said_before_the_run(ready, heads):
+def test_a_node_that_cannot_be_carried_is_reported_before_the_run(ready, heads):
     ready.ui.carrySelector.check(heads[0])
     assert not ready.ui.applyButton.enabled
     assert "'MRI' cannot move along" in ready.ui.applyButton.toolTip
@@ -88,7 +88,7 @@ def test_the_results_tell_the_distances_of_landmarks_and_follow_them(ready, fini
     assert "Landmarks before, maximum\t10.0 mm" in slicer.app.clipboard().text()
 
 
-def test_lists_that_do_not_go_together_are_told_beside_the_results(ready, finish, add_points):
+def test_lists_of_different_points_are_reported_beside_the_results(ready, finish, add_points):
     finish()
     moving = add_points("M", (0, 3, 4))
     ready.ui.fixedLandmarksSelector.setCurrentNode(add_points("F", (0, 0, 0), (5, 5, 5)))
@@ -113,7 +113,7 @@ def test_the_report_with_its_pictures_is_saved_where_the_user_says(ready, finish
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_report_that_cannot_be_written_is_told_and_none_is_kept(ready, finish, tmp_path, monkeypatch):
+def test_a_report_that_cannot_be_written_is_reported_and_none_is_kept(ready, finish, tmp_path, monkeypatch):
     finish()
     (tmp_path / "file").touch()
     told = []

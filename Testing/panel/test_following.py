@@ -63,7 +63,7 @@ def chosen(added, ready, scene, finish, add_transform):
 
 
 def choices(widget):
-    """The names of all chosen nodes as the parameter node has them, and as the selectors show them."""
+    """Return the names of all chosen nodes, in the parameter node and in the selectors."""
     parameters, ui = widget.logic.getParameterNode(), widget.ui
     kept = {name: getattr(parameters, name) for name in selectors}
     shown = {name: getattr(ui, selector).currentNode() for name, selector in selectors.items()}

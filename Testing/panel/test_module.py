@@ -11,6 +11,7 @@ import SimpleITK as sitk
 import slicer
 from slicer.util import arrayFromVolume
 
+from BSAFusionLib.pipeline.case import Initialization
 from Testing import harness
 from Testing.conftest import repository
 from Testing.panel.conftest import lattice, rigid
@@ -28,8 +29,9 @@ def small_weights(weights, tmp_path, monkeypatch):
 
 @pytest.fixture
 def quick(small_weights, monkeypatch):
-    """And no search for a rigid start, so that a run takes a second."""
-    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse.prealign_rigidly", lambda *_: sitk.Euler3DTransform())
+    """And no rigid registration, so that a run takes a second."""
+    still = Initialization(sitk.Euler3DTransform(), "rigid")
+    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse._initialize", lambda *_: still)
 
 
 def test_the_module_is_found_under_registration_with_its_icon(running):
@@ -70,7 +72,7 @@ def test_the_self_test_runs_in_reload_and_test(running, small_weights, monkeypat
     load = slicer.util.loadVolume
 
     def loadCoarsely(path, properties):
-        """Every third voxel, so that it takes seconds."""
+        """Load every third voxel, so that a run takes seconds."""
         volume = load(path, properties)
         slicer.util.updateVolumeFromArray(volume, arrayFromVolume(volume)[::2, ::3, ::3].copy())
         volume.SetSpacing(*np.multiply(volume.GetSpacing(), (3, 3, 2)))
@@ -80,7 +82,7 @@ def test_the_self_test_runs_in_reload_and_test(running, small_weights, monkeypat
     slicer.selfTests["BSAFusion"](msec=1)
 
 
-def test_a_self_test_that_cannot_run_is_said_and_not_shown_as_a_failure(running, monkeypatch, caplog):
+def test_a_self_test_that_cannot_run_is_reported_as_skipped(running, monkeypatch, caplog):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
     harness.load_module(file)
@@ -97,7 +99,7 @@ def test_its_ui_file_can_be_edited_in_developer_mode(running):
 
 
 def example(heading):
-    """The indented lines under a heading of the README, or of the page on scripting."""
+    """Return the indented lines under a heading of the README or of the page on scripting."""
     pages = [repository / "README.md", repository / "Documentation" / "scripting.md"]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     assert f"{heading}\n" in text, f"there is no part {heading}"

@@ -87,7 +87,7 @@ def test_another_run_leaves_colors_and_window_as_the_user_set_them(ready, finish
     assert displays[1].GetColorNodeID() == "vtkMRMLColorTableNodeRed"
 
 
-def test_an_output_that_was_another_volume_is_shown_anew(ready, finish, add_head):
+def test_an_output_that_was_another_volume_is_shown_again(ready, finish, add_head):
     other = add_head("Something else", "mri")
     other.GetDisplayNode().AutoWindowLevelOff()
     other.GetDisplayNode().SetWindowLevel(1, 5000)
@@ -242,7 +242,7 @@ def test_a_second_start_while_one_runs_does_nothing(ready, begin, control):
     assert ready.ui.messageLabel.text.startswith("Done")
 
 
-def test_what_the_user_can_mend_is_said_in_one_sentence(ready, scene, finish):
+def test_a_problem_that_the_user_can_fix_is_one_sentence(ready, scene, finish):
     ready.logic.getParameterNode().weights = "/nowhere/weights.safetensors"
     before = state(scene)
     finish()
@@ -254,7 +254,7 @@ def test_what_the_user_can_mend_is_said_in_one_sentence(ready, scene, finish):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("planted"), MemoryError()])
-def test_a_bug_in_the_middle_is_told_and_logged_and_changes_nothing(error, ready, scene, begin, control, caplog):
+def test_a_bug_in_the_middle_is_reported_and_logged_and_changes_nothing(error, ready, scene, begin, control, caplog):
     before = state(scene)
     begin()
     control.fail(error)
@@ -268,7 +268,7 @@ def test_a_bug_in_the_middle_is_told_and_logged_and_changes_nothing(error, ready
     assert ready.ui.applyButton.enabled
 
 
-def test_a_bug_at_the_very_start_is_told_as_well(ready, monkeypatch):
+def test_a_bug_at_the_very_beginning_is_reported_too(ready, monkeypatch):
     monkeypatch.setattr(ready.logic, "prepare", lambda **_: 1 / 0)
     harness.click(ready.ui.applyButton)
     assert "ZeroDivisionError" in ready.ui.messageLabel.text
@@ -305,7 +305,7 @@ def test_folds_are_damped_unless_the_box_is_unticked(ready, begin):
     assert ready.run._job.settings.fold_free
 
 
-def test_a_start_by_a_transform_must_name_it(ready, add_transform):
+def test_initialization_by_a_transform_needs_one(ready, add_transform):
     ui = ready.ui
     assert not ui.startTransformSelector.visible
     ui.startComboBox.currentIndex = 2
@@ -315,7 +315,7 @@ def test_a_start_by_a_transform_must_name_it(ready, add_transform):
     assert ui.applyButton.enabled
 
 
-def test_the_time_left_is_told_once_it_is_known(monkeypatch):
+def test_the_time_left_is_shown_once_it_is_known(monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: clock[0])
     progress = Progress()

@@ -30,12 +30,12 @@ class Pip:
         self.install = lambda requirements, say: None
 
     def by_util(self, requirements):
-        """As slicer.util.pip_install of Slicer 5.10 starts it."""
+        """Stand for slicer.util.pip_install of Slicer 5.10."""
         self.requirements.append(requirements)
         self.install(requirements, print)
 
     def by_packaging(self, module, arguments, blocking=True, logCallback=None, completedCallback=None):
-        """As slicer.packaging starts it, by slicer.util.executePythonModule, while its dialog is shown."""
+        """Stand for slicer.util.executePythonModule, by which slicer.packaging starts pip while its dialog is shown."""
         assert (module, arguments[0], blocking) == ("pip", "install", False)
         dialog = slicer.packaging._PipProgressDialog._sharedInstance._dialog
         self.requesters.append(dialog.windowTitle.partition(" - ")[0])
@@ -84,7 +84,7 @@ def intel_mac(running, monkeypatch):
 
 
 def pinned_by_pip():
-    """The lines of the constraints file that a pip started now would obey."""
+    """Return the lines of the constraints file that a pip started now would follow."""
     return open(unquote(urlparse(os.environ["PIP_CONSTRAINT"]).path), encoding="utf-8").read().split()
 
 
@@ -209,7 +209,7 @@ def test_the_pytorch_extension_is_left_alone_where_torch_is_there(absent, ready,
     assert len(pip.requirements) == 1
 
 
-def test_slicers_own_packaging_is_used_where_there_is_one_and_told_who_asks(absent, pip, ready, monkeypatch):
+def test_slicers_own_packaging_is_used_where_there_is_one_and_knows_the_requester(absent, pip, ready, monkeypatch):
     pip.install = lambda requirements, say: absent.clear()
     if importlib.util.find_spec("slicer.packaging") is None:  # without SLICER_BASE_PYTHON
 
@@ -225,7 +225,7 @@ def test_slicers_own_packaging_is_used_where_there_is_one_and_told_who_asks(abse
     assert not ready.ui.setupFrame.visible
 
 
-def test_a_failure_to_install_is_told_and_may_be_tried_again(absent, pip, ready):
+def test_a_failed_installation_is_reported_and_can_be_tried_again(absent, pip, ready):
     def fail(requirements, say):
         raise subprocess.CalledProcessError(1, "pip")
 
@@ -258,7 +258,7 @@ def test_a_changed_numpy_is_noticed(absent, pip, installed_versions, ready):
     assert "restart Slicer" in ready.ui.setupLabel.text
 
 
-def test_a_script_without_the_packages_is_told_what_to_do(absent):
+def test_a_script_without_the_packages_gets_instructions(absent):
     with pytest.raises(
         FusionError, match=r'pip_install\("torch>=2\.5 einops>=0\.7 safetensors>=0\.4 matplotlib>=3\.7"\)'
     ):

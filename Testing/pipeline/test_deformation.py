@@ -67,7 +67,7 @@ def test_vectors_too_long_are_cut_and_the_others_left_alone(grid, affine):
     assert limit_length(field, found)[0] is field
 
 
-def test_where_two_directions_were_seen_the_third_stays_out_of_it(grid, affine):
+def test_with_evidence_in_two_directions_the_third_does_not_move(grid, affine):
     inside = np.ones(grid.GetSize()[::-1], bool)
     axes = np.reshape(grid.GetDirection(), (3, 3))
     points = sitk.GetArrayFromImage(

@@ -81,7 +81,7 @@ def test_of_an_rgb_volume_the_network_sees_the_luminance():
     assert seen[0, 0] == pytest.approx((0.299, 1.0), abs=1e-5)
 
 
-def test_voxels_seen_together_become_their_mean_and_stay_where_they_are(mri):
+def test_downsampled_voxels_become_their_mean_and_stay_where_they_are(mri):
     seen = measure_intensities(mri, "mri")[0].luminance(mri)
     coarse = measure_intensities(mri, "mri")[0].luminance(mri, (2, 3, 1))
     assert coarse.GetSize() == (25, 18, 40)

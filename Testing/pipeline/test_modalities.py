@@ -4,24 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 import SimpleITK as sitk
-import torch
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES, Modality, from_dicom, listed, register, unregister
-from BSAFusionLib.network.bsafusion import BSAFusion
-from BSAFusionLib.network.metadata import Metadata
-from BSAFusionLib.network.weights import save_network
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
-from Testing.phantoms import head
+from Testing.phantoms import save_untrained, small_head
 
 
 @pytest.fixture
 def mra(tmp_path) -> Iterator[Modality]:
     """Register a made-up modality by one row, with a file of random weights, as long as the test lasts."""
-    torch.manual_seed(0)
     weights = tmp_path / "angiography.safetensors"
-    save_network(weights, BSAFusion(Metadata(modality="mra", size=32)))
+    save_untrained(weights, modality="mra", size=32)
     row = Modality("mra", "MRA", ("XX",), color_map=((0.0, 0, 0, 0), (1.0, 255, 200, 0)), weights=str(weights))
     register(row)
     yield row
@@ -29,7 +24,8 @@ def mra(tmp_path) -> Iterator[Modality]:
 
 
 def test_a_new_row_and_its_weights_run_end_to_end(mra):
-    result = register_and_fuse(head(0), head(1), Settings("mra", device="cpu", slice_axis="k", three_axes=False))
+    settings = Settings("mra", device="cpu", prealignment="none", slice_axis="k", three_axes=False)
+    result = register_and_fuse(small_head(0), small_head(1), settings)
     assert result.report.modality == "mra"
     assert result.report.weights == "angiography.safetensors"
     assert not any("trained for" in warning for warning in result.report.warnings)

@@ -31,9 +31,7 @@ def rgb_of(image: sitk.Image) -> sitk.Image:
 
 
 @pytest.mark.parametrize("axis", ["auto", "i", "j", "k"])
-def test_every_image_of_the_result_lies_on_the_fixed_grid_and_the_field_carries_fixed_to_moving(
-    grid, axis, head, settings
-):
+def test_all_images_lie_on_the_fixed_grid_and_the_field_leads_from_fixed_to_moving(grid, axis, head, settings):
     fixed, moving = head(grid, "mri"), sitk.Cast(head(grid, "pet") * 100, sitk.sitkInt16)
     start = sitk.Euler3DTransform((12.0, -20.0, 30.0), 0.05, 0.0, -0.1, (1.0, -2.0, 1.5))
     result = register_and_fuse(fixed, moving, settings("pet", prealignment=start, slice_axis=axis))
@@ -84,7 +82,7 @@ def test_colors_are_the_same_however_few_slices_are_colored_at_once(mri, pet, se
     np.testing.assert_array_equal(*map(sitk.GetArrayFromImage, (few, at_once)))
 
 
-def test_the_start_alone_is_no_deformation_that_failed(mri, pet, settings):
+def test_the_initial_transform_alone_is_no_failed_deformation(mri, pet, settings):
     result = register_and_fuse(mri, pet, settings("pet", strength=0.0, do_no_harm=True))
     assert result.report.verdict.kept is None
     assert not any("deformation" in text for text in (*result.report.warnings, *result.report.details))
@@ -98,7 +96,7 @@ def test_displacements_beyond_what_was_trained_on_are_cut_with_a_remark(mri, pet
     assert any("longer than those of its training" in detail for detail in result.report.details)
 
 
-def test_volumes_far_finer_than_the_slices_are_seen_coarser_to_much_the_same_end(mri, pet, settings, monkeypatch):
+def test_volumes_far_finer_than_the_slices_are_downsampled_with_much_the_same_result(mri, pet, settings, monkeypatch):
     fine = [sitk.Expand(image, (6, 1, 1)) for image in (mri, pet)]  # 5 voxels a pixel
     seen_coarser = register_and_fuse(*fine, settings("pet")).network_field
     monkeypatch.setattr("BSAFusionLib.pipeline.network_input.downsampling_factors", lambda *_: [1, 1, 1])
@@ -166,13 +164,13 @@ def test_while_the_network_runs_progress_counts_the_slices_and_else_says_nothing
 
 
 @pytest.mark.parametrize("stage", ["pre-alignment", "registration", "fusion", "report"])
-def test_it_stops_in_every_stage_when_asked_to(stage, mri, pet, settings):
+def test_a_run_stops_in_every_stage_when_cancelled(stage, mri, pet, settings):
     reached = []
     with pytest.raises(Cancelled):
         register_and_fuse(
             mri,
             pet,
-            settings("pet", prealignment="rigid"),
+            settings("pet", prealignment="rigid" if stage == "pre-alignment" else "none"),
             lambda name, *_: reached.append(name),
             lambda: stage in reached,
         )
@@ -218,7 +216,7 @@ def test_colors_are_rejected_where_one_value_is_needed(mri, ct, settings):
         register_and_fuse(rgb_of(mri), ct, settings("ct"))
 
 
-def test_a_start_that_carries_the_volumes_apart_is_rejected(mri, pet, settings):
+def test_an_initial_transform_that_moves_the_volumes_apart_is_rejected(mri, pet, settings):
     with pytest.raises(FusionError, match="do not overlap"):
         register_and_fuse(mri, pet, settings("pet", prealignment=sitk.TranslationTransform(3, (900.0, 0.0, 0.0))))
 

@@ -67,7 +67,7 @@ def pictures(case):
     return sample_pictures(*case)
 
 
-def test_figures_are_told_with_their_units_whatever_the_version_that_measured_them(report):
+def test_figures_are_shown_with_their_units_whatever_version_measured_them(report):
     told = dict(rows(report.as_dict()))
     assert told["Mutual information, initial"] == "0.400"
     assert told["Displacement, maximum"] == "16.0 mm"

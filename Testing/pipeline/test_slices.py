@@ -33,7 +33,7 @@ def test_slices_run_as_the_training_slices_do(grid, axis):
         assert right @ (back if np.abs(across).argmax() == 0 else left) > 0.7
 
 
-def test_slices_are_cut_from_bottom_to_top_unless_told_otherwise(grid):
+def test_slices_are_cut_from_bottom_to_top_by_default(grid):
     axis = slice_axis(grid)
     assert np.abs(directions(grid)[:, axis] @ up) == np.abs(directions(grid)[2]).max()
     assert [slice_axis(grid, name) for name in axes] == [0, 1, 2]

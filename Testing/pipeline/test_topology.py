@@ -13,7 +13,7 @@ from BSAFusionLib.geometry.fields import (
 )
 from BSAFusionLib.geometry.folds import DETERMINANT_FLOOR, determinant_bounds, remove_folds
 from BSAFusionLib.geometry.grids import crop_to_grid
-from Testing.pipeline.conftest import points_of
+from Testing.phantoms import points_of
 
 quarter = sitk.Euler3DTransform((12.0, -20.0, 30.0), 0.0, 0.2, np.pi / 2, (5.0, 0.0, -8.0))
 
@@ -91,7 +91,7 @@ def test_the_total_transform_folds_nowhere_either_however_it_is_turned(grid):
     )
 
 
-def test_beyond_its_margin_the_deformation_is_the_start_alone_and_nowhere_does_it_jump(grid):
+def test_beyond_its_margin_the_deformation_is_the_initial_transform_alone_and_never_jumps(grid):
     field = bump(grid, 0.3)
     faded = fade_to_zero(field)
     inner = crop_to_grid(faded, grid)

@@ -105,7 +105,7 @@ def add_head(scene):
 
 
 def rigid(degrees=(0, 0, 0), shift=(0, 0, 0)):
-    """A 4 x 4 matrix that turns about x, y, z in this order, then shifts by mm."""
+    """Return the 4 x 4 matrix that rotates about x, y, z in this order, then shifts by mm."""
     matrix = np.eye(4)
     for axis, angle in enumerate(np.radians(degrees)):
         turn = np.eye(4)
@@ -118,7 +118,7 @@ def rigid(degrees=(0, 0, 0), shift=(0, 0, 0)):
 
 
 def lattice(placed=at_the_origin, spacing=(6, 6, 6), size=usual_size, flips=(1, 1, 1)):
-    """The IJK to RAS matrix of a volume centred on the world's origin, then moved by the rigid matrix `placed`."""
+    """Return the IJK to RAS matrix of a volume centered on the origin, then moved by the rigid matrix `placed`."""
     matrix = np.diag([*np.multiply(spacing, flips), 1.0])
     matrix[:3, 3] = -matrix[:3, :3] @ (np.array(size) - 1) / 2
     return placed @ matrix

@@ -44,7 +44,7 @@ def test_64_bit_integers_which_slicer_cannot_draw_become_float(scene):
     np.testing.assert_array_equal(arrayFromVolume(volume), np.full((2, 3, 4), -7.0))
 
 
-def test_a_bent_parent_transform_is_refused(scene, add_head):
+def test_a_bent_parent_transform_is_rejected(scene, add_head):
     source, target = vtkPoints(), vtkPoints()
     for point in np.vstack((np.zeros(3), np.eye(3) * 50, np.ones(3) * 50)):
         source.InsertNextPoint(point)
@@ -67,7 +67,7 @@ def test_a_transform_node_that_carries_moving_to_fixed_asks_fixed_points_where_t
     np.testing.assert_allclose(transform.TransformPoint(fixed_ras[:3] * lps), moving_ras[:3] * lps, atol=1e-9)
 
 
-def test_a_field_is_followed_by_the_start_and_the_way_back_from_the_parents():
+def test_a_field_is_followed_by_the_initial_transform_and_the_inverse_of_the_parents():
     field = sitk.GetImageFromArray(np.tile((1.0, 2.0, 3.0), (9, 9, 9, 1)), isVector=True)  # LPS
     start = sitk.Euler3DTransform((3.0, 2.0, 1.0), 0.2, -0.3, 0.5, (4.0, 5.0, 6.0))
     parents = rigid((0, 0, 65), (7, 8, 9))

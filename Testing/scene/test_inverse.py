@@ -33,7 +33,7 @@ def result(start, add_head, add_transform, process):
 
 
 def head_points(volume):
-    """The voxels of the fixed volume's head, RAS."""
+    """Return the voxels of the fixed volume's head, RAS."""
     k, j, i = np.nonzero(arrayFromVolume(volume) > 50)
     return (lattice() @ np.stack([i, j, k, np.ones_like(i)]))[:3].T[::7]
 
@@ -106,7 +106,7 @@ def test_a_segmentation_hardened_and_unhardened_keeps_its_closed_surface(scene, 
     assert distance(surface(), before) < 0.1 * voxel
 
 
-def test_beyond_the_grid_points_go_where_the_start_alone_takes_them_and_none_jumps(scene, result, start):
+def test_beyond_the_grid_the_initial_transform_alone_acts_and_no_point_jumps(scene, result, start):
     parent = rigid((0, 0, 40), (10, 0, 0))
     expected = np.linalg.inv(parent) @ np.linalg.inv(start)
     way = np.linspace((0, 0, 0), (400, 30, -20), 4001)

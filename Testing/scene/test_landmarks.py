@@ -38,7 +38,7 @@ def world(parent, local):
     return local @ matrix[:3, :3].T + matrix[:3, 3]
 
 
-def test_it_is_the_mean_and_the_largest_distance_before_and_after(moved, add_points):
+def test_the_error_is_the_mean_and_the_largest_distance_before_and_after(moved, add_points):
     pet, run = moved
     grid, parent = run().gridTransform, pet.GetParentTransformNode()
     fixed = add_points("On MRI", world(parent, points) + np.array([(0, 4, 0), (0, 4, 0), (0, 10, 0)]))
@@ -47,7 +47,7 @@ def test_it_is_the_mean_and_the_largest_distance_before_and_after(moved, add_poi
     np.testing.assert_allclose(astuple(found), (6, 10, 2, 6), atol=2e-3)
 
 
-def test_it_is_the_same_when_the_moving_list_and_volume_went_along_under_the_result(moved, add_points):
+def test_the_error_is_the_same_when_list_and_volume_were_carried_along(moved, add_points):
     pet, run = moved
     parent = pet.GetParentTransformNode()
     fixed = add_points("On MRI", world(parent, points) + np.array((0, 4, 0)))
@@ -57,7 +57,7 @@ def test_it_is_the_same_when_the_moving_list_and_volume_went_along_under_the_res
     np.testing.assert_allclose(astuple(landmark_error(fixed, moving, pet, grid)), (4, 4, 0, 0), atol=2e-3)
 
 
-def test_the_report_tells_it_of_the_points_as_they_lay_at_the_start(moved, add_points):
+def test_the_report_has_the_error_of_the_points_as_they_were_before_the_run(moved, add_points):
     pet, run = moved
     parent = pet.GetParentTransformNode()
     fixed = add_points("On MRI", world(parent, points) + np.array([(0, 4, 0), (0, 4, 0), (0, 10, 0)]))
@@ -71,12 +71,12 @@ def test_the_report_tells_it_of_the_points_as_they_lay_at_the_start(moved, add_p
     assert report.as_dict()["landmarks"]["largest_after"] == report.landmarks.largest_after
 
 
-def test_points_on_one_volume_only_are_refused_in_a_sentence(moved, add_points):
+def test_points_on_one_volume_only_are_rejected(moved, add_points):
     with pytest.raises(FusionError, match="on one of the volumes only"):
         moved[1](fixedLandmarks=add_points("On MRI", points))
 
 
-def test_lists_that_do_not_go_together_are_refused_in_a_sentence(add_head, add_points, add_transform):
+def test_lists_of_different_points_are_rejected(add_head, add_points, add_transform):
     pet, grid = add_head("PET", "pet"), add_transform(np.eye(4))
     three, two = add_points("Three", points), add_points("Two", points[:2])
     with pytest.raises(FusionError, match="'Three' has 3 points and 'Two' 2"):

@@ -17,7 +17,7 @@ from Testing.scene.conftest import lattice, rigid, usual_size
 
 
 def state(scene):
-    """Every node of the scene with the time when it last changed."""
+    """Return every node of the scene with the time of its last change."""
     nodes = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
     return [(node.GetID(), node.GetName(), node.GetMTime()) for node in nodes]
 
@@ -68,7 +68,7 @@ def test_what_is_created_lies_with_the_fixed_volume_in_the_subject_hierarchy(sce
 
     @calldata_type(VTK_OBJECT)
     def make_item(caller, event, node):
-        """As Slicer's qSlicerSubjectHierarchyPluginLogic does, which slicer-core lacks."""
+        """Do what Slicer's qSlicerSubjectHierarchyPluginLogic does, which slicer-core lacks."""
         if node.IsA("vtkMRMLDisplayableNode"):
             hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
 
@@ -94,7 +94,7 @@ def test_a_second_run_fills_the_nodes_of_the_first(scene, heads, process):
     assert np.abs(arrayFromVolume(second.registeredVolume) - voxels).max() > 0.1
 
 
-def test_a_linear_transform_node_is_the_start(add_head, add_transform):
+def test_a_linear_transform_node_is_the_initial_transform(add_head, add_transform):
     forward = add_transform(rigid(shift=(0, 40, 0)))  # RAS, carries moving to fixed
     job = BSAFusionLogic().prepare(add_head("MRI"), add_head("PET", "pet"), prealignment=forward, modality="pet")
     np.testing.assert_allclose(job.settings.prealignment.TransformPoint((0, 0, 0)), (0, 40, 0))  # LPS, from fixed
@@ -209,7 +209,7 @@ bad_inputs = {
 
 
 @pytest.mark.parametrize(("nodes", "choices", "message"), bad_inputs.values(), ids=bad_inputs.keys())
-def test_bad_input_is_one_clear_sentence_and_leaves_the_scene_alone(nodes, choices, message, scene, given, process):
+def test_invalid_input_is_one_clear_message_and_leaves_the_scene_alone(nodes, choices, message, scene, given, process):
     nodes = nodes(given)
     before = state(scene)
     with pytest.raises(FusionError, match=message) as error:
@@ -218,7 +218,7 @@ def test_bad_input_is_one_clear_sentence_and_leaves_the_scene_alone(nodes, choic
     assert state(scene) == before
 
 
-def test_a_start_that_the_moving_volume_already_lies_under_is_refused(heads, add_transform, process):
+def test_an_initial_transform_that_is_a_parent_of_the_moving_volume_is_rejected(heads, add_transform, process):
     parent = add_transform(np.eye(4))
     heads[1].SetAndObserveTransformNodeID(parent.GetID())
     with pytest.raises(FusionError, match="already"):

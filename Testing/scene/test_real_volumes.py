@@ -15,7 +15,7 @@ from BSAFusionResearch.evaluation.known_motion import KnownMotion
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("modality", "seed"), [("pet", 1), ("ct", 1)])
-def test_the_grid_transform_brings_points_closer_to_the_truth_than_the_start_does(scene, shared, modality, seed):
+def test_the_grid_transform_brings_points_closer_to_the_truth_than_the_initial_transform(scene, shared, modality, seed):
     fixed = read_volume(shared / "data" / "volumes" / "mri_t1.nii.gz")
     aligned = sitk.Cast(read_volume(shared / "data" / "volumes" / f"{modality}.nii.gz"), sitk.sitkFloat32)
     motion = KnownMotion(seed, degrees=15.0, mm=20.0, elastic_mm=6.0)

@@ -39,7 +39,7 @@ def test_a_foreground_is_blended_in_and_a_label_written(application, add_head):
 
 
 @pytest.mark.skipif(find_library("OSMesa") is not None, reason="OSMesa would draw")
-def test_a_machine_without_opengl_is_told_what_to_install(application, monkeypatch):
+def test_a_machine_without_opengl_is_reported_with_what_to_install(application, monkeypatch):
     monkeypatch.setenv("VTK_DEFAULT_OPENGL_WINDOW", "vtkOSOpenGLRenderWindow")
     with pytest.raises(FusionError, match="without OpenGL: install it"):
         OffscreenSliceView(application)

@@ -39,7 +39,7 @@ def test_present_names_do_not_warn():
         request(slice_axis="k", ct_window=(30, 90), modality="ct", weights="w.safetensors")
 
 
-def test_an_unknown_name_or_value_is_refused():
+def test_an_unknown_name_or_value_is_rejected():
     with pytest.raises(TypeError, match=r"no argument 'sliceaxis'.* slice_axis"):
         request(sliceaxis="k")
     with pytest.raises(TypeError, match="outputs=Outputs"):

@@ -68,7 +68,7 @@ def test_a_real_head_is_read_and_keeps_its_brain(shared: Path) -> None:
         (lambda head: head[:, :, 5], "three dimensions"),
     ],
 )
-def test_what_is_no_labelled_head_is_rejected(head: sitk.Image, change, said: str) -> None:
+def test_what_is_no_labeled_head_is_rejected(head: sitk.Image, change, said: str) -> None:
     with pytest.raises(FusionError, match=said):
         built(change(head))
 

@@ -12,13 +12,13 @@ import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import main
 from BSAFusionResearch.simulation.files import OUTPUTS
-from Testing.simulation.conftest import labelled_head
+from Testing.phantoms import labeled_head
 
 
 @pytest.fixture(scope="module")
 def head_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("heads") / "head.nii.gz"
-    sitk.WriteImage(labelled_head(), str(path))
+    sitk.WriteImage(labeled_head(), str(path))
     return path
 
 
@@ -80,7 +80,7 @@ def test_a_sheared_grid_is_written_whole(head_file: Path, tmp_path: Path) -> Non
         (["MRI", "ct"], "not tissue codes"),
     ],
 )
-def test_a_mistake_is_said_in_one_sentence_and_writes_nothing(
+def test_a_mistake_is_reported_in_one_sentence_and_writes_nothing(
     options: list[str], said: str, head_file: Path, simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     files = {"HEAD": str(head_file), "MRI": str(simulated / "fixed.nii.gz")}

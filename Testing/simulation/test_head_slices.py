@@ -10,11 +10,11 @@ from BSAFusionLib import __main__ as command_line
 from BSAFusionResearch.simulation import head_slices
 from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, TRAINING_HEADS
 from BSAFusionResearch.training.slice_pairs import load_pairs
-from Testing.simulation.conftest import labelled_head
+from Testing.phantoms import labeled_head
 
 
 def test_slices_of_a_head_are_aligned_and_filled() -> None:
-    anatomy = head_slices.draw_anatomy(labelled_head(), seed=3)
+    anatomy = head_slices.draw_anatomy(labeled_head(), seed=3)
     fixed, moving = head_slices.scan_aligned(anatomy, "ct", seed=3)
     assert fixed.shape == moving.shape == (len(fixed), 256, 256)
     assert fixed.dtype == moving.dtype == np.uint8
@@ -29,7 +29,7 @@ def heads(tmp_path: Path) -> Path:
     folder = tmp_path / "heads"
     folder.mkdir()
     for head in (*TRAINING_HEADS, *CHOOSING_HEADS):
-        sitk.WriteImage(labelled_head(6.0), folder / f"{head}.nii.gz")
+        sitk.WriteImage(labeled_head(6.0), folder / f"{head}.nii.gz")
     return folder
 
 

@@ -8,7 +8,8 @@ from BSAFusionLib.geometry.fields import error_mm, field_from_transform
 from BSAFusionResearch.simulation.fields import SmoothDisplacement, exponential
 from BSAFusionResearch.simulation.patient import Patient, best_rigid, brain_mask, simulate_patient
 from BSAFusionResearch.simulation.settings import PatientSettings
-from Testing.simulation.conftest import coarse_scanner, labelled_head
+from Testing.phantoms import labeled_head
+from Testing.simulation.conftest import coarse_scanner
 
 SHARP = {"noise": 0.0, "blur": 0.0, "variation": 0.0, "bias": 0.0}
 MIXED = 22  # fat and muscle have no one value
@@ -20,7 +21,7 @@ def sharp() -> Patient:
     """A patient whose scans show the codes themselves: no blur, noise, bias or variation; moved in every way."""
     settings = PatientSettings("pet", seed=3, elastic_mm=6, rotation_deg=20, translation_mm=30, **SHARP)
     scanners = (coarse_scanner(3, "sagittal", 0), coarse_scanner(1.2, "axial", 0))
-    return simulate_patient(labelled_head(2), settings, *scanners)
+    return simulate_patient(labeled_head(2), settings, *scanners)
 
 
 def values_by_code(image: sitk.Image, labels: sitk.Image) -> dict[int, np.ndarray]:

@@ -47,7 +47,7 @@ def test_colored_pairs_are_registered_by_level_and_fused_by_luminance(tmp_path):
     assert 0 < fused[0, 0, 16, 16] < fused[0, 0, 9, 9]
 
 
-def test_colors_of_a_modality_without_atlas_colors_are_refused():
+def test_colors_of_a_modality_without_atlas_colors_are_rejected():
     with pytest.raises(FusionError, match="has no atlas_colors"):
         levels(np.zeros((1, 2, 3), np.uint8), "ct")
 
@@ -65,7 +65,7 @@ def test_every_modality_has_a_training_file_and_only_those_and_the_mri_have():
 @pytest.mark.parametrize(
     ("content", "message"), [(None, "cannot be read"), ("{", "not valid"), ('{"sharpness": 1}', "not valid")]
 )
-def test_a_training_file_that_is_missing_or_wrong_is_refused(content, message, tmp_path):
+def test_a_training_file_that_is_missing_or_wrong_is_rejected(content, message, tmp_path):
     if content is not None:
         (tmp_path / "mra.json").write_text(content)
     with pytest.raises(FusionError, match=message):

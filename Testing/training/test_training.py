@@ -77,7 +77,7 @@ def test_no_patient_is_in_both_training_and_validation(shared):
         assert training.fixed.shape[1:] == training.moving.shape[1:] == (1, 256, 256)
 
 
-def test_slices_that_leave_none_to_validate_on_are_refused(tmp_path):
+def test_slices_without_any_for_validation_are_rejected(tmp_path):
     save_ellipses(tmp_path)  # all of them to be trained on
     with pytest.raises(FusionError, match="none to validate on"):
         load_pairs(tmp_path, "ct", None)
@@ -86,7 +86,7 @@ def test_slices_that_leave_none_to_validate_on_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"), [(b"PK no arrays", "cannot be read"), (b"", "cannot be read"), (None, "lacks id, split")]
 )
-def test_a_file_of_slices_that_is_damaged_or_lacks_some_is_refused(content, said, tmp_path):
+def test_a_file_of_slices_that_is_damaged_or_lacks_some_is_rejected(content, said, tmp_path):
     if content is None:
         np.savez(tmp_path / "ct.npz", mri=np.zeros(1), moving=np.zeros(1))
     else:
@@ -99,13 +99,13 @@ def test_every_fifth_patient_is_held_out():
     assert held_out_patients(np.array([7, 3, 3, 9, 1, 5, 11, 11])) == [1, 11]
 
 
-def test_a_folder_without_slices_is_refused(tmp_path):
+def test_a_folder_without_slices_is_rejected(tmp_path):
     with pytest.raises(FusionError, match=r"pet\.npz"):
         load_pairs(tmp_path, "pet")
 
 
 def perfect_registration(network: BSAFusion, pairs: UnalignedPairs) -> Registration:
-    """What the network would answer if every reverse step told the truth of its level and no forward step moved."""
+    """Return the answer of a network whose reverse steps give the truth and whose forward steps are still."""
     registration = network.register(pairs.fixed, pairs.moving)
     fields: list[torch.Tensor] = []
     for field in registration.reverse_fields:
@@ -228,7 +228,7 @@ def test_a_field_that_is_not_finite_stops_the_run_in_a_sentence(batch):
         trainer.learn(*batch)
 
 
-def test_what_was_learnt_of_registering_is_kept_as_averaged_while_the_fusion_part_learns(tmp_path):
+def test_the_averaged_registration_weights_stay_while_the_fusion_part_learns(tmp_path):
     pairs = ellipses(4)
     settings = TrainingSettings(steps=3, fusion_steps=2, batch=1, warm_up=1, mixed_precision=False, averaging=0.5)
     torch.manual_seed(5)
@@ -244,14 +244,14 @@ def test_what_was_learnt_of_registering_is_kept_as_averaged_while_the_fusion_par
 
 
 def weights_of(network: BSAFusion) -> dict[str, torch.Tensor]:
-    """All of what registers, and of what fuses, as one row each."""
+    """Return the registering and the fusing parameters, as one row each."""
     return {
         name: torch.cat([parameter.detach().flatten().clone() for parameter in getattr(network, name).parameters()])
         for name in ("bsfa", "mmff")
     }
 
 
-def test_a_run_taken_up_again_goes_on_as_if_it_had_not_stopped(tmp_path):
+def test_a_resumed_run_continues_as_if_it_had_not_stopped(tmp_path):
     pairs = ellipses(6)
     settings = TrainingSettings(
         steps=2, fusion_steps=2, batch=2, warm_up=2, save_every=2, mixed_precision=False, simulator=small
@@ -290,7 +290,7 @@ def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp
         assert command_line.main([str(word) for word in words] + mistake) == 2
 
 
-def test_a_checkpoint_that_is_not_one_is_refused(tmp_path):
+def test_a_checkpoint_that_is_not_one_is_rejected(tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(b"PK not a checkpoint")
     trainer = Trainer(BSAFusion(), TrainingSettings(), Fabric(accelerator="cpu", devices=1))
     with pytest.raises(FusionError, match="cannot be read"):
@@ -311,7 +311,7 @@ def test_synthetic_pairs_show_the_tissues_of_both_modalities(tmp_path):
     assert fixed.max() < 0.25  # in MRI it is dark
 
 
-def test_tissue_maps_of_other_tissues_are_refused(tmp_path):
+def test_tissue_maps_of_other_tissues_are_rejected(tmp_path):
     np.savez(tmp_path / "labels.npz", tissues=["water"], maps=np.zeros((1, 1, 8, 8), np.uint8))
     with pytest.raises(FusionError, match="other tissues"):
         load_label_slices(tmp_path / "labels.npz")

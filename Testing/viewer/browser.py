@@ -24,7 +24,7 @@ lasts = 2  # looks, 0.2 s apart, at a picture that stays
 
 @contextmanager
 def served(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    """The address that `run.py view` prints for a folder, and its process."""
+    """Start `run.py view` for a folder; yield the printed address and the process."""
     command = [sys.executable, "-m", "BSAFusionLib", "view", str(folder), "--no-browser", *options]
     elsewhere = {**os.environ, "TRAME_ARGS": "--host 0.0.0.0", "TRAME_DEFAULT_HOST": "0.0.0.0"}  # which must not count
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -67,7 +67,7 @@ class Browser:
         return np.asarray(Image.open(BytesIO(shown)).convert("RGB"), dtype=float)
 
     def wait_for(self, view: str, fits: Callable[[np.ndarray], bool]) -> np.ndarray:
-        """A picture of a view that fits and stays; an AssertionError if none comes."""
+        """Wait for a picture that fits and stays the same, and return it; otherwise raise AssertionError."""
         end, lasting = time.monotonic() + patience, 0
         before = self.picture(view)
         while lasting < lasts:
@@ -90,7 +90,7 @@ class Browser:
 
 
 def find_chromium() -> str:
-    """The path of a Chromium; the test is skipped where there is none or nothing to steer it, but not in CI."""
+    """Return the path of a Chromium; skip the test where it or playwright is absent, but not in CI."""
     found = next(filter(None, map(shutil.which, browsers)), None)
     lacking = [
         what

@@ -79,7 +79,7 @@ def test_the_grid_comes_into_the_3d_view_and_goes_again(browser: Browser) -> Non
 
 
 @pytest.mark.browser
-def test_before_rigid_start_and_fused_are_three_pictures(browser: Browser) -> None:
+def test_before_rigid_initialization_and_fused_are_three_pictures(browser: Browser) -> None:
     browser.choose("Before")
     browser.fade("Home")
     browser.wait_for("Axial", lambda picture: not colored(picture))

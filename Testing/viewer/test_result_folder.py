@@ -54,7 +54,7 @@ def test_every_way_to_lie_over_the_mri_is_offered(folder: Path) -> None:
     assert list(shown.overlays) == ["Before", "Rigid initialization", "Registered", "Fused"]
 
 
-def test_the_rigid_start_carries_the_moving_volume_as_the_deformation_does_far_from_the_mri(folder: Path) -> None:
+def test_the_rigid_initialization_moves_the_volume_as_the_deformation_does_far_from_the_mri(folder: Path) -> None:
     shown = ResultScene(SlicerApp(), read_result(folder))
     transform = sitk.ReadTransform(str(folder / "deformation.h5"))
     x, y, z = transform.TransformPoint((-900.0, 900.0, 0.0))  # LPS, where the network's part has faded to zero
@@ -72,7 +72,7 @@ def test_without_the_moving_volume_there_is_no_before_and_the_page_can_say_why(f
     )
 
 
-def test_without_a_start_there_is_no_rigid_start(folder: Path) -> None:
+def test_without_an_initial_transform_there_is_no_rigid_initialization(folder: Path) -> None:
     change_report(folder, prealignment="none")
     assert list(ResultScene(SlicerApp(), read_result(folder)).overlays) == ["Before", "Registered", "Fused"]
 
@@ -132,7 +132,7 @@ def swap_inputs(folder: Path) -> None:
         (swap_inputs, "is not on the grid of the result"),
     ],
 )
-def test_a_folder_that_cannot_be_shown_is_refused_in_one_sentence(
+def test_a_folder_that_cannot_be_shown_is_rejected_in_one_sentence(
     folder: Path, damage: Callable[[Path], None], said: str, capfd: pytest.CaptureFixture
 ) -> None:
     damage(folder)
@@ -140,6 +140,6 @@ def test_a_folder_that_cannot_be_shown_is_refused_in_one_sentence(
     assert said in capfd.readouterr().err.splitlines()[-1]  # HDF5 has words of its own for a damaged file
 
 
-def test_a_port_that_cannot_be_had_is_said_in_one_sentence() -> None:
+def test_a_port_in_use_is_reported_in_one_sentence() -> None:
     with pytest.raises(FusionError, match="Port 99999 is already in use or invalid"):
         serve(get_server("a port", client_type="vue3"), 99999, open_browser=False)

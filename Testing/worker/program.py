@@ -74,7 +74,7 @@ def unknown_gpu():
 
 
 def obedient(job):
-    """The job, made to wait, to fail or to run out of memory where a file in the folder says so."""
+    """Make a job wait, fail or run out of memory where a file in the folder says so."""
 
     def run(arguments, progress, cancelled):
         def ask():

@@ -29,7 +29,7 @@ from BSAFusionLib.worker.case import (
 )
 from BSAFusionLib.worker.volumes import Volume
 from Testing.conftest import repository
-from Testing.faults.conftest import head
+from Testing.phantoms import coarse_head
 from Testing.scene.conftest import weights  # noqa: F401  (a fixture)
 
 turned = tuple(np.round(np.linalg.qr(np.arange(9).reshape(3, 3) ** 1.5 + np.eye(3))[0], 15).ravel().tolist())
@@ -86,7 +86,7 @@ def test_a_case_arrives_as_it_was_sent(settings, tmp_path):
         assert_same(Volume.of(image), sent)
 
 
-def test_a_start_that_was_given_arrives(tmp_path):
+def test_a_given_initial_transform_arrives(tmp_path):
     start = sitk.AffineTransform([0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.1], [5.0, -6.0, 7.0])
     fixed = volume(np.ones((2, 3, 4), np.float32))
     found = read_case(write_case(fixed, fixed, Settings("pet", prealignment=start), tmp_path))[2].prealignment
@@ -201,7 +201,7 @@ sys.exit(" ".join({{"torch", "scipy", "SimpleITK", "matplotlib", "slicer", "vtk"
 
 def test_a_case_is_computed_alike_before_and_after_its_way(weights, tmp_path):  # noqa: F811
     settings = Settings("pet", weights=weights, prealignment="none", do_no_harm=False, device="cpu")
-    fixed, moving = head(), head("pet")
+    fixed, moving = coarse_head(), coarse_head("pet")
     here = compute_case(fixed, moving, settings).outcome()
     case = write_case(Volume.of(fixed), Volume.of(moving), settings, tmp_path)
     there = read_outcome(write_outcome(compute_case(*read_case(case)).outcome(), tmp_path), tmp_path)

@@ -27,7 +27,7 @@ time.sleep(float(sys.argv[2]))
 
 @pytest.fixture
 def start_maker(tmp_path):
-    """Function of seconds -> a process that has made a folder, and the folder."""
+    """Return a function that starts a process for some seconds and returns it and the folder that it made."""
     started = []
 
     def start_maker(seconds):

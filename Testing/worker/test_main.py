@@ -87,7 +87,7 @@ def control(tmp_path):
 
 @pytest.fixture
 def start(control, tmp_path):
-    """Function of a command -> a Process; without a command, with quick jobs."""
+    """Return a function that starts a command as a Process; without a command, with quick jobs."""
     started = []
     with (tmp_path / "errors.txt").open("w") as errors:
 
@@ -124,7 +124,7 @@ def is_alive(pid):
     return True
 
 
-def test_a_job_begins_tells_its_progress_and_answers(start, case, tmp_path):
+def test_a_job_begins_reports_progress_and_answers(start, case, tmp_path):
     process = start()
     assert process.receive("ready")["pid"] == process.pid
     process.ask(7, **case)
@@ -167,7 +167,7 @@ def test_a_job_that_waits_for_its_turn_never_begins_when_it_is_cancelled(start, 
     assert process.receive("failure") == {"kind": "failure", "job": 2, "why": "cancelled"}
 
 
-def test_what_the_user_can_fix_is_a_sentence_and_the_process_goes_on(start):
+def test_a_problem_that_the_user_can_fix_is_one_sentence_and_the_process_continues(start):
     program = """
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.worker.main import serve
@@ -223,7 +223,7 @@ def test_when_its_input_closes_the_process_ends_amid_a_job_and_leaves_no_file(st
 
 
 @on_posix
-def test_programs_that_a_job_has_started_end_with_it_and_what_they_print_is_no_message(start, tmp_path):
+def test_programs_that_a_job_started_end_with_it_and_their_output_is_no_message(start, tmp_path):
     process = start([sys.executable, "-c", with_child])
     process.ask(1)
     child = int(process.receive("progress")["fraction"])
@@ -238,7 +238,7 @@ def test_programs_that_a_job_has_started_end_with_it_and_what_they_print_is_no_m
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone chooses a process to end")
-def test_linux_is_told_to_end_the_worker_and_not_slicer_where_memory_runs_out(start):
+def test_linux_ends_the_worker_and_not_slicer_where_memory_runs_out(start):
     process = start()
     process.receive("ready")
     with open(f"/proc/{process.pid}/oom_score_adj") as own, open("/proc/self/oom_score_adj") as ours:

@@ -93,7 +93,7 @@ class ScriptedLoadableModuleWidget:
         self.setupDeveloperSection()
 
     def setupDeveloperSection(self):
-        """In developer mode, buttons that reload and test the module, and edit its .ui file where Slicer finds it."""
+        """Add developer mode's buttons, which reload and test the module and edit its .ui file."""
         if not self.developerMode:
             return
         self.reloadCollapsibleButton = ctk.ctkCollapsibleButton("Reload && Test")
@@ -148,7 +148,7 @@ class ScriptedLoadableModuleLogic:
         self.isSingletonParameterNode = True  # False: a scene may hold several of them
 
     def getParameterNode(self):
-        """The scene's (first) parameter node of this module, made where there is none."""
+        """Return the scene's first parameter node of this module; make one where there is none."""
         if self.isSingletonParameterNode:
             node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
             if node and node.GetAttribute("ModuleName") != self.moduleName:  # closing a scene may take it
@@ -162,7 +162,7 @@ class ScriptedLoadableModuleLogic:
         return [node for node in nodes if node.GetAttribute("ModuleName") == self.moduleName]
 
     def createParameterNode(self):
-        """A parameter node, not yet in the scene."""
+        """Create a parameter node, not yet in the scene."""
         if slicer.mrmlScene is None:
             return None
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")

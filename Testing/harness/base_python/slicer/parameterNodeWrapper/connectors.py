@@ -66,7 +66,7 @@ def _set_up(widget, annotations, lowest, highest):
 
 
 def _of_combo(widget, items):
-    """A combo box filled with (text, value)."""
+    """Fill a combo box with (text, value)."""
     widget.clear()
     for text, _ in items:
         widget.addItem(text)
@@ -81,7 +81,7 @@ def _of_combo(widget, items):
 
 
 def _node_types(datatype):
-    """The classes of a node type, or of a Union of node types and None; empty for anything else."""
+    """Return the classes of a node type, or of a Union of node types and None; else nothing."""
     members = typing.get_args(datatype) if typing.get_origin(datatype) is typing.Union else (datatype,)
     members = [unannotatedType(member) for member in members if member is not type(None)]
     if all(isinstance(member, type) and issubclass(member, slicer.vtkMRMLNode) for member in members):

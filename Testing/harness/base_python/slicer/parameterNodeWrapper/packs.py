@@ -65,7 +65,7 @@ class ParameterInfo:
 
 
 def declared_parameters(cls):
-    """The parameters that a class declares by its annotations, with their defaults as Default."""
+    """Return the parameters that a class's annotations declare, with their defaults as Default."""
     parameters = {}
     for name, annotated in typing.get_type_hints(cls, include_extras=True).items():
         annotations = splitAnnotations(annotated)[1]

@@ -77,7 +77,7 @@ class _Wrapper:
         return self._cache[name] if name in self._cache else self._readNode(name)
 
     def _put(self, name, value):
-        """The new value can be read by the time that observers hear of it."""
+        """Store a value before observers are notified, so that they read the new one."""
         with slicer.util.NodeModify(self.parameterNode):
             self.allParameters[name].serializer.write(self.parameterNode, self._prefix + name, value)
             if name in self._cache:
@@ -163,7 +163,7 @@ class _Wrapper:
 
 
 def _refresher(wrapper):
-    """An observer that keeps the wrapper's values up to date without keeping the wrapper alive."""
+    """Make an observer that updates the wrapper's values without keeping the wrapper alive."""
     weak = weakref.ref(wrapper)
 
     def refresh(caller, event):
