@@ -3,35 +3,18 @@
 import math
 import shutil
 import struct
-import zlib
 from pathlib import Path
 
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.nifti_header import FIELDS_1, HEADER_BYTES_1, NiftiHeader, opened, read_header
+from BSAFusionLib.files.nifti_header import FIELDS_1, HEADER_BYTES_1, NiftiHeader, opened, other_half
 from BSAFusionLib.files.orientation import right_angled
 from BSAFusionLib.files.paths import private_folder, readable_by_itk
 
 BLOCK_BYTES = 1 << 20  # read or copied at once
 COPY_START = 352  # of the voxels in the private copy: the header of NIfTI-1, and four bytes for no extensions
 MAX_SIZE_1 = 32767  # along an axis in NIfTI-1
-PAIRED = {".hdr": ".img", ".img": ".hdr"}
-
-
-def nifti_header(path: Path) -> NiftiHeader | None:
-    """Return the header of a NIfTI or Analyze file, whatever its name; None for another file.
-
-    Raises:
-        EOFError: Its compression is cut short.
-        OSError: It cannot be read.
-    """
-    try:
-        return read_header(_header_file(path))
-    except (ValueError, struct.error):
-        return None
-    except zlib.error:  # damaged where the header would be
-        return None
 
 
 def read_nifti(path: Path, header: NiftiHeader) -> sitk.Image:
@@ -41,7 +24,7 @@ def read_nifti(path: Path, header: NiftiHeader) -> sitk.Image:
         FusionError: It has fewer voxels than its header says; ITK would fill in the others without a warning.
         RuntimeError: ITK cannot read it.
     """
-    voxels = _voxel_file(path)
+    voxels = other_half(path, ".img")
     _check_whole(path, voxels, header)
     if read_by_itk(path, header):
         with readable_by_itk(path) as name:
@@ -102,22 +85,3 @@ def _start(voxels: Path, header: NiftiHeader) -> int:
     if not 0 <= start < 1 << 40:
         raise ValueError("voxels begin outside of the file")
     return int(start)
-
-
-def _header_file(path: Path) -> Path:
-    return _other_half(path, ".hdr")
-
-
-def _voxel_file(path: Path) -> Path:
-    return _other_half(path, ".img")
-
-
-def _other_half(path: Path, wanted: str) -> Path:
-    """Return the file with header (.hdr) or voxels (.img) of a volume in two files; of any other the file itself."""
-    stem, packing = (path.name[:-3], path.name[-3:]) if path.name.lower().endswith(".gz") else (path.name, "")
-    suffix = Path(stem).suffix
-    if PAIRED.get(suffix.lower()) != wanted:
-        return path
-    other = stem.removesuffix(suffix) + (wanted.upper() if suffix.isupper() else wanted)
-    names = [path.with_name(other + end) for end in (packing, "", ".gz")]
-    return next((name for name in names if name.is_file()), names[0])

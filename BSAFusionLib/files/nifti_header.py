@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,6 +12,7 @@ import numpy as np
 HEADER_BYTES_1, HEADER_BYTES_2 = 348, 540
 GZIP_MAGIC = b"\x1f\x8b"
 UNIT_MM = {1: 1e3, 3: 1e-3}  # of the codes for meters and micrometers; all others count as mm
+PAIRED = {".hdr": ".img", ".img": ".hdr"}
 LABEL_INTENT = 1002  # NIFTI_INTENT_LABEL
 
 # Names, struct codes and offsets of the fields that are read, as nifti1.h and nifti2.h place them.
@@ -112,6 +114,21 @@ class NiftiHeader:
         return _usable(rows[:, :3], rows[:, 3])
 
 
+def nifti_header(path: Path) -> NiftiHeader | None:
+    """Return the header of a NIfTI or Analyze file, whatever its name; None for another file.
+
+    Raises:
+        EOFError: Its compression is cut short.
+        OSError: It cannot be read.
+    """
+    try:
+        return read_header(other_half(path, ".hdr"))
+    except (ValueError, struct.error):
+        return None
+    except zlib.error:  # damaged where the header would be
+        return None
+
+
 def read_header(path: Path) -> NiftiHeader:
     """Read the header of a NIfTI or Analyze file; for one in two files, of the .hdr.
 
@@ -144,6 +161,17 @@ def is_packed(path: Path) -> bool:
 def opened(path: Path) -> BinaryIO:
     """Open a file that may be compressed by gzip, whatever its name says."""
     return gzip.open(path) if is_packed(path) else path.open("rb")  # type: ignore[return-value]
+
+
+def other_half(path: Path, wanted: str) -> Path:
+    """Return the file with header (.hdr) or voxels (.img) of a volume in two files; of any other the file itself."""
+    stem, packing = (path.name[:-3], path.name[-3:]) if path.name.lower().endswith(".gz") else (path.name, "")
+    suffix = Path(stem).suffix
+    if PAIRED.get(suffix.lower()) != wanted:
+        return path
+    other = stem.removesuffix(suffix) + (wanted.upper() if suffix.isupper() else wanted)
+    names = [path.with_name(other + end) for end in (packing, "", ".gz")]
+    return next((name for name in names if name.is_file()), names[0])
 
 
 def _unpacked(content: bytes, code: str, offset: int) -> Any:

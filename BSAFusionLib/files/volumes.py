@@ -11,8 +11,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.nifti import nifti_header, read_by_itk, read_nifti
-from BSAFusionLib.files.nifti_header import NiftiHeader
+from BSAFusionLib.files.nifti import read_by_itk, read_nifti
+from BSAFusionLib.files.nifti_header import NiftiHeader, nifti_header
 from BSAFusionLib.files.orientation import (
     CONFLICT_MM,
     MAX_ROUNDING_MM,

@@ -33,6 +33,7 @@ from BSAFusionLib.mrml.nodes import put_both_parts, put_grid_transform, put_volu
 from BSAFusionLib.mrml.packages import require_packages
 from BSAFusionLib.mrml.placement import FILLED_FROM, mark_as_filled, parent_to_world, place_under
 from BSAFusionLib.mrml.request import Outputs, Request
+from BSAFusionLib.mrml.stored_place import remarks_on_file
 from BSAFusionLib.mrml.transaction import all_or_nothing
 from BSAFusionLib.pipeline.guess import likeliest_modality
 from BSAFusionLib.pipeline.progress import Progress
@@ -66,6 +67,7 @@ class Job:
     split: bool
     carry: tuple[slicer.vtkMRMLTransformableNode, ...]
     landmarks: LandmarkPairs | None
+    remarks: tuple[str, ...] = ()  # on the files of both volumes
 
     def nodes(self) -> list[slicer.vtkMRMLNode]:
         """Return the nodes that the run needs in the scene when it ends."""
@@ -204,6 +206,7 @@ class BSAFusionLogic:
             outputs.split,
             request.carry,
             landmark_pairs(*landmarks) if None not in landmarks else None,
+            (*remarks_on_file(request.fixedVolume), *remarks_on_file(request.movingVolume)),
         )
 
     def check(self, *arguments: Any, **choices: Any) -> Settings:
@@ -281,7 +284,7 @@ class BSAFusionLogic:
     def computed(self, job: Job, outcome: Outcome) -> Computed:
         """Convert an outcome, from this or another process, for nodes; the voxels are copied."""
         transform = content_from_deformation(outcome.deformation, job.movingToWorld)
-        report = outcome.report
+        report = replace(outcome.report, warnings=(*job.remarks, *outcome.report.warnings))
         if job.landmarks is not None:
             error = error_of_pairs(job.landmarks, job.movingToWorld, transform.from_parent.GetInverse())
             report = replace(report, landmarks=error)

@@ -1,0 +1,64 @@
+"""Where the file of a volume places it, beside where Slicer put it when it read the file."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import slicer
+from slicer.util import arrayFromVTKMatrix
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
+
+from BSAFusionLib.files.nifti_header import nifti_header
+from BSAFusionLib.files.orientation import (
+    CONFLICT_MM,
+    MAX_ROUNDING_MM,
+    RAS_LPS,
+    farthest,
+    placement_of,
+    right_angled,
+    says_nothing,
+    states_no_orientation,
+)
+
+
+def remarks_on_file(volume: slicer.vtkMRMLVolumeNode) -> tuple[str, ...]:
+    """Return what differs between a volume node and its file, and what the file does not say, a sentence each.
+
+    Only the header of a NIfTI, Analyze, NRRD or MetaImage file is read. A volume without a file gets no remark, nor
+    one whose file changed its size since.
+    """
+    storage = volume.GetStorageNode()
+    path = Path(storage.GetFullNameFromFileName()) if storage is not None and storage.GetFileName() else None
+    if path is None or not path.is_file():
+        return ()
+    try:
+        header = nifti_header(path)
+        if header is None:
+            known = path.suffix.lower() in (".nrrd", ".nhdr", ".mha", ".mhd")
+            return (says_nothing(path.name),) if known and states_no_orientation(path) else ()
+        placement = placement_of(header, path.name)
+    except (OSError, EOFError, ValueError, struct.error, zlib.error):
+        return ()  # it changed since Slicer read it
+    size = header.size[:3]
+    if size != tuple(volume.GetImageData().GetDimensions()):
+        return ()
+    if not placement.stated:
+        return placement.remarks
+    ijk_to_ras = vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(ijk_to_ras)
+    apart = farthest(RAS_LPS @ arrayFromVTKMatrix(ijk_to_ras), placement.matrix, size)
+    return (_differs(volume.GetName(), path.name, placement.matrix, size, apart),) if apart > CONFLICT_MM else ()
+
+
+def _differs(node: str, file: str, matrix: np.ndarray, size: tuple[int, ...], apart: float) -> str:
+    if right_angled(matrix, size)[1] > MAX_ROUNDING_MM:
+        return (
+            f"The slices of {file} are shifted against each other by its header (a tilted gantry?), but not in "
+            f"'{node}', which is up to {apart:.1f} mm off; straighten the file with another program, or register it "
+            "with: run.py fuse"
+        )
+    return (
+        f"'{node}' lies up to {apart:.1f} mm from where the header of {file} places it for nibabel, SPM and FSL; it "
+        "was taken where it lies. If it was not moved on purpose, correct the header."
+    )
