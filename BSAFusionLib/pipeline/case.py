@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import SimpleITK as sitk
 
 from BSAFusionLib.modalities import MODALITIES
-from BSAFusionLib.pipeline.input_checks import check_volumes
+from BSAFusionLib.pipeline.input_checks import check_volumes, no_overlap
 from BSAFusionLib.pipeline.intensities import Intensities, guess_modality, in_color
 from BSAFusionLib.pipeline.memory import check_memory
 from BSAFusionLib.pipeline.network_input import NetworkInput, input_voxels, make_network_input
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from BSAFusionLib.network.runner import Runner
 
 BYTES_PER_VALUE = 4  # float32
+# Said of a run that goes on: both heads were found, each in its own volume.
+APART = (
+    "The volumes do not overlap where their files place them, so they were brought together by the heads in them; "
+    "check that both show the same person."
+)
 NETWORK_BYTES = 6e8  # of the network and the libraries
 
 
@@ -63,6 +68,7 @@ class Case:
         network_input: Both volumes as the network sees them.
         moving_intensities: How the moving volume's values became its input.
         warnings: What the user should know so far, a sentence each.
+        overlap: Whether the volumes overlap by the placement.
     """
 
     fixed: sitk.Image
@@ -73,6 +79,7 @@ class Case:
     network_input: NetworkInput
     moving_intensities: Intensities
     warnings: tuple[str, ...]
+    overlap: bool
 
 
 def prepare_case(
@@ -98,14 +105,25 @@ def prepare_case(
         settings = replace(settings, modality=guess_modality(moving))
     placement = _placement(settings)
     volumes = check_volumes(fixed, moving, settings.modality, placement.transform)
+    if not volumes.overlap and placement.kind != "rigid":
+        raise no_overlap()
     network, network_warnings = _load_network(settings, progress, cancelled)
     check_memory(estimate_memory(volumes.fixed, volumes.moving, settings, network.size))
     network_input, moving_intensities, input_warnings = make_network_input(
         volumes.fixed, volumes.moving, settings, network.size
     )
-    warnings = (*volumes.warnings, *network_warnings, *input_warnings)
+    apart = () if volumes.overlap else (APART,)
+    warnings = (*volumes.warnings, *apart, *network_warnings, *input_warnings)
     return Case(
-        volumes.fixed, volumes.moving, settings, placement, network, network_input, moving_intensities, warnings
+        volumes.fixed,
+        volumes.moving,
+        settings,
+        placement,
+        network,
+        network_input,
+        moving_intensities,
+        warnings,
+        volumes.overlap,
     )
 
 

@@ -25,11 +25,13 @@ class CheckedVolumes(NamedTuple):
         fixed: All values are finite.
         moving: All values are finite.
         warnings: What the user should know about them, a sentence each.
+        overlap: Whether they overlap in space.
     """
 
     fixed: sitk.Image
     moving: sitk.Image
     warnings: tuple[str, ...]
+    overlap: bool
 
 
 def check_volumes(
@@ -44,7 +46,7 @@ def check_volumes(
         initial_transform: Fixed point to moving point, mm, LPS.
 
     Raises:
-        FusionError: A volume cannot be registered, or they do not overlap.
+        FusionError: A volume cannot be registered.
     """
     _check_geometry(fixed, "fixed")
     _check_components(fixed, "fixed", rgb_allowed=False)
@@ -55,12 +57,16 @@ def check_volumes(
     check_roles(finite_fixed, finite_moving, modality)
     finite_moving, unit_warnings = _unwrap_ct(finite_moving, modality)
     moving_warnings = (*moving_warnings, *unit_warnings, *remarks_on_moving(finite_moving, modality))
-    if _overlap(fixed, moving, initial_transform) == 0:
-        raise FusionError(
-            "The volumes do not overlap in space; move one over the other (in Slicer: Transforms, or Center Volume) "
-            "and try again."
-        )
-    return CheckedVolumes(finite_fixed, finite_moving, (*fixed_warnings, *moving_warnings))
+    overlap = _overlap(fixed, moving, initial_transform) > 0
+    return CheckedVolumes(finite_fixed, finite_moving, (*fixed_warnings, *moving_warnings), overlap)
+
+
+def no_overlap() -> FusionError:
+    """Return the error for volumes that lie apart, where nothing says how to bring them together."""
+    return FusionError(
+        "The volumes do not overlap in space; move one over the other (in Slicer: Transforms, or Center Volume) and "
+        "try again."
+    )
 
 
 def _check_geometry(image: sitk.Image, role: str) -> None:

@@ -15,6 +15,7 @@ from BSAFusionLib.pipeline.color import color_fused
 from BSAFusionLib.pipeline.deformation import Deformation, make_deformation
 from BSAFusionLib.pipeline.doubt import judge
 from BSAFusionLib.pipeline.head_start import HeadStart, start_from_heads
+from BSAFusionLib.pipeline.input_checks import no_overlap
 from BSAFusionLib.pipeline.intensities import in_color
 from BSAFusionLib.pipeline.measures import displacement_lengths, mutual_information
 from BSAFusionLib.pipeline.memory import explain_memory_errors
@@ -43,8 +44,8 @@ def register_and_fuse(
     Args:
         fixed: The MRI, a scalar volume.
         moving: CT (scalar), PET or SPECT (scalar, or RGB of uint8). It must overlap the fixed volume as it is placed,
-            or by the initial transform that is given: volumes far apart are a wrong pair more often than they have a
-            wrong origin.
+            or by the initial transform that is given, unless a rigid transform is to be estimated and a head is found
+            in both volumes.
         settings: The choices of this run.
         progress: Called with the stage, the fraction of the run that is done, in [0, 1], and, where the network runs,
             the number of slices done and of all.
@@ -93,6 +94,8 @@ def _initialize(case: Case, heads: HeadStart, timer: StageTimer, cancelled: Canc
     """Return the initial transform, estimated if the settings ask for it."""
     if case.placement.kind != "rigid":
         return case.placement
+    if heads.transform is None and not case.overlap:
+        raise no_overlap()
     volumes = case.network_input
     estimated = prealign_rigidly(volumes.fixed, volumes.moving, timer.report, cancelled, heads.transform)
     return Initialization(estimated, "rigid")
