@@ -26,8 +26,9 @@ OLDEST, NEWEST = (3, 10), (3, 13)
 DISK_GB = 4
 # What is no command of the program itself, in words and as modules to run one after the other.
 TOOLS = {
-    # A process a core takes the least time; -n 0 keeps to one process, as --pdb needs.
-    "test": ("Runs the test suite; what follows goes to pytest.", [["pytest", "-n", "logical", "--dist", "worksteal"]]),
+    # A process a core takes the least time; a file's tests stay together, since they share what its fixtures make.
+    # -n 0 keeps to one process, as --pdb needs.
+    "test": ("Runs the test suite; what follows goes to pytest.", [["pytest", "-n", "logical", "--dist", "loadfile"]]),
     "check": ("Checks style and types.", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]),
 }
 
