@@ -41,6 +41,7 @@ def weights(tmp_path):
     return tmp_path / "random.safetensors"
 
 
+@pytest.mark.slow
 def test_evaluate_writes_the_error_before_and_after_for_every_case(volumes, weights, capsys):
     figures = volumes / "out" / "figures.json"
     options = ["--seeds", "1", "--device", "cpu", "--weights", str(weights), "--json", str(figures)]
@@ -101,6 +102,7 @@ def cases(volumes, weights):
     return lambda *more: main(["evaluate", *map(str, [*options, *more])])
 
 
+@pytest.mark.slow
 def test_the_table_of_cases_holds_what_was_measured_and_goes_on_where_it_was_stopped(
     cases, volumes, capsys, monkeypatch
 ):

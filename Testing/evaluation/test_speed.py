@@ -59,6 +59,7 @@ def test_the_networks_stage_is_measured_as_stacks_grow(monkeypatch, capsys):
     assert "by the fewest slices" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_reports_ratios_seconds_per_pair_and_a_row_per_method(tmp_path: Path, capsys, threads):
     volumes = tmp_path / "volumes"
     volumes.mkdir()

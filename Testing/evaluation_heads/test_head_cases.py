@@ -84,6 +84,7 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "random.safetensors"
 
 
+@pytest.mark.slow
 def test_the_table_is_measured_written_and_resumed(
     heads: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

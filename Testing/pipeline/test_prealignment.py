@@ -51,6 +51,7 @@ wild = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", wild)
 def test_the_head_is_found_wherever_it_is(name, shared):
     """Each takes two searches for a head and a climb on templates: some seconds, which no smaller volume shows."""
@@ -64,6 +65,7 @@ def test_the_head_is_found_wherever_it_is(name, shared):
     assert error_mm(found, truth, head_mask(fixed)) < 3.0  # of which the templates' own offset is 2 mm
 
 
+@pytest.mark.slow
 def test_an_mri_bright_at_the_back_does_not_lead_astray(shared):
     folder = shared / "wild" / "06-mri-bright-at-the-back"
     fixed, moving = (sitk.ReadImage(str(folder / f"{name}.nii.gz")) for name in ("mri_bias3", "pet_moved"))
