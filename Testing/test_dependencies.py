@@ -59,6 +59,7 @@ rooms = {
         {*core, "files", "training"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL", "ants", "itk"}
     ),
     "evaluation_heads": Room({*core, "files", "evaluation", "simulation"}, {"numpy", "SimpleITK"}),
+    "wild": Room({*core, "files", "simulation", "second_opinion"}, {"numpy", "SimpleITK", "pydicom"}),
     "research commands": Room(
         {
             *core,
@@ -71,6 +72,7 @@ rooms = {
             "simulation",
             "pose",
             "second_opinion",
+            "wild",
         },
         {"numpy", "SimpleITK", "torch", "lightning_fabric", "tqdm", "vtkmodules"},
     ),

@@ -7,11 +7,12 @@ from itertools import permutations, product
 import numpy as np
 import SimpleITK as sitk
 import torch
+import torch.nn.functional as F
 
 from BSAFusionLib.errors import Cancelled
 from BSAFusionLib.head_pose.channels import channels_of
 from BSAFusionLib.head_pose.fit import Fit, fit_pose
-from BSAFusionLib.head_pose.grid import head_grid, reduce, upright_grid
+from BSAFusionLib.head_pose.grid import Grid, head_grid, reduce, upright_grid
 from BSAFusionLib.head_pose.network import HeadNetwork, Prediction
 
 SURE_BRAIN_ML, SURE_RESIDUAL_MM, SURE_SPREAD_MM = 800.0, 2.8, 5.4  # a pose this good makes the other turns needless
@@ -20,8 +21,9 @@ SCORE_SCALE_MM = 8.0  # a pose's score falls by e for each residual, and each sp
 REFINEMENTS = 2
 WORSE = 0.8  # a refinement that scores lower than this share of what it refines is dropped
 REFINED_CANDIDATES = 3  # of all turns and regions, the best first
-WINDOW = 60  # voxels a side of the regions that a larger volume is searched in, half overlapping
-MAX_WINDOWS = 8  # those with most in view that looks like brain
+WINDOW = 60  # voxels a side of the regions that a larger volume is searched in
+BRAIN_REACH = 22  # voxels across most of a brain, within which a window's evidence is summed up
+MAX_WINDOWS = 4  # 24 passes each take about 2 s of a CPU core
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def find_head(
     """Find the pose of the head in a volume.
 
     The volume is looked at as it lies; where that gives no sure pose, turned by all of the 24 axis turns, and a large
-    one in parts.
+    one in parts, until one of them gives a sure pose.
 
     Args:
         image: a scalar volume; only its intensities and its geometry are used.
@@ -107,37 +109,64 @@ def find_head(
         return _pose(best, turns=1)
     fits = [best] if best is not None else []
     for region in regions(upright.brain_logit[0].sigmoid()):
-        cells = (slice(None), *region)
-        voxels = tuple(slice(2 * part.start, 2 * part.stop) for part in region)
-        channels = channels_of(torch.from_numpy(grid.values[voxels]))
-        for order, flips in axis_turns():
-            if cancelled is not None and cancelled():
-                raise Cancelled
-            prediction = predict(network, turned(channels, order, flips))
-            fit = fit_prediction(prediction, turned(centers[cells], order, flips), grid.cell_ml)
-            if fit is not None:
-                fits.append(fit)
-    fits = sorted(fits, key=score_of, reverse=True)[:REFINED_CANDIDATES]
-    best = max((refined(reduced, network, fit) for fit in fits), key=score_of, default=None)
+        fits += _fits_in(region, network, grid, cancelled)
+        fits = sorted(fits, key=score_of, reverse=True)[:REFINED_CANDIDATES]
+        best = max((refined(reduced, network, fit) for fit in fits), key=score_of, default=None)
+        if is_sure(best):
+            break
     return _pose(best, turns=24)
+
+
+def _fits_in(
+    region: tuple[slice, slice, slice],
+    network: HeadNetwork,
+    grid: Grid,
+    cancelled: Callable[[], bool] | None,
+) -> list[Fit]:
+    """Return the poses found in a region of cells, in each of the 24 turns."""
+    voxels = tuple(slice(2 * part.start, 2 * part.stop) for part in region)
+    channels = channels_of(torch.from_numpy(grid.values[voxels]))
+    centers = torch.from_numpy(grid.cell_centers()[(slice(None), *region)])
+    fits = []
+    for order, flips in axis_turns():
+        if cancelled is not None and cancelled():
+            raise Cancelled
+        prediction = predict(network, turned(channels, order, flips))
+        fit = fit_prediction(prediction, turned(centers, order, flips), grid.cell_ml)
+        if fit is not None:
+            fits.append(fit)
+    return fits
 
 
 def regions(brain: torch.Tensor) -> list[tuple[slice, slice, slice]]:
     """Return the parts that a volume is searched in: windows of about 360 mm, or the whole of a smaller one.
 
+    The windows lie around the places where most within the reach of a brain looks like one.
+
     Args:
-        brain: (D, H, W) probability of brain per cell, by which the most promising windows are picked.
+        brain: (D, H, W) probability of brain per cell.
+
+    Returns:
+        At most `MAX_WINDOWS` regions, the most promising first.
     """
-    side = WINDOW // 2
-    axes = []
-    for length in brain.shape:
-        if length <= side + 4:
-            axes.append([slice(0, length)])
-            continue
-        starts = np.unique(np.linspace(0, length - side, 1 + int(np.ceil((length - side) / (side / 2)))).round())
-        axes.append([slice(int(start), int(start) + side) for start in starts])
-    parts = list(product(*axes))
-    return sorted(parts, key=lambda part: -float(brain[part].sum()))[:MAX_WINDOWS]
+    side, reach = WINDOW // 2, BRAIN_REACH // 2
+    if max(brain.shape) <= side + 4:
+        return [(slice(0, brain.shape[0]), slice(0, brain.shape[1]), slice(0, brain.shape[2]))]
+    left = F.avg_pool3d(brain[None, None], 2 * reach + 1, stride=1, padding=reach)[0, 0]
+    parts: list[tuple[slice, slice, slice]] = []
+    while len(parts) < MAX_WINDOWS and left.max() > 0:
+        place = np.unravel_index(int(left.argmax()), brain.shape)
+        parts.append(tuple(_around(int(at), side, length) for at, length in zip(place, brain.shape, strict=True)))
+        left[parts[-1]] = 0
+    return parts
+
+
+def _around(middle: int, side: int, length: int) -> slice:
+    """Return the part of an axis around a cell, moved inward at an end; all of an axis that is hardly longer."""
+    if length <= side + 4:
+        return slice(0, length)
+    first = min(max(middle - side // 2, 0), length - side)
+    return slice(first, first + side)
 
 
 def refined(reduced: sitk.Image, network: HeadNetwork, fit: Fit | None) -> Fit | None:

@@ -55,7 +55,7 @@ def try_results(pair: SimulatedPair, network: LoadedNetwork, number: int) -> lis
     tried = []
     comparison = PairComparison(volumes)
     for kind, transform in _transforms(pair, volumes, heads, random, registered=number % 3 == 0):
-        opinion = measure_opinion(comparison, heads, transform, _estimated_mm(volumes, network, transform))
+        opinion = measure_opinion(comparison, heads, transform, sampled_estimate_mm(volumes, network, transform))
         tried.append(TriedResult(kind, _error_mm(pair, transform), asdict(opinion)))
         if kind in ("shifted", "turned"):
             gap_mm, gap_deg = POSES_LED_ASTRAY
@@ -104,8 +104,14 @@ def _error_mm(pair: SimulatedPair, transform: sitk.Transform) -> float | None:
     return float(np.linalg.norm(gaps, axis=1).mean())
 
 
-def _estimated_mm(volumes: NetworkInput, network: LoadedNetwork, transform: sitk.Transform) -> float | None:
-    """Ask the network on a few axial slices."""
+def sampled_estimate_mm(volumes: NetworkInput, network: LoadedNetwork, transform: sitk.Transform) -> float | None:
+    """Ask the network on a few axial slices how far apart they are, as `estimated_length` does on all.
+
+    Args:
+        volumes: Both in [0, 1].
+        network: For the modality.
+        transform: Fixed point to moving point, mm, LPS.
+    """
     grid = volumes.registration_grid(2, network.size)
     filled = volumes.stack(grid, transform).filled
     if len(filled) == 0:

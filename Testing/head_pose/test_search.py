@@ -8,7 +8,15 @@ from scipy.spatial.transform import Rotation
 
 from BSAFusionLib.errors import Cancelled
 from BSAFusionLib.head_pose.network import HeadNetwork
-from BSAFusionLib.head_pose.search import HeadPose, axis_turns, find_head, rigid_between, turned
+from BSAFusionLib.head_pose.search import (
+    MAX_WINDOWS,
+    HeadPose,
+    axis_turns,
+    find_head,
+    regions,
+    rigid_between,
+    turned,
+)
 
 
 def pose(rotation: np.ndarray, translation: list[float], scale: float = 1.0) -> HeadPose:
@@ -56,3 +64,19 @@ def test_two_poses_give_the_motion_between_the_heads() -> None:
 def test_a_pose_maps_the_standard_origin_to_the_brains_center() -> None:
     found = pose(np.eye(3), [1, 2, 3], 1.1)
     np.testing.assert_allclose(found.to_image(np.array([[0, 0, 0], [10, 0, 0]])), [[1, 2, 3], [12, 2, 3]])
+
+
+def test_a_long_volume_is_searched_in_few_windows_around_what_looks_like_brain() -> None:
+    brain = torch.zeros(100, 30, 40)
+    brain[80:90, 10:20, 28:38] = 1.0
+    brain[8:16, 10:18, 5:13] = 1.0
+    first, *others = regions(brain)
+    assert len(others) < MAX_WINDOWS
+    for part, low, high in zip(first, (80, 10, 28), (90, 20, 38), strict=True):
+        assert part.start <= low
+        assert high <= part.stop
+    assert any(part[0].start <= 8 and part[0].stop >= 16 for part in others)
+
+
+def test_a_volume_of_the_size_of_a_head_is_searched_as_a_whole() -> None:
+    assert regions(torch.zeros(20, 34, 22)) == [(slice(0, 20), slice(0, 34), slice(0, 22))]

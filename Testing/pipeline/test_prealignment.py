@@ -8,7 +8,7 @@ from BSAFusionLib.errors import Cancelled
 from BSAFusionLib.geometry.fields import error_mm
 from BSAFusionLib.pipeline.head_start import start_from_heads
 from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities
-from BSAFusionLib.pipeline.rigid import prealign_rigidly
+from BSAFusionLib.pipeline.rigid import crop_near, prealign_rigidly
 from BSAFusionResearch.evaluation.known_motion import KnownMotion
 
 
@@ -102,3 +102,29 @@ def test_it_stops_soon_after_it_is_asked_to(mri, pet):
     with pytest.raises(Cancelled):
         prealign_rigidly(seen(mri, "mri"), seen(pet, "pet"), cancelled=cancelled)
     assert len(asked) < 20
+
+
+def test_noise_stays_where_it_is_placed(mri):
+    """Mutual information alone would lay an edge of the noise along the head's outline, far from there."""
+    noise = sitk.GetImageFromArray(np.random.default_rng(0).uniform(0, 1, mri.GetSize()[::-1]).astype(np.float32))
+    noise.SetSpacing(mri.GetSpacing())
+    noise.SetDirection(mri.GetDirection())
+    noise.SetOrigin(np.add(mri.GetOrigin(), [9.0, -14.0, 6.0]).tolist())
+    found = prealign_rigidly(seen(mri, "mri"), noise)
+    assert error_mm(found, sitk.Euler3DTransform(), head_mask(mri)) < 1.0
+
+
+def test_of_a_long_field_of_view_only_what_the_search_can_reach_is_kept(mri, pet):
+    motion = KnownMotion(seed=3, degrees=8.0, mm=10.0, elastic_mm=0.0).rigid(mri)
+    near = sitk.Euler3DTransform()
+    near.SetCenter(motion.GetCenter())
+    near.SetMatrix(motion.GetMatrix())
+    near.SetTranslation(motion.GetTranslation())
+    long = sitk.ConstantPad(pet, [0, 0, 120], [0, 0, 0], 0.0)
+    part = crop_near(long, mri, near)
+    assert part.GetSize()[2] < pet.GetSize()[2] + 60
+    everything = sitk.Resample(long, mri, near, sitk.sitkLinear, 0.0)
+    assert np.array_equal(
+        sitk.GetArrayFromImage(sitk.Resample(part, mri, near, sitk.sitkLinear, 0.0)),
+        sitk.GetArrayFromImage(everything),
+    )

@@ -1,0 +1,98 @@
+"""Kind 11: DICOM series out of the ordinary."""
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionResearch.wild import dicom
+from BSAFusionResearch.wild.cases import FOUND, Pair, Truth, WildCase
+from BSAFusionResearch.wild.kinds_read import hounsfield
+from BSAFusionResearch.wild.sources import Sources, carried, rigid
+
+MOTION = rigid((6.0, 4.0, -8.0), (7.0, -12.0, 9.0))
+
+Writer = Callable[[sitk.Image, Path], Path]
+"""Writes a CT as a series into a folder, and returns what is given to the program."""
+
+
+def dicom_cases() -> list[WildCase]:
+    """Return the cases of the kind 11."""
+    words = {"ct_two_spacings": ("distance|spacing",), "ct_exported_twice": (), "ct_monochrome1": ()}
+    cases = [
+        WildCase("11", f"given-{name.removeprefix('ct_').replace('_', '-')}", FOUND, partial(_given, name=name), said)
+        for name, said in words.items()
+    ]
+    writers: dict[str, tuple[Writer, tuple[str, ...]]] = {
+        "plain": (_plain, ()),
+        "positions-of-one-decimal": (_rounded, ()),
+        "monochrome1": (_inverted, ()),
+        "exported-twice": (_twice, ()),
+        "two-distances": (_two_distances, ("distance|spacing",)),
+        "one-file-of-it": (_one_file, ()),
+        "tilted-gantry": (_tilted, ("shear|tilt|straight",)),
+    }
+    return cases + [
+        WildCase("11", name, FOUND, partial(_series, write=write), said) for name, (write, said) in writers.items()
+    ]
+
+
+def _given(sources: Sources, folder: Path, name: str) -> Pair:
+    for archive in ("mr", name):
+        with zipfile.ZipFile(sources.wild / "11-dicom" / f"{archive}.zip") as packed:
+            packed.extractall(folder)
+    return Pair(folder / "mr", folder / name, "ct", truth=sources.template_truth("ct"))
+
+
+def _series(sources: Sources, folder: Path, write: Writer) -> Pair:
+    fixed = dicom.write_series(sources.template("mri_t1") * 1000, folder / "mr", "MR")
+    moving = write(carried(hounsfield(sources), MOTION), folder / "ct")
+    truth: Truth = sources.template_truth("ct", MOTION)
+    return Pair(fixed, moving, "ct", truth=truth)
+
+
+def _plain(image: sitk.Image, folder: Path) -> Path:
+    return dicom.write_series(image, folder, "CT")
+
+
+def _rounded(image: sitk.Image, folder: Path) -> Path:
+    return dicom.write_series(image, folder, "CT", dicom.rounded_position)
+
+
+def _inverted(image: sitk.Image, folder: Path) -> Path:
+    return dicom.write_series(image, folder, "CT", dicom.inverted)
+
+
+def _twice(image: sitk.Image, folder: Path) -> Path:
+    dicom.write_series(image, folder / "a", "CT")
+    shutil.copytree(folder / "a", folder / "b")
+    return folder
+
+
+def _two_distances(image: sitk.Image, folder: Path) -> Path:
+    """Leave out every other slice above the middle, as a protocol with two slice distances does."""
+    dicom.write_series(image, folder, "CT")
+    for number in range(image.GetSize()[2] // 2 + 1, image.GetSize()[2], 2):
+        (folder / f"{number:04d}.dcm").unlink()
+    return folder
+
+
+def _one_file(image: sitk.Image, folder: Path) -> Path:
+    return dicom.write_series(image, folder, "CT") / "0007.dcm"
+
+
+def _tilted(image: sitk.Image, folder: Path) -> Path:
+    """Tilt the gantry by 14 degrees: each slice lies in its plane, but the table moves along z."""
+    tilt = np.radians(14.0)
+    upright = sitk.DICOMOrient(image, "LPS")
+    axes = np.reshape(upright.GetDirection(), (3, 3))
+    turned = np.column_stack([axes[:, 0], np.cos(tilt) * axes[:, 1] + np.sin(tilt) * axes[:, 2], axes[:, 2]])
+    grid = sitk.Image(upright.GetSize(), sitk.sitkFloat32)
+    grid.SetSpacing(upright.GetSpacing())
+    grid.SetOrigin(upright.GetOrigin())
+    grid.SetDirection(turned.ravel().tolist())
+    return dicom.write_series(sitk.Resample(upright, grid, sitk.Transform(), sitk.sitkLinear, -1000.0), folder, "CT")
