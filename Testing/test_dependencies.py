@@ -58,7 +58,7 @@ rooms = {
     "evaluation": Room(
         {*core, "files", "training"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL", "ants", "itk"}
     ),
-    "evaluation_heads": Room({*core, "files", "evaluation", "simulation"}, {"numpy", "SimpleITK"}),
+    "evaluation_heads": Room({*core, "files", "evaluation", "simulation", "second_opinion"}, {"numpy", "SimpleITK"}),
     "wild": Room({*core, "files", "simulation", "second_opinion"}, {"numpy", "SimpleITK", "pydicom"}),
     "research commands": Room(
         {

@@ -15,6 +15,7 @@ from BSAFusionResearch.commands import _inputs
 from BSAFusionResearch.commands._case_table import print_cases
 from BSAFusionResearch.commands._head_table import print_heads
 from BSAFusionResearch.commands._inputs import weights_file
+from BSAFusionResearch.commands._start_table import print_starts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +92,13 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
         help="instead of all else, the table of designed cases on the volumes: motions, slice axes, samplings; N of "
         "them, spread over all factors (default: all 72)",
     )
+    parser.add_argument(
+        "--starts",
+        type=int,
+        metavar="N",
+        help="with --heads: instead of the table, the rigid initializations of N pairs in random poses, fields of view "
+        "and intensities; with --baselines also antsAI and elastix, on the first of them (--cases, default: all)",
+    )
     _inputs.add_baselines(parser, "with --cases or --heads: ")
     _inputs.add_threads(parser, "with --cases or --heads: ")
     parser.add_argument("--resume", action="store_true", help="with --cases or --heads: continue from the --json file")
@@ -102,6 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         FusionError: An option is out of range, data or weights are missing, or an output would overwrite an input.
     """
+    if arguments.starts is not None and arguments.heads is None:
+        raise FusionError("--starts simulates pairs from labeled heads; name their folder with --heads.")
     if arguments.seeds < 1:
         raise FusionError(f"There must be 1 known motion or more, not {arguments.seeds}; change --seeds.")
     if arguments.heads is None and arguments.cases is not None:
@@ -117,6 +127,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> dict:
+    if arguments.starts is not None:
+        return {"starts": print_starts(arguments, arguments.heads)}
     if arguments.heads is not None:
         weights = {modality: weights_file(arguments.weights, modality) for modality in MODALITIES}
         return {"heads": print_heads(arguments, arguments.heads, weights)}

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
 
 TITLES = {"ants_syn": "ANTs SyN", "elastix_bspline": "elastix B-spline"}
+RIGID_TITLES = {"ants_search": "antsAI, ANTs rigid", "elastix_rigid": "elastix rigid"}
 PROGRAM = Path(__file__).with_name("baseline_program.py")
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-baselines"
 DEFAULT_PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -52,7 +53,7 @@ def register(method: str, fixed: sitk.Image, moving: sitk.Image, python: Path, t
     """Register two volumes, unchanged, by a baseline.
 
     Args:
-        method: A key of `TITLES`.
+        method: A key of `TITLES` or `RIGID_TITLES`.
         fixed: The fixed volume.
         moving: The moving volume.
         python: A Python with ANTs and elastix.
@@ -77,9 +78,8 @@ def register(method: str, fixed: sitk.Image, moving: sitk.Image, python: Path, t
         )
         if finished.returncode:
             printed = finished.stderr.strip().splitlines() or ["nothing"]
-            raise FusionError(
-                f"{TITLES[method]} failed with exit code {finished.returncode}; it printed: {printed[-1]}"
-            )
+            title = (TITLES | RIGID_TITLES)[method]
+            raise FusionError(f"{title} failed with exit code {finished.returncode}; it printed: {printed[-1]}")
         fields = (sitk.ReadImage(str(folder / f"{part}.nrrd"), sitk.sitkVectorFloat64) for part in ("rigid", "whole"))
         rigid, whole = (sitk.DisplacementFieldTransform(field) for field in fields)
         return BaselineResult(rigid, whole, *json.loads((folder / "seconds.json").read_text()))

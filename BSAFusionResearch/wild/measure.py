@@ -17,14 +17,8 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files import inputs
 from BSAFusionLib.geometry.fields import error_mm
 from BSAFusionLib.geometry.grids import directions
-from BSAFusionLib.pipeline.case import prepare_case
-from BSAFusionLib.pipeline.doubt import judge
-from BSAFusionLib.pipeline.head_start import start_from_heads
-from BSAFusionLib.pipeline.pair_comparison import PairComparison
-from BSAFusionLib.pipeline.rigid import prealign_rigidly
-from BSAFusionLib.pipeline.second_opinion import measure_opinion
 from BSAFusionLib.settings import Settings
-from BSAFusionResearch.second_opinion.results import sampled_estimate_mm
+from BSAFusionResearch.second_opinion.rigid_only import register_rigidly
 from BSAFusionResearch.wild.cases import CommandLine, Pair, Truth, WildCase
 from BSAFusionResearch.wild.sources import Sources
 
@@ -89,21 +83,16 @@ def _run_pair(pair: Pair, sources: Sources) -> dict[str, Any]:
 def _register(pair: Pair) -> dict[str, Any]:
     """Read a pair, register it rigidly and judge that, as `fuse` does, but with a few slices for the verdict."""
     fixed, moving = inputs.read_pair(inputs.Pair(pair.fixed, pair.moving, pair.modality))
-    case = prepare_case(fixed.image, moving.image, Settings(modality=moving.modality, device="cpu", **pair.choices))
-    volumes = case.network_input
-    colored = case.moving.GetNumberOfComponentsPerPixel() > 1
-    heads = start_from_heads(case.fixed, volumes.moving if colored else case.moving)
-    transform = prealign_rigidly(*volumes, from_heads=heads.transform)
-    estimated_mm = sampled_estimate_mm(volumes, case.network, transform)
-    opinion = measure_opinion(PairComparison(volumes), heads, transform, estimated_mm)
-    doubt = judge(opinion)
+    settings = Settings(modality=moving.modality, device="cpu", **pair.choices)
+    outcome = register_rigidly(fixed.image, moving.image, settings)
+    doubt, heads = outcome.doubt, outcome.heads
     return {
-        "sentences": [*doubt.reasons, *fixed.remarks, *moving.remarks, *case.warnings, *doubt.remarks],
+        "sentences": [*doubt.reasons, *fixed.remarks, *moving.remarks, *outcome.warnings, *doubt.remarks],
         "doubtful": doubt.doubtful,
-        "opinion": asdict(opinion),
+        "opinion": asdict(outcome.opinion),
         "heads_found": [heads.fixed.found, heads.moving.found],
         "turns": [heads.fixed.turns, heads.moving.turns],
-        "transform": transform,
+        "transform": outcome.transform,
         "moving": moving.image,
     }
 

@@ -1,0 +1,122 @@
+"""The table of rigid initializations of simulated pairs, next to antsAI and elastix."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from BSAFusionLib.commands._case import save_json
+from BSAFusionLib.errors import FusionError
+from BSAFusionResearch.commands._inputs import check_threads
+
+if TYPE_CHECKING:
+    from BSAFusionResearch.evaluation_heads.starts import StartPair
+
+COLUMNS = (("pair", 4), ("head", 4), ("modality", 8), ("degrees", 7), ("placed", 6), ("start", 7), ("doubtful", 8))
+
+
+def print_starts(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure the initializations of simulated pairs, print the table and return the figures.
+
+    Every pair is in the --json file as soon as it is measured; with --resume, pairs that are there are taken from it.
+
+    Args:
+        arguments: Options of `evaluate`.
+        folder: The label files of the heads.
+
+    Raises:
+        FusionError: Heads or the baselines' environment are missing, or an option is out of range.
+    """
+    from BSAFusionResearch.evaluation import baselines
+    from BSAFusionResearch.evaluation.clock import limit_threads
+    from BSAFusionResearch.evaluation_heads import starts
+    from BSAFusionResearch.simulation.heads import REPORTED_HEADS, head_files
+
+    if arguments.starts < 1:
+        raise FusionError(f"There must be 1 pair or more, not {arguments.starts}; change --starts.")
+    check_threads(arguments.threads)
+    if arguments.baselines:
+        baselines.check_baselines(arguments.baselines)
+    head_files(folder, REPORTED_HEADS)
+    limit_threads(arguments.threads)
+    known = _earlier(arguments)
+    print(" | ".join(name.rjust(width) for name, width in COLUMNS), flush=True)
+    rows = []
+    for pair in starts.start_pairs(arguments.starts):
+        compared = bool(arguments.baselines) and pair.number < (arguments.cases or arguments.starts)
+        row = _measured(arguments, pair, folder, known.get(pair.number, {}), compared)
+        rows.append(row)
+        known[pair.number] = row
+        print(_line(row), flush=True)
+        if arguments.json:
+            save_json({"starts": {"threads": arguments.threads, "rows": list(known.values())}}, arguments.json)
+    summary = starts.start_summary(rows)
+    _print_summary(summary)
+    return {"threads": arguments.threads, "rows": rows, "summary": summary}
+
+
+def _measured(
+    arguments: argparse.Namespace, pair: "StartPair", folder: Path, row: dict[str, Any], compared: bool
+) -> dict[str, Any]:
+    """Return the row of a pair, measuring what an earlier row lacks."""
+    from BSAFusionResearch.evaluation.baselines import RIGID_TITLES
+    from BSAFusionResearch.evaluation_heads import starts
+
+    lacking = compared and "baselines" not in row
+    if row and not lacking:
+        return row
+    patient = pair.patient(folder)
+    row = row or starts.measure_start(pair, patient)
+    if lacking:
+        row["baselines"] = {
+            method: starts.measure_rigid_baseline(patient, method, arguments.baselines, arguments.threads)
+            for method in RIGID_TITLES
+        }
+    return row
+
+
+def _earlier(arguments: argparse.Namespace) -> dict[int, dict[str, Any]]:
+    """Return the rows of the --json file by number; none without --resume."""
+    if not arguments.resume:
+        return {}
+    if not arguments.json:
+        raise FusionError("--resume continues from the --json file; name one.")
+    if not arguments.json.is_file():
+        return {}
+    try:
+        rows = json.loads(arguments.json.read_text(encoding="utf-8"))["starts"]["rows"]
+        return {row["number"]: row for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise FusionError(f"{arguments.json} holds no initializations to resume from; name another file.") from error
+
+
+def _line(row: dict[str, Any]) -> str:
+    start = row["error_mm"]["start"]
+    cells = (
+        *(str(row["number"]), row["head"], row["settings"]["modality"], f"{row['settings']['rotation_deg']:.0f}"),
+        *(f"{row['error_mm']['placed']:.1f}", "none" if start is None else f"{start:.2f}"),
+        {None: "", True: "yes", False: "no"}[row["doubtful"]],
+    )
+    line = " | ".join(cell.rjust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True))
+    return line + "".join(f" | {sentence}" for sentence in row["sentences"][:1])
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    from BSAFusionResearch.evaluation.baselines import RIGID_TITLES
+    from BSAFusionResearch.evaluation.tables import markdown_table
+
+    titles = {"ours": "ours", **RIGID_TITLES}
+    groups = {"ours, all pairs": summary["ours"]}
+    groups |= {f"{titles[name]}, side by side": group for name, group in summary["side_by_side"].items()}
+    header = ["error in the brain, mm", "pairs", "median", "90 %", "under 3 mm", "under 10 mm", "CPU seconds"]
+    lines = [
+        [
+            *(name, str(group["pairs"]), f"{group['median']:.2f}", f"{group['percentile_90']:.1f}"),
+            *(f"{group['within_3']:.0%}", f"{group['within_10']:.0%}", f"{group['cpu_seconds']:.1f}"),
+        ]
+        for name, group in groups.items()
+    ]
+    print("\n" + markdown_table(header, lines))
+    silent, doubtful = (", ".join(map(str, summary[name])) or "none" for name in ("silent", "falsely_doubtful"))
+    print(f"\nwrong by over 10 mm and not doubtful: {silent}")
+    print(f"right within 3 mm and doubtful: {doubtful}, of {summary['right']} right ones")
