@@ -107,7 +107,8 @@ def _print_summary(summary: dict[str, Any]) -> None:
 
     titles = {"ours": "ours", **RIGID_TITLES}
     groups = {"ours, all pairs": summary["ours"]}
-    groups |= {f"{titles[name]}, side by side": group for name, group in summary["side_by_side"].items()}
+    for key, where in (("side_by_side", "side by side"), ("side_by_side_upright", "turned by up to 30 degrees")):
+        groups |= {f"{titles[name]}, {where}": group for name, group in summary[key].items()}
     header = ["error in the brain, mm", "pairs", "median", "90 %", "under 3 mm", "under 10 mm", "CPU seconds"]
     lines = [
         [

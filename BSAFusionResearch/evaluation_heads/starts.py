@@ -21,6 +21,7 @@ from BSAFusionResearch.simulation.tissues import CONTRASTS
 
 RIGHT_MM, NEAR_MM = 3.0, 10.0
 ELASTIC_MM = 4.0
+UPRIGHT_DEG = 30.0
 SEED = 190
 
 # Voxels are larger than usual, so that many pairs can be simulated; initializations are estimated at 3 mm and above.
@@ -56,7 +57,7 @@ class StartPair:
             modality,
             contrast=str(random.choice((*CONTRASTS, "random"))),
             seed=self.number,
-            rotation_deg=float(random.uniform(0, 30) if random.random() < 0.5 else random.uniform(30, 180)),
+            rotation_deg=float(random.uniform(*((0, UPRIGHT_DEG) if random.random() < 0.5 else (UPRIGHT_DEG, 180)))),
             translation_mm=float(random.uniform(0, 60)),
             elastic_mm=ELASTIC_MM,
             torso_mm=torso,
@@ -163,27 +164,33 @@ def start_summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     Returns:
         ours: Over all pairs.
         side_by_side: By method, over the pairs that all ran on; empty without baselines.
+        side_by_side_upright: The same over those turned by up to `UPRIGHT_DEG`, which the baselines' searches reach.
         silent: Numbers of the pairs that are wrong by over `NEAR_MM` and not doubtful.
         falsely_doubtful: Numbers of the pairs that are right within `RIGHT_MM` and doubtful.
         right: How many are right within `RIGHT_MM`.
     """
     ours = [row["error_mm"]["start"] for row in rows]
     both = [row for row in rows if row.get("baselines")]
-    methods: dict[str, Any] = {}
-    if both:
-        ours_there = [row["error_mm"]["start"] for row in both]
-        methods["ours"] = distribution(ours_there, [row["cpu_seconds"] for row in both])
-        for method in both[0]["baselines"]:
-            found = [row["baselines"][method] for row in both]
-            methods[method] = distribution(
-                [one.get("error_mm") for one in found], [one.get("cpu_seconds", 0.0) for one in found]
-            )
+    upright = [row for row in both if row["settings"]["rotation_deg"] <= UPRIGHT_DEG]
     right = [row for row, error in zip(rows, ours, strict=True) if error is not None and error < RIGHT_MM]
     wrong = [row for row, error in zip(rows, ours, strict=True) if error is not None and error > NEAR_MM]
     return {
         "ours": distribution(ours, [row["cpu_seconds"] for row in rows]),
-        "side_by_side": methods,
+        "side_by_side": _by_method(both),
+        "side_by_side_upright": _by_method(upright),
         "silent": [row["number"] for row in wrong if not row["doubtful"]],
         "falsely_doubtful": [row["number"] for row in right if row["doubtful"]],
         "right": len(right),
     }
+
+
+def _by_method(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the distributions of ours and of each baseline over rows that hold them all; {} without rows."""
+    if not rows:
+        return {}
+    methods = {"ours": distribution([row["error_mm"]["start"] for row in rows], [row["cpu_seconds"] for row in rows])}
+    for method in rows[0]["baselines"]:
+        found = [row["baselines"][method] for row in rows]
+        errors, seconds = ([one.get(name) for one in found] for name in ("error_mm", "cpu_seconds"))
+        methods[method] = distribution(errors, [each or 0.0 for each in seconds])
+    return methods

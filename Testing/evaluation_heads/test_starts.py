@@ -29,7 +29,14 @@ def test_a_pair_without_a_result_counts_as_missed() -> None:
 
 
 def row(number: int, start: float | None, doubtful: bool | None, **more: Any) -> dict[str, Any]:
-    return {"number": number, "error_mm": {"start": start}, "doubtful": doubtful, "cpu_seconds": 1.0, **more}
+    return {
+        "number": number,
+        "error_mm": {"start": start},
+        "doubtful": doubtful,
+        "cpu_seconds": 1.0,
+        "settings": {"rotation_deg": 20.0 * number},
+        **more,
+    }
 
 
 def test_the_summary_names_silent_and_falsely_doubtful_pairs() -> None:
@@ -44,6 +51,7 @@ def test_the_summary_names_silent_and_falsely_doubtful_pairs() -> None:
 def test_baselines_are_compared_on_the_pairs_that_they_ran_on() -> None:
     finished = {"ants_search": {"error_mm": 2.0, "cpu_seconds": 9.0}, "elastix_rigid": {"gave_up": "no overlap"}}
     methods = start_summary([row(0, 1.0, False, baselines=finished), row(1, 90.0, True)])["side_by_side"]
+    assert start_summary([row(2, 1.0, False, baselines=finished)])["side_by_side_upright"] == {}
     assert methods["ours"]["median"] == pytest.approx(1.0)
     assert methods["ants_search"]["within_3"] == 1.0
     assert methods["elastix_rigid"]["within_10"] == 0.0
