@@ -1,16 +1,17 @@
 """The two volumes of a case, read from files or from DICOM series."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import SimpleITK as sitk
 
-from BSAFusionLib.errors import FusionError
+from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.files.dicom.scan import is_dicom_path, read_scan
 from BSAFusionLib.files.dicom.series import series_in
 from BSAFusionLib.files.dicom.source import series_source
+from BSAFusionLib.files.stated_modality import sounds_like_mri, stated_modality
 from BSAFusionLib.files.volumes import load_volume
-from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.modalities import MODALITIES, MRI, listed
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 MOST_LISTED = 5  # files in a message
@@ -71,6 +72,7 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
             f"The fixed and the moving volume are the same file, {pair.fixed}; give the MRI "
             "first and the other scan second."
         )
+    moving_sounds = _check_stated_roles(pair)
     fixed = read_input(pair.fixed, ("mri",), pair.fixed_series, "mri")
     moving = read_input(pair.moving, wanted, pair.moving_series, pair.modality)
     for path, volume in ((pair.fixed, fixed), (pair.moving, moving)):
@@ -79,7 +81,7 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
                 f"The file {path} is a label map by its header; register the scan that it was drawn on, and carry it "
                 "along with: run.py apply"
             )
-    return fixed, moving
+    return fixed, replace(moving, remarks=(*moving_sounds, *moving.remarks))
 
 
 def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality: str) -> Input:
@@ -122,6 +124,30 @@ def source_of(path: Path) -> Path:
 def _same_file(pair: Pair) -> bool:
     """Tell whether both volumes come from one file; a DICOM folder may hold both."""
     return pair.fixed.is_file() and pair.moving.is_file() and pair.fixed.samefile(pair.moving)
+
+
+def _check_stated_roles(pair: Pair) -> tuple[str, ...]:
+    """Check what sidecars and names say about both volumes; return what only sounds wrong, a sentence each.
+
+    Raises:
+        ExchangedRoles: The fixed volume is no MRI, or the moving one is, by a sidecar or BIDS name.
+    """
+    fixed, moving = (None if is_dicom_path(path) else stated_modality(path) for path in (pair.fixed, pair.moving))
+    if fixed is not None and fixed != MRI:
+        raise ExchangedRoles(
+            f"The fixed volume is a {MODALITIES[fixed].label} by its name or sidecar, and no MRI; exchange the two "
+            "volumes."
+        )
+    if moving == MRI and fixed != MRI:
+        raise ExchangedRoles("The moving volume is an MRI by its name or sidecar; exchange the two volumes.")
+    if moving == MRI:
+        raise FusionError(f"Both volumes are MRIs by their names or sidecars; give a {listed()} as the moving one.")
+    if moving is None and not is_dicom_path(pair.moving) and sounds_like_mri(pair.moving):
+        return (
+            f"By its name the moving volume, {pair.moving.name}, may be an MRI; the MRI is given first, and the other "
+            "scan second.",
+        )
+    return ()
 
 
 def _check_no_folder_of_volumes(path: Path) -> None:

@@ -1,7 +1,6 @@
 """Lengths that a file gives in meters or micrometers, or in other units than it says."""
 
-SHORTEST_MM, LONGEST_MM = 5.0, 5000.0  # that the longest side of a scan of a head can be
-UNIT_NAMES = {1e3: "meters", 1.0: "mm", 1e-3: "micrometers"}
+from BSAFusionLib.pipeline.lengths import UNIT_NAMES, likely_unit
 
 
 def length_unit(longest: float, stated: float, name: str) -> tuple[float, tuple[str, ...]]:
@@ -14,10 +13,7 @@ def length_unit(longest: float, stated: float, name: str) -> tuple[float, tuple[
         stated: The length in mm of the unit that the file says; 1 where it says none.
         name: Of the file.
     """
-    if not 0 < longest < float("inf"):
-        return stated, ()
-    fitting = [unit for unit in (stated, *UNIT_NAMES) if SHORTEST_MM <= longest * unit <= LONGEST_MM]
-    taken = fitting[0] if fitting else stated
+    taken = likely_unit(longest, stated)
     if taken != stated:
         return taken, (
             f"The longest side of {name} is {longest * stated:.3g} mm by its header; its lengths were taken for "

@@ -9,6 +9,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.grids import directions, grid_of_size
 from BSAFusionLib.modalities import MODALITIES, listed
 from BSAFusionLib.pipeline.ct_units import recognize_ct_units
+from BSAFusionLib.pipeline.lengths import UNIT_NAMES, likely_unit
 from BSAFusionLib.pipeline.roles import check_roles, remarks_on_moving
 
 MIN_SPACING_MM, MAX_SPACING_MM = 1e-3, 1e3
@@ -54,6 +55,7 @@ def check_volumes(
     _check_geometry(moving, "moving")
     _check_components(moving, "moving", rgb_allowed=MODALITIES[modality].in_color)
     finite_moving, moving_warnings = _replace_non_finite(moving, "moving")
+    moving_warnings = (*moving_warnings, *_odd_lengths(fixed, "fixed"), *_odd_lengths(moving, "moving"))
     check_roles(finite_fixed, finite_moving, modality)
     finite_moving, unit_warnings = _unwrap_ct(finite_moving, modality)
     moving_warnings = (*moving_warnings, *unit_warnings, *remarks_on_moving(finite_moving, modality))
@@ -79,13 +81,26 @@ def _check_geometry(image: sitk.Image, role: str) -> None:
         if not MIN_SPACING_MM <= spacing <= MAX_SPACING_MM:
             raise FusionError(
                 f"Voxel size {spacing:.3g} mm along {axis} of the {role} volume is invalid; fix the spacing in the "
-                "file header."
+                f"file header{_unit_in_words(image)}."
             )
     axes = directions(image)
     if not (np.abs(axes) < MAX_DIRECTION).all() or abs(np.linalg.det(axes)) < MIN_DETERMINANT:
         raise FusionError(
             f"The axes of the {role} volume are parallel or out of bounds; fix the directions in the file header."
         )
+
+
+def _odd_lengths(image: sitk.Image, role: str) -> tuple[str, ...]:
+    """Return a warning for a volume whose lengths are hardly in mm."""
+    unit = _unit_in_words(image)
+    longest = max(np.multiply(image.GetSize(), image.GetSpacing()))
+    return (f"The {role} volume is {longest:.3g} mm long; fix its spacing{unit}.",) if unit else ()
+
+
+def _unit_in_words(image: sitk.Image) -> str:
+    """Return what a volume's lengths seem to be in, if not mm, to go on with in a sentence."""
+    unit = likely_unit(float(max(np.multiply(image.GetSize(), image.GetSpacing()))))
+    return f", which seems to be in {UNIT_NAMES[unit]}" if unit != 1 else ""
 
 
 def _check_components(image: sitk.Image, role: str, rgb_allowed: bool) -> None:

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import main
+from BSAFusionLib.files.inputs import Pair, read_pair
 from Testing.dicom.conftest import write_series
 from Testing.phantoms import small_head
 
@@ -59,3 +60,35 @@ def test_the_same_file_twice_is_told_by_any_path(inputs, tmp_path, capsys) -> No
     shutil.copy(inputs["mri"], tmp_path / "copy.nii.gz")
     line = said(capsys, tmp_path / "out", inputs["mri"], tmp_path / "copy.nii.gz", "--modality", "pet")
     assert "The fixed and the moving volume are the same: both hold the same voxels" in line
+
+
+@pytest.mark.parametrize("stated", ["name", "sidecar"])
+def test_an_mri_given_second_is_told_by_its_bids_name_or_sidecar(inputs, tmp_path, capsys, stated) -> None:
+    moving = tmp_path / ("sub-01_ses-2_T1w.nii.gz" if stated == "name" else "scan.nii.gz")
+    shutil.copy(inputs["mri"], moving)
+    if stated == "sidecar":
+        (tmp_path / "scan.json").write_text('{"Modality": "MR"}')
+    line = said(capsys, tmp_path / "out", inputs["ct"], moving, "--modality", "pet")
+    assert line.startswith("The moving volume is an MRI by its name or sidecar; exchange the two volumes. Run: ")
+    assert f"fuse {moving} {inputs['ct']} --modality pet" in line
+    shutil.copy(inputs["mri"], tmp_path / "sub-01_T2w.nii.gz")
+    line = said(capsys, tmp_path / "out", tmp_path / "sub-01_T2w.nii.gz", moving, "--modality", "pet")
+    assert line == "Both volumes are MRIs by their names or sidecars; give a CT, PET or SPECT as the moving one."
+
+
+def test_a_pet_given_first_is_told_by_its_bids_name(inputs, tmp_path, capsys) -> None:
+    shutil.copy(inputs["ct"], tmp_path / "sub-01_trc-FDG_pet.nii.gz")
+    line = said(capsys, tmp_path / "out", tmp_path / "sub-01_trc-FDG_pet.nii.gz", inputs["mri"], "--modality", "pet")
+    assert "The fixed volume is a PET by its name or sidecar, and no MRI; exchange the two volumes. Run: " in line
+
+
+@pytest.mark.parametrize(
+    ("name", "sounds"),
+    [("my_T1.nii.gz", True), ("mri.nrrd", True), ("pet_on_mri.nii", False), ("ct.nii", False), ("t123.nii", False)],
+)
+def test_a_name_that_sounds_like_an_mri_is_only_a_remark(inputs, tmp_path, name: str, sounds: bool) -> None:
+    fixed, moving = tmp_path / "first.nii.gz", tmp_path / name
+    shutil.copy(inputs["mri"], fixed)
+    sitk.WriteImage(sitk.ReadImage(str(inputs["ct"])), str(moving))
+    remarks = read_pair(Pair(fixed, moving, "ct"))[1].remarks
+    assert [f"By its name the moving volume, {name}, may be an MRI" in remark for remark in remarks] == [True] * sounds

@@ -53,3 +53,18 @@ def test_a_scan_of_few_levels_is_no_label_map(request, mri, name, levels) -> Non
     moving = sitk.GetImageFromArray(scaled)
     moving.CopyInformation(mri)
     assert check_volumes(mri, moving, name, as_placed).warnings == ()
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1e-3, "meters"), (1e3, "micrometers")])
+def test_lengths_that_are_not_in_mm_are_said(mri, pet, factor, unit) -> None:
+    scaled = []
+    for image in (mri, pet):
+        other = sitk.Image(image)
+        other.SetSpacing([factor * spacing for spacing in image.GetSpacing()])
+        other.SetOrigin([factor * place for place in image.GetOrigin()])
+        scaled.append(other)
+    try:
+        said = " ".join(check_volumes(*scaled, "pet", as_placed).warnings)
+    except FusionError as error:  # voxels of over a meter
+        said = str(error)
+    assert f"which seems to be in {unit}" in said

@@ -1,0 +1,45 @@
+"""What a file that is no DICOM says about its modality: in its sidecar, its BIDS name, or just its name."""
+
+import json
+import re
+from pathlib import Path
+
+from BSAFusionLib.modalities import MODALITIES, MRI, from_dicom
+
+BIDS_NAME = re.compile(r"^sub-[A-Za-z0-9]+(?:_[A-Za-z]+-[A-Za-z0-9+]+)*_(?P<suffix>[A-Za-z0-9]+)\.nii(?:\.gz)?$")
+MRI_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2star", "T1rho", "inplaneT1", "inplaneT2", "UNIT1", "bold", "dwi")
+MRI_WORDS = {"mri", "mr", "t1", "t2", "t1w", "t2w", "flair", "mprage", "t1c", "t1ce", "pdw"}
+
+
+def stated_modality(path: Path) -> str | None:
+    """Return the modality that a volume's sidecar or BIDS name states; None where neither does.
+
+    Args:
+        path: A file that is no DICOM.
+
+    Returns:
+        "mri", or a name in `MODALITIES`.
+    """
+    sidecar = path.with_name(f"{_stem(path)}.json")
+    try:
+        content = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else None
+    except (OSError, ValueError):
+        content = None
+    stated = from_dicom(str(content.get("Modality"))) if isinstance(content, dict) else None
+    if stated is not None:
+        return stated
+    named = BIDS_NAME.match(path.name)
+    if named is None:
+        return None
+    suffix = named["suffix"]
+    return MRI if suffix in MRI_SUFFIXES else suffix if suffix in MODALITIES else None
+
+
+def sounds_like_mri(path: Path) -> bool:
+    """Return whether a file's name speaks of an MRI and of nothing else."""
+    words = set(re.split("[^a-z0-9]+", _stem(path).lower()))
+    return bool(words & MRI_WORDS) and not words & set(MODALITIES)
+
+
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).stem
