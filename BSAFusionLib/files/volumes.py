@@ -99,7 +99,7 @@ def _loaded_nifti(path: Path, header: NiftiHeader) -> LoadedVolume:
 
 def _loaded(path: Path) -> LoadedVolume:
     """Read a file that is no NIfTI."""
-    if path.suffix in (".mha", ".mhd") and not _has_few_dimensions(path):
+    if path.suffix.lower() in (".mha", ".mhd") and not _has_few_dimensions(path):
         raise RuntimeError("a MetaImage of too many dimensions")
     with readable_by_itk(path) as name:
         reader = sitk.ImageFileReader()

@@ -113,7 +113,7 @@ def move(path: Path, by: tuple[float, float, float]) -> None:
 
 def test_two_images_in_one_place_are_refused(volume: sitk.Image, tmp_path: Path) -> None:
     uid = write_series(tmp_path, volume, "MR")
-    write_series(tmp_path, volume, "MR", uid)
+    write_series(tmp_path, volume + 1, "MR", uid)
     with pytest.raises(FusionError, match="several images in one place"):
         read_scan(tmp_path, every)
 
@@ -208,6 +208,14 @@ def test_the_same_images_twice_are_taken_once(volume: sitk.Image, tmp_path: Path
         uid,
         ("6 images of the CT's DICOM series were there twice; each was taken once.",),
     )
+
+
+def test_the_same_images_under_other_uids_are_taken_once(volume: sitk.Image, tmp_path: Path) -> None:
+    uid = write_series(tmp_path, volume, "CT")
+    write_series(tmp_path, volume, "CT", uid)
+    scan = read_scan(tmp_path, every)
+    assert_same(scan, volume, sitk.GetArrayFromImage(volume))
+    assert scan.remarks == ("6 images of the CT's DICOM series were there twice; each was taken once.",)
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [(1.0, -1024.0), (0.5, -8.5), (2.0, 0.0)])

@@ -20,6 +20,8 @@ from BSAFusionLib.files.straighten import even_slices, place, straighten, straig
 from BSAFusionLib.modalities import from_dicom
 from BSAFusionLib.pipeline.memory import explain_memory_errors
 
+SAME_PLACE_MM = 1e-3
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -62,8 +64,13 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
     source = series_source(path, series_uid)
     series = choose_series(source.path, wanted, source.series_uid)
     frames = frames_in_order(series.headers)
-    steps = measure_steps(frames)
-    image, remarks = _in_space(_values(frames), frames, steps, series.name)
+    voxels = _values(frames)
+    once = _each_once(voxels, frames)
+    doubles = series.doubles + len(frames) - len(once)
+    frames, voxels = [frames[number] for number in once], voxels[once] if len(once) < len(frames) else voxels
+    image, remarks = _in_space(voxels, frames, measure_steps(frames), series.name)
+    if doubles:
+        remarks = (f"{doubles} images of {series.name} were there twice; each was taken once.", *remarks)
     unit, factor, about_unit = _unit(series)
     if factor is not None:
         image = sitk.Cast(sitk.Cast(image, sitk.sitkFloat64) * factor, sitk.sitkFloat32)
@@ -74,7 +81,7 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
         unit,
         series.uid,
         str(header.get("FrameOfReferenceUID", "")),
-        (*source.remarks(series), *series.remarks(), *remarks, *about_unit),
+        (*source.remarks(series), *remarks, *about_unit),
     )
 
 
@@ -97,6 +104,16 @@ def _values(frames: list[Frame]) -> np.ndarray:
     except (RuntimeError, IndexError) as error:
         raise FusionError("An image of the DICOM series is cut short or damaged; send the series again.") from error
     return _as_stored(voxels, frames)
+
+
+def _each_once(voxels: np.ndarray, frames: list[Frame]) -> list[int]:
+    """Return the numbers of the frames without those that show the same as the one before, at the same place."""
+    once = [0]
+    for number in range(1, len(frames)):
+        same_place = np.abs(frames[number].position - frames[once[-1]].position).max() < SAME_PLACE_MM
+        if not (same_place and np.array_equal(voxels[number], voxels[once[-1]])):
+            once.append(number)
+    return once
 
 
 def _as_stored(voxels: np.ndarray, frames: list[Frame]) -> np.ndarray:

@@ -98,12 +98,6 @@ class Series:
         """Name the series in a sentence; its folder and description may name the patient."""
         return f"the {(from_dicom(self.headers[0].Modality) or '').upper()}'s DICOM series"
 
-    def remarks(self) -> tuple[str, ...]:
-        """Return what the user should know about its files."""
-        if not self.doubles:
-            return ()
-        return (f"{self.doubles} images of {self.name} were there twice; each was taken once.",)
-
     def may_be_volume(self) -> bool:
         """Tell whether it has several images, says where they lie, and calls none of them a localizer."""
         placed = any(name in self.headers[0] for name in POSITION_TAGS)
