@@ -130,8 +130,8 @@ def measure_rigid_baseline(patient: Patient, method: str, python: Path, threads:
         found = register(method, patient.fixed, patient.moving, python, threads)
     except FusionError as error:
         return {"gave_up": str(error)}
-    error = error_mm(found.rigid, patient.truth, brain_mask(patient))
-    return {"error_mm": error, "seconds": found.seconds, "cpu_seconds": found.cpu_seconds}
+    distance_mm = error_mm(found.rigid, patient.truth, brain_mask(patient))
+    return {"error_mm": distance_mm, "seconds": found.seconds, "cpu_seconds": found.cpu_seconds}
 
 
 def distribution(errors: list[float | None], seconds: list[float]) -> dict[str, Any]:
