@@ -62,7 +62,8 @@ def writable_by_itk(path: Path) -> Iterator[str]:
         yield str(path)
         return
     with private_folder() as folder:
-        written = folder / f"written{''.join(path.suffixes[-2:])}"
+        own_name = itk_can_open(Path(path.name))
+        written = folder / (path.name if own_name else f"written{''.join(path.suffixes[-2:])}")
         yield str(written)
         shutil.copyfile(written, path)
 

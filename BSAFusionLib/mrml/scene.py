@@ -8,6 +8,7 @@ import slicer
 from vtkmodules.vtkCommonCore import vtkObject, vtkOutputWindow
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.paths import writable_by_itk
 
 
 def nodes_of_class(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
@@ -29,8 +30,11 @@ def save_scene(scene: slicer.vtkMRMLScene, path: Path) -> None:
     Raises:
         FusionError: The file could not be written.
     """
-    with quiet():
-        written = scene.WriteToMRB(str(path))
+    try:
+        with quiet(), writable_by_itk(path) as name:
+            written = scene.WriteToMRB(name)
+    except OSError:  # where what was written is not there, or cannot be moved
+        written = False
     if not written:
         raise FusionError(f"The scene could not be written to {path}; check the folder and the space on the disk.")
 

@@ -155,7 +155,7 @@ def test_two_distances_by_protocol_are_resampled_to_the_smaller(linear: sitk.Ima
     for path in paths[9::2]:
         path.unlink()
     scan = read_scan(tmp_path, every)
-    assert "are 3 to 6 mm apart; they were resampled linearly to 3 mm" in scan.remarks[0]
+    assert "changes, from 3 to 6 mm; the volume was resampled linearly to 3 mm" in scan.remarks[0]
     assert_same(scan, linear[:, :, :19], sitk.GetArrayFromImage(linear)[:19])
 
 
@@ -167,7 +167,7 @@ def test_two_distances_of_a_tilted_gantry(linear: sitk.Image, tmp_path: Path) ->
         if number > 8 and number % 2:
             path.unlink()
     scan = read_scan(tmp_path, every)
-    assert [key in "".join(scan.remarks) for key in ("3 to 6 mm apart", "tilted gantry")] == [True, True]
+    assert [key in "".join(scan.remarks) for key in ("from 3 to 6 mm", "tilted gantry")] == [True, True]
     for index in ((5, 7, 3), (8, 6, 13)):
         there = linear.TransformIndexToPhysicalPoint(index) + 0.5 * index[2] * down
         value = scan.image.EvaluateAtPhysicalPoint(there.tolist(), sitk.sitkLinear)

@@ -1,5 +1,10 @@
 """A finished scene, saved and opened again, has the same nodes and the same transform."""
 
+import os
+import sys
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from slicer.util import arrayFromVolume
@@ -53,3 +58,14 @@ def test_a_scene_that_cannot_be_written_says_so(scene, tmp_path):
     blocked.write_text("not a folder")
     with pytest.raises(FusionError, match=r"scene\.mrb"):
         save_scene(scene, blocked / "scene.mrb")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names are UTF-16 there")
+def test_a_scene_is_saved_in_a_folder_whose_name_is_no_utf8(scene, add_head, tmp_path):
+    add_head("MRI")
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    save_scene(scene, folder / "scene.mrb")
+    names = zipfile.ZipFile(folder / "scene.mrb").namelist()
+    assert any(name.endswith(".mrml") for name in names)
+    assert [path.name for path in folder.iterdir()] == ["scene.mrb"]

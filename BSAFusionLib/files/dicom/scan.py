@@ -136,8 +136,8 @@ def _in_space(voxels: np.ndarray, frames: list[Frame], steps: Steps, name: str) 
         even = even_slices(voxels, steps.heights, steps.step)
         voxels = even if voxels.dtype.kind == "f" else np.rint(even).astype(voxels.dtype)
         remarks = (
-            f"The slices of {name} are {steps_mm.min():.3g} to {steps_mm.max():.3g} mm apart; they were resampled "
-            f"linearly to {steps.step:.3g} mm.",
+            f"The distance between the slices of {name} changes, from {steps_mm.min():.3g} to {steps_mm.max():.3g} mm; "
+            f"the volume was resampled linearly to {steps.step:.3g} mm.",
         )
     first, way = frames[0], frames[-1].position - frames[0].position
     normal, height = first.normal, steps.heights[-1] - steps.heights[0]
