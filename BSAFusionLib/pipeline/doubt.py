@@ -19,10 +19,10 @@ class Limits(NamedTuple):
     """
 
     pose_gap_mm: float = 12.0
-    pose_gap_deg: float = 15.0
-    estimated_mm: float = 4.5
+    pose_gap_deg: float = 18.0
+    estimated_mm: float = 3.5
     overlap: float = 0.5
-    contrast: float = 1.25
+    contrast: float = 2.3
     gain: float = 0.9
     mirror_share: float = 1.03
     undecided_mirror_share: float = 0.97
@@ -50,7 +50,7 @@ class SecondOpinion:
         estimated_mm: Mean length of the displacements that the network estimated on slices with the initial transform,
             weighted by its certainty; None where no slice shows both volumes.
         overlap: Share of the smaller head that lies in the other one, within both fields of view.
-        information: Mutual information in nats of the coarse volumes inside the fixed head, with the result.
+        information: Mutual information in nats of the coarse volumes' ranks near the fixed head, with the result.
         information_placed: The same as placed.
         information_random: Its mean over random poses.
         fixed_turned: Axis of LPS about which the fixed head is turned by about 180 degrees against what its file says,
@@ -90,13 +90,10 @@ class Doubt(NamedTuple):
 
 def judge(opinion: SecondOpinion, limits: Limits = LIMITS) -> Doubt:
     """Decide whether a result is doubtful, and say why: one figure beyond its limit is enough."""
-    reasons = (
-        *_no_head(opinion),
-        *_apart(opinion, limits),
-        *_dissimilar(opinion, limits),
-        *_mirror_reasons(opinion, limits),
-    )
-    return Doubt(bool(reasons), reasons, _turn_remarks(opinion, limits))
+    reasons = [*_no_head(opinion), *_apart(opinion, limits), *_dissimilar(opinion, limits)]
+    if not reasons:  # otherwise the result is too wrong for left and right to be told apart
+        reasons = _mirror_reasons(opinion, limits)
+    return Doubt(bool(reasons), tuple(reasons), _turn_remarks(opinion, limits))
 
 
 def _no_head(opinion: SecondOpinion) -> list[str]:

@@ -30,30 +30,31 @@ class PairComparison:
             spacing_mm: Of the grids that they are compared on.
         """
         self.volumes = volumes
-        fixed, self._moving = (downsample(image, spacing_mm) for image in volumes)
-        self._grid = fixed
-        self._fixed_values = sitk.GetArrayFromImage(fixed)
-        self._fixed_head, moving_head = (
-            sitk.GetArrayFromImage(head_mask(image)) > 0 for image in (fixed, self._moving)
-        )
-        self._moving_head = _image_like(moving_head.astype(np.float32), self._moving)
-        self._moving_space = _image_like(np.ones_like(moving_head, np.float32), self._moving)
-        self._near_head = sitk.GetArrayFromImage(sitk.BinaryDilate(head_mask(fixed), (1, 1, 1))) > 0
+        self._grid, moving = (downsample(image, spacing_mm) for image in volumes)
+        fixed_head, moving_head = (head_mask(image) for image in (self._grid, moving))
+        self._fixed_head = sitk.GetArrayFromImage(fixed_head) > 0
+        self._near_head = sitk.GetArrayFromImage(sitk.BinaryDilate(fixed_head, (1, 1, 1))) > 0
+        self._fixed_ranks = sitk.GetArrayFromImage(_ranks(self._grid))
+        self._moving_ranks = _ranks(moving)
+        self._moving_head = sitk.Cast(moving_head, sitk.sitkFloat32)
+        self._moving_space = sitk.Cast(moving_head >= 0, sitk.sitkFloat32)
 
     def information(self, transform: sitk.Transform) -> float:
-        """Return the mutual information in nats near the fixed head, corrected for the number of voxels.
+        """Return the mutual information of the intensities' ranks near the fixed head, corrected for their number.
+
+        Ranks do not change if something outside the brain is far hotter than it.
 
         Args:
             transform: Fixed point to moving point, mm, LPS.
 
         Returns:
-            0 where the volumes hardly overlap. (The correction is Miller's, 1955.)
+            Nats; 0 where the volumes hardly overlap. (The correction is Miller's, 1955.)
         """
         inside = self._near_head & (self._resampled(self._moving_space, transform) > 0.5)
         count = int(inside.sum())
         if count < LEAST_VOXELS:
             return 0.0
-        pairs = self._fixed_values[inside], self._resampled(self._moving, transform)[inside]
+        pairs = self._fixed_ranks[inside], self._resampled(self._moving_ranks, transform)[inside]
         joint, _, _ = np.histogram2d(*pairs, bins=BINS, range=((0, 1), (0, 1)))
         occupied = (joint > 0).sum() - (joint.sum(axis=0) > 0).sum() - (joint.sum(axis=1) > 0).sum() + 1
         return histogram_information(joint) - float(occupied) / (2 * count)
@@ -85,7 +86,11 @@ class PairComparison:
         return values
 
 
-def _image_like(values: np.ndarray, image: sitk.Image) -> sitk.Image:
-    result = sitk.GetImageFromArray(values)
-    result.CopyInformation(image)
-    return result
+def _ranks(image: sitk.Image) -> sitk.Image:
+    """Return the share of voxels below each one, in [0, 1], float32; equal voxels have their middle rank."""
+    values = sitk.GetArrayFromImage(image)
+    _, places, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
+    shares = (np.cumsum(counts) - counts / 2) / values.size
+    ranks = sitk.GetImageFromArray(shares[places].reshape(values.shape).astype(np.float32))
+    ranks.CopyInformation(image)
+    return ranks

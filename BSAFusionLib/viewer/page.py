@@ -19,7 +19,7 @@ DOUBT_HEIGHT_PX = 56  # room for three lines
 STYLE = """
 html { overflow: hidden; }
 .choices .v-btn { text-transform: none; letter-spacing: normal; }
-.doubt { font-weight: bold; overflow-y: auto; }
+.doubt { justify-content: flex-start; font-weight: bold; overflow-y: auto; }
 .view-label { position: absolute; top: 8px; left: 8px; padding: 0 8px; border-left: 4px solid; color: white;
   background: rgba(0, 0, 0, 0.6); font-size: 14px; user-select: none; }
 .view-fit { position: absolute; top: 4px; right: 4px; color: white; background: rgba(0, 0, 0, 0.6); }

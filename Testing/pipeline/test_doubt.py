@@ -1,11 +1,13 @@
 """A result is doubtful where one figure lies beyond what right results reach, and each such figure gives its reason."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from BSAFusionLib.pipeline.doubt import LIMITS, SecondOpinion, judge
 
+guide = Path(__file__).resolve().parents[2] / "Documentation" / "user-guide.md"
 agreed = SecondOpinion(
     fixed_head=True,
     moving_head=True,
@@ -13,7 +15,7 @@ agreed = SecondOpinion(
     pose_gap_deg=4.0,
     estimated_mm=2.3,
     overlap=0.98,
-    information=0.6,
+    information=0.8,
     information_placed=0.3,
     information_random=0.2,
 )
@@ -45,6 +47,19 @@ def test_each_figure_beyond_its_limit_is_a_reason_of_its_own(figures, said):
     assert doubt.doubtful
     assert [reason for reason in doubt.reasons if said in reason] == list(doubt.reasons)
     assert all(reason.endswith(".") for reason in doubt.reasons)
+
+
+def test_the_guide_names_the_limits_in_use():
+    section = guide.read_text(encoding="utf-8").split("### Doubtful results")[1].split("## Troubleshooting")[0]
+    for limit in (
+        f"over {LIMITS.pose_gap_mm:g} mm or {LIMITS.pose_gap_deg:g} degrees",
+        f"over {LIMITS.estimated_mm:g} mm long",
+        f"less than {100 * LIMITS.overlap:g} % of the smaller head",
+        f"less than {LIMITS.contrast:g} times",
+        f"less than {LIMITS.gain:g} times",
+        f"over {LIMITS.mirror_share:g} times",
+    ):
+        assert limit in section
 
 
 def test_without_a_head_the_missing_pose_is_no_reason_beside_that():
