@@ -184,16 +184,24 @@ def test_missing_slices_are_no_protocol(linear: sitk.Image, tmp_path: Path, miss
         read_scan(tmp_path, every)
 
 
-def test_positions_of_one_decimal_are_even(linear: sitk.Image, tmp_path: Path) -> None:
-    linear.SetSpacing((2.0, 2.0, 1.25))
+@pytest.mark.parametrize(
+    ("step", "decimals", "turned"), [(1.25, 1, True), (0.6, 1, True), (2.5, 0, False), (1.25, 0, False), (4.8, 0, True)]
+)
+def test_rounded_positions_are_even_and_a_missing_slice_is_seen(
+    linear: sitk.Image, tmp_path: Path, step: float, decimals: int, turned: bool
+) -> None:
+    linear.SetSpacing((2.0, 2.0, step))
+    if not turned:
+        linear.SetDirection((1, 0, 0, 0, 1, 0, 0, 0, 1))
     write_series(tmp_path, linear, "MR")
     for path in tmp_path.iterdir():
         dataset = dcmread(path)
-        dataset.ImagePositionPatient = [f"{float(place):.1f}" for place in dataset.ImagePositionPatient]
+        dataset.ImagePositionPatient = [f"{float(place):.{decimals}f}" for place in dataset.ImagePositionPatient]
         dataset.save_as(path)
     scan = read_scan(tmp_path, every)
-    assert scan.image.GetSpacing() == pytest.approx((2, 2, 1.25), abs=0.01)
+    assert scan.image.GetSpacing() == pytest.approx((2, 2, step), abs=0.06)
     assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(linear))
+    assert scan.remarks == ()
     slices_of(tmp_path)[7].unlink()
     with pytest.raises(FusionError, match=r"slices 7 and 8 .* some are missing"):
         read_scan(tmp_path, every)

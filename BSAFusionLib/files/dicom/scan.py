@@ -147,7 +147,7 @@ def _in_space(voxels: np.ndarray, frames: list[Frame], steps: Steps, name: str) 
     matrix[:3, :3] = np.stack([columns * first.across, rows * first.down, steps.step * normal], axis=1)
     matrix[:3, 3] = first.position
     image = sitk.GetImageFromArray(voxels)
-    if np.linalg.norm(sideways) <= MAX_ROUNDING_MM:
+    if np.linalg.norm(sideways) <= max(MAX_ROUNDING_MM, 2 * steps.rounding):  # of the first and the last slice
         place(image, matrix)
         return image, remarks
     matrix[:3, 2] += sideways * steps.step / height

@@ -11,7 +11,10 @@ STEP_TOLERANCE = 0.02  # of the distance between slices
 LEAST_STEP = 0.1  # of the median distance; slices closer than that lie in one place
 MAX_DECIMALS = 6  # of a position, beyond which it counts as exact
 SHORTEST_STRETCH = 3  # of larger distances that a protocol means
-ROUNDING_SHARE = 0.25  # of the distance between slices that the last decimal of their positions may be
+# Of the distance between slices that their heights may be rounded by; where one is missing, the heights next to it are
+# half of the distance off any line.
+MAX_ROUNDING_SHARE = 0.45
+ROUNDING_MARGIN = 1.1
 
 
 class Steps(NamedTuple):
@@ -21,11 +24,13 @@ class Steps(NamedTuple):
         heights: Rising (slice,), mm.
         step: Distance between slices if even, else the least one, mm.
         even: Whether all distances are the same.
+        rounding: How far the positions may be off by the decimals that they are written with, mm.
     """
 
     heights: np.ndarray
     step: float
     even: bool
+    rounding: float
 
 
 def measure_steps(frames: list[Frame]) -> Steps:
@@ -46,23 +51,24 @@ def measure_steps(frames: list[Frame]) -> Steps:
         )
     mean = float(heights[-1] - heights[0]) / (len(heights) - 1)
     rounding = _rounding(frames)
-    rounding = rounding if rounding <= ROUNDING_SHARE * step else 0.0
+    rounding = rounding if rounding <= MAX_ROUNDING_SHARE * mean else 0.0
     if np.abs(steps - step).max() <= STEP_TOLERANCE * step or _off_a_line(heights) <= rounding:
-        return Steps(heights, mean, True)
+        return Steps(heights, mean, True, rounding)
     gap = _gap(steps, max(STEP_TOLERANCE * step, 2 * rounding))
     if gap is not None:
         raise FusionError(
             f"The slices of the DICOM series are {step:.2f} mm apart, but slices {gap + 1} and {gap + 2} "
             f"{steps[gap]:.2f} mm: some are missing; send the series again."
         )
-    return Steps(heights, float(steps.min()), False)
+    return Steps(heights, float(steps.min()), False, rounding)
 
 
 def _rounding(frames: list[Frame]) -> float:
-    """Return the unit of the last decimal that positions are written with, mm; 0 for many decimals."""
+    """Return how far heights may be off by the decimals that positions are written with, mm; 0 for many decimals."""
     positions = np.array([frame.position for frame in frames])
     units = 10.0 ** -np.arange(MAX_DECIMALS + 1)
-    return next((unit for unit in units if np.abs(positions / unit - np.round(positions / unit)).max() < 1e-4), 0.0)
+    unit = next((unit for unit in units if np.abs(positions / unit - np.round(positions / unit)).max() < 1e-4), 0.0)
+    return float(ROUNDING_MARGIN * unit / 2 * np.abs(frames[0].normal).sum())
 
 
 def _off_a_line(heights: np.ndarray) -> float:
