@@ -71,7 +71,7 @@ def load_volume(path: Path | str) -> LoadedVolume:
         with explain_memory_errors():
             header = nifti_header(path)
             return _loaded_nifti(path, header) if header else _loaded(path)
-    except (RuntimeError, OSError, EOFError, ValueError, zlib.error, struct.error) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, OverflowError, zlib.error, struct.error) as error:
         raise FusionError(
             f"The file {path} cannot be read: it is cut short, damaged or no NIfTI, NRRD or MetaImage volume; "
             "give a whole one."

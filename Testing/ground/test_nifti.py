@@ -1,6 +1,7 @@
 """NIfTI files lie where their header means them to, whoever wrote it, and what a user should know is said."""
 
 import gzip
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.inputs import Pair, read_input, read_pair
+from BSAFusionLib.files.nifti_header import FIELDS_2
 from BSAFusionLib.files.volumes import load_volume
 from Testing.ground.nifti_files import example, index_to_lps, sform_rows, write_nifti, write_nifti2
 
@@ -128,6 +130,16 @@ def test_a_nifti_2_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     path = write_nifti2(tmp_path / "scan.nii", example())
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(FusionError, match="cut short"):
+        load_volume(path)
+
+
+def test_numbers_of_a_nifti_2_that_no_nifti_1_can_hold_are_refused(tmp_path: Path) -> None:
+    path = write_nifti2(tmp_path / "scan.nii", example())
+    code, offset = FIELDS_2["scale"]
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<" + code, content, offset, 1e300, 0.0)
+    path.write_bytes(content)
+    with pytest.raises(FusionError, match=r"scan\.nii cannot be read"):
         load_volume(path)
 
 
