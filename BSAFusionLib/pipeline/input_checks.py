@@ -10,7 +10,7 @@ from BSAFusionLib.geometry.grids import directions, grid_of_size
 from BSAFusionLib.modalities import MODALITIES, listed
 from BSAFusionLib.pipeline.ct_units import recognize_ct_units
 from BSAFusionLib.pipeline.lengths import UNIT_NAMES, likely_unit
-from BSAFusionLib.pipeline.roles import check_roles, remarks_on_moving
+from BSAFusionLib.pipeline.roles import check_roles, remarks_on_roles
 
 MIN_SPACING_MM, MAX_SPACING_MM = 1e-3, 1e3
 MAX_DIRECTION = 2.0  # of a component; directions have the length one
@@ -58,7 +58,7 @@ def check_volumes(
     moving_warnings = (*moving_warnings, *_odd_lengths(fixed, "fixed"), *_odd_lengths(moving, "moving"))
     check_roles(finite_fixed, finite_moving, modality)
     finite_moving, unit_warnings = _unwrap_ct(finite_moving, modality)
-    moving_warnings = (*moving_warnings, *unit_warnings, *remarks_on_moving(finite_moving, modality))
+    moving_warnings = (*moving_warnings, *unit_warnings, *remarks_on_roles(finite_fixed, finite_moving, modality))
     overlap = _overlap(fixed, moving, initial_transform) > 0
     return CheckedVolumes(finite_fixed, finite_moving, (*fixed_warnings, *moving_warnings), overlap)
 

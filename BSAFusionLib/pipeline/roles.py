@@ -34,9 +34,17 @@ def check_roles(fixed: sitk.Image, moving: sitk.Image, modality: str) -> None:
         )
 
 
-def remarks_on_moving(moving: sitk.Image, modality: str) -> Iterator[str]:
-    """Yield what is odd about a moving volume of a modality, a sentence each."""
+def remarks_on_roles(fixed: sitk.Image, moving: sitk.Image, modality: str) -> Iterator[str]:
+    """Yield what is odd about volumes in their roles, a sentence each.
+
+    Args:
+        fixed: The MRI.
+        moving: The other volume.
+        modality: Of the moving volume.
+    """
     label = MODALITIES[modality].label
+    if holds_labels(fixed):
+        yield "The fixed volume looks like a label map; give the MRI that it was drawn on."
     if MODALITIES[modality].window is None and in_hounsfield_units(moving):
         yield f"The moving volume is in Hounsfield units, so it is a CT and not a {label}; set its modality to CT."
     if holds_labels(moving):

@@ -6,6 +6,8 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.pipeline.input_checks import check_volumes
+from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
+from BSAFusionLib.settings import Settings
 
 as_placed = sitk.Transform()
 
@@ -33,16 +35,32 @@ def test_a_ct_that_is_called_a_pet_is_said(mri, ct) -> None:
     assert warning == "The moving volume is in Hounsfield units, so it is a CT and not a PET; set its modality to CT."
 
 
+def labels_of(image: sitk.Image, labels: list[int]) -> sitk.Image:
+    """Return a label map of regions of like intensities, in blocks of 3 x 3 x 3 voxels."""
+    quantiles = np.quantile(sitk.GetArrayFromImage(image), np.linspace(0.5, 1, len(labels))[:-1])
+    regions = np.digitize(sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(image, 6.0)), quantiles)
+    blocks = np.kron(np.array(labels)[regions[::3, ::3, ::3]], np.ones((3, 3, 3), int)).astype(np.int16)
+    result = sitk.GetImageFromArray(blocks)
+    result.SetSpacing(image.GetSpacing())
+    result.SetOrigin(image.GetOrigin())
+    return result
+
+
 @pytest.mark.parametrize("labels", [[0, 1], [0, 2, 3, 4, 41, 42, 77], [0, 1001, 1002, 1035, 2001]])
 def test_a_label_map_is_said(mri, pet, labels) -> None:
-    quantiles = np.quantile(sitk.GetArrayFromImage(pet), np.linspace(0.5, 1, len(labels))[:-1])
-    coarse = np.digitize(sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(pet, 6.0)), quantiles)
-    blocks = np.kron(np.array(labels)[coarse[::3, ::3, ::3]], np.ones((3, 3, 3), int)).astype(np.int16)
-    moving = sitk.GetImageFromArray(blocks)
-    moving.SetSpacing(pet.GetSpacing())
-    moving.SetOrigin(pet.GetOrigin())
+    moving = labels_of(pet, labels)
     (warning,) = check_volumes(mri, moving, "pet", as_placed).warnings
-    assert "looks like a label map, so it was resampled to the nearest voxel" in warning
+    assert "The moving volume looks like a label map, so it was resampled to the nearest voxel" in warning
+    (warning,) = check_volumes(moving, pet, "pet", as_placed).warnings
+    assert warning == "The fixed volume looks like a label map; give the MRI that it was drawn on."
+
+
+@pytest.mark.slow  # a whole run
+def test_a_registered_label_map_has_the_same_labels(mri, pet, weights) -> None:
+    labels = [0, 2, 3, 41, 250]
+    settings = Settings("pet", prealignment="none", weights=weights, device="cpu")
+    registered = register_and_fuse(mri, labels_of(pet, labels), settings).registered
+    assert set(np.unique(sitk.GetArrayFromImage(registered))) <= set(labels)
 
 
 @pytest.mark.parametrize("levels", [12, 50, 255, 30000])
