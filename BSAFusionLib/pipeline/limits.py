@@ -30,8 +30,8 @@ def limit_size(
     if before_mm <= longest_mm:
         return limited, ()
     return limited, (
-        f"The network estimated displacements of up to {before_mm:.0f} mm, longer than those of its training; they "
-        f"were shortened to {longest_mm:.0f} mm. Provide a better initial transform if there is one.",
+        f"The network estimated displacements of up to {before_mm:.3g} mm, longer than those of its training; they "
+        f"were shortened to {longest_mm:.3g} mm. Provide a better initial transform if there is one.",
     )
 
 
@@ -51,4 +51,4 @@ def add_margin(field: sitk.Image, fold_free: bool) -> tuple[sitk.Image, tuple[st
     unfolded, change_mm = remove_folds(faded)
     if change_mm == 0:
         return unfolded, ()
-    return unfolded, (f"The deformation folded space in places; it was reduced there, by at most {change_mm:.1f} mm.",)
+    return unfolded, (f"The deformation folded space in places; it was reduced there, by at most {change_mm:.2g} mm.",)

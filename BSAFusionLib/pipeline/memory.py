@@ -32,7 +32,7 @@ def check_memory(needed_bytes: float) -> None:
     free = free_memory()
     if free is None or free.free_bytes >= needed_bytes:
         return
-    needed, left = (f"{count / BYTES_PER_GB:.1f} GB" for count in (needed_bytes, free.free_bytes))
+    needed, left = (f"{max(0.0, count) / BYTES_PER_GB:.1f} GB" for count in (needed_bytes, free.free_bytes))
     if free.limit:
         raise FusionError(
             f"Volumes of this size need about {needed} of memory, but {free.limit} leaves only {left}; raise that "
