@@ -153,8 +153,10 @@ def _unwrap_ct(moving: sitk.Image, modality: str) -> tuple[sitk.Image, tuple[str
         return moving, ()
     unwrapped = sitk.GetImageFromArray(units.unwrap(sitk.GetArrayFromImage(moving)))
     unwrapped.CopyInformation(moving)
-    warning = f"The values of the {MODALITIES[modality].label} were wrapped to 16 bits; this was undone."
-    return unwrapped, (warning,)
+    label = MODALITIES[modality].label
+    return unwrapped, (
+        f"The values of the {label} were wrapped to 16 bits; they were unwrapped, so that its window fits.",
+    )
 
 
 def _overlap(fixed: sitk.Image, moving: sitk.Image, initial_transform: sitk.Transform) -> float:
