@@ -7,6 +7,7 @@ from typing import Any
 
 from BSAFusionLib.cohort.cases import Case
 from BSAFusionLib.files.dicom.scan import is_dicom_path
+from BSAFusionLib.files.inputs import source_of
 from BSAFusionLib.files.overwriting import files_of
 
 
@@ -20,7 +21,7 @@ def fingerprint(case: Case, choices: dict[str, Any], program: str, results: Path
         results: The folder of the cohort's results, which is ignored where it lies in a DICOM folder.
     """
     files = []
-    for path in (case.pair.fixed, case.pair.moving):
+    for path in map(source_of, (case.pair.fixed, case.pair.moving)):
         for file in sorted(files_of(path)):
             if path.is_dir() and file.is_relative_to(results) and not is_dicom_path(file):
                 continue

@@ -10,6 +10,8 @@ from BSAFusionLib.cohort.finished import fingerprint
 from BSAFusionLib.cohort.summary import Outcome, worst_first
 from BSAFusionLib.cohort.workers import CASE_GPU_MEMORY_BYTES, CASE_MEMORY_BYTES, fitting_workers
 from BSAFusionLib.errors import FusionError
+from Testing.dicom.conftest import write_series
+from Testing.ground.nifti_files import example
 
 
 def table(folder: Path, text: str) -> Path:
@@ -110,6 +112,16 @@ def test_the_fingerprint_changes_with_voxels_in_a_file_beside_their_header(tmp_p
     first = fingerprint(case, {}, "", tmp_path / "results")
     (tmp_path / "voxels of pet.raw").write_text("other voxels")
     assert fingerprint(case, {}, "", tmp_path / "results") != first
+
+
+def test_the_fingerprint_changes_with_other_images_of_a_series_that_one_stands_for(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", example(), "CT")
+    first, *others = sorted((tmp_path / "ct").iterdir())
+    (case,) = read_cohort(table(tmp_path, f"case,fixed,moving,modality\n1,mri.nii,ct/{first.name},ct\n"))
+    before = fingerprint(case, {}, "", tmp_path / "results")
+    assert fingerprint(case, {}, "", tmp_path / "results") == before
+    others[0].unlink()
+    assert fingerprint(case, {}, "", tmp_path / "results") != before
 
 
 def test_the_worst_come_first_each_among_its_own_modality(tmp_path: Path) -> None:
