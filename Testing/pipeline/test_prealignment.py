@@ -104,8 +104,12 @@ def test_it_stops_soon_after_it_is_asked_to(mri, pet):
     assert len(asked) < 20
 
 
+@pytest.mark.slow
 def test_noise_stays_where_it_is_placed(mri):
-    """Mutual information alone would lay an edge of the noise along the head's outline, far from there."""
+    """Mutual information alone would lay an edge of the noise along the head's outline, far from there.
+
+    It takes the search of volumes without a head, which is the slow one.
+    """
     noise = sitk.GetImageFromArray(np.random.default_rng(0).uniform(0, 1, mri.GetSize()[::-1]).astype(np.float32))
     noise.SetSpacing(mri.GetSpacing())
     noise.SetDirection(mri.GetDirection())
