@@ -87,7 +87,7 @@ def _done(widget) -> tuple:
 def _failed(widget) -> tuple:
     widget.ui.viewsCollapsibleButton.collapsed = widget.ui.resultsCollapsibleButton.collapsed = True
     widget.ui.advancedCollapsibleButton.collapsed = False
-    widget.logic.getParameterNode().weights = "weights/tuesday.safetensors"
+    widget.logic.getParameterNode().weights = "/data/tuesday.safetensors"  # the message has the whole path
     harness.click(widget.ui.applyButton)
     harness.wait_until(lambda: not widget.run.running, seconds=60)
     return _both_themes(widget)
