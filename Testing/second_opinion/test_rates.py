@@ -1,0 +1,70 @@
+"""The error rates of the verdict count what they say, and the simulated pairs' truth is true."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.pipeline.network_input import make_network_input
+from BSAFusionLib.pipeline.pair_comparison import PairComparison
+from BSAFusionLib.settings import Settings
+from BSAFusionResearch.pose.heads import STANDARD_FILE, load_head
+from BSAFusionResearch.pose.validate import standard_brain_points
+from BSAFusionResearch.second_opinion.pairs import KINDS, simulate_pair
+from BSAFusionResearch.second_opinion.rates import DEVIATIONS, Rates, figure_ranges, rates_by_kind
+from BSAFusionResearch.second_opinion.results import TriedResult
+from BSAFusionResearch.simulation.heads import head_files
+from Testing.pipeline.test_doubt import agreed
+
+doubted = replace(agreed, pose_gap_mm=100.0)
+
+
+def tried(kind: str, error_mm: float | None, opinion=agreed) -> TriedResult:
+    return TriedResult(kind, error_mm, asdict(opinion))
+
+
+def test_rates_count_silent_and_falsely_doubtful_results():
+    results = [
+        tried("right", 1.0),
+        tried("right", 2.9, doubted),
+        tried("shifted", 11.0),
+        tried("shifted", 50.0, doubted),
+        tried("shifted", 5.0),  # neither right nor wrong
+        tried("no head", None, replace(agreed, moving_head=False)),
+    ]
+    assert rates_by_kind(results) == {
+        "right": Rates(2, 1, 0, 0, 2, 1),
+        "shifted": Rates(3, 1, 2, 1, 0, 0),
+        "no head": Rates(1, 1, 0, 0, 0, 0),
+        "all": Rates(6, 3, 2, 1, 2, 1),
+    }
+
+
+def test_ranges_are_those_of_right_results_and_their_limits_those_of_a_normal_logarithm():
+    logarithms = np.random.default_rng(0).normal(1.0, 0.2, 4000)
+    results = [tried("right", 1.0, replace(agreed, pose_gap_mm=float(gap))) for gap in np.exp(logarithms)]
+    results += [tried("shifted", 40.0, replace(agreed, pose_gap_mm=40.0))]
+    least, low, median, high, largest = figure_ranges(results)["pose gap, mm"]
+    assert (least, largest) == pytest.approx((np.exp(logarithms.min()), np.exp(logarithms.max())))
+    assert np.log([low, median, high]) == pytest.approx(1.0 + 0.2 * np.array([-DEVIATIONS, 0, DEVIATIONS]), abs=0.06)
+
+
+def test_both_volumes_agree_through_the_truth_of_a_pair_as_nowhere_else(shared):
+    """Two heads are read, which takes some seconds: mirrored pairs are of real, unsymmetric heads."""
+    heads = [load_head(path, STANDARD_FILE) for path in head_files(shared / "data/heads", ("11", "12"))]
+    left_to_right = sitk.AffineTransform(3)
+    left_to_right.SetMatrix(np.diag([-1.0, 1.0, 1.0]).ravel().tolist())
+    for kind in ("same", "turned header", "mirrored"):
+        pair = simulate_pair(heads, standard_brain_points(), 14 + KINDS.index(kind))
+        assert (pair.kind, pair.modality) == (kind, "pet")
+        matrix = np.array(pair.truth.GetMatrix()).reshape(3, 3)
+        np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-6)
+        assert np.linalg.det(matrix) == pytest.approx(-1 if kind == "mirrored" else 1)
+        comparison = PairComparison(make_network_input(pair.fixed, pair.moving, Settings("pet"), 256)[0])
+        left_to_right.SetCenter(pair.brain.mean(axis=0).tolist())
+        elsewhere = [
+            sitk.CompositeTransform([pair.truth, motion])
+            for motion in (left_to_right, *(sitk.TranslationTransform(3, shift) for shift in 12 * np.eye(3)))
+        ]
+        assert comparison.information(pair.truth) > max(map(comparison.information, elsewhere))
