@@ -37,6 +37,8 @@ def test_missing_outputs_are_created_and_named_after_the_inputs(heads, process):
     assert result.registeredVolume.GetName() == "PET registered"
     assert result.gridTransform.GetName() == "PET to MRI"
     assert result.report.modality == "pet"
+    assert result.verdict.doubtful  # ellipsoids are no heads
+    assert "No head was found in either volume" in result.verdict.reasons[0]
 
 
 @pytest.mark.parametrize(("modality", "kind"), [("ct", "Scalar"), ("pet", "Vector"), ("spect", "Vector")])

@@ -54,6 +54,12 @@ def browser(address: str) -> Iterator[Browser]:
 
 
 @pytest.mark.browser
+def test_a_doubtful_result_says_so_above_the_views(browser: Browser) -> None:
+    said = browser.page.locator(".doubt").inner_text()
+    assert said.startswith("Doubtful: No head was found in either volume")  # ellipsoids are none
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("view", views)
 def test_no_view_is_empty(browser: Browser, view: str) -> None:
     browser.wait_for(view, seen)
