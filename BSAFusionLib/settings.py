@@ -110,9 +110,9 @@ class Settings:
     do_no_harm: bool = _choice(
         True,
         "--no-check",
-        "apply all of the network's field (default: global scaling is removed, displacements longer than those of the "
-        "training are cut, and as much of the rest is applied as raises the mutual information by more than a penalty "
-        "on its size; less in slices in which that and the agreement of the network's features fall)",
+        "apply all of the network's field (default: displacements longer than those of the training are cut; with "
+        "weights that are not calibrated, global scaling is removed, too, and as much of the rest is applied as raises "
+        "the mutual information by more than a penalty on its size)",
         kind=None,
     )
     fold_free: bool = _choice(

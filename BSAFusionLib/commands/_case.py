@@ -111,6 +111,8 @@ def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
     write_transform(case.result.prealignment, folder / names.rigid)
     if case.result.deforms:
         write_transform(displacement_transform(case.result.network_field), folder / names.network)
+    if case.result.expected_error is not None:
+        write_volume(_with_metadata(case.result.expected_error, place), folder / names.expected_error)
 
 
 def _write_report(finished: FinishedCase, pair: "Pair", folder: Path, names: Names) -> None:
@@ -125,10 +127,11 @@ def _write_report(finished: FinishedCase, pair: "Pair", folder: Path, names: Nam
     sources = {role: volume.metadata for role, volume in (("fixed", fixed), ("moving", moving)) if volume.metadata}
     # DICOM is named by its tags only: its folder may be named after the patient.
     paths = {role: path for role, path in (("fixed", pair.fixed), ("moving", pair.moving)) if role not in sources}
+    missing = {"network": not case.result.deforms, "expected_error": case.result.expected_error is None}
     content = {
         **report.as_dict(),
         "overlay": {**asdict(case.pictures.overlay), "color_map": COLOR_MAP},
-        "files": {what: name for what, name in asdict(names).items() if what != "network" or case.result.deforms},
+        "files": {what: name for what, name in asdict(names).items() if not missing.get(what, False)},
         "inputs": {role: path_from(folder.parent, path) for role, path in paths.items()},
         **({"dicom": sources} if sources else {}),
     }

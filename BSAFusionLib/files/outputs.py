@@ -10,7 +10,7 @@ class Names:
     """File names in the folder of a case, by default those of `fuse`; the ending chooses the format.
 
     `deformation` holds the total transform, `rigid` and `network` its two parts; where the network adds nothing, there
-    is no `network`, and no grid in the other two.
+    is no `network`, and no grid in the other two. Without a calibration of the weights there is no `expected_error`.
     """
 
     fused: str = "fused.nrrd"
@@ -19,6 +19,7 @@ class Names:
     deformation: str = "deformation.h5"
     rigid: str = "rigid.tfm"
     network: str = "network.h5"
+    expected_error: str = "expected_error.nrrd"
     report: str = "report.json"
     page: str = "report.html"
     preview: str = "preview.png"

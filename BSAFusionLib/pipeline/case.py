@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import SimpleITK as sitk
 
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.pipeline.calibration import Calibration, read_calibration
 from BSAFusionLib.pipeline.input_checks import check_volumes, no_overlap
 from BSAFusionLib.pipeline.intensities import Intensities, guess_modality, in_color
 from BSAFusionLib.pipeline.memory import check_memory
@@ -36,11 +37,13 @@ class LoadedNetwork(NamedTuple):
         runner: Runs it on stacks of slices.
         size: Side of its slices in pixels.
         weights: The file it was loaded from.
+        calibration: How far its evidence can be trusted; None where its card does not say.
     """
 
     runner: "Runner"
     size: int
     weights: Path
+    calibration: Calibration | None = None
 
 
 class Initialization(NamedTuple):
@@ -158,12 +161,13 @@ def _load_network(
     # Here, since torch takes seconds to import.
     from BSAFusionLib.network.devices import choose_device
     from BSAFusionLib.network.runner import Runner
-    from BSAFusionLib.network.weights import load_inference_network
+    from BSAFusionLib.network.weights import load_inference_network, read_card
 
     weights = Path(settings.weights or MODELS / MODALITIES[settings.modality].weights)
     network = load_inference_network(weights, settings.precision)
     runner = Runner(network, choose_device(settings.device), settings.batch_size, progress, cancelled)
-    loaded = LoadedNetwork(runner, network.metadata.size, weights)
+    calibration = read_calibration(read_card(weights), settings.modality)
+    loaded = LoadedNetwork(runner, network.metadata.size, weights, calibration)
     trained_for = network.metadata.modality
     if trained_for in (settings.modality, "all"):
         return loaded, ()

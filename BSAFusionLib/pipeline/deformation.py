@@ -5,20 +5,21 @@ from dataclasses import dataclass
 
 import SimpleITK as sitk
 
-from BSAFusionLib.geometry.fields import compose_transform, scale
+from BSAFusionLib.geometry.fields import compose_transform, remove_global_scaling, scale
 from BSAFusionLib.geometry.grids import directions, lattice_over
 from BSAFusionLib.network.stack import Evidence
+from BSAFusionLib.pipeline.calibration import PIXELS_PER_SIGMA, uncalibrated
 from BSAFusionLib.pipeline.case import Case, LoadedNetwork
-from BSAFusionLib.pipeline.limits import add_margin, limit_size
+from BSAFusionLib.pipeline.expected_error import expected_error
+from BSAFusionLib.pipeline.limits import add_margin, limit_displacements
 from BSAFusionLib.pipeline.network_input import NetworkInput
-from BSAFusionLib.pipeline.posterior import posterior_field
+from BSAFusionLib.pipeline.posterior import Posterior, infer, observe, posterior_field
 from BSAFusionLib.pipeline.report import Verdict
 from BSAFusionLib.pipeline.slice_plan import SlicePlan
 from BSAFusionLib.pipeline.slice_similarity import SliceSimilarity
 from BSAFusionLib.pipeline.slicing import other_axes, resample_mask
 from BSAFusionLib.pipeline.verdict import FRACTIONS, choose_fraction, judge_slices
 
-PRIOR_SIGMA_PX = 16.0  # smoothness of the deformations that the network was trained on
 NODES_PER_SIGMA = 8  # of the field's grid; linear interpolation in between is off by a thousandth of the displacement
 
 
@@ -30,7 +31,9 @@ class Deformation:
         estimated: Before any of it was reduced, mm, LPS, on a lattice over the fixed volume.
         applied: What of it is applied, mm, LPS, on that lattice with a margin around it, where it fades to zero.
         transform: The total transform, fixed point to moving point, mm, LPS.
-        verdict: How much was applied; None where that was not checked.
+        verdict: How much was applied; None where that was not checked by image similarity.
+        expected_error: Expected length of the error of `applied`, mm, on a coarse lattice over the fixed volume; None
+            where the weights are not calibrated.
         details: Remarks that explain what was applied, a sentence each.
     """
 
@@ -38,6 +41,7 @@ class Deformation:
     applied: sitk.Image
     transform: sitk.CompositeTransform
     verdict: Verdict | None
+    expected_error: sitk.Image | None
     details: tuple[str, ...]
 
 
@@ -50,22 +54,20 @@ def make_deformation(case: Case, plan: SlicePlan, evidence: Sequence[Evidence], 
         evidence: Of the network on `plan.stacks`.
         initial: Fixed point to moving point, mm, LPS.
     """
-    settings, axis = case.settings, plan.axes[0]
-    field, verdict = _estimate_field(case, plan, evidence), None
+    settings, calibrated = case.settings, case.network.calibration is not None
+    posterior = _infer(case, plan, evidence)
+    field, verdict = _mean_field(case, posterior), None
     details: tuple[str, ...] = ()
     if settings.do_no_harm:
-        seen_axes = [0, 1, 2] if len(plan.axes) > 1 else other_axes(axis)
-        field, messages = limit_size(
-            field, resample_mask(plan.head, field), directions(case.fixed)[:, seen_axes], plan.pixel_mm
-        )
-        details += messages
+        field, details = _limit(case, plan, field)
     estimated = field
-    if settings.do_no_harm and settings.strength > 0:
-        field, verdict = apply_helpful_part(field, initial, case.network_input, axis, case.network)
+    if settings.do_no_harm and settings.strength > 0 and not calibrated:
+        field, verdict = apply_helpful_part(field, initial, case.network_input, plan.axes[0], case.network)
         details += verdict.remarks()
     field, messages = add_margin(field, settings.fold_free)
     details += messages
-    return Deformation(estimated, field, compose_transform(field, initial), verdict, details)
+    error = expected_error(posterior, field, case.fixed) if calibrated else None
+    return Deformation(estimated, field, compose_transform(field, initial), verdict, error, details)
 
 
 def apply_helpful_part(
@@ -100,11 +102,30 @@ def apply_helpful_part(
     return similarity.scale_slices(field, factors), verdict
 
 
-def _estimate_field(case: Case, plan: SlicePlan, evidence: Sequence[Evidence]) -> sitk.Image:
-    """Combine the evidence to one field on a lattice that is fine enough for its smoothness."""
-    sigma_mm = [PRIOR_SIGMA_PX * plan.pixel_mm] * 3
+def _infer(case: Case, plan: SlicePlan, evidence: Sequence[Evidence]) -> Posterior:
+    """Combine the evidence to what is known of the displacement."""
+    calibration = case.network.calibration or uncalibrated(plan.pixel_mm)
+    # Not finer than the network's own prior, so that the number of modes stays small in a large field of view.
+    sigma_mm = [max(calibration.sigma_mm, PIXELS_PER_SIGMA * plan.pixel_mm)] * 3
     if len(plan.axes) == 1:
         (axis,) = plan.axes
-        sigma_mm[axis] = max(case.settings.through_plane_smoothing, case.fixed.GetSpacing()[axis])
-    lattice = lattice_over(case.fixed, [sigma / NODES_PER_SIGMA for sigma in sigma_mm])
-    return scale(posterior_field(evidence, case.fixed, sigma_mm, lattice), case.settings.strength)
+        sigma_mm[axis] = max(case.settings.through_plane_smoothing, plan.stacks[0].grid.GetSpacing()[2])
+    return infer(observe(evidence, case.fixed, sigma_mm), calibration)
+
+
+def _mean_field(case: Case, posterior: Posterior) -> sitk.Image:
+    """Evaluate the posterior's mean on a lattice that is fine enough for its smoothness, times the strength."""
+    lattice = lattice_over(case.fixed, [sigma / NODES_PER_SIGMA for sigma in posterior.basis.sigma])
+    return scale(posterior_field(posterior, lattice), case.settings.strength)
+
+
+def _limit(case: Case, plan: SlicePlan, field: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]:
+    """Limit the field to what is plausible.
+
+    Where the weights are calibrated, the posterior knows how far growth can be trusted, and growth is left in.
+    """
+    if case.network.calibration is not None:
+        return limit_displacements(field, plan.pixel_mm)
+    seen_axes = [0, 1, 2] if len(plan.axes) > 1 else other_axes(plan.axes[0])
+    seen = directions(case.fixed)[:, seen_axes]
+    return limit_displacements(remove_global_scaling(field, resample_mask(plan.head, field), seen), plan.pixel_mm)

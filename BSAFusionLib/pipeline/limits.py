@@ -1,32 +1,25 @@
-"""Limit the deformation to what is plausible: no global scaling, no displacements beyond the training, no folds."""
+"""Limit the deformation to what is plausible: no displacements beyond the training, no folds."""
 
-import numpy as np
 import SimpleITK as sitk
 
-from BSAFusionLib.geometry.fields import fade_to_zero, limit_length, remove_global_scaling
+from BSAFusionLib.geometry.fields import fade_to_zero, limit_length
 from BSAFusionLib.geometry.folds import remove_folds
 
 MAX_DISPLACEMENT_PX = 18.0  # about the longest displacements of the training slices
 
 
-def limit_size(
-    field: sitk.Image, inside: np.ndarray, estimated_along: np.ndarray, pixel_mm: float
-) -> tuple[sitk.Image, tuple[str, ...]]:
-    """Remove global scaling and shorten displacements beyond those of the training.
-
-    The same head has one size on every scanner, but intensities can make it look larger on one.
+def limit_displacements(field: sitk.Image, pixel_mm: float) -> tuple[sitk.Image, tuple[str, ...]]:
+    """Shorten displacements beyond those of the training.
 
     Args:
         field: mm, LPS.
-        inside: Voxels of its grid inside the head (slice, row, column).
-        estimated_along: Directions (3, n), LPS, one a column, in which displacements were estimated.
         pixel_mm: Of the registered slices.
 
     Returns:
         The field, and remarks on what was changed.
     """
     longest_mm = MAX_DISPLACEMENT_PX * pixel_mm
-    limited, before_mm = limit_length(remove_global_scaling(field, inside, estimated_along), longest_mm)
+    limited, before_mm = limit_length(field, longest_mm)
     if before_mm <= longest_mm:
         return limited, ()
     return limited, (

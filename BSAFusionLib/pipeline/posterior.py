@@ -1,231 +1,182 @@
-"""Combine the evidence from slices of one or more axes to one displacement field in space."""
+"""Combine the evidence from slices of one or more axes to one displacement field in space, with its uncertainty."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
-from scipy.sparse.linalg import LinearOperator, cg
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
+from scipy.optimize import minimize
 
-from BSAFusionLib.geometry.grids import directions, grid_of_size
-from BSAFusionLib.geometry.smooth_modes import cell_centers, smooth_modes
+from BSAFusionLib.geometry.grids import directions
 from BSAFusionLib.network.stack import Evidence
+from BSAFusionLib.pipeline.calibration import Amplitudes, Calibration
+from BSAFusionLib.pipeline.lattice_evidence import evidence_on_lattice
+from BSAFusionLib.pipeline.smooth_basis import AFFINE_FUNCTIONS, SmoothBasis
 
-# Prior standard deviations of each component of a displacement:
-ELASTIC_SD_MM = 0.7
-SHIFT_SD_MM = 0.7
-LINEAR_SD_MM = 0.7  # by a turn, stretch or shear, `LEVER_MM` from the middle
-LEVER_MM = 64.0
-INDEPENDENT_SHARE = 0.1  # of the evidence; neighboring slices and axes show much the same
-MAX_VARIANCE_VX2 = 500.0  # from 710 on the coefficients of ITK's discrete Gaussian are NaN
-MAX_KERNEL_VX = 1000
-SOLVER_TOLERANCE = 1e-3
-MAX_SOLVER_STEPS = 400
-AFFINE_COEFFICIENTS = 12
+AMPLITUDE_STRENGTH_FLOOR = 2e-2  # of the modes that amplitudes are estimated from; of fewer, they come out too large
+MAX_ESTIMATES = 20  # of the marginal likelihood
+AMPLITUDE_BOUNDS_MM = (1e-3, 20.0)
 
 
-def posterior_field(
-    evidence: Sequence[Evidence], fixed: sitk.Image, sigma: Sequence[float], answer: sitk.Image | None = None
-) -> sitk.Image:
-    """Compute the displacement field of highest posterior probability.
+class Observed(NamedTuple):
+    """The evidence as sums over functions of place; coefficients are ordered (component, function), flat.
 
-    The prior is white noise smoothed by a Gaussian, whose covariance is exp(-d^2 / (4 sigma^2)), plus a small affine
-    motion. A few strong modes an axis (Karhunen-Loeve) are solved for, by conjugate gradients. A slice has evidence for
-    two components of the displacement only; without evidence for the third it stays zero, the prior's mean.
-    (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equation 2.11.)
+    Attributes:
+        basis: The functions.
+        information: Its precision (coefficient, coefficient), as reported.
+        weighted: Precision times mean (coefficient,).
+    """
+
+    basis: SmoothBasis
+    information: np.ndarray
+    weighted: np.ndarray
+
+    def strongest(self, floor: float) -> "Observed":
+        """Keep the functions whose strength is above a fraction of the strongest mode's."""
+        basis = self.basis.strongest(floor)
+        kept = np.tile(self.basis.strengths > floor, 3)
+        return Observed(basis, self.information[np.ix_(kept, kept)], self.weighted[kept])
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is known of the displacement, given the evidence: a normal distribution of its coefficients.
+
+    Attributes:
+        basis: The functions.
+        amplitudes: Of the displacement, estimated from this case.
+        mean: (3, function), mm along the fixed volume's index axes.
+        factor: Lower Cholesky factor of the precision of the reported displacement (coefficient, coefficient).
+        gain: What of the reported displacement, smooth error included, is expected to be true (coefficient,).
+        remaining: Variance of the displacement, were the reported one known without noise (coefficient,).
+    """
+
+    basis: SmoothBasis
+    amplitudes: Amplitudes
+    mean: np.ndarray
+    factor: np.ndarray
+    gain: np.ndarray
+    remaining: np.ndarray
+
+    def deviations(self, count: int, seed: int = 0) -> np.ndarray:
+        """Draw differences between displacement and mean (count, 3, function), reproducibly."""
+        random = np.random.default_rng(seed)
+        white = random.standard_normal((2, len(self.factor), count))
+        sums = solve_triangular(self.factor, white[0], lower=True, trans="T")
+        drawn = self.gain[:, None] * sums + np.sqrt(self.remaining)[:, None] * white[1]
+        samples: np.ndarray = drawn.T.reshape(count, 3, -1)
+        return samples
+
+
+def observe(evidence: Sequence[Evidence], fixed: sitk.Image, sigma: Sequence[float]) -> Observed:
+    """Sum the evidence over the functions of a smooth displacement.
 
     Args:
         evidence: Of the slices of one or more axes.
         fixed: The fixed volume.
-        sigma: Of the Gaussian along each index axis of the fixed volume, in mm.
-        answer: Grid that begins at the fixed volume's first voxel and has its axes; the fixed volume's by default.
-
-    Returns:
-        float64 vectors, mm, LPS, on the grid of `answer`.
+        sigma: Smoothness along each of its index axes, mm.
     """
-    extent = np.multiply(fixed.GetSize(), fixed.GetSpacing())
-    cell_mm = min(_cell_size(part) for part in evidence)
-    counts = np.ceil(extent / cell_mm).astype(int)
-    lattice = grid_of_size(fixed, counts)
-    weighted_mean, precision = np.zeros((3, *counts)), np.zeros((3, 3, *counts))
-    for part in evidence:
-        on_lattice = _evidence_on_lattice(part, fixed, lattice)
-        weighted_mean += on_lattice.weighted_mean
-        precision += on_lattice.precision
-
-    basis = _Basis(extent, [cell_centers(length, count) for length, count in zip(extent, counts, strict=True)], sigma)
-    coefficients = _solve(basis, weighted_mean, precision)
-    answer = answer or fixed
-    places = [
-        own / 2 + spacing * np.arange(count)
-        for own, spacing, count in zip(fixed.GetSpacing(), answer.GetSpacing(), answer.GetSize(), strict=True)
-    ]
-    return _evaluate(_Basis(extent, places, sigma), coefficients, answer)
+    cells = evidence_on_lattice(evidence, fixed)
+    basis = SmoothBasis.over(np.multiply(fixed.GetSize(), fixed.GetSpacing()), sigma)
+    return observe_cells(basis, cells.places, cells.weighted_mean, cells.precision)
 
 
-class _Modes:
-    """Smooth modes along one axis.
+def observe_cells(
+    basis: SmoothBasis, places: Sequence[np.ndarray], weighted_mean: np.ndarray, precision: np.ndarray
+) -> Observed:
+    """Sum evidence on a lattice over the functions of a basis; the arguments are those of `LatticeEvidence`."""
+    axes = basis.along(places)
+    information = np.zeros((3, basis.size, 3, basis.size))
+    for first in range(3):
+        for second in range(first, 3):
+            block = basis.gram(precision[first, second], axes)
+            information[first, :, second], information[second, :, first] = block, block
+    size = 3 * basis.size
+    return Observed(basis, information.reshape(size, size), basis.project(weighted_mean, axes).ravel())
 
-    Attributes:
-        values: (place, mode).
-        count: Of modes.
+
+def infer(observed: Observed, calibration: Calibration) -> Posterior:
+    """Compute the distribution of the displacement, given the evidence.
+
+    Displacement and smooth error are independent normal variables, of which the evidence shows one sum. (Rasmussen and
+    Williams, Gaussian Processes for Machine Learning, 2006, equation 2.11.)
     """
-
-    def __init__(self, length: float, places: np.ndarray, sigma: float) -> None:
-        """Compute the modes of an axis of `length` mm at places in mm from its beginning."""
-        self.values = smooth_modes(length, places, sigma).values
-        self.count = self.values.shape[1]
-        self._linear = (places - length / 2) / LEVER_MM
-
-    def along(self, axis: int) -> np.ndarray:
-        """Return the distance from the middle in levers, shaped to be multiplied with what is on (x, y, z)."""
-        return self._linear.reshape([-1 if n == axis else 1 for n in range(3)])
-
-
-class _Basis:
-    """Displacements along the fixed volume's index axes as products of modes, plus an affine part.
-
-    Coefficients are the elastic ones (component, mode, mode, mode), then the affine ones (component, 4), flat.
-
-    Attributes:
-        axes: The modes of each axis.
-        size: Number of coefficients.
-        prior_precision: Of each coefficient (size,).
-    """
-
-    def __init__(self, extent: np.ndarray, places: Sequence[np.ndarray], sigma: Sequence[float]) -> None:
-        self.axes = [_Modes(*axis) for axis in zip(extent, places, sigma, strict=True)]
-        self._shape = (3, *(modes.count for modes in self.axes))
-        self._elastic = int(np.prod(self._shape))
-        self.size = self._elastic + AFFINE_COEFFICIENTS
-        affine_precision = np.tile([SHIFT_SD_MM**-2] + [LINEAR_SD_MM**-2] * 3, 3)
-        self.prior_precision = np.concatenate([np.full(self._elastic, ELASTIC_SD_MM**-2), affine_precision])
-
-    def split(self, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the elastic (3, mode, mode, mode) and the affine coefficients (3, 4)."""
-        return coefficients[: self._elastic].reshape(self._shape), coefficients[self._elastic :].reshape(3, 4)
-
-    def displacements(self, coefficients: np.ndarray) -> np.ndarray:
-        """Convert coefficients to displacements (3, x, y, z) at the places."""
-        values, affine = self.split(coefficients)
-        for modes in self.axes:
-            values = np.tensordot(values, modes.values, (1, 1))  # the axis goes last, so the next one is first again
-        affine = affine.reshape(3, 4, 1, 1, 1)
-        linear = sum(affine[:, 1 + n] * modes.along(n) for n, modes in enumerate(self.axes))
-        displacements: np.ndarray = values + affine[:, 0] + linear
-        return displacements
-
-    def transpose(self, values: np.ndarray) -> np.ndarray:
-        """Apply the transpose of `displacements` to values (3, x, y, z)."""
-        products = [values] + [values * modes.along(n) for n, modes in enumerate(self.axes)]
-        affine = np.stack([product.sum(axis=(1, 2, 3)) for product in products], axis=1)
-        for modes in self.axes:
-            values = np.tensordot(values, modes.values, (1, 0))
-        return np.concatenate([values.ravel(), affine.ravel()])
+    amplitudes = _estimate_amplitudes(observed.strongest(AMPLITUDE_STRENGTH_FLOOR), calibration)
+    groups = _groups(observed.basis)
+    true = np.square(amplitudes)[groups]
+    reported = reported_variances(np.square(amplitudes), calibration)[groups]
+    precision = calibration.trust * observed.information
+    precision[np.diag_indices_from(precision)] += 1 / reported
+    factor = cholesky(precision, lower=True, overwrite_a=True)
+    gain = calibration.slope * true / reported
+    mean = gain * cho_solve((factor, True), calibration.trust * observed.weighted)
+    return Posterior(observed.basis, amplitudes, mean.reshape(3, -1), factor, gain, true - gain**2 * reported)
 
 
-def _solve(basis: _Basis, weighted_mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Solve for the coefficients of highest posterior probability (size,)."""
-
-    def apply(coefficients: np.ndarray) -> np.ndarray:
-        weighted = np.einsum("dexyz,exyz->dxyz", precision, basis.displacements(coefficients))
-        product: np.ndarray = basis.prior_precision * coefficients + basis.transpose(weighted)
-        return product
-
-    matrix = LinearOperator((basis.size, basis.size), matvec=apply, dtype=float)
-    # Convergence is not checked: the verdict judges the field by the volumes, like any other.
-    right_side = basis.transpose(weighted_mean)
-    coefficients: np.ndarray = cg(matrix, right_side, rtol=SOLVER_TOLERANCE, maxiter=MAX_SOLVER_STEPS)[0]
-    return coefficients
-
-
-def _evaluate(basis: _Basis, coefficients: np.ndarray, grid: sitk.Image) -> sitk.Image:
-    """Evaluate coefficients on a grid (float64 vectors, mm, LPS) at whose voxels the basis was made."""
-    x, y, z = basis.axes
-    elastic, affine = basis.split(coefficients)
-    values = np.tensordot(np.tensordot(elastic, x.values, (1, 1)), y.values, (1, 1))  # (3, modes along z, x, y)
-    affine = affine.reshape(3, 4, 1, 1)
-    in_plane = affine[:, 0] + affine[:, 1] * x.along(0)[..., 0] + affine[:, 2] * y.along(1)[..., 0]
-    axes = directions(grid)
-    vectors = np.empty((*grid.GetSize()[::-1], 3))
-    # Plane by plane, to save memory, and since other threads wait while numpy works on one array.
-    for plane, mode, place in zip(vectors, z.values, z.along(2).ravel(), strict=True):
-        along_axes = np.tensordot(values, mode, (1, 0)) + in_plane + affine[:, 3] * place
-        plane[:] = np.tensordot(along_axes, axes, (0, 1)).swapaxes(0, 1)
-    field = sitk.GetImageFromArray(vectors, isVector=True)
+def posterior_field(posterior: Posterior, grid: sitk.Image) -> sitk.Image:
+    """Evaluate the mean on a grid that has the fixed volume's axes and middle (float64 vectors, mm, LPS)."""
+    basis = posterior.basis
+    along_axes = basis.evaluate(posterior.mean, basis.along(basis.places_on(grid)))
+    field = sitk.GetImageFromArray(along_axes.T @ directions(grid).T, isVector=True)
     field.CopyInformation(grid)
     return field
 
 
-class _LatticeEvidence(NamedTuple):
-    """Evidence on a lattice (x, y, z), along the fixed volume's index axes.
+def _estimate_amplitudes(observed: Observed, calibration: Calibration) -> Amplitudes:
+    """Estimate how large the parts of the displacement are, as the amplitudes that make the evidence most probable.
 
-    Attributes:
-        weighted_mean: Precision times mean displacement (3, x, y, z), in 1 / mm.
-        precision: (3, 3, x, y, z), in 1 / mm^2.
+    This is type-II maximum likelihood with a broad prior, log-normal around the usual amplitudes. (Rasmussen and
+    Williams, Gaussian Processes for Machine Learning, 2006, section 5.4.1.)
     """
+    expected, spread = np.log(calibration.expected), np.array(calibration.spread)
+    free = spread > 0
+    if not free.any():
+        return calibration.expected
+    information, weighted = calibration.trust * observed.information, calibration.trust * observed.weighted
+    groups = _groups(observed.basis)
 
-    weighted_mean: np.ndarray
-    precision: np.ndarray
+    def cost(logarithms: np.ndarray) -> tuple[float, np.ndarray]:
+        every = expected.copy()
+        every[free] = logarithms
+        variances = reported_variances(np.exp(2 * every), calibration)
+        value, slopes = _negative_log_likelihood(information, weighted, variances[groups])
+        by_logarithm = np.bincount(groups, slopes, 3) * 2 * (variances - np.square(calibration.error))
+        surprise = (every - expected)[free] / spread[free]
+        return value + (surprise**2).sum() / 2, by_logarithm[free] + surprise / spread[free]
 
-
-def _evidence_on_lattice(evidence: Evidence, fixed: sitk.Image, lattice: sitk.Image) -> _LatticeEvidence:
-    """Resample the evidence of the slices of one axis on a lattice over the fixed volume."""
-    grid, cell_mm, pixel_mm = evidence.grid, _cell_size(evidence), evidence.grid.GetSpacing()[0]
-    turn = directions(fixed).T @ directions(grid)  # the slices' axes are the fixed volume's, in another order
-    axes = np.abs(turn).argmax(axis=0)[:2]
-    signs = turn[axes, [0, 1]].round()
-    gap_mm = lattice.GetSpacing()[next(n for n in range(3) if n not in axes)]
-    x, y = np.moveaxis(evidence.mean, 1, 0)
-    xx, yy, xy = np.moveaxis(evidence.precision, 1, 0)
-    maps = [
-        (xx * x + xy * y) / pixel_mm,
-        (xy * x + yy * y) / pixel_mm,
-        xx / pixel_mm**2,
-        yy / pixel_mm**2,
-        xy / pixel_mm**2,
-    ]
-    resampled = [_resample_map(values, grid, cell_mm, lattice, gap_mm) for values in maps]
-    share = INDEPENDENT_SHARE * np.prod([lattice.GetSpacing()[axis] for axis in axes.tolist()]) / cell_mm**2
-    shape = resampled[0].shape
-    weighted_mean, precision = np.zeros((3, *shape)), np.zeros((3, 3, *shape))
-    for n in (0, 1):
-        weighted_mean[axes[n]] = share * signs[n] * resampled[n]
-        precision[axes[n], axes[n]] = share * resampled[2 + n]
-    precision[axes[0], axes[1]] = precision[axes[1], axes[0]] = share * signs.prod() * resampled[4]
-    return _LatticeEvidence(weighted_mean, precision)
+    bounds = [tuple(np.log(AMPLITUDE_BOUNDS_MM))] * int(free.sum())
+    found = minimize(
+        cost, expected[free], jac=True, method="L-BFGS-B", bounds=bounds, options={"maxfun": MAX_ESTIMATES}
+    )
+    logarithms = expected.copy()
+    logarithms[free] = found.x
+    return Amplitudes(*np.exp(logarithms).tolist())
 
 
-def _resample_map(
-    values: np.ndarray, grid: sitk.Image, cell_mm: float, lattice: sitk.Image, gap_mm: float
-) -> np.ndarray:
-    """Resample a map of the evidence on a lattice.
-
-    Args:
-        values: (slice, h, w), on cells of the slices.
-        grid: Of the slices.
-        cell_mm: Side of the cells.
-        lattice: Over the fixed volume.
-        gap_mm: Spacing of the lattice across the slices.
-
-    Returns:
-        (x, y, z) of the lattice.
-    """
-    pixel_mm, _, slice_gap_mm = grid.GetSpacing()
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing((cell_mm, cell_mm, slice_gap_mm))
-    image.SetDirection(grid.GetDirection())
-    to_cell = directions(grid)[:, :2].sum(axis=1) * (cell_mm - pixel_mm) / 2
-    image.SetOrigin((np.array(grid.GetOrigin()) + to_cell).tolist())
-    if slice_gap_mm < gap_mm:  # average the slices that share a voxel of the lattice
-        variance = min((gap_mm / slice_gap_mm / 2) ** 2, MAX_VARIANCE_VX2)
-        image = sitk.DiscreteGaussian(image, [0.0, 0.0, variance], MAX_KERNEL_VX, useImageSpacing=False)
-    on_lattice = sitk.Resample(image, lattice, sitk.Transform(), sitk.sitkLinear, 0.0)
-    array: np.ndarray = sitk.GetArrayFromImage(on_lattice).transpose(2, 1, 0)
-    return array
+def _negative_log_likelihood(
+    information: np.ndarray, weighted: np.ndarray, variances: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Return the evidence's negative log likelihood, up to a constant, and its slopes by the variances."""
+    precision = information.copy()
+    precision[np.diag_indices_from(precision)] += 1 / variances
+    factor = cholesky(precision, lower=True)
+    mean = cho_solve((factor, True), weighted)
+    inverse, _ = dpotri(factor, lower=1)
+    value = np.log(np.diag(factor)).sum() + np.log(variances).sum() / 2 - weighted @ mean / 2
+    slopes = (1 / variances - (mean**2 + np.diag(inverse)) / variances**2) / 2
+    return float(value), slopes
 
 
-def _cell_size(evidence: Evidence) -> float:
-    """Return the side in mm of the cells of slices that the evidence lies on."""
-    grid = evidence.grid
-    return float(grid.GetSpacing()[0] * grid.GetWidth() / evidence.mean.shape[-1])
+def _groups(basis: SmoothBasis) -> np.ndarray:
+    """Return for each coefficient the index of its part in `Amplitudes` (coefficient,)."""
+    return np.tile(np.repeat([0, 1, 2], [1, AFFINE_FUNCTIONS - 1, basis.size - AFFINE_FUNCTIONS]), 3)
+
+
+def reported_variances(true: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """Return the variances of the parts as reported, smooth error included, from those of the true parts (3,), mm^2."""
+    factors = calibration.slope**2 + np.square([0.0, 0.0, calibration.relative_error])
+    reported: np.ndarray = factors * true + np.square(calibration.error)
+    return reported

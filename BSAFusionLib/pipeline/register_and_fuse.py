@@ -14,6 +14,7 @@ from BSAFusionLib.pipeline.case import Case, Initialization, prepare_case
 from BSAFusionLib.pipeline.color import color_fused
 from BSAFusionLib.pipeline.deformation import Deformation, make_deformation
 from BSAFusionLib.pipeline.doubt import judge
+from BSAFusionLib.pipeline.expected_error import summarize_error
 from BSAFusionLib.pipeline.head_start import HeadStart, start_from_heads
 from BSAFusionLib.pipeline.input_checks import no_overlap
 from BSAFusionLib.pipeline.intensities import in_color
@@ -79,8 +80,12 @@ def register_and_fuse(
     with timer.stage("report"):
         report = _report(case, plan, initial, deformation, aligned)
         report = _with_verdict(report, case, heads, evidence, deformation)
+        if deformation.expected_error is not None:
+            error = summarize_error(deformation.expected_error, plan.head, heads.fixed)
+            report = replace(report, expected_error=error, details=(error.sentence(), *report.details))
     report = replace(report, seconds=timer.seconds)
-    return Result(fused, registered, deformation.applied, initial.transform, report, deformation.estimated)
+    fields = deformation.estimated, deformation.expected_error
+    return Result(fused, registered, deformation.applied, initial.transform, report, *fields)
 
 
 def _find_heads(case: Case, cancelled: CancelCheck | None) -> HeadStart:

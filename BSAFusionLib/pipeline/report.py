@@ -100,6 +100,27 @@ class LandmarkError:
 
 
 @dataclass(frozen=True)
+class ExpectedError:
+    """How far off the registration is expected to be: means over regions of the fixed volume, in mm.
+
+    Attributes:
+        head: Inside the head.
+        brain: Inside a ball around the brain's center; None where the head was not found by itself.
+        skull_base: Inside the head, below that center; None likewise.
+    """
+
+    head: float
+    brain: float | None = None
+    skull_base: float | None = None
+
+    def sentence(self) -> str:
+        """Say it in one sentence."""
+        if self.brain is None or self.skull_base is None:
+            return f"Expected error {self.head:.1f} mm in the head."
+        return f"Expected error {self.brain:.1f} mm in the brain, {self.skull_base:.1f} mm near the skull base."
+
+
+@dataclass(frozen=True)
 class Report:
     """The figures of one run.
 
@@ -126,6 +147,7 @@ class Report:
         warnings: What the user should know about the inputs and the run, a sentence each.
         details: Remarks that explain the figures, a sentence each.
         landmarks: Where lists of points were given.
+        expected_error: Of the registration; None where the weights are not calibrated.
     """
 
     modality: str
@@ -148,6 +170,7 @@ class Report:
     warnings: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
     landmarks: LandmarkError | None = None
+    expected_error: ExpectedError | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as plain dictionaries, lists, texts and numbers, ready for JSON."""
@@ -158,7 +181,7 @@ class Report:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Report":
         """Rebuild a report from the content of `as_dict`, also when it comes from JSON."""
-        landmarks = content["landmarks"]
+        landmarks, expected_error = content["landmarks"], content.get("expected_error")
         return cls(
             **{
                 **content,
@@ -170,5 +193,6 @@ class Report:
                 "warnings": tuple(content["warnings"]),
                 "details": tuple(content.get("details", ())),
                 "landmarks": landmarks and LandmarkError(**landmarks),
+                "expected_error": expected_error and ExpectedError(**expected_error),
             }
         )

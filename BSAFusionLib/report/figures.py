@@ -90,6 +90,17 @@ class Drawing:
 
         return self._three(draw, bar="")
 
+    def expected_error(self) -> bytes:
+        """Draw the expected length of the error over the fixed volume."""
+        errors = [plane.expected_error_mm for plane in self.pictures.planes]
+        largest = max(float(np.nanmax(error)) for error in errors)
+
+        def draw(axes: "Axes", plane: Plane) -> Any:
+            _show(axes, plane, self._fixed(plane))
+            return _show(axes, plane, plane.expected_error_mm, cmap="inferno", alpha=0.5, vmin=0, vmax=largest)
+
+        return self._three(draw, bar="mm")
+
     def displacements(self) -> bytes:
         """Draw histograms of the displacements inside the head."""
         from matplotlib.figure import Figure

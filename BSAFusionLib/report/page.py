@@ -34,6 +34,8 @@ def page(pictures: Pictures, report: Report, title: str) -> str:
         ),
         "Displacement inside the head": drawing.displacements(),
     }
+    if report.expected_error is not None:
+        figures["Expected length of the error in mm, over the MRI"] = drawing.expected_error()
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_TEMPLATE)
     return template.render(
         title=title,

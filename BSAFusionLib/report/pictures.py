@@ -22,6 +22,7 @@ class Plane:
             (2, row, column).
         network_mm: length of that field.
         determinant: of the total transform's Jacobian.
+        expected_error_mm: Expected length of the error; NaN where it is not known.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Plane:
     coordinates: np.ndarray
     network_mm: np.ndarray
     determinant: np.ndarray
+    expected_error_mm: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def sample_pictures(fixed: sitk.Image, moving: sitk.Image, result: Result) -> Pi
     in_head = gray_values(sitk.Resample(result.registered, thinned_head))[inside]
     return Pictures(
         tuple(planes),
-        *(np.linalg.norm(sitk.GetArrayFromImage(field)[inside], axis=-1) for field in fields),
+        *(np.linalg.norm(sitk.GetArrayFromImage(field)[inside], axis=-1).astype(np.float32) for field in fields),
         choose_window(in_head, *_shown(moving, result.report.modality)),
     )
 
@@ -109,4 +109,12 @@ def _plane(name: str, slab: sitk.Image, fixed: sitk.Image, moving: sitk.Image, r
         np.moveaxis((points + network)[..., in_plane], -1, 0).astype(np.float32),
         np.linalg.norm(network, axis=-1).astype(np.float32),
         middle(jacobian_determinant(field_from_transform(total, slab))),
+        middle(_expected_error(result, slab)),
     )
+
+
+def _expected_error(result: Result, slab: sitk.Image) -> sitk.Image:
+    """Return the expected error on a grid, NaN where it is not known."""
+    if result.expected_error is None:
+        return sitk.Cast(slab, sitk.sitkFloat32) + float("nan")
+    return sitk.Resample(result.expected_error, slab, sitk.Transform(), sitk.sitkLinear, float("nan"))

@@ -35,7 +35,8 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Displacement, maximum", f"{total['maximum']:.1f} mm"),
         ("Network part, mean", f"{network['mean']:.1f} mm"),
         ("Network part, maximum", f"{network['maximum']:.1f} mm"),
-        ("Fraction applied", _fraction_applied(verdict)),
+        *_expected_error(report.get("expected_error")),
+        ("Fraction applied", _fraction_applied(verdict, report.get("expected_error") is not None)),
         ("Smallest Jacobian", f"{report['smallest_jacobian']:.2f}"),
         ("Folded voxels", f"{report['percent_folded']:.2f} %"),
         ("Modality", report["modality"].upper()),
@@ -48,6 +49,14 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _fraction_applied(verdict: Mapping[str, Any]) -> str:
+def _expected_error(error: Mapping[str, float | None] | None) -> list[tuple[str, str]]:
+    regions = ("head", "in the head"), ("brain", "in the brain"), ("skull_base", "near the skull base")
+    known = [(title, (error or {}).get(name)) for name, title in regions]
+    return [(f"Expected error {title}", f"{value:.1f} mm") for title, value in known if value is not None]
+
+
+def _fraction_applied(verdict: Mapping[str, Any], calibrated: bool) -> str:
     kept = verdict.get("kept")
-    return "all, unchecked" if kept is None else f"{100 * kept:.0f} %"
+    if kept is None:
+        return "all" if calibrated else "all, unchecked"
+    return f"{100 * kept:.0f} %"

@@ -9,8 +9,8 @@ and 95th percentile, in mm; the mean error in mm; and the CPU seconds of registe
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import SimpleITK as sitk
@@ -24,10 +24,10 @@ from BSAFusionLib.geometry.fields import compose_transform, error_mm  # noqa: E4
 from BSAFusionLib.network.runner import Runner  # noqa: E402
 from BSAFusionLib.network.stack import Evidence  # noqa: E402
 from BSAFusionLib.network.weights import load_inference_network  # noqa: E402
-from BSAFusionLib.pipeline import posterior  # noqa: E402
-from BSAFusionLib.pipeline.deformation import PRIOR_SIGMA_PX  # noqa: E402
+from BSAFusionLib.pipeline.calibration import uncalibrated  # noqa: E402
 from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
 from BSAFusionLib.pipeline.network_input import NetworkInput  # noqa: E402
+from BSAFusionLib.pipeline.posterior import infer, observe, posterior_field  # noqa: E402
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse  # noqa: E402
 from BSAFusionLib.pipeline.slicing import slice_grid  # noqa: E402
 from BSAFusionLib.resources import MODELS  # noqa: E402
@@ -97,14 +97,16 @@ def by_itself(fixed: sitk.Image, moving: sitk.Image, modality: str, start: sitk.
     )
     stack = network_input.stack(grid, start)
     (evidence,) = Runner(network).register([stack])
-    sigma = [PRIOR_SIGMA_PX * grid.GetSpacing()[0]] * 3
+    # No other slice repeats the evidence of one, so that all of it counts.
+    calibration = replace(uncalibrated(grid.GetSpacing()[0]), trust=1.0)
+    sigma = [calibration.sigma_mm] * 3
     vectors = np.zeros((*fixed.GetSize()[::-1], 3))
     for number in stack.filled.tolist():
         here = slice(number, number + 1)
         one_slice = Evidence(grid[:, :, here], evidence.mean[here], evidence.precision[here])
         slab = fixed[:, :, here]
-        with patch.object(posterior, "INDEPENDENT_SHARE", 1.0):  # no other slice repeats its evidence
-            vectors[number] = sitk.GetArrayFromImage(posterior.posterior_field([one_slice], slab, sigma))[0]
+        posterior = infer(observe([one_slice], slab, sigma), calibration)
+        vectors[number] = sitk.GetArrayFromImage(posterior_field(posterior, slab))[0]
     field = sitk.GetImageFromArray(vectors, isVector=True)
     field.CopyInformation(fixed)
     return field

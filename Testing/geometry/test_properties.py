@@ -29,7 +29,8 @@ from BSAFusionLib.mrml.convert import (
 from BSAFusionLib.mrml.nodes import put_grid_transform, put_volume
 from BSAFusionLib.mrml.placement import parent_to_world
 from BSAFusionLib.network.stack import Evidence
-from BSAFusionLib.pipeline.posterior import posterior_field
+from BSAFusionLib.pipeline.calibration import uncalibrated
+from BSAFusionLib.pipeline.posterior import infer, observe, posterior_field
 from BSAFusionLib.pipeline.slicing import slice_grid
 from Testing.scene.conftest import rigid
 
@@ -123,7 +124,8 @@ def network_field(fixed: sitk.Image, axis: str, seed: int) -> sitk.Image:
     mean = np.stack([np.sin(a * rows + b * columns + c * along) for a, b, c in waves], axis=1)
     precision = np.tile(np.array((5.0, 5.0, 0.0), np.float32)[:, None, None], (len(mean), 1, 8, 8))
     evidence = Evidence(grid, (LARGEST_DISPLACEMENT_MM / grid.GetSpacing()[0] * mean).astype(np.float32), precision)
-    return remove_folds(fade_to_zero(posterior_field([evidence], fixed, (20.0, 20.0, 20.0))))[0]
+    posterior = infer(observe([evidence], fixed, (20.0, 20.0, 20.0)), uncalibrated(grid.GetSpacing()[0]))
+    return remove_folds(fade_to_zero(posterior_field(posterior, fixed)))[0]
 
 
 def to_itk(matrix: np.ndarray) -> sitk.AffineTransform:

@@ -1,21 +1,42 @@
 """The evidence of slices becomes one smooth field in space, in the right place and as certain as they are."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.grids import lattice_over
+from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.network.stack import Evidence
-from BSAFusionLib.pipeline.posterior import posterior_field
+from BSAFusionLib.pipeline.calibration import Amplitudes, Calibration, read_calibration, uncalibrated
+from BSAFusionLib.pipeline.expected_error import expected_error
+from BSAFusionLib.pipeline.posterior import infer, observe, posterior_field
 from BSAFusionLib.pipeline.slicing import slice_grid
+from BSAFusionLib.resources import MODELS
 
 sigma = (14.0, 14.0, 14.0)
+WIDE = (30.0, 30.0, 30.0)  # of few modes, so that tests are fast
+CALIBRATED = Calibration(
+    trust=0.3,
+    sigma_mm=14.0,
+    expected=Amplitudes(0.3, 0.3, 0.7),
+    spread=Amplitudes(0.5, 0.5, 1.5),
+    error=Amplitudes(0.1, 0.1, 0.1),
+)
 
 
 def motion(points: np.ndarray) -> np.ndarray:
     """Return a smooth displacement in mm at points (..., 3), LPS."""
     x, y, z = np.moveaxis(points, -1, 0)
     return 2 * np.stack([np.sin(y / 60), np.cos(z / 65), np.sin(x / 70 + 1)], axis=-1)
+
+
+def field_of(evidence: list[Evidence], fixed: sitk.Image, answer: sitk.Image | None = None) -> sitk.Image:
+    """Return the mean displacement, inferred with fixed amplitudes, on the fixed volume's grid or another."""
+    return posterior_field(infer(observe(evidence, fixed, sigma), uncalibrated(1.0)), answer or fixed)
 
 
 def points_of(grid: sitk.Image) -> np.ndarray:
@@ -47,7 +68,7 @@ def inner(values: np.ndarray) -> np.ndarray:
 
 
 def test_slices_of_all_axes_that_are_sure_give_the_motion_in_space(grid):
-    field = posterior_field([told(grid, axis, 5.0) for axis in "ijk"], grid, sigma)
+    field = field_of([told(grid, axis, 5.0) for axis in "ijk"], grid)
     assert field.GetSize() == grid.GetSize()
     assert field.GetDirection() == grid.GetDirection()
     errors = np.linalg.norm(inner(sitk.GetArrayFromImage(field) - motion(points_of(grid))), axis=-1)
@@ -56,7 +77,7 @@ def test_slices_of_all_axes_that_are_sure_give_the_motion_in_space(grid):
 
 @pytest.mark.parametrize("axis", "ijk")
 def test_slices_of_one_axis_give_the_motion_within_them_and_none_across(grid, axis):
-    field = posterior_field([told(grid, axis, 5.0)], grid, sigma)
+    field = field_of([told(grid, axis, 5.0)], grid)
     across = np.reshape(grid.GetDirection(), (3, 3))[:, "ijk".index(axis)]
     found, expected = inner(sitk.GetArrayFromImage(field)), inner(motion(points_of(grid)))
     assert np.abs(found @ across).max() < 1e-3
@@ -66,7 +87,7 @@ def test_slices_of_one_axis_give_the_motion_within_them_and_none_across(grid, ax
 
 def test_the_less_sure_the_slices_are_the_less_is_moved(mri):
     lengths = [
-        np.linalg.norm(sitk.GetArrayFromImage(posterior_field([told(mri, "k", sure)], mri, sigma)), axis=-1).mean()
+        np.linalg.norm(sitk.GetArrayFromImage(field_of([told(mri, "k", sure)], mri)), axis=-1).mean()
         for sure in (0.0, 0.001, 0.01, 1.0)
     ]
     assert lengths[0] == 0.0
@@ -77,15 +98,95 @@ def test_one_slice_that_is_not_looked_at_is_filled_in_from_its_neighbours(mri):
     evidence = told(mri, "k", 5.0)
     evidence.precision[20] = 0.0
     evidence.mean[20] = 100.0
-    field = sitk.GetArrayFromImage(posterior_field([evidence], mri, sigma))
+    field = sitk.GetArrayFromImage(field_of([evidence], mri))
     expected = motion(points_of(mri))
     assert np.abs(inner(field - expected)[..., :2]).max() < 0.5
 
 
 def test_on_a_coarser_grid_the_field_is_the_same(grid):
     evidence = [told(grid, axis, 5.0) for axis in "ijk"]
-    coarse = posterior_field(evidence, grid, sigma, lattice_over(grid, (7.0, 7.0, 7.0)))
+    coarse = field_of(evidence, grid, lattice_over(grid, (7.0, 7.0, 7.0)))
     assert coarse.GetNumberOfPixels() < grid.GetNumberOfPixels()
-    expected = posterior_field(evidence, grid, sigma)
+    expected = field_of(evidence, grid)
     found = sitk.Resample(coarse, grid, sitk.Transform(), sitk.sitkBSpline)
     assert np.abs(inner(sitk.GetArrayFromImage(found) - sitk.GetArrayFromImage(expected))).max() < 0.02
+
+
+def noisy(volume: sitk.Image, axis: str, size: float, precision: float, seed: int) -> Evidence:
+    """Make evidence of a motion of some size in mm, with independent noise as large as its precision says."""
+    exact = told(volume, axis, precision)
+    noise = np.random.default_rng(seed).standard_normal(exact.mean.shape) / np.sqrt(precision)
+    return Evidence(exact.grid, (size * exact.mean + noise).astype(np.float32), exact.precision)
+
+
+def test_amplitudes_follow_the_evidence_of_the_case(mri):
+    exact = replace(CALIBRATED, trust=1.0)
+    elastic = [
+        infer(observe([noisy(mri, axis, size, 0.2, 3) for axis in "ijk"], mri, WIDE), exact).amplitudes.elastic
+        for size in (0.0, 0.3, 1.5)
+    ]
+    assert elastic[0] < 0.1  # of an expected 0.7
+    assert elastic == sorted(elastic)
+    assert elastic[2] > 0.3
+
+
+def test_evidence_no_larger_than_the_smooth_error_moves_nothing(mri):
+    evidence = [told(mri, axis, 5.0) for axis in "ijk"]
+    wary = replace(CALIBRATED, error=Amplitudes(5.0, 5.0, 5.0))
+    trusting, doubting = (
+        np.linalg.norm(
+            sitk.GetArrayFromImage(posterior_field(infer(observe(evidence, mri, sigma), each), mri)), axis=-1
+        )
+        for each in (CALIBRATED, wary)
+    )
+    assert trusting.mean() > 1.0
+    assert doubting.mean() < 0.1 * trusting.mean()
+
+
+def test_drawn_displacements_have_the_covariance_of_the_inverse_precision(mri):
+    posterior = infer(observe([told(mri, "k", 0.05)], mri, (40.0, 40.0, 40.0)), CALIBRATED)
+    drawn = posterior.deviations(4000).reshape(4000, -1)
+    factor = np.linalg.inv(posterior.factor)
+    expected = posterior.gain**2 * np.diag(factor.T @ factor) + posterior.remaining
+    assert drawn.var(axis=0) == pytest.approx(expected, rel=0.15)
+    assert np.array_equal(posterior.deviations(4), posterior.deviations(4))
+
+
+def test_the_expected_error_is_the_distance_of_what_was_not_applied_where_all_is_known(grid):
+    sure = replace(CALIBRATED, trust=1000.0, error=Amplitudes(0.0, 0.0, 0.0))
+    posterior = infer(observe([told(grid, axis, 5.0) for axis in "ijk"], grid, sigma), sure)
+    field = posterior_field(posterior, grid)
+    nothing = sitk.Image(grid.GetSize(), sitk.sitkVectorFloat64, 3)
+    nothing.CopyInformation(grid)
+    error = expected_error(posterior, nothing, grid)
+    length = sitk.Resample(sitk.VectorMagnitude(field), error, sitk.Transform(), sitk.sitkLinear)
+    apart = inner(sitk.GetArrayFromImage(error) - sitk.GetArrayFromImage(length))
+    assert np.abs(apart).mean() < 0.1
+    assert inner(sitk.GetArrayFromImage(expected_error(posterior, field, grid))).mean() < 0.5
+
+
+def test_without_evidence_the_expected_error_is_that_of_the_usual_displacement(mri):
+    posterior = infer(observe([told(mri, "k", 0.0)], mri, sigma), uncalibrated(1.0))
+    error = sitk.GetArrayFromImage(expected_error(posterior, posterior_field(posterior, mri), mri))
+    middle = error[tuple(count // 2 for count in error.shape)]
+    # In the middle shift and elastic part, both of 0.7 mm a component, are all there is.
+    assert middle == pytest.approx(np.sqrt(8 / np.pi) * 0.7 * np.sqrt(2), rel=0.25)
+
+
+def test_a_calibration_travels_in_a_card():
+    card = {"sha256": "0", "calibration": {"pet": CALIBRATED.as_dict()}}
+    assert read_calibration(json.loads(json.dumps(card)), "pet") == CALIBRATED
+    assert read_calibration(card, "ct") is None
+    assert read_calibration(None, "pet") is None
+
+
+@pytest.mark.parametrize("damage", [{"trust": -1.0}, {"trust": "much"}, {"unknown": 1.0}, {"error": {"shift": 1.0}}])
+def test_a_damaged_calibration_is_refused(damage):
+    with pytest.raises(FusionError, match="calibration"):
+        read_calibration({"calibration": {"pet": {**CALIBRATED.as_dict(), **damage}}}, "pet")
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_shipped_weights_are_calibrated(modality):
+    weights = MODELS / MODALITIES[modality].weights
+    assert read_calibration(json.loads(weights.with_suffix(".json").read_text(encoding="utf-8")), modality) is not None

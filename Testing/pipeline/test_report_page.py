@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.pipeline.measures import Displacement
-from BSAFusionLib.pipeline.report import LandmarkError, Report, Verdict
+from BSAFusionLib.pipeline.report import ExpectedError, LandmarkError, Report, Verdict
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.report.page import page
 from BSAFusionLib.report.planes import sample_pictures
@@ -137,3 +138,17 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(pictures, report):
         assert base64.b64decode(source.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
     void = re.sub(r"<(meta|img)([^>]*)>", r"<\1\2/>", html.split("\n", 1)[1])
     assert ElementTree.fromstring(void).tag == "html"  # every tag is closed
+
+
+def test_the_expected_error_is_shown_over_the_mri_and_said_in_the_table(case, report):
+    mri, moving, result = case
+    error = sitk.Image(mri.GetSize(), sitk.sitkFloat32) + 1.5
+    error.CopyInformation(mri)
+    known = replace(report, expected_error=ExpectedError(1.5, 0.74, 1.62))
+    pictures = sample_pictures(mri, moving, replace(result, expected_error=error, report=known))
+    for plane in pictures.planes:
+        assert np.nanmax(plane.expected_error_mm) == pytest.approx(1.5)
+    html = page(pictures, known, "PET & MRI")
+    assert "Expected length of the error" in html
+    assert "<th>Expected error near the skull base</th><td>1.6 mm</td>" in html
+    assert known.expected_error.sentence() == "Expected error 0.7 mm in the brain, 1.6 mm near the skull base."

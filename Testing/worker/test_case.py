@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.pipeline.doubt import SecondOpinion
 from BSAFusionLib.pipeline.measures import Displacement
-from BSAFusionLib.pipeline.report import LandmarkError, Report, Verdict
+from BSAFusionLib.pipeline.report import ExpectedError, LandmarkError, Report, Verdict
 from BSAFusionLib.report.overlay import OverlayWindow
 from BSAFusionLib.report.pictures import Pictures, Plane
 from BSAFusionLib.settings import Settings
@@ -96,7 +96,7 @@ def test_a_given_initial_transform_arrives(tmp_path):
 @pytest.fixture
 def outcome():
     numbers = np.random.default_rng(0)
-    plane = Plane("Axial", *numbers.random((4, 5, 6)), numbers.random((2, 5, 6)), *numbers.random((2, 5, 6)))
+    plane = Plane("Axial", *numbers.random((4, 5, 6)), numbers.random((2, 5, 6)), *numbers.random((3, 5, 6)))
     opinion = SecondOpinion(True, False, None, None, 0.5, 0.25, 0.125, 0.0625, "z")
     report = Report(
         modality="pet",
@@ -118,6 +118,7 @@ def outcome():
         seconds={"fusion": 1.5},
         warnings=("A warning.",),
         details=("A detail.",),
+        expected_error=ExpectedError(1.5, 0.75, None),
     )
     return Outcome(
         volume(numbers.integers(0, 255, (2, 3, 4, 3)).astype(np.uint8)),
@@ -145,6 +146,7 @@ def test_an_outcome_arrives_as_it_was_sent(outcome, tmp_path):
         assert plane.name == sent.name
         np.testing.assert_array_equal(plane.coordinates, sent.coordinates)
         np.testing.assert_array_equal(plane.determinant, sent.determinant)
+        np.testing.assert_array_equal(plane.expected_error_mm, sent.expected_error_mm)
     np.testing.assert_array_equal(found.pictures.total_mm, outcome.pictures.total_mm)
 
 
@@ -208,4 +210,4 @@ def test_a_case_is_computed_alike_before_and_after_its_way(weights, tmp_path):  
     assert_same(there.fused, here.fused)
     assert_same(there.registered, here.registered)
     assert_same(there.deformation.displacement, here.deformation.displacement)
-    assert os.path.getsize(tmp_path / "pictures.npz") < 5e6
+    assert os.path.getsize(tmp_path / "pictures.npz") < 6e6
