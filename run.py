@@ -39,6 +39,7 @@ EXTRAS = {
     "demo": ["scene"],
     "view": ["view"],
     "benchmark": ["research"],
+    "calibrate": ["research"],
     "evaluate": ["research"],
     "train": ["research"],
     "cut_slices": ["research"],

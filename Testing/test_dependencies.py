@@ -60,6 +60,7 @@ rooms = {
     ),
     "evaluation_heads": Room({*core, "files", "evaluation", "simulation", "second_opinion"}, {"numpy", "SimpleITK"}),
     "wild": Room({*core, "files", "simulation", "second_opinion"}, {"numpy", "SimpleITK", "pydicom"}),
+    "calibration": Room({*core, "evaluation_heads", "simulation"}, {"numpy", "SimpleITK", "scipy"}),
     "research commands": Room(
         {
             *core,
@@ -70,6 +71,7 @@ rooms = {
             "evaluation",
             "evaluation_heads",
             "simulation",
+            "calibration",
             "pose",
             "second_opinion",
             "wild",

@@ -1,0 +1,50 @@
+"""Bring simulated patients to the fit: prepared once, kept in a folder, then seen by the network to be calibrated."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from BSAFusionLib.network.interface import FusionNetwork
+from BSAFusionLib.network.runner import Runner
+from BSAFusionLib.pipeline.posterior import observe
+from BSAFusionResearch.calibration.fit import FittedCase
+from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, prepare, save_prepared
+from BSAFusionResearch.calibration.rotated import RotatedCase
+from BSAFusionResearch.evaluation_heads.cases import HeadCase
+
+POINTS = 100  # of the brain, a case; neighboring ones know much the same
+
+
+def prepared_cases(cases: list[HeadCase], heads: Path, weights: Path, folder: Path) -> Iterator[PreparedCase]:
+    """Yield cases, those that are not in a folder yet after they were prepared and written there.
+
+    Args:
+        cases: Which patients.
+        heads: The label files.
+        weights: Any weights for the modality.
+        folder: Keeps what does not depend on the weights.
+
+    Raises:
+        FusionError: A head or the weights are missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for case in cases:
+        path = folder / f"{case.name}.npz"
+        if not path.is_file():
+            save_prepared(prepare(case, heads, weights), path)
+        yield load_prepared(path)
+
+
+def fitted_case(case: PreparedCase, network: FusionNetwork, sigma_mm: float) -> FittedCase:
+    """Run a network on a prepared case and rotate its evidence.
+
+    Args:
+        case: Which patient.
+        network: In evaluation mode.
+        sigma_mm: Smoothness of the elastic part.
+    """
+    evidence = Runner(network).register(case.stacks)
+    chosen = np.random.default_rng(0).permutation(len(case.points))[:POINTS]
+    rotated = RotatedCase.of(observe(evidence, case.fixed, [sigma_mm] * 3), case.points[chosen])
+    return FittedCase(case.name, case.elastic_mm, case.best_rigid_mm, rotated, case.truth[chosen])

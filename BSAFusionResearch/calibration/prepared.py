@@ -1,0 +1,141 @@
+"""Simulated patients as the network is given them: slices after the rigid initialization, and what is left to find."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.geometry.grids import directions, voxel_centers
+from BSAFusionLib.network.stack import Stack
+from BSAFusionLib.pipeline.case import prepare_case
+from BSAFusionLib.pipeline.head_start import start_from_heads
+from BSAFusionLib.pipeline.rigid import prealign_rigidly
+from BSAFusionLib.pipeline.slice_plan import plan_slices
+from BSAFusionLib.settings import Settings
+from BSAFusionResearch.evaluation_heads.cases import HeadCase
+from BSAFusionResearch.simulation.patient import best_rigid, brain_mask
+
+POINT_STEP = 2  # every second voxel of the brain mask along each axis: 6 mm
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """One simulated patient, ready for any network; none of it depends on the weights.
+
+    Attributes:
+        name: Of the case.
+        modality: Of the moving scan.
+        elastic_mm: Largest length of the elastic part.
+        fixed: Empty image on the fixed volume's grid.
+        stacks: The slices that the network registers.
+        points: Voxels of the brain (n, 3), mm along the fixed volume's index axes from the corner of its first voxel.
+        truth: What is left to find there (n, 3), mm along the fixed volume's index axes.
+        best_rigid_mm: Mean error in the brain of the best rigid motion.
+    """
+
+    name: str
+    modality: str
+    elastic_mm: float
+    fixed: sitk.Image
+    stacks: tuple[Stack, ...]
+    points: np.ndarray
+    truth: np.ndarray
+    best_rigid_mm: float
+
+
+def prepare(case: HeadCase, folder: Path, weights: Path) -> PreparedCase:
+    """Simulate a patient, initialize rigidly and cut the slices.
+
+    Args:
+        case: Which patient.
+        folder: The label files of the heads.
+        weights: Any weights for the modality; only the size of their slices counts.
+
+    Raises:
+        FusionError: The head or the weights are missing.
+    """
+    patient = case.patient(folder)
+    prepared = prepare_case(patient.fixed, patient.moving, Settings(case.modality, weights=weights))
+    heads = start_from_heads(prepared.fixed, prepared.moving)
+    initial = prealign_rigidly(*prepared.network_input, from_heads=heads.transform)
+    brain = brain_mask(patient)
+    inside = np.zeros(brain.GetSize()[::-1], bool)
+    coarse = (slice(None, None, POINT_STEP),) * 3
+    inside[coarse] = sitk.GetArrayFromImage(brain)[coarse] > 0
+    places = voxel_centers(brain)[inside]
+    targets = _carried(patient.truth, places)
+    left = _carried(initial.GetInverse(), targets) - places
+    rigid = _carried(best_rigid(patient.truth, brain), places)
+    fixed = prepared.fixed
+    corner = np.array(fixed.TransformContinuousIndexToPhysicalPoint([-0.5] * 3))
+    return PreparedCase(
+        name=case.name,
+        modality=case.modality,
+        elastic_mm=case.elastic_mm,
+        fixed=_empty_like(fixed),
+        stacks=plan_slices(prepared, initial).stacks,
+        points=(places - corner) @ directions(fixed),
+        truth=left @ directions(fixed),
+        best_rigid_mm=float(np.linalg.norm(rigid - targets, axis=1).mean()),
+    )
+
+
+def save_prepared(case: PreparedCase, path: Path) -> None:
+    """Write a prepared case as `.npz`; the slices lose what half precision does not hold."""
+    header = {
+        "name": case.name,
+        "modality": case.modality,
+        "elastic_mm": case.elastic_mm,
+        "best_rigid_mm": case.best_rigid_mm,
+        "grids": [_describe(grid) for grid in (case.fixed, *(stack.grid for stack in case.stacks))],
+    }
+    slices = {
+        f"{name}{number}": getattr(stack, name).astype(np.float16)
+        for number, stack in enumerate(case.stacks)
+        for name in ("fixed", "moving")
+    }
+    unfinished = path.with_suffix(".unfinished.npz")
+    np.savez_compressed(unfinished, header=json.dumps(header), points=case.points, truth=case.truth, **slices)
+    unfinished.replace(path)
+
+
+def load_prepared(path: Path) -> PreparedCase:
+    """Read what `save_prepared` wrote."""
+    with np.load(path) as content:
+        header = json.loads(str(content["header"]))
+        fixed, *grids = (_grid(description) for description in header.pop("grids"))
+        stacks = tuple(
+            Stack(grid, *(content[f"{name}{number}"].astype(np.float32) for name in ("fixed", "moving")))
+            for number, grid in enumerate(grids)
+        )
+        return PreparedCase(fixed=fixed, stacks=stacks, points=content["points"], truth=content["truth"], **header)
+
+
+def _carried(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
+    """Carry points (n, 3) through a transform."""
+    return np.array([transform.TransformPoint(point) for point in points.tolist()])
+
+
+def _empty_like(image: sitk.Image) -> sitk.Image:
+    empty = sitk.Image(image.GetSize(), sitk.sitkUInt8)
+    empty.CopyInformation(image)
+    return empty
+
+
+def _describe(grid: sitk.Image) -> dict[str, list]:
+    return {
+        "size": list(grid.GetSize()),
+        "spacing": list(grid.GetSpacing()),
+        "origin": list(grid.GetOrigin()),
+        "direction": list(grid.GetDirection()),
+    }
+
+
+def _grid(description: dict[str, list]) -> sitk.Image:
+    grid = sitk.Image(description["size"], sitk.sitkUInt8)
+    grid.SetSpacing(description["spacing"])
+    grid.SetOrigin(description["origin"])
+    grid.SetDirection(description["direction"])
+    return grid

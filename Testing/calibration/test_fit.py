@@ -1,0 +1,108 @@
+"""The fast form of the posterior is the library's, and a fit finds how noisy evidence was made."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from BSAFusionLib.network.stack import Stack
+from BSAFusionLib.pipeline.calibration import Amplitudes, Calibration
+from BSAFusionLib.pipeline.posterior import Observed, infer, observe_cells
+from BSAFusionLib.pipeline.smooth_basis import SmoothBasis
+from BSAFusionResearch.calibration.fit import FittedCase, compare, fit_calibration
+from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, save_prepared
+from BSAFusionResearch.calibration.rotated import Prediction, RotatedCase
+from BSAFusionResearch.calibration.table import figures, rank_correlation
+from Testing.phantoms import make_grid
+
+EXTENT, SIGMA = (120.0, 100.0, 110.0), 24.0
+CALIBRATION = Calibration(
+    trust=0.5,
+    sigma_mm=SIGMA,
+    expected=Amplitudes(0.4, 0.3, 0.7),
+    spread=Amplitudes(0.5, 0.5, 1.5),
+    error=Amplitudes(0.2, 0.1, 0.15),
+    slope=0.9,
+    relative_error=0.3,
+)
+
+
+def simulated(seed: int, elastic: float, precision: float) -> tuple[Observed, np.ndarray, np.ndarray]:
+    """Return evidence with independent noise of some precision, points, and the displacement there (point, 3), mm."""
+    random = np.random.default_rng(seed)
+    basis = SmoothBasis.over(EXTENT, [SIGMA] * 3)
+    places = [np.linspace(4, length - 4, 12) for length in EXTENT]
+    deviations = np.where(np.arange(basis.size) < 1, 0.4, np.where(np.arange(basis.size) < 4, 0.3, elastic))
+    coefficients = deviations * random.standard_normal((3, basis.size))
+    shape = (12, 12, 12)
+    mean = basis.evaluate(coefficients, basis.along(places))
+    mean += random.standard_normal((3, *shape)) / np.sqrt(precision)
+    matrices = precision * np.eye(3)[:, :, None, None, None] * np.ones(shape)
+    observed = observe_cells(basis, places, np.einsum("dexyz,exyz->dxyz", matrices, mean), matrices)
+    points = random.uniform(10, 90, (40, 3))
+    return observed, points, basis.at_points(points) @ coefficients.T
+
+
+def test_the_rotated_case_predicts_what_the_library_infers():
+    observed, points, _ = simulated(1, 0.7, 0.5)
+    fixed = replace(CALIBRATION, spread=Amplitudes(0.0, 0.0, 0.0))
+    prediction = RotatedCase.of(observed, points).predict(fixed, fixed.expected)
+    posterior = infer(observed, fixed)
+    functions = observed.basis.at_points(points)
+    np.testing.assert_allclose(prediction.mean, functions @ posterior.mean.T, atol=1e-4)
+    drawn = functions @ posterior.deviations(3000).transpose(0, 2, 1)
+    left_out = fixed.expected.elastic**2 * np.clip(1 - (functions[:, 4:] ** 2).sum(axis=1), 0, 1)
+    variances = np.diagonal(prediction.covariance, axis1=1, axis2=2) - left_out[:, None]
+    assert drawn.var(axis=0).mean() == pytest.approx(variances.mean(), rel=0.03)
+
+
+def test_both_forms_estimate_the_same_amplitudes():
+    observed, points, _ = simulated(2, 1.5, 0.1)
+    rotated, dense = RotatedCase.of(observed, points).amplitudes(CALIBRATION), infer(observed, CALIBRATION).amplitudes
+    assert tuple(rotated) == pytest.approx(tuple(dense), rel=0.15)  # the library leaves out weak modes here
+    assert dense.elastic == pytest.approx(1.5, rel=0.25)
+
+
+@pytest.mark.slow
+def test_a_fit_finds_the_precision_that_the_noise_has_and_predicts_the_error():
+    cases = []
+    for seed, elastic in enumerate((0.02, 0.7, 1.5) * 2):
+        observed, points, truth = simulated(seed, elastic, 0.2)
+        claimed = Observed(observed.basis, 5 * observed.information, 5 * observed.weighted)  # five times too sure
+        cases.append(FittedCase(str(seed), elastic, 1.0, RotatedCase.of(claimed, points), truth))
+    calibration, _ = fit_calibration(cases, SIGMA)
+    assert calibration.trust == pytest.approx(0.2, rel=0.5)
+    measured = figures(cases, calibration)
+    assert set(measured["groups"]) == {"0.02 mm", "0.7 mm", "1.5 mm"}
+    for group in measured["groups"].values():
+        assert 0.7 < group["true_to_predicted"] < 1.4
+    assert measured["rank_between"] > 0.5
+
+
+def test_a_score_counts_errors_in_standard_deviations():
+    truth = np.array([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    prediction = Prediction(np.zeros((2, 3)), np.tile(4 * np.eye(3), (2, 1, 1)))
+    score = compare(prediction, truth)
+    assert score.squared == pytest.approx(1 / 6)
+    assert score.predicted == pytest.approx([2 * np.sqrt(8 / np.pi)] * 2)
+    assert score.cost == pytest.approx(1 / 12 + np.log(2))
+
+
+def test_ranks_agree_fully_or_not_at_all():
+    values = np.array([0.3, 0.1, 0.7, 0.2])
+    assert rank_correlation(values, values**3) == pytest.approx(1)
+    assert rank_correlation(values, -values) == pytest.approx(-1)
+
+
+def test_a_prepared_case_is_read_as_it_was_written(tmp_path):
+    grid = make_grid("axis-aligned")
+    slices = np.random.default_rng(0).random((3, 4, 5)).astype(np.float16).astype(np.float32)
+    case = PreparedCase("11-ct", "ct", 4.0, grid, (Stack(grid, slices, 1 - slices),), slices[0], slices[1], 1.2)
+    path = tmp_path / "case.npz"
+    save_prepared(case, path)
+    found = load_prepared(path)
+    assert (found.name, found.modality, found.elastic_mm, found.best_rigid_mm) == ("11-ct", "ct", 4.0, 1.2)
+    assert found.fixed.GetOrigin() == grid.GetOrigin()
+    np.testing.assert_array_equal(found.stacks[0].fixed, slices)
+    np.testing.assert_array_equal(found.truth, slices[1])
+    assert [each.name for each in tmp_path.iterdir()] == ["case.npz"]
