@@ -66,7 +66,8 @@ def verdicts(rows: list[dict], measure: str = "error_mm") -> dict[str, dict[str,
         count = counts["worse" if change > HARM_MM else "better" if change < -HARM_MM else "same"]
         count["cases"] += 1
         kept = report["verdict"]["kept"]
-        count["none" if kept == 0 else "all" if kept == 1 and report["verdict"]["slices_damped"] == 0 else "some"] += 1
+        whole = kept is None or (kept == 1 and report["verdict"]["slices_damped"] == 0)  # None: nothing was damped
+        count["none" if kept == 0 else "all" if whole else "some"] += 1
         count["right"] += errors["after"] <= min(errors["undamped"], errors["prealigned"]) + HARM_MM
         rose = report["mutual_information_after"] >= report["mutual_information_prealigned"]
         count["rose" if rose else "fell"] += 1
