@@ -31,13 +31,13 @@ class PairComparison:
         """
         self.volumes = volumes
         self._grid, moving = (downsample(image, spacing_mm) for image in volumes)
-        fixed_head, moving_head = (head_mask(image) for image in (self._grid, moving))
+        fixed_head = head_mask(self._grid)
         self._fixed_head = sitk.GetArrayFromImage(fixed_head) > 0
         self._near_head = sitk.GetArrayFromImage(sitk.BinaryDilate(fixed_head, (1, 1, 1))) > 0
         self._fixed_ranks = sitk.GetArrayFromImage(_ranks(self._grid))
         self._moving_ranks = _ranks(moving)
-        self._moving_head = sitk.Cast(moving_head, sitk.sitkFloat32)
-        self._moving_space = sitk.Cast(moving_head >= 0, sitk.sitkFloat32)
+        self._moving = moving
+        self._moving_space = sitk.Cast(moving >= 0, sitk.sitkFloat32)
 
     def information(self, transform: sitk.Transform) -> float:
         """Return the mutual information of the intensities' ranks near the fixed head, corrected for their number.
@@ -74,9 +74,17 @@ class PairComparison:
         return float(np.mean(values))
 
     def overlap(self, transform: sitk.Transform) -> float:
-        """Return the share of the smaller head that lies in the other one, within both fields of view."""
+        """Return the share of the smaller head that lies in the other one, within both fields of view.
+
+        The moving head is looked for in what lies in the fixed volume's view: the largest bright region of a whole body
+        is no head.
+
+        Args:
+            transform: Fixed point to moving point, mm, LPS.
+        """
         seen = self._resampled(self._moving_space, transform) > 0.5
-        moving = self._resampled(self._moving_head, transform) > 0.5
+        in_view = sitk.Resample(self._moving, self._grid, transform, sitk.sitkLinear, 0.0)
+        moving = sitk.GetArrayFromImage(head_mask(in_view)) > 0
         fixed = self._fixed_head & seen
         smaller = min(fixed.sum(), moving.sum())
         return float((fixed & moving).sum() / smaller) if smaller > 0 else 0.0

@@ -115,3 +115,14 @@ def test_noise_on_a_real_head_is_doubtful_for_both_reasons(shared):
         "No head was found in the",
         "The volumes are hardly m",
     ]
+
+
+def test_heads_overlap_though_an_organ_below_is_larger_and_brighter(volumes):
+    long = sitk.ConstantPad(volumes.moving, [0, 0, 60], [0, 0, 0], 0.0)
+    values = sitk.GetArrayFromImage(long)
+    values[:50] = 1.0
+    body = sitk.GetImageFromArray(values)
+    body.CopyInformation(long)
+    with_organ, without = (PairComparison(NetworkInput(volumes.fixed, image)) for image in (body, long))
+    assert with_organ.overlap(IDENTITY) == pytest.approx(without.overlap(IDENTITY), abs=0.01)
+    assert with_organ.overlap(IDENTITY) > 0.5
