@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     cases = wild_cases(arguments.kind)
     if not cases:
         raise FusionError(f"There are no cases of the kinds {', '.join(arguments.kind)}; name such as 01.")
-    sources = Sources(arguments.wild)
     refuse_overwriting(arguments.wild.rglob("*"), [arguments.json])
+    sources = Sources(arguments.wild)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
     limit_threads(1)

@@ -291,15 +291,18 @@ others = {
     "cut_slices": "cut_slices --heads {folder} --out {folder}",
     "demo": "demo --weights {file} --out {folder}/new --json {file}",
     "evaluate": "evaluate --weights {file} --data {folder} --json {file}",
+    "fit_verdict": "fit_verdict --heads {folder} --out {folder}/new --json {file}",
     "fuse": "fuse {file} {file} --out {folder}/new --json {file}",
     "simulate": "simulate {file} pet --out {folder}",
     "train": "train --data {folder} --modality all --start {file} --out {folder}/new --json {file}",
     "train_pose": "train_pose --heads {folder} --out {folder}/new --standard-head {file}",
+    "wild": "wild {folder} --out {folder}/new --json {file}",
 }
 names = {
     "apply": "a.nii.gz",
     "calibrate": "ct.json",
     "cut_slices": "01.nii.gz",
+    "fit_verdict": "11.nii.gz",
     "simulate": "labels.nii.gz",
     "train_pose": "01.nii.gz",
 }
@@ -317,6 +320,8 @@ def test_every_command_that_writes_refuses(command: str, tmp_path: Path, capsys:
         file = tmp_path / names.get(command, "summary.csv")
         file.write_text("case,fixed,moving,modality\n1,a,b,pet\n")
         (tmp_path / "ct.npz").symlink_to(file)  # what cut_slices writes
+        for head in (12, 13, 14, 15):  # which fit_verdict reads besides
+            (tmp_path / f"{head}.nii.gz").touch()
         named = tmp_path / "ct.npz" if command == "cut_slices" else file
         assert_refused(tmp_path, capsys, named, *others[command].format(file=file, folder=tmp_path).split())
 
