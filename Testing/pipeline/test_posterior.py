@@ -186,7 +186,7 @@ def test_a_damaged_calibration_is_refused(damage):
         read_calibration({"calibration": {"pet": {**CALIBRATED.as_dict(), **damage}}}, "pet")
 
 
-@pytest.mark.parametrize("modality", ["ct", "spect"])
+@pytest.mark.parametrize("modality", MODALITIES)
 def test_the_shipped_weights_are_calibrated(modality):
     weights = MODELS / MODALITIES[modality].weights
     assert read_calibration(json.loads(weights.with_suffix(".json").read_text(encoding="utf-8")), modality) is not None
