@@ -439,7 +439,7 @@ def test_the_real_process_that_runs_out_of_memory_says_so_in_one_sentence(
     ready.ui.fixedVolumeSelector.setCurrentNode(volume)
     before = state(scene)
     control.leave_memory(megabytes=10)
-    assert finish().startswith("Not enough memory for volumes of this size;")
+    assert finish().startswith("Not enough memory for volumes of this size")
     assert state(scene) == before
     control.reset()
     kill(ready.worker.pid)  # which keeps its limit
