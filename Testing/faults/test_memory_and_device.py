@@ -90,7 +90,7 @@ except FusionError as error:
 @on_posix
 def test_too_little_memory_for_the_volumes_is_reported_in_one_sentence(run_program, weights):
     finished = run_program(on_a_large_grid, weights)
-    assert finished.stdout.startswith("Not enough memory for volumes of this size"), finished.stderr
+    assert finished.stdout.startswith("Volumes of this size need about"), finished.stderr
 
 
 @pytest.fixture
