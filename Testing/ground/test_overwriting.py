@@ -266,8 +266,8 @@ def test_a_batch_does_not_describe_its_dataset_as_results(tmp_path: Path, capsys
 def test_a_batch_writes_what_it_says_and_is_done_once_within_a_dicom_folder(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for modality in ("MR", "PT"):
-        write_series(tmp_path / "study" / modality, small_head(0, slices=3), modality)
+    for modality, shift in (("MR", 0.0), ("PT", 0.5)):
+        write_series(tmp_path / "study" / modality, small_head(shift, slices=3), modality)
     cohort, out = table(tmp_path, "1,study,study,pet"), tmp_path / "study" / "fused"
     batch = ["batch", cohort, "--out", out, "--workers", 1, "--weights", weights, *quick]
     assert main(list(map(str, batch))) == 0
