@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from pydicom import Dataset, FileDataset, uid
 from pydicom.dataset import FileMetaDataset
 
-patient_name, patient_id = "Planted^Penelope", "ID-4711-PLANTED"
+patient_name, patient_id = "Planted^Penelope", "ID-471108151627-PLANTED"
 
 classes = {
     "MR": uid.MRImageStorage,

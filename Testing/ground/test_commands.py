@@ -206,7 +206,7 @@ def test_the_demo_comes_closer_to_the_truth_and_writes_what_it_promises(tmp_path
     assert (verdict["doubtful"], verdict["reasons"]) == (False, [])
     assert error["before"] > 10
     assert error["after"] <= error["prealigned"] < 3.5
-    assert {path.name for path in (tmp_path / "demo").iterdir()} == results | {"scene.mrb"}
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == results | {"scene.mrb", "expected_error.nrrd"}
 
 
 @pytest.mark.parametrize("command", sorted(command_modules()))

@@ -12,6 +12,7 @@ own combo box answers as in Slicer. What surprises there, surprises here:
 from collections.abc import Callable
 from typing import Any
 
+from shiboken6 import isValid
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.util.vtkConstants import VTK_OBJECT
 from vtkmodules.vtkCommonCore import vtkCommand
@@ -224,11 +225,15 @@ class NodeFilterModel(qt.QSortFilterProxyModel):
 
 
 def _on_node(function: Callable[[Any], None]) -> Callable:
-    """Make an observer that receives the node of a scene's event."""
+    """Make an observer that receives the node of a scene's event, as long as the model that the method is of lives.
+
+    In Slicer the destructor of a model stops observing; here a model may be gone before Python notices.
+    """
 
     @calldata_type(VTK_OBJECT)
     def observer(caller: Any, event: str, node: Any) -> None:
-        function(node)
+        if isValid(function.__self__):
+            function(node)
 
     return observer
 
