@@ -14,6 +14,8 @@ class Limits(NamedTuple):
         overlap: Least.
         contrast: Least mutual information, relative to that of random poses.
         gain: Least mutual information, relative to that as placed.
+        close_mm: Within that of the heads' own poses, less mutual information than as placed is no reason to doubt: a
+            wrong place can be the more similar one where the intensities are uneven.
         mirror_share: Most.
         undecided_mirror_share: Most where nothing has to be said of a mirrored image.
     """
@@ -24,6 +26,7 @@ class Limits(NamedTuple):
     overlap: float = 0.5
     contrast: float = 2.3
     gain: float = 0.9
+    close_mm: float = 7.0
     mirror_share: float = 1.03
     undecided_mirror_share: float = 0.97
 
@@ -135,7 +138,8 @@ def _dissimilar(opinion: SecondOpinion, limits: Limits) -> list[str]:
             f"({opinion.information:.3f} and {opinion.information_random:.3f} nats of mutual information); check that "
             "both show the same head."
         )
-    if opinion.information < limits.gain * opinion.information_placed:
+    close = opinion.pose_gap_mm is not None and opinion.pose_gap_mm <= limits.close_mm
+    if opinion.information < limits.gain * opinion.information_placed and not close:
         reasons.append("The volumes are less similar than before registration; choose another initial transform.")
     return reasons
 

@@ -53,7 +53,7 @@ def _no_utf8(sources: Sources, folder: Path, what: str) -> CommandLine:
         dicom.write_series(sitk.ReadImage(str(moving)) * 1000, Path(os.fsdecode(odd)) / "series", "PT")
         return _fuse(fixed, os.path.join(odd, b"series"), folder / "out")
     if what == "input":
-        copied = os.path.join(odd, b"pet.nii")
+        copied = os.path.join(odd, b"pet.nrrd")
         shutil.copyfile(moving, copied)
         return _fuse(fixed, copied, folder / "out")
     return _fuse(fixed, moving, os.path.join(odd, b"out"))

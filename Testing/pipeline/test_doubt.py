@@ -39,7 +39,7 @@ def test_nothing_is_said_of_a_result_that_all_evidence_agrees_with():
             {"information": 0.21, "information_placed": 0.1},
             "hardly more similar than in random poses (0.210 and 0.200 nats",
         ),
-        ({"information_placed": 0.9}, "less similar than before registration"),
+        ({"information_placed": 0.9, "pose_gap_mm": 9.0}, "less similar than before registration"),
     ],
 )
 def test_each_figure_beyond_its_limit_is_a_reason_of_its_own(figures, said):
@@ -47,6 +47,10 @@ def test_each_figure_beyond_its_limit_is_a_reason_of_its_own(figures, said):
     assert doubt.doubtful
     assert [reason for reason in doubt.reasons if said in reason] == list(doubt.reasons)
     assert all(reason.endswith(".") for reason in doubt.reasons)
+
+
+def test_heads_that_lie_on_each_other_may_be_less_similar_than_as_placed():
+    assert not judge(replace(agreed, information_placed=0.9, pose_gap_mm=LIMITS.close_mm)).doubtful
 
 
 def test_the_guide_names_the_limits_in_use():
@@ -57,6 +61,7 @@ def test_the_guide_names_the_limits_in_use():
         f"less than {100 * LIMITS.overlap:g} % of the smaller head",
         f"less than {LIMITS.contrast:g} times",
         f"less than {LIMITS.gain:g} times",
+        f"within {LIMITS.close_mm:g} mm",
         f"over {LIMITS.mirror_share:g} times",
     ):
         assert limit in section
