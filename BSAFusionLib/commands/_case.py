@@ -175,7 +175,7 @@ def report_text(report: "Report") -> str:
 
 def line(name: str, figure: str) -> str:
     """Return one line of the report."""
-    return f"{name:<28}{figure}"
+    return f"{name:<36}{figure}"
 
 
 @contextmanager
