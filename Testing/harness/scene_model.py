@@ -232,8 +232,14 @@ def _on_node(function: Callable[[Any], None]) -> Callable:
 
     @calldata_type(VTK_OBJECT)
     def observer(caller: Any, event: str, node: Any) -> None:
-        if isValid(function.__self__):
+        if not isValid(function.__self__):
+            return
+        try:
             function(node)
+        except RuntimeError:
+            # Making an item may let Python collect a widget that a test has left, and the model with it.
+            if isValid(function.__self__):
+                raise
 
     return observer
 
