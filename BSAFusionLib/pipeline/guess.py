@@ -1,5 +1,7 @@
 """Guess the modality of a volume from its voxels; needs numpy only, so that a panel may ask at once."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from BSAFusionLib.modalities import MODALITIES
@@ -27,19 +29,9 @@ def looks_hounsfield(voxels: np.ndarray) -> bool:
 
 
 def looks_like_labels(voxels: np.ndarray) -> bool:
-    """Return whether a volume (slice, row, column) holds labels: whole numbers in regions, not noise or shades.
-
-    Most voxels of a region have the same value as the next one in their row; in a scan that is so in the background
-    alone, whose value is the most frequent.
-    """
-    if voxels.ndim != 3 or not np.issubdtype(voxels.dtype, np.integer):
-        return False
-    values, counts = np.unique(voxels, return_counts=True)
-    if len(values) > MOST_LABELS:
-        return False
-    left, right = voxels[..., :-1], voxels[..., 1:]
-    inside = left != values[counts.argmax()]
-    return bool(inside.any() and (left == right)[inside].mean() > SAME_AS_NEXT)
+    """Return whether a volume (slice, row, column) holds labels: whole numbers in regions, not noise or shades."""
+    regions = _Regions.of(voxels, MOST_LABELS)
+    return regions is not None and regions.share_like_the_next() > SAME_AS_NEXT
 
 
 def is_surely_labels(voxels: np.ndarray) -> bool:
@@ -47,18 +39,48 @@ def is_surely_labels(voxels: np.ndarray) -> bool:
 
     Its values are few, hardly any differs from the next one in its row, and where one does, it is not the next shade.
     """
-    if voxels.ndim != 3 or not np.issubdtype(voxels.dtype, np.integer):
+    if voxels.ndim != 3 or len(np.unique(finite_sample(voxels))) > MOST_SURE_LABELS:  # of most scans, and seen fast
         return False
-    if len(np.unique(finite_sample(voxels))) > MOST_SURE_LABELS:  # as of most scans, and much faster to see
+    regions = _Regions.of(voxels, MOST_SURE_LABELS)
+    if regions is None or regions.share_like_the_next() <= SURELY_SAME_AS_NEXT:
         return False
-    values, counts = np.unique(voxels, return_counts=True)
-    if not 1 < len(values) <= MOST_SURE_LABELS:
-        return False
-    left, right = voxels[..., :-1].astype(np.int64), voxels[..., 1:].astype(np.int64)
-    inside = left != values[counts.argmax()]
-    differing = np.abs(left - right)[inside & (left != right)]
-    shades = len(values) > FEW_LABELS and (differing == 1).mean() > NEXT_SHADE
-    return bool(inside.any() and 1 - len(differing) / inside.sum() > SURELY_SAME_AS_NEXT and not shades)
+    return regions.values <= FEW_LABELS or regions.share_of_next_shades() <= NEXT_SHADE
+
+
+class _Regions(NamedTuple):
+    """The voxels outside the background of a volume of whole numbers, each beside the next one in its row.
+
+    In labels most of them are like the next one; in a scan that is so in the background alone, whose value is the most
+    frequent.
+
+    Attributes:
+        values: How many different ones the whole volume has.
+        own: (n,).
+        next: (n,).
+    """
+
+    values: int
+    own: np.ndarray
+    next: np.ndarray
+
+    @classmethod
+    def of(cls, voxels: np.ndarray, most_values: int) -> "_Regions | None":
+        """Return them; None where the volume has fractions, colors or more different values, or is all background."""
+        if voxels.ndim != 3 or not np.issubdtype(voxels.dtype, np.integer):
+            return None
+        values, counts = np.unique(voxels, return_counts=True)
+        if len(values) > most_values:
+            return None
+        inside = voxels[..., :-1] != values[counts.argmax()]
+        return cls(len(values), voxels[..., :-1][inside], voxels[..., 1:][inside]) if inside.any() else None
+
+    def share_like_the_next(self) -> float:
+        return float((self.own == self.next).mean())
+
+    def share_of_next_shades(self) -> float:
+        """Return how often a change is one by one; 0 without any change."""
+        changes = np.abs(self.own.astype(np.int64) - self.next)[self.own != self.next]
+        return float((changes == 1).mean()) if len(changes) else 0.0
 
 
 def likeliest_modality(voxels: np.ndarray) -> str:
