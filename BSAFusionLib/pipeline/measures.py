@@ -26,6 +26,16 @@ def mutual_information(fixed: np.ndarray, moving: np.ndarray, bins: int = 64) ->
     return histogram_information(joint)
 
 
+def corrected_information(fixed: np.ndarray, moving: np.ndarray, bins: int) -> float:
+    """Compute the mutual information in nats as `mutual_information` does, corrected for the number of values.
+
+    The fewer the values, the more of it is chance. (Miller, 1955.)
+    """
+    joint, _, _ = np.histogram2d(fixed, moving, bins=bins, range=((0, 1), (0, 1)))
+    occupied = (joint > 0).sum() - (joint.sum(axis=0) > 0).sum() - (joint.sum(axis=1) > 0).sum() + 1
+    return histogram_information(joint) - float(occupied) / (2 * len(fixed))
+
+
 def histogram_information(joint: np.ndarray) -> float:
     """Compute the mutual information in nats of a joint histogram (bins, bins); 0 for an empty one."""
     joint = joint / max(joint.sum(), 1)

@@ -5,7 +5,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.geometry.grids import downsample, voxel_centers
 from BSAFusionLib.pipeline.intensities import head_mask
-from BSAFusionLib.pipeline.measures import histogram_information
+from BSAFusionLib.pipeline.measures import corrected_information
 from BSAFusionLib.pipeline.network_input import NetworkInput
 
 SPACING_MM = 6.0
@@ -48,16 +48,13 @@ class PairComparison:
             transform: Fixed point to moving point, mm, LPS.
 
         Returns:
-            Nats; 0 where the volumes hardly overlap. (The correction is Miller's, 1955.)
+            Nats; 0 where the volumes hardly overlap.
         """
         inside = self._near_head & (self._resampled(self._moving_space, transform) > 0.5)
-        count = int(inside.sum())
-        if count < LEAST_VOXELS:
+        if inside.sum() < LEAST_VOXELS:
             return 0.0
-        pairs = self._fixed_ranks[inside], self._resampled(self._moving_ranks, transform)[inside]
-        joint, _, _ = np.histogram2d(*pairs, bins=BINS, range=((0, 1), (0, 1)))
-        occupied = (joint > 0).sum() - (joint.sum(axis=0) > 0).sum() - (joint.sum(axis=1) > 0).sum() + 1
-        return histogram_information(joint) - float(occupied) / (2 * count)
+        moving = self._resampled(self._moving_ranks, transform)
+        return corrected_information(self._fixed_ranks[inside], moving[inside], BINS)
 
     def random_information(self, transform: sitk.Transform) -> float:
         """Return the mean mutual information over random poses about a transform, the same ones in every run."""

@@ -1,11 +1,10 @@
 """Judge whether a registration may leave the placement in the files, where no head says so."""
 
-import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.grids import downsample
 from BSAFusionLib.pipeline.intensities import head_mask
-from BSAFusionLib.pipeline.measures import histogram_information
+from BSAFusionLib.pipeline.measures import corrected_information
 from BSAFusionLib.pipeline.rigid_search import largest_gap
 
 SPACING_MM = 4.0
@@ -43,7 +42,7 @@ def shared_information(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Tr
         transform: Fixed point to moving point, mm, LPS.
 
     Returns:
-        In nats, corrected for the number of voxels (Miller, 1955).
+        In nats, corrected for the number of voxels.
     """
     coarse = downsample(fixed, SPACING_MM)
     moving = downsample(moving, SPACING_MM)
@@ -54,6 +53,4 @@ def shared_information(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Tr
     count = int(both.sum())
     if count == 0:
         return 0.0
-    joint, _, _ = np.histogram2d(values[both], others[both], bins=BINS, range=((0, 1), (0, 1)))
-    occupied = (joint > 0).sum() - (joint.sum(axis=0) > 0).sum() - (joint.sum(axis=1) > 0).sum() + 1
-    return (histogram_information(joint) - float(occupied) / (2 * count)) * count / int(head.sum())
+    return corrected_information(values[both], others[both], BINS) * count / int(head.sum())
