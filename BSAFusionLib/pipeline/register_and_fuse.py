@@ -15,8 +15,8 @@ from BSAFusionLib.pipeline.color import color_fused
 from BSAFusionLib.pipeline.deformation import Deformation, make_deformation
 from BSAFusionLib.pipeline.doubt import judge
 from BSAFusionLib.pipeline.expected_error import summarize_error
-from BSAFusionLib.pipeline.head_start import HeadStart, start_from_heads
-from BSAFusionLib.pipeline.input_checks import no_overlap
+from BSAFusionLib.pipeline.head_start import HeadStart
+from BSAFusionLib.pipeline.initialization import find_heads, initialize
 from BSAFusionLib.pipeline.intensities import in_color
 from BSAFusionLib.pipeline.measures import displacement_lengths, mutual_information
 from BSAFusionLib.pipeline.memory import explain_memory_errors
@@ -24,7 +24,6 @@ from BSAFusionLib.pipeline.pair_comparison import PairComparison
 from BSAFusionLib.pipeline.progress import CancelCheck, Progress, StageTimer
 from BSAFusionLib.pipeline.report import Report, Verdict
 from BSAFusionLib.pipeline.result import Result
-from BSAFusionLib.pipeline.rigid import prealign_rigidly
 from BSAFusionLib.pipeline.roles import holds_labels
 from BSAFusionLib.pipeline.second_opinion import estimated_length, measure_opinion
 from BSAFusionLib.pipeline.slice_plan import SlicePlan, plan_slices
@@ -62,8 +61,8 @@ def register_and_fuse(
         case = prepare_case(fixed, moving, settings, timer.report_slices, cancelled)
     runner = case.network.runner
     with timer.stage("pre-alignment"):
-        heads = _find_heads(case, cancelled)
-        initial = _initialize(case, heads, timer, cancelled)
+        heads = find_heads(case, cancelled)
+        initial = initialize(case, heads, timer.report, cancelled)
     with timer.stage("slices"):
         plan = plan_slices(case, initial.transform)
     with timer.stage("registration"):
@@ -86,24 +85,6 @@ def register_and_fuse(
     report = replace(report, seconds=timer.seconds)
     fields = deformation.estimated, deformation.expected_error
     return Result(fused, registered, deformation.applied, initial.transform, report, *fields)
-
-
-def _find_heads(case: Case, cancelled: CancelCheck | None) -> HeadStart:
-    """Find both heads, each in its own volume: to begin with, and for the second opinion on the result."""
-    colored = case.moving.GetNumberOfComponentsPerPixel() > 1
-    moving = case.network_input.moving if colored else case.moving
-    return start_from_heads(case.fixed, moving, cancelled, upright=case.placement.kind != "rigid")
-
-
-def _initialize(case: Case, heads: HeadStart, timer: StageTimer, cancelled: CancelCheck | None) -> Initialization:
-    """Return the initial transform, estimated if the settings ask for it."""
-    if case.placement.kind != "rigid":
-        return case.placement
-    if heads.transform is None and not case.overlap:
-        raise no_overlap()
-    volumes = case.network_input
-    estimated = prealign_rigidly(volumes.fixed, volumes.moving, timer.report, cancelled, heads.transform)
-    return Initialization(estimated, "rigid")
 
 
 def _fused_volume(case: Case, plan: SlicePlan, slices: np.ndarray, registered: sitk.Image) -> sitk.Image:

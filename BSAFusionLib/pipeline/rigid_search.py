@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import Cancelled
 from BSAFusionLib.geometry.grids import downsample
+from BSAFusionLib.geometry.inverse import carry_points
 from BSAFusionLib.pipeline.brain_only import brain_ball
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.memory import is_out_of_memory
@@ -155,8 +156,7 @@ def _distinct_best(refined: Sequence[Candidate], count: int) -> list[Candidate]:
 def largest_gap(one: sitk.Euler3DTransform, other: sitk.Euler3DTransform) -> float:
     """Return the largest distance in mm between the images of points `LEVER_MM` from the center along the axes."""
     points = one.GetCenter() + LEVER_MM * np.concatenate([np.eye(3), -np.eye(3)])
-    gaps = [np.subtract(one.TransformPoint(point), other.TransformPoint(point)) for point in points.tolist()]
-    return float(np.linalg.norm(gaps, axis=1).max())
+    return float(np.linalg.norm(carry_points(one, points) - carry_points(other, points), axis=1).max())
 
 
 def _pad_with_air(image: sitk.Image) -> sitk.Image:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.geometry.inverse import carry_points
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline import handedness
 from BSAFusionLib.pipeline.doubt import SecondOpinion
@@ -61,10 +62,8 @@ def pose_gap(heads: HeadStart, transform: sitk.Transform) -> tuple[float, float]
     if heads.transform is None:
         return None, None
     offsets = BRAIN_RADIUS_MM * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
-    points = (heads.fixed.translation + offsets).tolist()
-    by_poses, by_result = (
-        np.array([motion.TransformPoint(point) for point in points]) for motion in (heads.transform, transform)
-    )
+    points = heads.fixed.translation + offsets
+    by_poses, by_result = carry_points(heads.transform, points), carry_points(transform, points)
     left, _, right = np.linalg.svd((by_result - by_result.mean(axis=0)).T @ (by_poses - by_poses.mean(axis=0)))
     turn = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
     return float(np.linalg.norm(by_result - by_poses, axis=1).mean()), handedness.angle_deg(turn)

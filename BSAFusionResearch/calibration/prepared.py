@@ -8,10 +8,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.grids import directions, voxel_centers
+from BSAFusionLib.geometry.inverse import carry_points
 from BSAFusionLib.network.stack import Stack
 from BSAFusionLib.pipeline.case import prepare_case
-from BSAFusionLib.pipeline.head_start import start_from_heads
-from BSAFusionLib.pipeline.rigid import prealign_rigidly
+from BSAFusionLib.pipeline.initialization import find_heads, initialize
 from BSAFusionLib.pipeline.slice_plan import plan_slices
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.evaluation_heads.cases import HeadCase
@@ -58,16 +58,15 @@ def prepare(case: HeadCase, folder: Path, weights: Path) -> PreparedCase:
     """
     patient = case.patient(folder)
     prepared = prepare_case(patient.fixed, patient.moving, Settings(case.modality, weights=weights))
-    heads = start_from_heads(prepared.fixed, prepared.moving)
-    initial = prealign_rigidly(*prepared.network_input, from_heads=heads.transform)
+    initial = initialize(prepared, find_heads(prepared)).transform
     brain = brain_mask(patient)
     inside = np.zeros(brain.GetSize()[::-1], bool)
     coarse = (slice(None, None, POINT_STEP),) * 3
     inside[coarse] = sitk.GetArrayFromImage(brain)[coarse] > 0
     places = voxel_centers(brain)[inside]
-    targets = _carried(patient.truth, places)
-    left = _carried(initial.GetInverse(), targets) - places
-    rigid = _carried(best_rigid(patient.truth, brain), places)
+    targets = carry_points(patient.truth, places)
+    left = carry_points(initial.GetInverse(), targets) - places
+    rigid = carry_points(best_rigid(patient.truth, brain), places)
     fixed = prepared.fixed
     corner = np.array(fixed.TransformContinuousIndexToPhysicalPoint([-0.5] * 3))
     return PreparedCase(
@@ -111,11 +110,6 @@ def load_prepared(path: Path) -> PreparedCase:
             for number, grid in enumerate(grids)
         )
         return PreparedCase(fixed=fixed, stacks=stacks, points=content["points"], truth=content["truth"], **header)
-
-
-def _carried(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
-    """Carry points (n, 3) through a transform."""
-    return np.array([transform.TransformPoint(point) for point in points.tolist()])
 
 
 def _empty_like(image: sitk.Image) -> sitk.Image:

@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.geometry.inverse import carry_points
 from BSAFusionLib.pipeline.case import LoadedNetwork
 from BSAFusionLib.pipeline.head_start import HeadStart, start_from_heads
 from BSAFusionLib.pipeline.network_input import NetworkInput, make_network_input
@@ -99,8 +100,8 @@ def _moved(pair: SimulatedPair, shift_mm: float, turn_deg: float, random: np.ran
 def _error_mm(pair: SimulatedPair, transform: sitk.Transform) -> float | None:
     if pair.truth is None or pair.kind == "other person":
         return None
-    points = pair.brain[:: max(1, len(pair.brain) // 200)].tolist()
-    gaps = [np.subtract(transform.TransformPoint(point), pair.truth.TransformPoint(point)) for point in points]
+    points = pair.brain[:: max(1, len(pair.brain) // 200)]
+    gaps = carry_points(transform, points) - carry_points(pair.truth, points)
     return float(np.linalg.norm(gaps, axis=1).mean())
 
 

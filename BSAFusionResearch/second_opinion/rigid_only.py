@@ -6,10 +6,9 @@ import SimpleITK as sitk
 
 from BSAFusionLib.pipeline.case import prepare_case
 from BSAFusionLib.pipeline.doubt import Doubt, SecondOpinion, judge
-from BSAFusionLib.pipeline.head_start import HeadStart, start_from_heads
-from BSAFusionLib.pipeline.input_checks import no_overlap
+from BSAFusionLib.pipeline.head_start import HeadStart
+from BSAFusionLib.pipeline.initialization import find_heads, initialize
 from BSAFusionLib.pipeline.pair_comparison import PairComparison
-from BSAFusionLib.pipeline.rigid import prealign_rigidly
 from BSAFusionLib.pipeline.second_opinion import measure_opinion
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.second_opinion.results import sampled_estimate_mm
@@ -48,11 +47,8 @@ def register_rigidly(fixed: sitk.Image, moving: sitk.Image, settings: Settings) 
     """
     case = prepare_case(fixed, moving, settings)
     volumes = case.network_input
-    colored = case.moving.GetNumberOfComponentsPerPixel() > 1
-    heads = start_from_heads(case.fixed, volumes.moving if colored else case.moving)
-    if not case.overlap and heads.transform is None:
-        raise no_overlap()
-    transform = prealign_rigidly(*volumes, from_heads=heads.transform)
+    heads = find_heads(case)
+    transform = initialize(case, heads).transform
     estimated_mm = sampled_estimate_mm(volumes, case.network, transform)
     opinion = measure_opinion(PairComparison(volumes), heads, transform, estimated_mm)
     return RigidOutcome(transform, heads, opinion, judge(opinion), case.warnings)

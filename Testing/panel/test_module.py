@@ -31,7 +31,7 @@ def small_weights(weights, tmp_path, monkeypatch):
 def quick(small_weights, monkeypatch):
     """And no rigid registration, so that a run takes a second."""
     still = Initialization(sitk.Euler3DTransform(), "rigid")
-    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse._initialize", lambda *_: still)
+    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse.initialize", lambda *_: still)
 
 
 def test_the_module_is_found_under_registration_with_its_icon(running):

@@ -5,9 +5,8 @@ import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import error_mm
 from BSAFusionLib.pipeline.case import APART, prepare_case
+from BSAFusionLib.pipeline.initialization import find_heads, initialize
 from BSAFusionLib.pipeline.intensities import head_mask
-from BSAFusionLib.pipeline.progress import StageTimer
-from BSAFusionLib.pipeline.register_and_fuse import _find_heads, _initialize
 from BSAFusionLib.resources import SAMPLE_DATA
 from BSAFusionLib.settings import Settings
 
@@ -27,6 +26,6 @@ def test_a_scan_without_a_place_far_from_the_mri_is_found(weights) -> None:
     far.SetOrigin([at + by for at, by in zip(fixed.GetOrigin(), (0, 0, 900), strict=True)])
     case = prepare_case(far, unplaced, Settings("pet", weights=weights, device="cpu"))
     assert APART in case.warnings
-    found = _initialize(case, _find_heads(case, None), StageTimer(None, None), None).transform
+    found = initialize(case, find_heads(case)).transform
     there = sitk.TranslationTransform(3, (0.0, 0.0, 900.0))
     assert error_mm(sitk.CompositeTransform([to_place, found, there]), truth, head_mask(fixed)) < 5
