@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
-from BSAFusionResearch.commands._inputs import check_threads
+from BSAFusionResearch.commands._inputs import check_threads, resumed_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,15 +114,11 @@ def _earlier_rows(arguments: argparse.Namespace, weights: dict[str, Path]) -> di
     """Return the rows of the --json file that the same weights made in the same precision, by number."""
     from BSAFusionLib.network.weights import read_parts, sha256
 
-    if not arguments.resume:
-        return {}
-    if not arguments.json:
-        raise FusionError("--resume continues from the --json file; name one.")
-    if not arguments.json.is_file():
+    if (path := resumed_file(arguments)) is None:
         return {}
     used = {modality: sha256(read_parts(path)) for modality, path in weights.items()}
     try:
-        rows = json.loads(arguments.json.read_text(encoding="utf-8"))["cases"]["rows"]
+        rows = json.loads(path.read_text(encoding="utf-8"))["cases"]["rows"]
         reports = {row["number"]: row["report"] for row in rows if row["motion_error_mm"]}
         return {
             row["number"]: _with_new_names(row)
@@ -131,7 +127,7 @@ def _earlier_rows(arguments: argparse.Namespace, weights: dict[str, Path]) -> di
             and reports[row["number"]]["precision"] == arguments.precision
         }
     except (ValueError, KeyError, TypeError) as error:
-        raise FusionError(f"{arguments.json} holds no cases to resume from; name another file.") from error
+        raise FusionError(f"{path} holds no cases to resume from; name another file.") from error
 
 
 def _with_new_names(row: dict) -> dict:

@@ -7,6 +7,7 @@ from pathlib import Path
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.settings import Settings
+from BSAFusionResearch.commands._inputs import resumed_file
 
 COLUMNS = (("case", 28), ("before", 6), ("best rigid", 10), ("initial", 7), ("final", 6), ("change", 6), ("seconds", 7))
 
@@ -81,15 +82,11 @@ def _earlier_figures(arguments: argparse.Namespace, weights: dict[str, Path]) ->
     from BSAFusionLib.network.weights import read_parts, sha256
 
     figures: dict = {"threads": arguments.threads, "rows": [], "baselines": {}}
-    if not arguments.resume:
-        return figures
-    if not arguments.json:
-        raise FusionError("--resume goes on from the --json file; name one.")
-    if not arguments.json.is_file():
+    if (path := resumed_file(arguments)) is None:
         return figures
     used = {modality: sha256(read_parts(path)) for modality, path in weights.items()}
     try:
-        earlier = json.loads(arguments.json.read_text(encoding="utf-8"))["heads"]
+        earlier = json.loads(path.read_text(encoding="utf-8"))["heads"]
         figures["baselines"] = dict(earlier["baselines"])
         figures["rows"] = [
             row
@@ -99,7 +96,7 @@ def _earlier_figures(arguments: argparse.Namespace, weights: dict[str, Path]) ->
             and row["name"]
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise FusionError(f"{arguments.json} holds no cases of heads to go on from; name another file.") from error
+        raise FusionError(f"{path} holds no cases of heads to go on from; name another file.") from error
     return figures
 
 

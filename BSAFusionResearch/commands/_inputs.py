@@ -41,6 +41,29 @@ def check_threads(count: int) -> None:
         raise FusionError(f"There must be 1 thread or more, not {count}; change --threads.")
 
 
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add --weights, which `weights_file` reads."""
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="a checkpoint, or a folder with one for each modality (default: the shipped ones)",
+    )
+
+
+def resumed_file(arguments: argparse.Namespace) -> Path | None:
+    """Return the --json file whose rows are taken; None without --resume, or where it is not there yet.
+
+    Raises:
+        FusionError: --resume is given without --json.
+    """
+    if not arguments.resume:
+        return None
+    if not arguments.json:
+        raise FusionError("--resume continues from the --json file; name one.")
+    return arguments.json if arguments.json.is_file() else None
+
+
 def weights_file(weights: Path | None, modality: str) -> Path:
     """Return the checkpoint for a modality.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
-from BSAFusionResearch.commands._inputs import check_threads
+from BSAFusionResearch.commands._inputs import check_threads, resumed_file
 
 if TYPE_CHECKING:
     from BSAFusionResearch.evaluation_heads.starts import StartPair
@@ -77,17 +77,13 @@ def _measured(
 
 def _earlier(arguments: argparse.Namespace) -> dict[int, dict[str, Any]]:
     """Return the rows of the --json file by number; none without --resume."""
-    if not arguments.resume:
-        return {}
-    if not arguments.json:
-        raise FusionError("--resume continues from the --json file; name one.")
-    if not arguments.json.is_file():
+    if (path := resumed_file(arguments)) is None:
         return {}
     try:
-        rows = json.loads(arguments.json.read_text(encoding="utf-8"))["starts"]["rows"]
+        rows = json.loads(path.read_text(encoding="utf-8"))["starts"]["rows"]
         return {row["number"]: row for row in rows}
     except (ValueError, KeyError, TypeError) as error:
-        raise FusionError(f"{arguments.json} holds no initializations to resume from; name another file.") from error
+        raise FusionError(f"{path} holds no initializations to resume from; name another file.") from error
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import write_json
 from BSAFusionLib.errors import FusionError
-from BSAFusionResearch.commands._inputs import weights_file
+from BSAFusionResearch.commands._inputs import add_weights, weights_file
 from BSAFusionResearch.simulation.settings import MODALITIES
 
 if TYPE_CHECKING:
@@ -27,12 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="gets the cards, and keeps the simulated patients for the next weights",
     )
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        metavar="FILE",
-        help="a checkpoint, or a folder with one for each modality (default: the shipped ones)",
-    )
+    add_weights(parser)
     parser.add_argument(
         "--modality", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="to calibrate (default: all)"
     )

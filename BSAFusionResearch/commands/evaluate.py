@@ -14,7 +14,7 @@ from BSAFusionLib.modalities import MODALITIES
 from BSAFusionResearch.commands import _inputs
 from BSAFusionResearch.commands._case_table import print_cases
 from BSAFusionResearch.commands._head_table import print_heads
-from BSAFusionResearch.commands._inputs import weights_file
+from BSAFusionResearch.commands._inputs import add_weights, weights_file
 from BSAFusionResearch.commands._start_table import print_starts
 
 if TYPE_CHECKING:
@@ -68,12 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--modality", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="of the slices (default: all)"
     )
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        metavar="FILE",
-        help="a checkpoint, or a folder with one for each modality (default: the shipped ones)",
-    )
+    add_weights(parser)
     parser.add_argument(
         "--sheets", type=Path, metavar="DIR", help="draw eight benchmark pairs of each modality into this folder"
     )
