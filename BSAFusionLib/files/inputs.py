@@ -9,7 +9,7 @@ from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.files.dicom.scan import is_dicom_path, read_scan
 from BSAFusionLib.files.dicom.series import series_in
 from BSAFusionLib.files.dicom.source import series_source
-from BSAFusionLib.files.stated_modality import sounds_like_mri, stated_modality
+from BSAFusionLib.files.stated_modality import sounds_like_mri, stated_modality, volume_stem
 from BSAFusionLib.files.volumes import load_volume
 from BSAFusionLib.modalities import MODALITIES, MRI, listed
 
@@ -100,7 +100,7 @@ def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality
         _check_no_folder_of_volumes(path)
         if not is_dicom_path(path):
             volume = load_volume(path)
-            name = Path(path.name.removesuffix(".gz")).stem.encode("utf-8", "backslashreplace").decode()
+            name = volume_stem(path).encode("utf-8", "backslashreplace").decode()
             return Input(volume.image, name, modality, {}, volume.remarks, volume.placed, volume.label_map)
         scan = read_scan(path, wanted, series)
     except OSError as error:

@@ -11,6 +11,7 @@ from BSAFusionLib.files.units import length_unit
 
 CONFLICT_MM = 1.0  # apart, anywhere in the volume, at which two places contradict each other
 MAX_ROUNDING_MM = 0.5  # that a matrix written with few digits may be off a right-angled one, anywhere in the volume
+# Slicer's and NIfTI's world is RAS, ITK's LPS: x and y change sign, either way.
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 

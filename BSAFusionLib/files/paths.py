@@ -35,7 +35,7 @@ def readable_by_itk(path: Path) -> Iterator[str]:
         for file in files_of(path):
             paired = file == path or file.suffix.lower() in TWO_FILE_SUFFIXES
             link_or_copy(file, folder / (f"volume{file.suffix}" if paired else file.name))
-        # Packed files are told by two suffixes.
+        # A packed file is recognized by its last two suffixes.
         packed = path.name.lower().endswith(".nii.gz")
         if packed:
             link_or_copy(path, folder / "volume.nii.gz")

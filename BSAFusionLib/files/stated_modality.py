@@ -20,7 +20,7 @@ def stated_modality(path: Path) -> str | None:
     Returns:
         "mri", or a name in `MODALITIES`.
     """
-    sidecar = path.with_name(f"{_stem(path)}.json")
+    sidecar = path.with_name(f"{volume_stem(path)}.json")
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else None
     except (OSError, ValueError):
@@ -37,9 +37,10 @@ def stated_modality(path: Path) -> str | None:
 
 def sounds_like_mri(path: Path) -> bool:
     """Return whether a file's name speaks of an MRI and of nothing else."""
-    words = set(re.split("[^a-z0-9]+", _stem(path).lower()))
+    words = set(re.split("[^a-z0-9]+", volume_stem(path).lower()))
     return bool(words & MRI_WORDS) and not words & set(MODALITIES)
 
 
-def _stem(path: Path) -> str:
+def volume_stem(path: Path) -> str:
+    """Return a file's name without its ending, also where it is packed."""
     return Path(path.name.removesuffix(".gz")).stem

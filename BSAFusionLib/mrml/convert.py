@@ -12,15 +12,13 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTransform, vtkTransform
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.orientation import RAS_LPS
 from BSAFusionLib.mrml.placement import parent_to_world
 from BSAFusionLib.worker.case import Deformation, deformation_of, matrix_of
 from BSAFusionLib.worker.volumes import Volume
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
-
-# Slicer's world is RAS, ITK's LPS: x and y change sign, either way.
-RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 GRID_LINES_ACROSS_VOLUME = 16
 GRID_SPACING_BOUNDS_MM = 1.0, 100.0  # as far as the panel's slider reaches

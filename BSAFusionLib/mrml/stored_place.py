@@ -20,6 +20,7 @@ from BSAFusionLib.files.orientation import (
     says_nothing,
     states_no_orientation,
 )
+from BSAFusionLib.files.overwriting import HEADER_SUFFIXES
 
 
 def remarks_on_file(volume: slicer.vtkMRMLVolumeNode) -> tuple[str, ...]:
@@ -35,7 +36,7 @@ def remarks_on_file(volume: slicer.vtkMRMLVolumeNode) -> tuple[str, ...]:
     try:
         header = nifti_header(path)
         if header is None:
-            known = path.suffix.lower() in (".nrrd", ".nhdr", ".mha", ".mhd")
+            known = path.suffix.lower() in HEADER_SUFFIXES
             return (says_nothing(path.name),) if known and states_no_orientation(path) else ()
         placement = placement_of(header, path.name)
     except (OSError, EOFError, ValueError, struct.error, zlib.error):

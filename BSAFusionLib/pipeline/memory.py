@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.pipeline.memory_limits import free_memory, limited_by
+from BSAFusionLib.pipeline.memory_limits import BYTES_PER_GB, free_memory, limited_by
 
-BYTES_PER_GB = 1e9
 # Of ITK, of the C++ library, of PyTorch, and of the system where it loads a library.
 MEMORY_ERROR_SIGNS = (
     "failed to allocate memory",

@@ -1,4 +1,4 @@
-"""Volumes in each other's place, the same one twice and label maps are told from their voxels."""
+"""Exchanged volumes, the same volume twice, and label maps are recognized by their voxels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A volume that Slicer read elsewhere than its header means is told, and one that lies right is not."""
+"""A volume that Slicer placed elsewhere than its header says gets a remark; one in the right place gets none."""
 
 import subprocess
 import sys
