@@ -71,9 +71,14 @@ def test_process_events_keeps_the_lock_whichever_way_it_is_called():
 
 def test_a_python_thread_would_run_in_pyside6s_own_loop(ticks):
     """Show that these tests can tell one loop from the other."""
-    loop = qt.QEventLoop()
-    qt.QTimer.singleShot(round(1000 * WAIT_S), loop.quit)
-    assert longest_rest(ticks, loop.exec) < 0.95 * WAIT_S
+
+    def wait_in_pyside6():
+        loop = qt.QEventLoop()
+        qt.QTimer.singleShot(round(1000 * WAIT_S), loop.quit)
+        loop.exec()
+
+    # A busy machine may keep the thread from running for a whole wait, but hardly for five of them.
+    assert min(longest_rest(ticks, wait_in_pyside6) for _ in range(5)) < 0.95 * WAIT_S
 
 
 def test_waiting_for_a_condition_lets_a_thread_run_only_while_it_is_asked(ticks):
