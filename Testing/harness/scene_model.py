@@ -9,7 +9,9 @@ own combo box answers as in Slicer. What surprises there, surprises here:
 - A node's row follows its name, but not a later change of HideFromEditors.
 """
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from shiboken6 import isValid
@@ -232,16 +234,23 @@ def _on_node(function: Callable[[Any], None]) -> Callable:
 
     @calldata_type(VTK_OBJECT)
     def observer(caller: Any, event: str, node: Any) -> None:
-        if not isValid(function.__self__):
-            return
-        try:
-            function(node)
-        except RuntimeError:
-            # Making an item may let Python collect a widget that a test has left, and the model with it.
+        with _collecting_nothing():
             if isValid(function.__self__):
-                raise
+                function(node)
 
     return observer
+
+
+@contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """Keep Python from collecting a widget that a test has left, and a model with it while it makes a row."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _stop_observing(of_scene: list[tuple[Any, int]], of_nodes: dict[Any, int]) -> None:
