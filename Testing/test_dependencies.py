@@ -26,6 +26,7 @@ rooms = {
     "modalities": Room(set(), set()),
     "resources": Room(set(), set()),
     "settings": Room({"errors", "modalities"}, {"SimpleITK"}),
+    "presets": Room({"settings"}, set()),
     "geometry": Room({"errors"}, {"numpy", "SimpleITK"}),
     "network": Room({*base, "geometry"}, {"torch", "einops", "numpy", "safetensors", "SimpleITK"}),
     "head_pose": Room({"errors", "resources"}, {"torch", "numpy", "SimpleITK", "safetensors"}),
@@ -42,10 +43,12 @@ rooms = {
         {"numpy", "SimpleITK", "slicer", "trame", "trame_server", "trame_slicer", "aiohttp"},
     ),
     "commands": Room(
-        {*core, "files", "report", "worker", "cohort", "mrml", "viewer"},
+        {*core, "presets", "files", "report", "worker", "cohort", "mrml", "viewer"},
         {"numpy", "SimpleITK", "trame_slicer", "vtkmodules", "torch", "tqdm"},
     ),
-    "panel": Room({*core, "files", "report", "worker", "mrml"}, {"slicer", "vtkmodules", "qt", "SampleData"}),
+    "panel": Room(
+        {*core, "presets", "files", "report", "worker", "mrml"}, {"slicer", "vtkmodules", "qt", "SampleData"}
+    ),
     # Research: beside the product, which knows nothing of it.
     "training": Room(
         {*base, "network"},
@@ -146,6 +149,7 @@ HEAVY = {"torch", "scipy", "SimpleITK", "vtk", "vtkmodules", "slicer", "PySide6"
     [
         ("BSAFusionLib", set()),
         ("BSAFusionLib.settings", set()),
+        ("BSAFusionLib.presets", set()),
         ("BSAFusionLib.__main__", set()),
         ("BSAFusionLib.pipeline.register_and_fuse", {"numpy", "SimpleITK", "scipy"}),
     ],
