@@ -18,9 +18,9 @@ folder = Path(__file__).resolve().parent
 repository = folder.parent
 sys.path.insert(0, str(repository))
 
-from BSAFusionLib.commands._case import line  # noqa: E402
 from BSAFusionLib.geometry.fields import error_mm  # noqa: E402
 from BSAFusionLib.pipeline.intensities import head_mask  # noqa: E402
+from BSAFusionLib.pipeline.summary import line  # noqa: E402
 from BSAFusionResearch.evaluation.known_motion import KnownMotion  # noqa: E402
 
 guide = folder / "user-guide.md"

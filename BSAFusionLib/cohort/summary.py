@@ -1,6 +1,7 @@
 """Summarize a cohort, worst case first, as CSV and as a page with thumbnails."""
 
 import csv
+import math
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from BSAFusionLib.cohort.cases import Case
-from BSAFusionLib.pipeline.report import doubt_of
+from BSAFusionLib.pipeline.summary import doubt_of, sentences
 
 SUMMARY_NAMES = ("summary.csv", "summary.html")
 COLUMNS = (
@@ -17,6 +18,11 @@ COLUMNS = (
     "state",
     "doubtful",
     "reasons",
+    "summary",
+    "shift_mm",
+    "turn_deg",
+    "expected_error_mm",
+    "largest_expected_error_mm",
     "mutual_information_before",
     "mutual_information_prealigned",
     "mutual_information_after",
@@ -47,17 +53,22 @@ class Outcome:
 
 
 def worst_first(outcomes: list[Outcome]) -> list[Outcome]:
-    """Sort doubtful cases first, then failed ones, then by final mutual information over the modality's median."""
+    """Sort doubtful cases first, then failed ones, then the others from the largest expected error downwards.
+
+    Where the expected error is unknown, the final mutual information relative to the modality's median decides; these
+    cases come before the others.
+    """
     values = defaultdict(list)
     for outcome in outcomes:
         if outcome.report:
             values[outcome.case.pair.modality].append(outcome.report["mutual_information_after"])
     medians = {modality: statistics.median(figures) for modality, figures in values.items()}
 
-    def sort_key(outcome: Outcome) -> tuple[bool, bool, float, str]:
+    def sort_key(outcome: Outcome) -> tuple[bool, bool, float, float, str]:
         modality, report = outcome.case.pair.modality, outcome.report
         share = report["mutual_information_after"] / medians[modality] if report and medians[modality] else 0.0
-        return not outcome.doubt, report is not None, share, outcome.case.name
+        error = _largest_error(report) if report else None
+        return not outcome.doubt, report is not None, -math.inf if error is None else -error, share, outcome.case.name
 
     return sorted(outcomes, key=sort_key)
 
@@ -75,6 +86,7 @@ def row(outcome: Outcome) -> dict[str, Any]:
     if report is not None:
         figures |= {name: report[name] for name in COLUMNS if name in report and name not in ("seconds", "warnings")}
         figures |= {
+            **_measured(report),
             "displacement_mm": report["displacement"]["mean"],
             "network_displacement_mm": report["network_displacement"]["mean"],
             "seconds": sum(report["seconds"].values()),
@@ -83,6 +95,23 @@ def row(outcome: Outcome) -> dict[str, Any]:
             "warnings": " ".join(report["warnings"]),
         }
     return figures
+
+
+def _measured(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the summary of a report, its motion and its expected error, by `COLUMNS`; "" for what it lacks."""
+    error, motion = report.get("expected_error") or {}, report.get("motion") or {}
+    means = [error[region] for region in ("brain", "head") if error.get(region) is not None]
+    return {
+        "summary": " ".join(sentences(report)),
+        "shift_mm": math.hypot(*motion["shift_mm"]) if motion else "",
+        "turn_deg": math.hypot(*motion["turn_deg"]) if motion else "",
+        "expected_error_mm": means[0] if means else "",
+        "largest_expected_error_mm": error.get("largest", ""),
+    }
+
+
+def _largest_error(report: dict[str, Any]) -> float | None:
+    return (report.get("expected_error") or {}).get("largest")
 
 
 def write_summary(outcomes: list[Outcome], folder: Path) -> None:
@@ -122,8 +151,8 @@ img { width: 100%; max-width: 1000px; }
 </head>
 <body>
 <h1>{{ rows|length }} cases, {{ doubtful }} doubtful, {{ failed }} failed</h1>
-<p>Doubtful cases first, then failed ones, then the others by final mutual information relative to the
-median of the modality. For research use only. Not for clinical use.</p>
+<p>Doubtful cases first, then failed ones, then the others from the largest expected error downwards. For research use
+only. Not for clinical use.</p>
 {% for case, row, finished in rows %}
 <article>
 <div>
@@ -132,13 +161,17 @@ median of the modality. For research use only. Not for clinical use.</p>
 {% if row.doubtful %}
 <p class="bad"><strong>Doubtful:</strong> {{ row.reasons }}</p>
 {% endif %}
-<p>Mutual information {{ "%.3f"|format(row.mutual_information_before) }} before,
+<p>{{ row.summary }}</p>
+<p class="bad">{{ row.warnings }}</p>
+<details>
+<summary>Details</summary>
+<p>Mutual information in nats, which should rise: {{ "%.3f"|format(row.mutual_information_before) }} before,
 {{ "%.3f"|format(row.mutual_information_prealigned) }} after initialization,
 {{ "%.3f"|format(row.mutual_information_after) }} after registration</p>
-<p>Displacement {{ "%.1f"|format(row.displacement_mm) }} mm,
+<p>Displacement {{ "%.1f"|format(row.displacement_mm) }} mm on average,
 by the network {{ "%.1f"|format(row.network_displacement_mm) }} mm</p>
 <p>{{ "%.0f"|format(row.seconds) }} s on {{ row.device }}</p>
-<p class="bad">{{ row.warnings }}</p>
+</details>
 {% else %}
 <h2>{{ case.name }}</h2>
 <p class="bad">{{ row.error }}</p>

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from BSAFusionLib.files.inputs import Input, Pair
     from BSAFusionLib.pipeline.progress import Progress, Slices
-    from BSAFusionLib.pipeline.report import Report
     from BSAFusionLib.worker.case import Case
 
 DEFAULT_NAMES = Names()
@@ -160,22 +159,6 @@ def save_json(content: dict, path: Path) -> None:
 
     with written_whole(path.parent) as folder:
         write_json(content, folder / path.name)
-
-
-def report_text(report: "Report") -> str:
-    """Return the report as text: the doubt if there is one, then one figure per line."""
-    from BSAFusionLib.pipeline.report import doubt_of
-    from BSAFusionLib.report.table import rows
-
-    content = report.as_dict()
-    doubt = doubt_of(content)
-    lines = rows(content) + [("Warning", warning) for warning in report.warnings]
-    return "\n".join([*([doubt] if doubt else []), *(line(name, figure) for name, figure in lines)])
-
-
-def line(name: str, figure: str) -> str:
-    """Return one line of the report."""
-    return f"{name:<36}{figure}"
 
 
 @contextmanager

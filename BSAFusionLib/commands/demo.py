@@ -11,14 +11,13 @@ from BSAFusionLib.commands._case import (
     case_inputs,
     case_names,
     case_outputs,
-    line,
     progress_bar,
-    report_text,
     run_case,
     save_json,
 )
 from BSAFusionLib.commands._options import add_settings, choices_of
 from BSAFusionLib.files.outputs import SCENE
+from BSAFusionLib.pipeline.summary import line
 
 if TYPE_CHECKING:
     from BSAFusionLib.settings import Settings
@@ -66,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     head = head_mask(fixed)
     errors = {name: error_mm(transform, truth, head) for name, transform in transforms.items()}
 
-    print(report_text(result.report))
+    print(result.report)
     print(line("True error", ", ".join(f"{name} {error:.2f}" for name, error in errors.items()) + " mm"))
     print(f"results in {arguments.out}")
     if arguments.json:

@@ -10,7 +10,6 @@ from BSAFusionLib.commands._case import (
     case_names,
     case_outputs,
     progress_bar,
-    report_text,
     run_case,
     save_json,
 )
@@ -71,6 +70,6 @@ def run(arguments: argparse.Namespace) -> int:
     report = finished.case.result.report
     if arguments.json:
         save_json(report.as_dict(), arguments.json)
-    print(report_text(report))
+    print(report)
     print(f"results in {arguments.out}")
     return DOUBTFUL_STATUS if arguments.strict and report.verdict.doubtful else 0

@@ -1,4 +1,4 @@
-"""The panel's results section: the last run's verdict and report as a table, its warnings, copying and saving."""
+"""The panel's results section: the last run's summary, warnings and figures, copying and saving."""
 
 import json
 from dataclasses import asdict, replace
@@ -16,8 +16,9 @@ from BSAFusionLib.mrml.landmarks import landmark_error
 from BSAFusionLib.mrml.logic import ProcessResult
 from BSAFusionLib.panel.parameters import Parameters
 from BSAFusionLib.panel.stored_files import stored_files
-from BSAFusionLib.pipeline.report import LandmarkError, Report, doubt_of
-from BSAFusionLib.report.table import rows
+from BSAFusionLib.pipeline.report import LandmarkError, Report
+from BSAFusionLib.pipeline.summary import Row, doubt_of, sentences, short_table
+from BSAFusionLib.report.table import detail_rows
 
 
 def as_json(report: Report) -> str:
@@ -33,10 +34,10 @@ class Results:
         self._parameters: Parameters | None = None
         self._landmarks: LandmarkError | None = None
         self._result: ProcessResult | None = None
-        table = ui.resultsTable
-        table.horizontalHeader().hide()
-        table.verticalHeader().hide()
-        table.horizontalHeader().setStretchLastSection(True)
+        for table in (ui.resultsTable, ui.detailsTable):
+            table.horizontalHeader().hide()
+            table.verticalHeader().hide()
+            table.horizontalHeader().setStretchLastSection(True)
         ui.copyButton.connect("clicked(bool)", self._copy)
         ui.savePageButton.connect("clicked(bool)", self._savePage)
 
@@ -65,7 +66,7 @@ class Results:
         self.show()
 
     def show(self) -> None:
-        """Fill the table with the report in the parameter node."""
+        """Show the report in the parameter node."""
         ui, report = self._ui, self._report()
         ui.resultsCollapsibleButton.visible = report is not None
         if report is None:
@@ -73,18 +74,10 @@ class Results:
         lines = [doubt_of(report)] + [_("Warning: {text}").format(text=warning) for warning in report["warnings"]]
         ui.warningsLabel.text = "\n".join(line for line in lines if line)
         ui.warningsLabel.visible = bool(ui.warningsLabel.text)
+        ui.summaryLabel.text = "\n".join(sentences(report))
         self._measureLandmarks()
-        table, figures = ui.resultsTable, self._figures(report)
-        table.setRowCount(len(figures))
-        for row, texts in enumerate(figures):
-            for column, content in enumerate(texts):
-                item = qt.QTableWidgetItem(content)
-                item.setToolTip(content)
-                table.setItem(row, column, item)
-        table.resizeColumnToContents(0)
-        table.resizeRowsToContents()
-        height = sum(table.rowHeight(row) for row in range(len(figures)))
-        table.setFixedHeight(height + 2 * table.frameWidth)
+        _fill(ui.resultsTable, self._figures(report))
+        _fill(ui.detailsTable, detail_rows(report))
 
     def _measureLandmarks(self) -> None:
         """Measure the landmark distances from the present points and deformation."""
@@ -108,9 +101,9 @@ class Results:
             return None
         return json.loads(self._parameters.report)
 
-    def _figures(self, report: dict[str, Any]) -> list[tuple[str, str]]:
+    def _figures(self, report: dict[str, Any]) -> list[Row]:
         landmarks = asdict(self._landmarks) if self._landmarks is not None else None
-        return rows({**report, "landmarks": landmarks}) + [(_("Detail"), text) for text in report.get("details", ())]
+        return short_table({**report, "landmarks": landmarks})
 
     def _savePage(self, checked: bool = False) -> None:
         chosen = qt.QFileDialog.getSaveFileName(
@@ -130,9 +123,23 @@ class Results:
             slicer.util.errorDisplay(str(error))
 
     def _copy(self, checked: bool = False) -> None:
-        """Copy table and warnings as lines with tabs, for spreadsheets."""
+        """Copy summary, warnings and figures as lines with tabs, for spreadsheets."""
         report = self._report()
-        lines = self._figures(report) + [(_("Warning"), warning) for warning in report["warnings"]]
-        if doubt_of(report):
-            lines.insert(0, (doubt_of(report),))
+        lines = [(text,) for text in (doubt_of(report), *sentences(report)) if text]
+        lines += [(_("Warning"), warning) for warning in report["warnings"]]
+        lines += [(row.name, row.figure) for row in self._figures(report) + detail_rows(report)]
         qt.QApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))
+
+
+def _fill(table: qt.QTableWidget, rows: list[Row]) -> None:
+    """Fill a table, as high as its rows; the tool tips say what the figures mean."""
+    table.setRowCount(len(rows))
+    for number, row in enumerate(rows):
+        for column, content in enumerate((row.name, row.figure)):
+            item = qt.QTableWidgetItem(content)
+            item.setToolTip(row.meaning or content)
+            table.setItem(number, column, item)
+    table.resizeColumnToContents(0)
+    table.resizeRowsToContents()
+    height = sum(table.rowHeight(number) for number in range(len(rows)))
+    table.setFixedHeight(height + 2 * table.frameWidth)

@@ -1,5 +1,6 @@
 """How far off the registration is expected to be, at every place and in regions."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ SPACING_MM = 8.0  # of the map; the error is about as smooth as the displacement
 SAMPLES = 64
 SAMPLES_AT_ONCE = 16
 BRAIN_RADIUS_MM = 60.0  # of a standard head, around the brain's center
+NEAR_BRAIN_MM = 90.0  # the brain's furthest ends, from its center
+MIDDLE_MM = 20.0  # to either side of the brain's center, not yet called left or right, front or back, upper or lower
 SKULL_BASE_MM = (-60.0, -30.0)  # of a standard head, from the brain's center upwards
 
 
@@ -54,7 +57,7 @@ def expected_error(posterior: Posterior, applied: sitk.Image, fixed: sitk.Image)
 
 
 def summarize_error(error: sitk.Image, head: sitk.Image, pose: "HeadPose") -> ExpectedError:
-    """Average the expected error over the head, the brain and the skull base.
+    """Average the expected error over the head, the brain and the skull base, and find the worst place.
 
     Args:
         error: Of `expected_error`.
@@ -62,17 +65,41 @@ def summarize_error(error: sitk.Image, head: sitk.Image, pose: "HeadPose") -> Ex
         pose: Of the fixed head; without a head that was found, there is no brain and no skull base.
     """
     values, inside = sitk.GetArrayFromImage(error), resample_mask(head, error)
-    everywhere = float(values[inside].mean() if inside.any() else values.mean())
+    inside = inside if inside.any() else np.ones_like(inside)
+    everywhere, centers = float(values[inside].mean()), voxel_centers(error)
     if not pose.found:
-        return ExpectedError(everywhere)
-    standard = (voxel_centers(error) - pose.translation) @ pose.rotation / pose.scale
+        largest, place, part = _worst_place(values, inside, centers, centers - centers[inside].mean(axis=0))
+        return ExpectedError(everywhere, None, None, largest, place, part)
+    standard = (centers - pose.translation) @ pose.rotation / pose.scale
     sideways = np.linalg.norm(standard[..., :2], axis=-1) <= BRAIN_RADIUS_MM
     low, high = SKULL_BASE_MM
-    brain = inside & (np.linalg.norm(standard, axis=-1) <= BRAIN_RADIUS_MM)
+    outward = np.linalg.norm(standard, axis=-1)
+    brain = inside & (outward <= BRAIN_RADIUS_MM)
     skull_base = inside & sideways & (standard[..., 2] >= low) & (standard[..., 2] <= high)
+    near = inside & (outward <= NEAR_BRAIN_MM) & (standard[..., 2] >= low)
+    largest, place, part = _worst_place(values, near if near.any() else inside, centers, standard)
     regions = _mean_in(values, brain), _mean_in(values, skull_base)
-    return ExpectedError(everywhere, *regions)
+    return ExpectedError(everywhere, *regions, largest, place, part)
 
 
 def _mean_in(values: np.ndarray, region: np.ndarray) -> float | None:
     return float(values[region].mean()) if region.any() else None
+
+
+def _worst_place(
+    values: np.ndarray, region: np.ndarray, centers: np.ndarray, standard: np.ndarray
+) -> tuple[float, tuple[float, float, float], str]:
+    """Return the largest error in a region, its place in mm (right, anterior, superior) and the part of the head."""
+    worst = np.unravel_index(np.where(region, values, -np.inf).argmax(), values.shape)
+    x, y, z = centers[worst].tolist()
+    return float(values[worst]), (-x, -y, z), _part_of_head(standard[worst].tolist())
+
+
+def _part_of_head(place: Sequence[float]) -> str:
+    """Name the part of the head that a place (left, back, up) in mm from the brain's center lies in."""
+    left, back, up = (0 if abs(value) < MIDDLE_MM else int(np.sign(value)) for value in place)
+    words = ("", "upper", "lower")[up], ("", "left", "right")[left], ("", "back", "front")[back]
+    named = [word for word in words if word]
+    if not named:
+        return "middle"
+    return " ".join(named if back else [*named, "side"])

@@ -14,6 +14,19 @@ class Displacement:
     maximum: float
 
 
+@dataclass(frozen=True)
+class RigidMotion:
+    """A motion of the moving volume, along and about the axes right, anterior and superior.
+
+    Attributes:
+        shift_mm: Of the point that arrives at the center of the fixed head.
+        turn_deg: Rotation vector by the right-hand rule; its length is the angle.
+    """
+
+    shift_mm: tuple[float, float, float]
+    turn_deg: tuple[float, float, float]
+
+
 def mutual_information(fixed: np.ndarray, moving: np.ndarray, bins: int = 64) -> float:
     """Compute the mutual information in nats of two arrays of paired intensities.
 

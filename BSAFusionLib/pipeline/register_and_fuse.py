@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import compose_field, jacobian_determinant, resample_through
-from BSAFusionLib.geometry.grids import crop_to_grid
+from BSAFusionLib.geometry.grids import crop_to_grid, voxel_centers
 from BSAFusionLib.network.stack import Evidence, Stack
 from BSAFusionLib.pipeline.case import Case, Initialization, prepare_case
 from BSAFusionLib.pipeline.color import color_fused
@@ -18,8 +18,9 @@ from BSAFusionLib.pipeline.expected_error import summarize_error
 from BSAFusionLib.pipeline.head_start import HeadStart
 from BSAFusionLib.pipeline.initialization import find_heads, initialize
 from BSAFusionLib.pipeline.intensities import in_color
-from BSAFusionLib.pipeline.measures import displacement_lengths, mutual_information
+from BSAFusionLib.pipeline.measures import RigidMotion, displacement_lengths, mutual_information
 from BSAFusionLib.pipeline.memory import explain_memory_errors
+from BSAFusionLib.pipeline.motion import measure_motion
 from BSAFusionLib.pipeline.pair_comparison import PairComparison
 from BSAFusionLib.pipeline.progress import CancelCheck, Progress, StageTimer
 from BSAFusionLib.pipeline.report import Report, Verdict
@@ -81,7 +82,7 @@ def register_and_fuse(
         report = _with_verdict(report, case, heads, evidence, deformation)
         if deformation.expected_error is not None:
             error = summarize_error(deformation.expected_error, plan.head, heads.fixed)
-            report = replace(report, expected_error=error, details=(error.sentence(), *report.details))
+            report = replace(report, expected_error=error)
     report = replace(report, seconds=timer.seconds)
     fields = deformation.estimated, deformation.expected_error
     return Result(fused, registered, deformation.applied, initial.transform, report, *fields)
@@ -145,10 +146,17 @@ def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: D
         precision=case.settings.precision,
         weights=weights.name,
         weights_sha256=sha256(read_parts(weights)),
+        motion=_motion_of_head(initial.transform, lattice, inside),
         seconds={},
         warnings=(*case.warnings, *runner.remarks, *_fold_warning(percent_folded)),
         details=(*deformation.details, *_information_remark(information)),
     )
+
+
+def _motion_of_head(transform: sitk.Transform, grid: sitk.Image, inside: np.ndarray) -> RigidMotion:
+    """Measure the motion of the head that a mask on a grid shows; of the grid's middle where it shows none."""
+    centers = voxel_centers(grid)
+    return measure_motion(transform, centers[inside if inside.any() else np.ones_like(inside)].mean(axis=0))
 
 
 def _measure_information(case: Case, plan: SlicePlan, initial: Initialization, aligned: Stack) -> _Information:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from BSAFusionLib.pipeline.doubt import SecondOpinion
-from BSAFusionLib.pipeline.measures import Displacement
+from BSAFusionLib.pipeline.measures import Displacement, RigidMotion
+from BSAFusionLib.pipeline.summary import summary_text
 
 NOTEWORTHY_BELOW = 0.7  # of the deformation; where a smaller fraction was applied, the user should know
 
@@ -67,16 +68,6 @@ class Verdict:
         return tuple(remarks)
 
 
-def doubt_of(report: Mapping[str, Any]) -> str:
-    """Return "Doubtful: " and the reasons, in one line; "" where the result is not doubtful.
-
-    Args:
-        report: What `Report.as_dict` gives; one of an older version is never doubtful.
-    """
-    verdict = report.get("verdict") or {}
-    return " ".join(("Doubtful:", *verdict.get("reasons", ()))) if verdict.get("doubtful") else ""
-
-
 @dataclass(frozen=True)
 class LandmarkError:
     """Distances in space between corresponding points of two lists, in mm."""
@@ -107,17 +98,24 @@ class ExpectedError:
         head: Inside the head.
         brain: Inside a ball around the brain's center; None where the head was not found by itself.
         skull_base: Inside the head, below that center; None likewise.
+        largest: At the worst place of the head, or, where the head was found by itself, of the brain and near it; None
+            in reports of older versions.
+        largest_at: That place, mm towards right, anterior and superior, in the fixed volume's space.
+        largest_in: The part of the head that it lies in, such as "lower left front".
     """
 
     head: float
     brain: float | None = None
     skull_base: float | None = None
+    largest: float | None = None
+    largest_at: tuple[float, float, float] | None = None
+    largest_in: str = ""
 
-    def sentence(self) -> str:
-        """Say it in one sentence."""
-        if self.brain is None or self.skull_base is None:
-            return f"Expected error {self.head:.1f} mm in the head."
-        return f"Expected error {self.brain:.1f} mm in the brain, {self.skull_base:.1f} mm near the skull base."
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "ExpectedError":
+        """Rebuild it from JSON; older reports lack the worst place."""
+        place = content.get("largest_at")
+        return cls(**{**content, "largest_at": place and tuple(place)})
 
 
 @dataclass(frozen=True)
@@ -148,6 +146,7 @@ class Report:
         details: Remarks that explain the figures, a sentence each.
         landmarks: Where lists of points were given.
         expected_error: Of the registration; None where the weights are not calibrated.
+        motion: By the initial transform; None in reports of older versions.
     """
 
     modality: str
@@ -171,6 +170,10 @@ class Report:
     details: tuple[str, ...] = ()
     landmarks: LandmarkError | None = None
     expected_error: ExpectedError | None = None
+    motion: RigidMotion | None = None
+
+    def __str__(self) -> str:
+        return summary_text(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as plain dictionaries, lists, texts and numbers, ready for JSON."""
@@ -182,6 +185,7 @@ class Report:
     def from_dict(cls, content: Mapping[str, Any]) -> "Report":
         """Rebuild a report from the content of `as_dict`, also when it comes from JSON."""
         landmarks, expected_error = content["landmarks"], content.get("expected_error")
+        motion = content.get("motion")
         return cls(
             **{
                 **content,
@@ -193,6 +197,7 @@ class Report:
                 "warnings": tuple(content["warnings"]),
                 "details": tuple(content.get("details", ())),
                 "landmarks": landmarks and LandmarkError(**landmarks),
-                "expected_error": expected_error and ExpectedError(**expected_error),
+                "expected_error": expected_error and ExpectedError.from_dict(expected_error),
+                "motion": motion and RigidMotion(**{name: tuple(values) for name, values in motion.items()}),
             }
         )

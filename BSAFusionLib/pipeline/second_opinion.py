@@ -6,6 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.inverse import carry_points
+from BSAFusionLib.geometry.rigid import nearest_rotation
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline import handedness
 from BSAFusionLib.pipeline.doubt import SecondOpinion
@@ -64,8 +65,7 @@ def pose_gap(heads: HeadStart, transform: sitk.Transform) -> tuple[float, float]
     offsets = BRAIN_RADIUS_MM * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
     points = heads.fixed.translation + offsets
     by_poses, by_result = carry_points(heads.transform, points), carry_points(transform, points)
-    left, _, right = np.linalg.svd((by_result - by_result.mean(axis=0)).T @ (by_poses - by_poses.mean(axis=0)))
-    turn = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
+    turn = nearest_rotation(by_poses, by_result)
     return float(np.linalg.norm(by_result - by_poses, axis=1).mean()), handedness.angle_deg(turn)
 
 

@@ -3,10 +3,11 @@
 import base64
 
 from BSAFusionLib.modalities import MODALITIES
-from BSAFusionLib.pipeline.report import Report, doubt_of
+from BSAFusionLib.pipeline.report import Report
+from BSAFusionLib.pipeline.summary import doubt_of, sentences, short_table
 from BSAFusionLib.report.figures import GRID_LINES_MM, Drawing
 from BSAFusionLib.report.pictures import Pictures
-from BSAFusionLib.report.table import rows
+from BSAFusionLib.report.table import detail_rows
 
 
 def page(pictures: Pictures, report: Report, title: str) -> str:
@@ -36,13 +37,15 @@ def page(pictures: Pictures, report: Report, title: str) -> str:
     }
     if report.expected_error is not None:
         figures["Expected length of the error in mm, over the MRI"] = drawing.expected_error()
+    content = report.as_dict()
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_TEMPLATE)
     return template.render(
         title=title,
-        doubt=doubt_of(report.as_dict()),
+        doubt=doubt_of(content),
+        sentences=sentences(content),
         warnings=report.warnings,
-        details=report.details,
-        rows=rows(report.as_dict()),
+        rows=short_table(content),
+        details=detail_rows(content),
         pictures=[(caption, base64.b64encode(png).decode("ascii")) for caption, png in figures.items()],
     )
 
@@ -59,6 +62,8 @@ h1 { margin-bottom: 0; }
 .doubt { border: 2px solid #dc267f; padding: 0.5em 1em; background: #fdf0f6; font-weight: bold; }
 .warnings { border-left: 4px solid #dc267f; padding: 0.2em 1em; background: #fdf0f6; }
 th { text-align: left; font-weight: normal; color: #555; padding-right: 2em; vertical-align: top; }
+.summary { font-size: 17px; margin: 0.5em 0; }
+.meaning { color: #555; font-size: 13px; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 540px), 1fr)); gap: 1em; }
 figure { margin: 0; }
 figcaption { font-size: 13px; color: #555; }
@@ -70,6 +75,9 @@ img { width: 100%; }
 {% if doubt %}
 <p class="doubt">{{ doubt }}</p>
 {% endif %}
+{% for sentence in sentences %}
+<p class="summary">{{ sentence }}</p>
+{% endfor %}
 <p>For research use only. Not for clinical use.</p>
 {% if warnings %}
 <ul class="warnings">
@@ -79,20 +87,18 @@ img { width: 100%; }
 </ul>
 {% endif %}
 <table>
-{% for name, figure in rows %}
-<tr><th>{{ name }}</th><td>{{ figure }}</td></tr>
+{% for name, figure, meaning in rows %}
+<tr title="{{ meaning }}"><th>{{ name }}</th><td>{{ figure }}</td></tr>
 {% endfor %}
 </table>
-{% if details %}
 <details>
 <summary>Details</summary>
-<ul>
-{% for detail in details %}
-<li>{{ detail }}</li>
+<table>
+{% for name, figure, meaning in details %}
+<tr><th>{{ name }}</th><td>{{ figure }}</td><td class="meaning">{{ meaning }}</td></tr>
 {% endfor %}
-</ul>
+</table>
 </details>
-{% endif %}
 <div class="pictures">
 {% for caption, png in pictures %}
 <figure><figcaption>{{ caption }}</figcaption><img alt="{{ caption }}" src="data:image/png;base64,{{ png }}"></figure>

@@ -16,7 +16,7 @@ from BSAFusionLib.files.volumes import read_volume
 from BSAFusionLib.geometry.fields import compose_transform, field_from_transform
 from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.modalities import MODALITIES
-from BSAFusionLib.pipeline.report import doubt_of
+from BSAFusionLib.pipeline.summary import doubt_of
 
 EXPECTED = "give the folder that `run.py fuse` or `run.py demo` wrote, or that of one case of `run.py batch`"
 UNDEFORMED_SPACING_MM = 20.0  # of the field that is shown where the network adds nothing

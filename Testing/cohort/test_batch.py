@@ -68,6 +68,9 @@ def test_doubtful_cases_are_listed_first_then_the_damaged_file(local: Path) -> N
     assert all("No head was found in either volume" in row["reasons"] for row in others)
     assert sorted(row["case"] for row in others) == list(good)
     assert {row["state"] for row in others} == {"finished"}
+    assert all(row["summary"].startswith("The PET was taken as it was placed; the network bent ") for row in others)
+    assert {float(row["shift_mm"]) for row in others} == {0.0}
+    assert {row["expected_error_mm"] for row in others} == {""}  # nobody calibrated these weights
     page = (local / "summary.html").read_text(encoding="utf-8")
     assert "4 cases, 3 doubtful, 1 failed" in page
     assert "pet0.nii.gz cannot be read" in page

@@ -23,6 +23,10 @@ def outputs(ui):
     return [selector.currentNode() for selector in selectors]
 
 
+def figures_of(table):
+    return {table.item(row, 0).text(): table.item(row, 1).text() for row in range(table.rowCount)}
+
+
 def test_the_button_waits_for_two_volumes_and_says_why(widget, heads):
     ui = widget.ui
     assert not ui.applyButton.enabled
@@ -51,13 +55,17 @@ def test_a_click_puts_the_result_into_the_scene_and_shows_it(ready, finish, scen
     parameters = ready.logic.getParameterNode()
     assert json.loads(parameters.report)["modality"] == "pet"
     assert parameters.fusedVolume is fused
-    figures = {
-        ui.resultsTable.item(row, 0).text(): ui.resultsTable.item(row, 1).text()
-        for row in range(ui.resultsTable.rowCount)
-    }
-    assert figures["Device"] == "cpu"
-    assert figures["Fraction applied"] == "all, unchecked"
-    assert float(figures["Displacement, maximum"].split()[0]) > 1
+    moved, expected = ui.summaryLabel.text.split("\n")
+    assert moved.startswith("The PET was taken as it was placed; the network bent it by ")
+    assert expected.startswith("The expected error is unknown for these weights; compare ")
+    assert figures_of(ui.resultsTable)["Shift"] == "0.0 mm (R 0.0, A 0.0, S 0.0)"
+    assert "Fraction applied" not in figures_of(ui.resultsTable)
+    assert ui.detailsCollapsibleButton.collapsed
+    details = figures_of(ui.detailsTable)
+    assert (details["Device"], details["Fraction applied"]) == ("cpu", "all, unchecked")
+    first = ui.detailsTable.item(0, 0)
+    assert first.text() == "Mutual information, before"
+    assert "not an error in mm" in first.toolTip()
 
 
 def test_another_run_fills_the_same_nodes_also_while_the_moving_volume_lies_under_its_result(ready, finish, heads):

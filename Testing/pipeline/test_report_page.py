@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from BSAFusionLib.pipeline.measures import Displacement
-from BSAFusionLib.pipeline.report import ExpectedError, LandmarkError, Report, Verdict
+from BSAFusionLib.pipeline.report import ExpectedError, LandmarkError, Verdict
 from BSAFusionLib.pipeline.result import Result
+from BSAFusionLib.pipeline.summary import short_table
 from BSAFusionLib.report.page import page
 from BSAFusionLib.report.planes import sample_pictures
-from BSAFusionLib.report.table import rows
+from BSAFusionLib.report.table import detail_rows
+from Testing.reports import example_report
 
 shift = (0.0, 12.0, 0.0)  # mm, LPS: the start
 stretch = 0.05  # by the network: x is sought at 1.05 x, seen from the middle of the head
@@ -22,24 +23,8 @@ stretch = 0.05  # by the network: x is sought at 1.05 x, seen from the middle of
 
 @pytest.fixture(scope="module")
 def report():
-    return Report(
-        modality="pet",
-        prealignment="rigid",
-        slices=40,
-        axes=("k",),
+    return example_report(
         verdict=Verdict(0.75, 10.0, doubtful=True, reasons=("The first reason.", "The second one.")),
-        mutual_information_before=0.1,
-        mutual_information_prealigned=0.4,
-        mutual_information_after=0.5,
-        displacement=Displacement(12, 14, 16),
-        network_displacement=Displacement(1, 2, 3),
-        smallest_jacobian=0.9,
-        percent_folded=0.0,
-        device="cpu",
-        precision="float32",
-        weights="pet.safetensors",
-        weights_sha256="0123456789abcdef",
-        seconds={"registration": 1.5},
         warnings=("Something is < it should be.",),
         details=("A detail.",),
         landmarks=LandmarkError(4, 8, 1.25, 2.5),
@@ -68,17 +53,21 @@ def pictures(case):
     return sample_pictures(*case)
 
 
+def figures(content):
+    return {row.name: row.figure for row in (*short_table(content), *detail_rows(content))}
+
+
 def test_figures_are_shown_with_their_units_whatever_version_measured_them(report):
-    told = dict(rows(report.as_dict()))
+    told = figures(report.as_dict())
     assert told["Mutual information, initial"] == "0.400"
-    assert told["Displacement, maximum"] == "16.0 mm"
+    assert told["Total displacement"] == "mean 12.4 mm, 95 % 14.0 mm, maximum 16.0 mm"
     assert told["Fraction applied"] == "75 %"
-    assert told["Landmarks after, mean"] == "1.2 mm"
+    assert told["Landmarks, after"] == "mean 1.2 mm, maximum 2.5 mm"
     assert told["Weights"] == "pet.safetensors (0123456789ab)"
     older = {
         name: value for name, value in report.as_dict().items() if name not in ("verdict", "precision", "landmarks")
     }
-    assert told.keys() - dict(rows(older)).keys() == {name for name in told if name.startswith("Landmarks")}
+    assert told.keys() - figures(older).keys() == {"Landmarks, before", "Landmarks, after"}
 
 
 def test_after_the_motion_the_moving_volume_lies_on_the_fixed_one(pictures):
@@ -127,10 +116,10 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(pictures, report):
     assert "Not for clinical use" in html
     assert "PET &amp; MRI" in html
     assert "Something is &lt; it should be." in html
-    assert "<li>A detail.</li>" in html.split("<summary>Details</summary>")[1]
+    assert "A detail." in html.split("<summary>Details</summary>")[1]
     doubt = "Doubtful: The first reason. The second one."
     assert 0 < html.index(doubt) < html.index("Something is &lt;")
-    for name, figure in rows(report.as_dict()):
+    for name, figure in figures(report.as_dict()).items():
         assert f"<th>{name}</th><td>{figure}</td>" in html
     sources = re.findall(r'(?:src|href)="([^"]*)"', html)
     assert len(sources) == 9
@@ -144,11 +133,13 @@ def test_the_expected_error_is_shown_over_the_mri_and_said_in_the_table(case, re
     mri, moving, result = case
     error = sitk.Image(mri.GetSize(), sitk.sitkFloat32) + 1.5
     error.CopyInformation(mri)
-    known = replace(report, expected_error=ExpectedError(1.5, 0.74, 1.62))
+    known = replace(
+        report, expected_error=ExpectedError(1.5, 0.74, 1.62, 2.28, (-32.4, 40.0, -20.0), "lower left front")
+    )
     pictures = sample_pictures(mri, moving, replace(result, expected_error=error, report=known))
     for plane in pictures.planes:
         assert np.nanmax(plane.expected_error_mm) == pytest.approx(1.5)
     html = page(pictures, known, "PET & MRI")
     assert "Expected length of the error" in html
-    assert "<th>Expected error near the skull base</th><td>1.6 mm</td>" in html
-    assert known.expected_error.sentence() == "Expected error 0.7 mm in the brain, 1.6 mm near the skull base."
+    shown = "0.7 mm in the brain and 1.6 mm near the skull base, largest 2.3 mm"
+    assert f"<th>Expected error</th><td>{shown}</td>" in html
