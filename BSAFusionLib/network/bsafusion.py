@@ -61,9 +61,8 @@ class BSAFusion(FusionNetwork):
     def fuse(self, fixed: torch.Tensor, registered: torch.Tensor) -> torch.Tensor:
         """Fuse aligned slices; see `FusionNetwork.fuse`."""
         check_slices(fixed, registered)
-        no_displacement = fixed.new_zeros(len(fixed), 2, *fixed.shape[-2:])
         encoded = self.mdf_fr.encode(halve(fixed), halve(registered))
-        fused: torch.Tensor = self.mmff(*encoded, no_displacement, (fixed, registered))
+        fused: torch.Tensor = self.mmff(*encoded, None, (fixed, registered))
         return fused
 
     def warp(self, images: torch.Tensor, field: torch.Tensor) -> torch.Tensor:

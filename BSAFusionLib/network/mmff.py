@@ -42,7 +42,7 @@ class MMFF(nn.Module):
         self,
         fixed: Features | Encoded,
         moving: Features | Encoded,
-        field: torch.Tensor,
+        field: torch.Tensor | None,
         slices: tuple[torch.Tensor, torch.Tensor],
     ) -> torch.Tensor:
         """Fuse slices from their features.
@@ -50,27 +50,46 @@ class MMFF(nn.Module):
         Args:
             fixed: Of the halved fixed slices.
             moving: Of the halved moving slices.
-            field: (N, 2, H, W), fixed to moving, in pixels.
+            field: (N, 2, H, W), fixed to moving, in pixels; None where the slices are aligned.
             slices: The fixed and the moving slices at full resolution, (N, 1, H, W) in [0, 1].
 
         Returns:
             (N, 1, H, W) in [0, 1].
         """
-        fixed_slices, moving_slices = slices
-        height, width = fixed_slices.shape[-2:]
         fixed_maps = [fixed.token_map, *fixed.maps[-2::-1]]
         moving_maps = [moving.token_map, *moving.maps[-2::-1]]
         previous: list[torch.Tensor] = []
         for block, fixed_map, moving_map, scale in zip(self.blocks, fixed_maps, moving_maps, self.scales, strict=True):
             size = (moving_map.shape[-2], moving_map.shape[-1])
-            warped = warp(moving_map, field_at_level(field, size, scale))
+            if field is not None:
+                moving_map = warp(moving_map, field_at_level(field, size, scale))
             enlarged = [resize(coarser, size) for coarser in previous]
-            previous = [block(torch.cat([fixed_map, warped, *enlarged], dim=1))]
+            previous = [block(torch.cat([fixed_map, moving_map, *enlarged], dim=1))]
+        return self.reconstruct(previous[0], field, slices)
+
+    def reconstruct(
+        self, coarser: torch.Tensor, field: torch.Tensor | None, slices: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
+        """Fuse slices at full resolution.
+
+        Args:
+            coarser: The last block's maps (N, C, h, w), at a quarter of the resolution.
+            field: As in `forward`.
+            slices: As in `forward`.
+        """
+        fixed_slices, moving_slices = slices
+        height, width = fixed_slices.shape[-2:]
         fixed_shallow, moving_shallow = self.shallow(with_edges(torch.cat([fixed_slices, moving_slices]))).chunk(2)
-        last = F.interpolate(previous[0], scale_factor=self.scales[-1], mode="bilinear")[..., :height, :width]
-        change = self.reconstruction(torch.cat([last, fixed_shallow, warp(moving_shallow, field)], dim=1))
-        larger = torch.maximum(fixed_slices, warp(moving_slices, field))
-        return torch.sigmoid(change + larger.clamp(1e-3, 1 - 1e-3).logit())
+        if field is not None:
+            moving_slices, moving_shallow = warp(moving_slices, field), warp(moving_shallow, field)
+        last = F.interpolate(coarser, scale_factor=self.scales[-1], mode="bilinear")[..., :height, :width]
+        change: torch.Tensor = self.reconstruction(torch.cat([last, fixed_shallow, moving_shallow], dim=1))
+        return changed_maximum(change, fixed_slices, moving_slices)
+
+
+def changed_maximum(change: torch.Tensor, fixed: torch.Tensor, registered: torch.Tensor) -> torch.Tensor:
+    """Change the logit of the larger of both pixels, all (N, 1, H, W)."""
+    return torch.sigmoid(change + torch.maximum(fixed, registered).clamp(1e-3, 1 - 1e-3).logit())
 
 
 def field_at_level(field: torch.Tensor, size: tuple[int, int], scale: int) -> torch.Tensor:

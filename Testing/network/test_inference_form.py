@@ -95,6 +95,13 @@ def test_bands_of_rows_make_no_difference(pair, monkeypatch):
     torch.testing.assert_close(form(*pair).fused, whole.fused, atol=1e-5, rtol=0)
 
 
+@torch.inference_mode()
+def test_images_by_themselves_are_transformed_as_several_at_once(network, pair, monkeypatch):
+    expected = network(*pair)
+    monkeypatch.setattr(inference_layers, "MAP_PX_AT_ONCE", 1)
+    torch.testing.assert_close(inference_form(network)(*pair).fused, expected.fused, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("modality", ["ct", "pet", "spect"])
 @torch.inference_mode()
 def test_half_the_bits_change_little(modality, pair):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from BSAFusionLib.network.fast import onednn
-from BSAFusionLib.network.fast.onednn import ACTIVATIONS, convolve, convolve_times, has_onednn, linear
+from BSAFusionLib.network.fast.onednn import ACTIVATIONS, convolve, convolve_plus, convolve_times, has_onednn, linear
 
 repository = Path(__file__).resolve().parents[2]
 
@@ -52,11 +52,12 @@ def test_a_convolution_is_the_same_by_both_ways(dtype, activation, padding, stri
 
 
 @torch.inference_mode()
-def test_a_convolution_times_a_map_is_the_same_by_both_ways(dtype):
+@pytest.mark.parametrize("function", [convolve_times, convolve_plus])
+def test_a_convolution_times_or_plus_a_map_is_the_same_by_both_ways(dtype, function):
     torch.manual_seed(0)
     x, weight, bias = random(dtype, 2, 5, 9, 8), random(dtype, 7, 5, 3, 3) / 7, random(dtype, 7)
-    factor = random(dtype, 2, 7, 7, 8)
-    assert_same_by_both_ways(lambda: convolve_times(x, factor, weight, bias, [0, 1]), dtype)
+    other = random(dtype, 2, 7, 7, 8)
+    assert_same_by_both_ways(lambda: function(x, other, weight, bias, [0, 1]), dtype)
 
 
 @torch.inference_mode()
@@ -66,7 +67,7 @@ def test_a_linear_layer_is_the_same_by_both_ways(dtype):
     assert_same_by_both_ways(lambda: linear(x, weight, bias), dtype)
 
 
-@pytest.mark.parametrize("operation", ["_fused_convolution", "_fused_convolution_times", "_fused_linear"])
+@pytest.mark.parametrize("operation", ["_fused_convolution", "_fused_convolution_with", "_fused_linear"])
 @pytest.mark.parametrize("change", ["other arguments", "other answers"])
 def test_an_operation_that_another_pytorch_changed_is_not_used(dtype, operation, change, monkeypatch, try_again):
     """A private operation may change without notice in a version that nobody has tried."""

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
-from BSAFusionLib.network.fast.onednn import convolve, convolve_times, has_onednn, linear
+from BSAFusionLib.network.fast.onednn import convolve, convolve_plus, convolve_times, has_onednn, linear
 from BSAFusionLib.network.layers import MDTA, Attention, Restormer
 
 # Pieces that a Restormer layer works on at once on the CPU, so that they fit its cache.
@@ -43,10 +43,6 @@ class Convolution(nn.Module):
         """Convolve maps (N, C, H, W); `rows_padding` pads above and below where that differs from the sides."""
         padding = [self.padding if rows_padding is None else rows_padding, self.padding]
         return convolve(maps.to(self.weight.dtype), self.weight, self.bias, padding, self.stride, self.activation)
-
-    def times(self, maps: torch.Tensor, factor: torch.Tensor, rows_padding: int) -> torch.Tensor:
-        """Convolve maps without an activation and multiply the answer with a map of its shape."""
-        return convolve_times(maps, factor, self.weight, self.bias, [rows_padding, self.padding])
 
 
 class FloatConvolution(Convolution):
@@ -121,6 +117,9 @@ class FoldedRestormer(nn.Module):
     The channel of ones that `fold` asks for comes from the entry, whose last output is always 1. Instead of query and
     key the small matrix of their products is scaled to unit length, and the attention is multiplied with the projection
     that follows it, both being matrices of channels. The gate runs over bands of rows.
+
+    An image that is worked on by itself is never normalized: that is done to the weights of the convolutions that read
+    it, and so is the mixing of its values. Several at once would each need weights of their own.
     """
 
     def __init__(self, layer: Restormer, dtype: torch.dtype) -> None:
@@ -160,19 +159,41 @@ class FoldedRestormer(nn.Module):
         """
         answer = channels_last(torch.empty_like(entered[:, :-1]))
         pixels = entered.shape[-2] * entered.shape[-1]
-        some = max(1, MAP_PX_AT_ONCE // pixels) if entered.device.type == "cpu" else len(entered)
+        on_cpu = entered.device.type == "cpu"
+        some = max(1, MAP_PX_AT_ONCE // pixels) if on_cpu else len(entered)
+        by_itself = on_cpu and some == 1 and self.gate.weight.dtype == torch.float32
+        transform = self._transform_one if by_itself else self._transform_several
         for part, part_answer in zip(entered.split(some), answer.split(some), strict=True):
-            self._attend(part)
-            self._gate(part, part_answer)
+            transform(part, part_answer)
         return answer
 
-    def _attend(self, entered: torch.Tensor) -> None:
-        """Add what MDTA computes to maps (n, C + 1, H, W), in place."""
+    def _transform_one(self, entered: torch.Tensor, answer: torch.Tensor) -> None:
+        """Run MDTA and GDFN on maps (1, C + 1, H, W), and write what they answer without the ones."""
         channels = entered.shape[1] - 1
-        pixels = entered.permute(0, 2, 3, 1)
-        normalized = self._normalize(pixels).permute(0, 3, 1, 2)
-        branches = self.branches(normalized).permute(0, 2, 3, 1).flatten(1, 2).float()
-        query_and_key, value = branches[..., : 2 * channels], branches[..., 2 * channels :]
+        (branches,) = self._normalizing(entered, self.branches)
+        assert self.branches.bias is not None
+        bias = self.branches.bias
+        query_and_key = convolve(entered, branches[: 2 * channels], bias[: 2 * channels], [1, 1])
+        mixing = self._mixing(query_and_key.permute(0, 2, 3, 1).flatten(1, 2))[0]
+        # One more row, of zeros, leaves the ones as they are.
+        value = F.pad((mixing @ branches[2 * channels :].flatten(1)).view(channels, -1, 3, 3), [0] * 7 + [1])
+        value_bias = F.pad(mixing @ bias[2 * channels :] + self.mixing_bias, [0, 1])
+        attended = convolve_plus(entered, entered, channels_last(value), value_bias, [1, 1])
+        self._gate(attended, attended, self._normalizing(attended, self.gate, self.content), answer)
+
+    def _transform_several(self, entered: torch.Tensor, answer: torch.Tensor) -> None:
+        """Run MDTA and GDFN on maps (n, C + 1, H, W), changing them, and write what they answer without the ones."""
+        channels = entered.shape[1] - 1
+        branches = self.branches(self._normalize(entered)).permute(0, 2, 3, 1).flatten(1, 2).float()
+        mixing = self._mixing(branches[..., : 2 * channels])
+        pixels = entered.permute(0, 2, 3, 1).flatten(1, 2)
+        pixels[..., :channels] += torch.baddbmm(self.mixing_bias, branches[..., 2 * channels :], mixing.mT)
+        normalized = self._normalize(entered).to(self.gate.weight.dtype)
+        self._gate(normalized, entered, [self.gate.weight, self.content.weight], answer)
+
+    def _mixing(self, query_and_key: torch.Tensor) -> torch.Tensor:
+        """Return the attention times the projection (n, C, C) from queries and keys (n, H * W, 2 C)."""
+        channels = query_and_key.shape[-1] // 2
         products = query_and_key.mT @ query_and_key
         key_by_query = products[:, channels:, :channels]
         if self.temperature is None:
@@ -181,28 +202,64 @@ class FoldedRestormer(nn.Module):
             query_length, key_length = products.diagonal(dim1=1, dim2=2).sqrt().clamp(min=1e-12).chunk(2, dim=1)
             scaled = key_by_query / key_length[:, :, None] / query_length[:, None]
             attention = (scaled * self.temperature).softmax(dim=1)
-        mixing = self.mixing @ attention.mT
-        pixels.flatten(1, 2)[..., :channels] += torch.baddbmm(self.mixing_bias, value, mixing.mT)
+        return self.mixing @ attention.mT
 
-    def _gate(self, attended: torch.Tensor, answer: torch.Tensor) -> None:
-        """Write maps (n, C + 1, H, W), without their ones, plus what GDFN computes to `answer`, band by band."""
+    def _gate(
+        self, read: torch.Tensor, attended: torch.Tensor, weights: list[torch.Tensor], answer: torch.Tensor
+    ) -> None:
+        """Write maps (n, C + 1, H, W), without their ones, plus what GDFN computes to `answer`, band by band.
+
+        Args:
+            read: What GDFN's convolutions read, as large as the maps.
+            attended: The maps.
+            weights: Of the gate and of the content, for what they read.
+            answer: (n, C, H, W).
+        """
         channels, height, width = attended.shape[1] - 1, *attended.shape[-2:]
-        normalized = self._normalize(attended.permute(0, 2, 3, 1)).to(self.gate.weight.dtype)
-        bordered = F.pad(normalized, [0, 0, 0, 0, 1, 1]).permute(0, 3, 1, 2)
-        values = len(attended) * height * width * len(self.gate.weight)
+        gate, content = weights
+        bordered = F.pad(read.permute(0, 2, 3, 1), [0, 0, 0, 0, 1, 1]).permute(0, 3, 1, 2)
+        values = len(attended) * height * width * len(gate)
         bands = -(-values // GATE_VALUES_AT_ONCE) if attended.device.type == "cpu" else 1
         rows = -(-height // bands)
         for start in range(0, height, rows):
             band = bordered[..., start : start + rows + 2, :]
-            gated = self.content.times(band, self.gate(band, rows_padding=0), rows_padding=0)
+            gated = convolve(band, gate, self.gate.bias, [0, 1], activation="gelu")
+            gated = convolve_times(band, gated, content, self.content.bias, [0, 1])
             here = slice(start, start + rows)
             torch.add(attended[:, :channels, here], self.projection(gated), out=answer[:, :, here])
 
-    def _normalize(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Scale every channel of (N, H, W, C + 1) to mean 0 and variance 1, except the ones, which stay.
+    def _normalizing(self, maps: torch.Tensor, *convolutions: Convolution) -> list[torch.Tensor]:
+        """Return the weights with which convolutions of maps (1, C + 1, H, W) answer as for normalized maps.
+
+        The shift goes to the channel of ones, which is padded with zeros as normalized maps are.
+        """
+        width, channels = maps.shape[3], maps.shape[1]
+        rows = maps.permute(0, 2, 3, 1).flatten(2)[0]
+        # Rows are summed up as long vectors, which is faster, and the sums in float64, since squares are subtracted.
+        mean, square = (
+            values.mean(dim=0).view(width, channels).double().mean(dim=0) for values in (rows, rows.square())
+        )
+        ones = self.ones_channel
+        variance = (square - mean.square()).clamp(min=0)
+        scale = torch.lerp((variance + 1e-5).rsqrt().float(), ones, ones)
+        shift = -mean.float() * scale * (1 - ones)
+        return [
+            channels_last(
+                torch.addcmul(
+                    convolution.weight * scale[:, None, None],
+                    torch.einsum("ocyx,c->oyx", convolution.weight, shift)[:, None],
+                    ones[:, None, None],
+                )
+            )
+            for convolution in convolutions
+        ]
+
+    def _normalize(self, maps: torch.Tensor) -> torch.Tensor:
+        """Scale every channel of maps (n, C + 1, H, W) to mean 0 and variance 1, except the ones, which stay.
 
         A row's values are treated as one long vector, which takes half the time where channels are few.
         """
+        pixels = maps.permute(0, 2, 3, 1)
         width, channels = pixels.shape[2:]
         rows = pixels.flatten(2)
 
@@ -214,4 +271,5 @@ class FoldedRestormer(nn.Module):
 
         centered = rows - along_row(mean(rows))
         scale = (mean(centered.square()) + 1e-5).rsqrt()
-        return torch.addcmul(along_row(self.ones_channel[None]), centered, along_row(scale)).view_as(pixels)
+        normalized = torch.addcmul(along_row(self.ones_channel[None]), centered, along_row(scale))
+        return normalized.view_as(pixels).permute(0, 3, 1, 2)

@@ -47,7 +47,16 @@ def convolve_times(
     """Convolve and multiply the answer with a map of its shape; arguments otherwise as of `convolve`."""
     if not has_onednn(x):
         return F.conv2d(x, weight, bias, padding=padding).mul_(factor)
-    return _fused_convolution_times(x, factor, weight, bias, padding)
+    return _fused_convolution_with(x, "mul", factor, weight, bias, padding)
+
+
+def convolve_plus(
+    x: torch.Tensor, addend: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: list[int]
+) -> torch.Tensor:
+    """Convolve and add a map of the answer's shape; arguments otherwise as of `convolve`."""
+    if not has_onednn(x):
+        return F.conv2d(x, weight, bias, padding=padding).add_(addend)
+    return _fused_convolution_with(x, "add", addend, weight, bias, padding)
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -79,13 +88,18 @@ def _fused_convolution(
     return convolved
 
 
-def _fused_convolution_times(
-    x: torch.Tensor, factor: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: list[int]
+def _fused_convolution_with(
+    x: torch.Tensor,
+    operation: str,
+    other: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    padding: list[int],
 ) -> torch.Tensor:
     shape = padding, [1, 1], [1, 1], 1
-    operation = torch.ops.mkldnn._convolution_pointwise.binary
-    product: torch.Tensor = operation(x, factor, weight, bias, *shape, "mul", None, None, [], None)
-    return product
+    fused = torch.ops.mkldnn._convolution_pointwise.binary
+    answer: torch.Tensor = fused(x, other, weight, bias, *shape, operation, None, None, [], None)
+    return answer
 
 
 def _fused_linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -126,7 +140,8 @@ def _right(dtype: torch.dtype) -> bool:
         for stride in (1, 2)
         if name != "none"
     ]
-    pairs.append((_fused_convolution_times(x, factor, weight, bias, [0, 1]), answer * factor))
+    for name, expected in (("mul", answer * factor), ("add", answer + factor)):
+        pairs.append((_fused_convolution_with(x, name, factor, weight, bias, [0, 1]), expected))
     pairs.append((_fused_linear(tokens, matrix, bias), F.linear(tokens, matrix, bias)))
     tolerance = 1e-5 if dtype == torch.float32 else 2e-2  # of values up to about 10
     return all(torch.allclose(fused, plain, rtol=tolerance, atol=tolerance) for fused, plain in pairs)

@@ -1,0 +1,56 @@
+"""The inference form of our layout's fusion at full resolution, slice by slice."""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from BSAFusionLib.network.fast.layers import Convolution, FoldedRestormer, channels_last
+from BSAFusionLib.network.layers import Restormer
+from BSAFusionLib.network.mdf_fr import with_edges
+from BSAFusionLib.network.mmff import MMFF, changed_maximum
+from BSAFusionLib.network.sampling import warp
+
+
+class FastMMFF(MMFF):
+    """`MMFF`, whose maps at full resolution are those of one slice pair at a time on the CPU, to stay in its cache.
+
+    A 1x1 convolution and an enlargement whose weights sum to 1 commute, so the enlarged maps pass their part of the
+    last layer's entry before that.
+    """
+
+    def __init__(self, mmff: MMFF, dtype: torch.dtype) -> None:
+        nn.Module.__init__(self)
+        joining, last = cast(Restormer, mmff.reconstruction[0]), cast(nn.Conv2d, mmff.reconstruction[1])
+        self.blocks = nn.ModuleList(FoldedRestormer(cast(Restormer, block), dtype) for block in mmff.blocks)
+        self.shallow_features, self.joining = FoldedRestormer(mmff.shallow, dtype), FoldedRestormer(joining, dtype)
+        self.last = Convolution(last.weight, last.bias, dtype=dtype)
+        coarser_width = joining.entry.in_channels - 2 * self.shallow_width
+        entry = self.joining.entry
+        self.of_coarser = Convolution(entry.weight[:, :coarser_width], None, dtype=dtype)
+        self.of_shallow = Convolution(entry.weight[:, coarser_width:], entry.bias, dtype=dtype)
+
+    def reconstruct(
+        self, coarser: torch.Tensor, field: torch.Tensor | None, slices: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
+        """Fuse slices at full resolution; see `MMFF.reconstruct`."""
+        narrowed = self.of_coarser(channels_last(coarser)).float()
+        some = 1 if narrowed.device.type == "cpu" else len(narrowed)
+        fields = [None] * len(narrowed) if field is None else field.split(some)
+        parts = zip(narrowed.split(some), fields, *(part.split(some) for part in slices), strict=True)
+        return torch.cat([self._reconstruct(*part) for part in parts])
+
+    def _reconstruct(
+        self, narrowed: torch.Tensor, field: torch.Tensor | None, fixed: torch.Tensor, moving: torch.Tensor
+    ) -> torch.Tensor:
+        """Fuse some slice pairs, from maps that have passed their part of the last layer's entry."""
+        height, width = fixed.shape[-2:]
+        fixed_shallow, moving_shallow = self.shallow_features(with_edges(torch.cat([fixed, moving]))).chunk(2)
+        if field is not None:
+            moving, moving_shallow = warp(moving, field), warp(moving_shallow, field)
+        enlarged = F.interpolate(narrowed, scale_factor=self.scales[-1], mode="bilinear")[..., :height, :width]
+        shallow = channels_last(torch.cat([fixed_shallow, moving_shallow], dim=1))
+        entered = self.of_shallow(shallow).float().add_(enlarged)
+        change = self.last(self.joining.from_entered(entered)).float()
+        return changed_maximum(change, fixed, moving)
