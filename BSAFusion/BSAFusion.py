@@ -35,6 +35,15 @@ from BSAFusionLib.mrml.placement import put_back_orphans  # noqa: E402
 
 resources = folder / "Resources"
 
+# The guide of the source tree; an installed extension has it online, where Documentation/make_publication.py puts in
+# the owner. Slicer's own link would lead to a page that Slicer's documentation does not have.
+guide = folder / "Documentation" / "user-guide.md"
+guideAddress = (
+    guide.as_uri()
+    if guide.is_file()
+    else "https://github.com/<owner>/SlicerBSAFusion/blob/main/Documentation/user-guide.md"
+)
+
 # Slicer caches downloads by name, for all extensions and their versions: the checksums identify our files.
 sampleData = {
     "mri_t1.nii.gz": "SHA256:9e1d698db183dd0fd2c47d08b838fd6c579df30eb491209b052b596d53ea6004",
@@ -52,10 +61,11 @@ class BSAFusion(ScriptedLoadableModule):
         parent.contributors = ["The BSAFusion for 3D Slicer developers"]
         parent.icon = qt.QIcon(str(resources / "Icons" / "BSAFusion.svg"))
         parent.helpText = _(
-            "Aligns a CT, PET or SPECT with an MRI of the same head, by a rigid registration and a neural network, and "
+            "Registers a CT, PET or SPECT to an MRI of the same head, rigidly and by a neural network, and "
             "fuses the two; gives the fused volume, the registered volume and the deformation as a grid transform.<br>"
-            "For research use only. Not for clinical use."
-        )
+            "For research use only. Not for clinical use.<p>"
+            'For more information, see the <a href="{address}">documentation</a>.'
+        ).format(address=guideAddress)
         parent.acknowledgementText = _(
             "The method is that of H. Li, D. Su, Q. Cai and Y. Zhang: BSAFusion, A Bidirectional Stepwise Feature "
             'Alignment Network for Unaligned Medical Image Fusion, AAAI 2025 (<a href="https://arxiv.org/abs/2412.08050">'
@@ -97,6 +107,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from BSAFusionLib.panel.background import Worker
         from BSAFusionLib.panel.choices import Choices
         from BSAFusionLib.panel.device_choice import DeviceChoice
+        from BSAFusionLib.panel.preset_choice import PresetChoice
         from BSAFusionLib.panel.results import Results
         from BSAFusionLib.panel.run import Run
         from BSAFusionLib.panel.setup_row import SetupRow
@@ -113,6 +124,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.choices = Choices(self.ui, self.logic)
         self.worker = Worker()
         self.deviceChoice = DeviceChoice(self.ui.deviceComboBox, self.worker)
+        self.presetChoice = PresetChoice(self.ui)
         self.run = Run(self.ui, self.logic, self.worker, self.onDone)
         self.views = Views(self.ui)
         self.results = Results(self.ui)
@@ -196,13 +208,14 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def letPartsFollow(self, parameters):
         """Make all parts of the panel follow a parameter node, or none."""
         self._parameters = parameters
-        for part in (self.choices, self.deviceChoice, self.run, self.views, self.results):
+        for part in (self.choices, self.presetChoice, self.deviceChoice, self.run, self.views, self.results):
             part.follow(parameters)
         self.followLandmarks()
 
     def onParametersModified(self, caller=None, event=None):
         """Update all parts of the panel."""
         self.choices.update()
+        self.presetChoice.update()
         self.deviceChoice.follow(self._parameters)
         self.run.update()
         self.views.update()

@@ -19,7 +19,7 @@ SOURCE = Path(__file__).resolve().parents[1]
 NAME = "SlicerBSAFusion"
 LIMIT_MB = 100  # of scripts/check_description_files.py of the Extensions Index, which counts all files of a clone
 OWNER_MARK = "<owner>"  # stands for the owner in our sources
-DESCRIPTIONS = ("CMakeLists.txt", "BSAFusion.json", "BSAFusion.s4ext")
+DESCRIPTIONS = ("CMakeLists.txt", "BSAFusion.json", "BSAFusion.s4ext", "BSAFusion/BSAFusion.py")
 
 
 class PublicationError(Exception):
@@ -76,7 +76,7 @@ def copy_last_commit(source: Path, folder: Path) -> None:
 
 
 def name_owner(path: Path, owner: str) -> None:
-    """Put the owner's name into the addresses of a description."""
+    """Put the owner's name into the addresses of a file."""
     text = path.read_text(encoding="utf-8")
     if OWNER_MARK not in text:
         raise PublicationError(f"{path.name} has no address with {OWNER_MARK}; put the mark back in.")

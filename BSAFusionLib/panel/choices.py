@@ -1,4 +1,4 @@
-"""The panel's input, output and advanced sections: detected modality, names of new nodes, choices that apply."""
+"""The panel's inputs, outputs and settings: detected modality, names of new nodes, choices that apply."""
 
 from types import SimpleNamespace
 

@@ -11,6 +11,7 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.request import Outputs, camelCase
+from BSAFusionLib.presets import Preset, preset_of
 from BSAFusionLib.settings import AUTO, Settings, options
 
 # The wrapper needs the None to clear a choice of more than one class.
@@ -43,9 +44,9 @@ class _Labeled(Enum):
     def label(self) -> str:
         """Return the text that the panel shows."""
         labels = {
-            Start.RIGID: _("Rigid pre-alignment"),
+            Start.RIGID: _("Rigid registration"),
             Start.PLACED: _("As placed"),
-            Start.TRANSFORM: _("A transform"),
+            Start.TRANSFORM: _("Linear transform"),
             View.FUSED: _("Fused volume"),
             View.BLEND: _("Fixed and moving"),
             View.CHECKERBOARD: _("Checkerboard"),
@@ -134,6 +135,38 @@ class Parameters:
     movingLandmarks: slicer.vtkMRMLMarkupsFiducialNode
 
 
+# Choices of a run that `reset` sets back. The modality is not among them: it belongs to the moving volume.
+_SETTINGS = (
+    "start",
+    "ctWindowAutomatic",
+    "ctWindowCentre",
+    "ctWindowWidth",
+    *(camelCase(name) for name in options() if name not in _IN_ANOTHER_FORM),
+)
+
+
+def reset(parameters: Parameters) -> None:
+    """Set all settings of a run to their defaults, in one modification; inputs, outputs and display stay."""
+    with slicer.util.NodeModify(parameters.parameterNode):
+        for name in _SETTINGS:
+            parameters.setValue(name, parameters.default(name).value)
+
+
+def apply_preset(parameters: Parameters, preset: Preset) -> None:
+    """Set the choices that a preset determines, in one modification."""
+    with slicer.util.NodeModify(parameters.parameterNode):
+        for name, value in preset.settings.items():
+            if name == "prealignment":
+                parameters.start = Start(value)
+            else:
+                parameters.setValue(camelCase(name), ENUMS[name](value) if name in ENUMS else value)
+
+
+def chosen_preset(parameters: Parameters) -> Preset | None:
+    """Return the preset that the choices agree with."""
+    return preset_of({"prealignment": parameters.start.value, **_plain_choices(parameters)})
+
+
 def carried(parameters: Parameters) -> list[slicer.vtkMRMLDisplayableNode]:
     """Return the nodes that are chosen to move along and still in the scene."""
     return [node for node in parameters.carry if node is not None]
@@ -165,11 +198,21 @@ def _choices(parameters: Parameters) -> dict[str, Any]:
     if parameters.start is Start.TRANSFORM:
         initial = parameters.startTransform
         if initial is None:
-            raise FusionError(_("Choose the transform to start from, or another initialization."))
+            raise FusionError(_("Choose the initial transform, or another initialization."))
     window = None if parameters.ctWindowAutomatic else (parameters.ctWindowCentre, parameters.ctWindowWidth)
-    choices = {"modality": parameters.modality.value, "prealignment": initial, "ct_window": window}
+    return {
+        "modality": parameters.modality.value,
+        "prealignment": initial,
+        "ct_window": window,
+        **_plain_choices(parameters),
+    }
+
+
+def _plain_choices(parameters: Parameters) -> dict[str, Any]:
+    """Return the choices that have the same form here and in Settings, by its fields."""
+    choices = {}
     for name in options():
-        if name not in choices:
+        if name not in _IN_ANOTHER_FORM:
             value = getattr(parameters, camelCase(name))
             value = value.value if isinstance(value, Enum) else value
             # An empty text or a zero stands for None, which no widget can show.

@@ -27,7 +27,7 @@ class Progress:
         """
         names = {
             "intensities": _("Reading intensities"),
-            "pre-alignment": _("Rigid pre-alignment"),
+            "pre-alignment": _("Rigid registration"),
             "slices": _("Cutting slices"),
             "registration": _("Aligning"),
             "deformation": _("Making one deformation of all slices"),

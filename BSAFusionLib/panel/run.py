@@ -67,7 +67,7 @@ class Run:
         """Enable the button where a run can start; otherwise its tooltip says why not."""
         problem = self._problem()
         self._ui.applyButton.enabled = not problem
-        self._ui.applyButton.toolTip = problem or _("Align the moving volume to the fixed one and fuse the two.")
+        self._ui.applyButton.toolTip = problem or _("Register the moving volume to the fixed one and fuse the two.")
 
     def start(self, checked: bool = False) -> None:
         """Start a run with the panel's choices."""
@@ -139,7 +139,12 @@ class Run:
         ui.applyButton.visible = not running
         ui.cancelButton.visible = ui.progressBar.visible = ui.stageLabel.visible = running
         ui.cancelButton.enabled = running
-        for section in (ui.inputsCollapsibleButton, ui.outputsCollapsibleButton, ui.advancedCollapsibleButton):
+        for section in (
+            ui.inputsCollapsibleButton,
+            ui.outputsCollapsibleButton,
+            ui.advancedCollapsibleButton,
+            ui.expertCollapsibleButton,
+        ):
             section.enabled = not running
 
     def _showProgress(self, stage: str, fraction: float, slices: Slices) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 repository = Path(__file__).resolve().parents[2]
-descriptions = ("CMakeLists.txt", "BSAFusion.json", "BSAFusion.s4ext")
+descriptions = ("CMakeLists.txt", "BSAFusion.json", "BSAFusion.s4ext", "BSAFusion/BSAFusion.py")
 home = "https://github.com/some-lab/SlicerBSAFusion"
 
 
@@ -74,6 +74,7 @@ def test_the_descriptions_name_the_owners_pages(source: Path, tmp_path: Path) ->
         line.split(" ", 1) for line in (folder / "BSAFusion.s4ext").read_text().splitlines() if " " in line
     )
     assert described["scmurl"] == home
+    assert f"{home}/blob/main/Documentation/user-guide.md" in (folder / "BSAFusion" / "BSAFusion.py").read_text()
     raw = home.replace("github.com", "raw.githubusercontent.com") + "/main/"
     pictures = [cmake["EXTENSION_ICONURL"], *cmake["EXTENSION_SCREENSHOTURLS"].split()]
     assert len(pictures) > 1

@@ -25,7 +25,7 @@ def opened(ready, finish, add_transform):
     """The panel with all that it can show: a result, every section open, and the longest words in it."""
     finish()
     ui = ready.ui
-    ui.advancedCollapsibleButton.collapsed = False
+    ui.advancedCollapsibleButton.collapsed = ui.expertCollapsibleButton.collapsed = False
     ui.startComboBox.currentIndex = 2
     ui.startTransformSelector.setCurrentNode(add_transform(rigid()))
     ui.setupFrame.visible = True
@@ -91,7 +91,7 @@ def test_no_text_is_cut_off_at_a_width_of_350_pixels(opened):
 
 def test_the_choices_in_lists_can_be_read_at_a_width_of_350_pixels(opened):
     cut = []
-    for name in ("modalityComboBox", "startComboBox", "sliceAxisComboBox", "viewComboBox"):
+    for name in ("presetComboBox", "modalityComboBox", "startComboBox", "sliceAxisComboBox", "viewComboBox"):
         box = getattr(opened.ui, name)
         room = (
             box.style().subControlRect(qt.QStyle.CC_ComboBox, _option(box), qt.QStyle.SC_ComboBoxEditField, box).width()

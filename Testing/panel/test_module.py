@@ -2,8 +2,11 @@
 
 import importlib.util
 import logging
+import re
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import pytest
@@ -40,6 +43,8 @@ def test_the_module_is_found_under_registration_with_its_icon(running):
     assert module.categories == ["Registration"]
     assert not module.icon.isNull()
     assert "research use only" in module.helpText
+    address = re.search('<a href="(.+)">documentation</a>', module.helpText)[1]
+    assert Path(url2pathname(urlsplit(address).path)).samefile(repository / "Documentation" / "user-guide.md")
     assert "AAAI 2025" in module.acknowledgementText
 
 

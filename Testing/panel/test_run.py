@@ -302,7 +302,7 @@ def test_an_error_while_the_scene_is_filled_gives_the_last_result_back(ready, sc
 
 
 def test_folds_are_damped_unless_the_box_is_unticked(ready, begin):
-    ready.ui.advancedCollapsibleButton.collapsed = False
+    ready.ui.expertCollapsibleButton.collapsed = False
     harness.click(ready.ui.foldFreeCheckBox)
     begin()
     assert not ready.run._job.settings.fold_free
@@ -318,7 +318,7 @@ def test_initialization_by_a_transform_needs_one(ready, add_transform):
     assert not ui.startTransformSelector.visible
     ui.startComboBox.currentIndex = 2
     assert ui.startTransformSelector.visible
-    assert "Choose the transform" in ui.applyButton.toolTip
+    assert "Choose the initial transform" in ui.applyButton.toolTip
     ui.startTransformSelector.setCurrentNode(add_transform(rigid(shift=(1, 2, 3))))
     assert ui.applyButton.enabled
 
@@ -327,7 +327,7 @@ def test_the_time_left_is_shown_once_it_is_known(monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: clock[0])
     progress = Progress()
-    assert progress.text("pre-alignment", 0.02, None) == "Rigid pre-alignment"
+    assert progress.text("pre-alignment", 0.02, None) == "Rigid registration"
     clock[0] += 10
     assert progress.text("registration", 0.5, (12, 24)) == "Aligning, slice 12 of 24; about 10 s left"
     clock[0] += 990
