@@ -1,20 +1,22 @@
 """Read, register and fuse, and write one case on the command line."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from BSAFusionLib.commands._record import record_of
 from BSAFusionLib.files.outputs import SCENE, Names
+from BSAFusionLib.files.paths import path_from
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from BSAFusionLib.files.inputs import Input, Pair
     from BSAFusionLib.pipeline.progress import Progress, Slices
+    from BSAFusionLib.report.record import Record
     from BSAFusionLib.worker.case import Case
 
 DEFAULT_NAMES = Names()
@@ -89,7 +91,7 @@ def run_case(
     pictures = case.pictures.in_unit(moving.metadata.get("Unit"))
     finished = FinishedCase(fixed, moving, replace(case, result=replace(case.result, report=report), pictures=pictures))
     _write_volumes(finished, folder, names)
-    _write_report(finished, pair, folder, names)
+    _write_report(finished, pair, record_of(finished, pair, choices, landmarks, folder.parent), folder, names)
     return finished
 
 
@@ -114,7 +116,7 @@ def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
         write_volume(_with_metadata(case.result.expected_error, place), folder / names.expected_error)
 
 
-def _write_report(finished: FinishedCase, pair: "Pair", folder: Path, names: Names) -> None:
+def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder: Path, names: Names) -> None:
     """Write the report as JSON and as a page, and the preview."""
     from BSAFusionLib.files.volumes import write_bytes
     from BSAFusionLib.report.figures import Drawing
@@ -133,19 +135,12 @@ def _write_report(finished: FinishedCase, pair: "Pair", folder: Path, names: Nam
         "files": {what: name for what, name in asdict(names).items() if not missing.get(what, False)},
         "inputs": {role: path_from(folder.parent, path) for role, path in paths.items()},
         **({"dicom": sources} if sources else {}),
+        "run": asdict(record),
     }
     write_json(content, folder / names.report)
     title = f"{moving.name} to {fixed.name}"
-    (folder / names.page).write_text(page(case.pictures, report, title), encoding="utf-8")
+    (folder / names.page).write_text(page(case.pictures, report, title, record), encoding="utf-8")
     write_bytes(Drawing(case.pictures).preview(), folder / names.preview)
-
-
-def path_from(folder: Path, path: Path) -> str:
-    """Return a file's path relative to a folder, or its full path where that is on another drive."""
-    try:
-        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-    except ValueError:
-        return path.resolve().as_posix()
 
 
 def write_json(content: dict, path: Path) -> None:

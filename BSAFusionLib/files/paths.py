@@ -1,4 +1,4 @@
-"""Paths that ITK can open: it takes UTF-8 only, while a file system allows names of any bytes."""
+"""Relative paths, and paths that ITK can open: it takes UTF-8 only, while a file system allows names of any bytes."""
 
 import contextlib
 import os
@@ -8,6 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from BSAFusionLib.files.overwriting import TWO_FILE_SUFFIXES, files_of
+
+
+def path_from(folder: Path, path: Path) -> str:
+    """Return a file's path relative to a folder, or its full path where that is on another drive."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:
+        return path.resolve().as_posix()
 
 
 def itk_can_open(path: Path) -> bool:

@@ -32,6 +32,7 @@ from BSAFusionLib.mrml.node_checks import (
 from BSAFusionLib.mrml.nodes import put_both_parts, put_grid_transform, put_volume
 from BSAFusionLib.mrml.packages import require_packages
 from BSAFusionLib.mrml.placement import FILLED_FROM, mark_as_filled, parent_to_world, place_under
+from BSAFusionLib.mrml.record import record_of
 from BSAFusionLib.mrml.request import Outputs, Request
 from BSAFusionLib.mrml.stored_place import remarks_on_file
 from BSAFusionLib.mrml.transaction import all_or_nothing
@@ -39,6 +40,7 @@ from BSAFusionLib.pipeline.guess import likeliest_modality
 from BSAFusionLib.pipeline.progress import Progress
 from BSAFusionLib.pipeline.report import Report, Verdict
 from BSAFusionLib.report.pictures import Pictures
+from BSAFusionLib.report.record import Record
 from BSAFusionLib.settings import AUTO, Settings
 from BSAFusionLib.worker.case import Outcome, compute_case
 from BSAFusionLib.worker.volumes import Volume
@@ -106,6 +108,7 @@ class ProcessResult:
         registeredVolume: On the fixed volume's grid; None where it was not requested.
         report: Measures and warnings.
         pictures: Slices for the report's page.
+        record: Where the result comes from, for that page.
         rigidTransform: Where split was asked for: the rigid part. A node below it is carried as by `gridTransform`.
         networkTransform: What the network adds, the parent of `rigidTransform`; None also where that is nothing.
     """
@@ -115,6 +118,7 @@ class ProcessResult:
     registeredVolume: slicer.vtkMRMLScalarVolumeNode | None
     report: Report
     pictures: Pictures
+    record: Record
     rigidTransform: slicer.vtkMRMLLinearTransformNode | None = None
     networkTransform: slicer.vtkMRMLGridTransformNode | None = None
 
@@ -127,7 +131,7 @@ class ProcessResult:
         """Return the report as one HTML page with its pictures; takes some seconds."""
         from BSAFusionLib.report.page import page  # here, since it imports SimpleITK
 
-        return page(self.pictures, self.report, self.gridTransform.GetName())
+        return page(self.pictures, self.report, self.gridTransform.GetName(), self.record)
 
 
 class BSAFusionLogic:
@@ -337,4 +341,7 @@ class BSAFusionLogic:
                 file_beside(node, job.fixedVolume)
             show_volumes(fusedVolume)
             mark_as_filled({fusedVolume, registeredVolume} - {None}, gridTransform, job.movingVolume)
-        return ProcessResult(fusedVolume, gridTransform, registeredVolume, computed.report, computed.pictures, *parts)
+        record = record_of(job, computed.pictures.overlay.unit)
+        return ProcessResult(
+            fusedVolume, gridTransform, registeredVolume, computed.report, computed.pictures, record, *parts
+        )

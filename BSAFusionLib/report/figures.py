@@ -1,7 +1,7 @@
 """The pictures of a report, drawn by matplotlib from sampled planes; PNG as bytes."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +12,20 @@ from BSAFusionLib.report.pictures import Pictures, Plane
 
 if TYPE_CHECKING:  # imported where figures are made, since it takes a second
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
 CHECKERS = 8  # along each axis
 GRID_LINES_MM = 10.0
 TILE_INCHES = 4.0  # at 100 dots an inch
+FIGURE_INCHES, TITLE_INCHES = 9.0, 0.3
+WHEN = ("before", "after")
+# Readable on any ground, in the map's darkest and lightest colors.
+LETTER_STYLE: dict[str, Any] = {
+    "color": "white",
+    "fontsize": 10,
+    "bbox": {"facecolor": "black", "alpha": 0.5, "edgecolor": "none", "pad": 1.5},
+}
 Draw = Callable[["Axes", Plane], Any]
 
 
@@ -32,39 +41,73 @@ class Drawing:
         self._fixed_window = _window(pictures.planes, "fixed")
         self._moving_window = _window(pictures.planes, "before", "after")
 
-    def checkerboard(self, when: str) -> bytes:
-        """Draw both volumes in turns; `when` is "before" or "after"."""
+    def overlay(self) -> bytes:
+        """Draw the moving volume in colors over the fixed one, before and after, with a color bar."""
+        colors = _colors(self.pictures.overlay.low, self.pictures.overlay.high)
+
+        def draw(when: str) -> Draw:
+            def draw_plane(axes: "Axes", plane: Plane) -> Any:
+                _show(axes, plane, self._overlay(plane, when))
+                return colors
+
+            return draw_plane
+
+        return self._rows({when: draw(when) for when in WHEN}, bar=self.pictures.overlay.unit)
+
+    def registered(self, in_color: bool) -> bytes:
+        """Draw the fixed volume, and below it the moving one before and after, with a color bar.
+
+        Args:
+            in_color: Whether the moving volume is shown in the overlay's colors and window, otherwise in gray.
+        """
+        window = self.pictures.overlay
+        low, high = (window.low, window.high) if in_color else self._moving_window
+        colors = COLOR_MAP.lower() if in_color else "gray"
+
+        def draw(when: str) -> Draw:
+            def draw_plane(axes: "Axes", plane: Plane) -> Any:
+                return _show(axes, plane, getattr(plane, when), cmap=colors, vmin=low, vmax=high)
+
+            return draw_plane
+
+        def draw_fixed(axes: "Axes", plane: Plane) -> None:
+            _show(axes, plane, self._fixed(plane))
+
+        return self._rows({"MRI": draw_fixed, **{when: draw(when) for when in WHEN}}, bar=window.unit)
+
+    def fused(self) -> bytes:
+        """Draw the network's fused volume."""
 
         def draw(axes: "Axes", plane: Plane) -> None:
-            images = [sitk.GetImageFromArray(gray) for gray in (self._fixed(plane), self._moving(plane, when))]
-            _show(axes, plane, sitk.GetArrayFromImage(sitk.CheckerBoard(*images, (CHECKERS, CHECKERS))))
+            _show(axes, plane, np.nan_to_num(plane.fused))
 
-        return self._three(draw)
+        return self._rows({"": draw})
 
-    def overlay(self, when: str) -> bytes:
-        """Draw the moving volume in colors over the fixed one, with a color bar; `when` is "before" or "after"."""
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import Normalize
+    def checkerboard(self) -> bytes:
+        """Draw both volumes in turns, before and after."""
 
-        window = self.pictures.overlay
-        colors = ScalarMappable(Normalize(window.low, window.high), COLOR_MAP.lower())
+        def draw(when: str) -> Draw:
+            def draw_plane(axes: "Axes", plane: Plane) -> None:
+                images = [sitk.GetImageFromArray(gray) for gray in (self._fixed(plane), self._moving(plane, when))]
+                _show(axes, plane, sitk.GetArrayFromImage(sitk.CheckerBoard(*images, (CHECKERS, CHECKERS))))
 
-        def draw(axes: "Axes", plane: Plane) -> Any:
-            _show(axes, plane, self._overlay(plane, when))
-            return colors
+            return draw_plane
 
-        return self._three(draw, bar=window.unit)
+        return self._rows({when: draw(when) for when in WHEN})
 
-    def edges(self, when: str) -> bytes:
-        """Draw the fixed volume under the outlines of the moving one; `when` is "before" or "after"."""
+    def edges(self) -> bytes:
+        """Draw the fixed volume under the outlines of the moving one, before and after."""
         levels = _otsu_thresholds(self.pictures.planes)
 
-        def draw(axes: "Axes", plane: Plane) -> None:
-            _show(axes, plane, self._fixed(plane))
-            smooth = _smoothed(getattr(plane, when))
-            axes.contour(smooth, levels=levels, colors=["#ffb000", "#fe6100"], linewidths=0.9)
+        def draw(when: str) -> Draw:
+            def draw_plane(axes: "Axes", plane: Plane) -> None:
+                _show(axes, plane, self._fixed(plane))
+                smooth = _smoothed(getattr(plane, when))
+                axes.contour(smooth, levels=levels, colors=["#ffb000", "#fe6100"], linewidths=0.9)
 
-        return self._three(draw)
+            return draw_plane
+
+        return self._rows({when: draw(when) for when in WHEN})
 
     def grid(self) -> bytes:
         """Draw the network's deformation as a warped grid over its length in mm."""
@@ -75,7 +118,7 @@ class Drawing:
             _grid_lines(axes, plane)
             return drawn
 
-        return self._three(draw, bar="mm")
+        return self._rows({"": draw}, bar="mm")
 
     def jacobian(self) -> bytes:
         """Draw the Jacobian determinant of the total transform, folds outlined in black."""
@@ -88,18 +131,20 @@ class Drawing:
                 axes.contour(plane.determinant, levels=[0.0], colors="black", linewidths=1)
             return drawn
 
-        return self._three(draw, bar="")
+        return self._rows({"": draw}, bar="determinant")
 
     def expected_error(self) -> bytes:
-        """Draw the expected length of the error over the fixed volume."""
-        errors = [plane.expected_error_mm for plane in self.pictures.planes]
-        largest = max(float(np.nanmax(error)) for error in errors)
+        """Draw the expected length of the error over the fixed volume, with a color bar in mm."""
+        errors = np.concatenate([plane.expected_error_mm.ravel() for plane in self.pictures.planes])
+        smallest, largest = float(np.nanmin(errors)), float(np.nanmax(errors))
+        colors = _colors(smallest, max(largest, smallest + 0.1))
 
         def draw(axes: "Axes", plane: Plane) -> Any:
             _show(axes, plane, self._fixed(plane))
-            return _show(axes, plane, plane.expected_error_mm, cmap="inferno", alpha=0.5, vmin=0, vmax=largest)
+            _show(axes, plane, plane.expected_error_mm, cmap=colors.cmap, norm=colors.norm, alpha=0.6)
+            return colors
 
-        return self._three(draw, bar="mm")
+        return self._rows({"": draw}, bar="mm")
 
     def displacements(self) -> bytes:
         """Draw histograms of the displacements inside the head."""
@@ -147,19 +192,37 @@ class Drawing:
     def _overlay(self, plane: Plane, when: str) -> np.ndarray:
         return blend(self._fixed(plane), getattr(plane, when), self.pictures.overlay)
 
-    def _three(self, draw: Draw, bar: str | None = None) -> bytes:
-        """Draw the three planes beside each other, with a color bar of that unit if one is given."""
+    def _rows(self, draws: Mapping[str, Draw], bar: str | None = None) -> bytes:
+        """Draw rows of the three planes, each with its name, and a color bar of that unit if one is given."""
         from matplotlib.figure import Figure
 
         planes = self.pictures.planes
-        figure = Figure(figsize=(9, 3.4), layout="constrained")
-        all_axes = figure.subplots(1, 3, width_ratios=[plane.fixed.shape[1] for plane in planes])
-        for axes, plane in zip(all_axes, planes, strict=True):
-            drawn = draw(axes, plane)
-            axes.set_title(plane.name, fontsize=9)
+        widths = [plane.fixed.shape[1] for plane in planes]
+        tallest = max(plane.fixed.shape[0] for plane in planes)
+        side, left, right = FIGURE_INCHES, 0.04, 0.88
+        height = len(draws) * side * (right - left) * tallest / sum(widths) + TITLE_INCHES
+        figure = Figure(figsize=(side, height))
+        top = 1 - TITLE_INCHES / height
+        all_axes = figure.subplots(len(draws), 3, width_ratios=widths, squeeze=False)
+        figure.subplots_adjust(left, 0.0, right, top, 0.02, 0.02)
+        for row, (name, draw) in zip(all_axes, draws.items(), strict=True):
+            for axes, plane in zip(row, planes, strict=True):
+                drawn = draw(axes, plane)
+                _letters(axes, plane)
+            row[0].text(-0.03, 0.5, name, transform=row[0].transAxes, fontsize=10, rotation=90, ha="right", va="center")
+        for axes, plane in zip(all_axes[0], planes, strict=True):
+            axes.set_title(plane.name, fontsize=10)
         if bar is not None:
-            figure.colorbar(drawn, ax=all_axes, shrink=0.8, label=bar)
+            figure.colorbar(drawn, cax=figure.add_axes((right + 0.015, 0.1 * top, 0.015, 0.8 * top)), label=bar)
         return _png(figure)
+
+
+def _colors(low: float, high: float) -> "ScalarMappable":
+    """Return the overlay's colors between two values."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    return ScalarMappable(Normalize(low, high), COLOR_MAP.lower())
 
 
 def _window(planes: tuple[Plane, ...], *names: str) -> tuple[float, float]:
@@ -191,11 +254,20 @@ def _otsu_thresholds(planes: tuple[Plane, ...]) -> list[float]:
 
 def _show(axes: "Axes", plane: Plane, values: np.ndarray, **how: Any) -> Any:
     """Show an array of a plane the radiological way: superior, or the face, at the top; right at the left."""
-    drawn = axes.imshow(values, **{"cmap": "gray", "vmin": 0, "vmax": 1, "origin": "lower", **how})
+    window = {} if "norm" in how else {"vmin": 0, "vmax": 1}
+    drawn = axes.imshow(values, **{"cmap": "gray", "origin": "lower", **window, **how})
+    axes.set_facecolor("black")  # where there are no values
     if plane.name == "Axial":
         axes.invert_yaxis()
     axes.set_axis_off()
     return drawn
+
+
+def _letters(axes: "Axes", plane: Plane) -> None:
+    """Write the directions of the patient that the plane's left and right edges lie in."""
+    left, right = ("A", "P") if plane.name == "Sagittal" else ("R", "L")
+    for letter, at, side in ((left, 0.02, "left"), (right, 0.98, "right")):
+        axes.text(at, 0.5, letter, transform=axes.transAxes, **LETTER_STYLE, ha=side, va="center")
 
 
 def _grid_lines(axes: "Axes", plane: Plane, color: str = "white") -> None:

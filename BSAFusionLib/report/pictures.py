@@ -22,7 +22,7 @@ class Plane:
             (2, row, column).
         network_mm: length of that field.
         determinant: of the total transform's Jacobian.
-        expected_error_mm: Expected length of the error; NaN where it is not known.
+        expected_error_mm: Expected length of the error; NaN outside the head and where it is not known.
     """
 
     name: str

@@ -36,7 +36,7 @@ def sample_pictures(fixed: sitk.Image, moving: sitk.Image, result: Result) -> Pi
     points = np.array([head.TransformContinuousIndexToPhysicalPoint(corner) for corner in corners.tolist()])
     lowest, highest = points.min(axis=0) - MARGIN_MM, points.max(axis=0) + MARGIN_MM
     planes = [
-        _plane(name, _slab(lowest, highest, shape.GetCentroid(1), axis), fixed, moving, result)
+        _plane(name, _slab(lowest, highest, shape.GetCentroid(1), axis), fixed, moving, result, head)
         for name, axis in LPS_AXES.items()
     ]
     step = max(1, round((np.prod(size) / HISTOGRAM_VOXELS) ** (1 / 3)))
@@ -77,7 +77,9 @@ def _slab(lowest: np.ndarray, highest: np.ndarray, center: tuple[float, float, f
     return slab
 
 
-def _plane(name: str, slab: sitk.Image, fixed: sitk.Image, moving: sitk.Image, result: Result) -> Plane:
+def _plane(
+    name: str, slab: sitk.Image, fixed: sitk.Image, moving: sitk.Image, result: Result, head: sitk.Image
+) -> Plane:
     axis = LPS_AXES[name]
 
     def middle(image: sitk.Image) -> np.ndarray:
@@ -109,7 +111,7 @@ def _plane(name: str, slab: sitk.Image, fixed: sitk.Image, moving: sitk.Image, r
         np.moveaxis((points + network)[..., in_plane], -1, 0).astype(np.float32),
         np.linalg.norm(network, axis=-1).astype(np.float32),
         middle(jacobian_determinant(field_from_transform(total, slab))),
-        middle(_expected_error(result, slab)),
+        np.where(middle(sitk.Resample(head, slab)) > 0, middle(_expected_error(result, slab)), np.nan),
     )
 
 

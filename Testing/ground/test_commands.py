@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import slicer
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
+from BSAFusionLib import version
 from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.settings import Settings
@@ -75,6 +77,19 @@ def test_fuse_writes_every_result(fused: Path) -> None:
     assert report["modality"] == "ct"
     assert report["verdict"]["doubtful"]
     assert len(report["verdict"]["reasons"]) >= 1
+
+
+def test_the_report_says_how_it_was_made(fused: Path, inputs: dict[str, Path]) -> None:
+    run = json.loads((fused / "report.json").read_text())["run"]
+    options = ["--modality", "ct", "--no-check", "--weights", inputs["weights"]]
+    files = ["--landmarks", inputs["points_mri"], inputs["points_ct"], "--out", fused]
+    words = shlex.split(run["command"])
+    assert words[:2] == ["bsafusion", "fuse"]
+    there = [str((fused / word).resolve()) if "." in word else word for word in words[2:]]
+    assert there == [*map(str, (inputs["mri"], inputs["ct"], *options, *files))]
+    assert run["moving"]["name"] == "ct.nrrd"
+    assert tuple(run["moving"]["size"]) == sitk.ReadImage(str(inputs["ct"])).GetSize()
+    assert (run["version"], run["settings"]["do_no_harm"]) == (version, "no")
 
 
 def test_the_report_has_the_distances_of_landmarks(fused: Path) -> None:

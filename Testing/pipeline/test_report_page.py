@@ -3,22 +3,36 @@
 import base64
 import re
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from matplotlib.figure import Figure
 
+from BSAFusionLib import version
 from BSAFusionLib.pipeline.report import ExpectedError, LandmarkError, Verdict
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.summary import short_table
+from BSAFusionLib.report.figures import _letters
 from BSAFusionLib.report.page import page
 from BSAFusionLib.report.planes import sample_pictures
+from BSAFusionLib.report.record import CITATIONS, Record, Scan, settings_texts
 from BSAFusionLib.report.table import detail_rows
 from Testing.reports import example_report
+from Testing.viewer.browser import find_chromium
 
 shift = (0.0, 12.0, 0.0)  # mm, LPS: the start
 stretch = 0.05  # by the network: x is sought at 1.05 x, seen from the middle of the head
+
+
+record = Record(
+    Scan("mri & more.nii", (181, 217, 181), (1.0, 1.0, 1.0), "arbitrary"),
+    Scan("PET", (128, 128, 47), (2.0, 2.0, 3.27), "SUV"),
+    "bsafusion fuse mri.nii pet.nii --modality pet --out .",
+    settings_texts({"slice_axis": "auto", "refine": False, "ct_window": (40.0, 80.0), "batch_size": None}),
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +125,7 @@ def test_planes_stand_upright_whichever_way_the_volume_is_stored(head, grid, rep
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(pictures, report):
-    html = page(pictures, report, "PET & MRI")
+    html = page(pictures, report, "PET & MRI", record)
     assert html.startswith("<!DOCTYPE html>")
     assert "Not for clinical use" in html
     assert "PET &amp; MRI" in html
@@ -122,7 +136,7 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(pictures, report):
     for name, figure in figures(report.as_dict()).items():
         assert f"<th>{name}</th><td>{figure}</td>" in html
     sources = re.findall(r'(?:src|href)="([^"]*)"', html)
-    assert len(sources) == 9
+    assert len(sources) == 8
     for source in sources:
         assert base64.b64decode(source.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
     void = re.sub(r"<(meta|img)([^>]*)>", r"<\1\2/>", html.split("\n", 1)[1])
@@ -139,7 +153,56 @@ def test_the_expected_error_is_shown_over_the_mri_and_said_in_the_table(case, re
     pictures = sample_pictures(mri, moving, replace(result, expected_error=error, report=known))
     for plane in pictures.planes:
         assert np.nanmax(plane.expected_error_mm) == pytest.approx(1.5)
-    html = page(pictures, known, "PET & MRI")
+        assert np.isnan(plane.expected_error_mm[0, 0])  # outside the head
+    html = page(pictures, known, "PET & MRI", record)
     assert "Expected length of the error" in html
     shown = "0.7 mm in the brain and 1.6 mm near the skull base, largest 2.3 mm"
     assert f"<th>Expected error</th><td>{shown}</td>" in html
+
+
+def test_the_page_says_where_the_result_comes_from(pictures, report):
+    html = page(pictures, report, "PET & MRI", record)
+    for text in (
+        "<td>mri &amp; more.nii</td><td>181 x 217 x 181</td><td>1 x 1 x 1 mm</td><td>arbitrary</td>",
+        "<td>PET</td><td>128 x 128 x 47</td><td>2 x 2 x 3.27 mm</td><td>SUV</td>",
+        "bsafusion fuse mri.nii pet.nii --modality pet --out .",
+        "slice axis auto, refine no, ct window 40, 80, batch size automatic",
+        f"BSAFusion {version}",
+        f"<td>{record.date}</td>",
+    ):
+        assert text in html
+    cff = (Path(__file__).resolve().parents[2] / "CITATION.cff").read_text(encoding="utf-8")
+    for stated in re.findall(r"^ *(?:title|version|year|value|- family-names): *\"?(.*?)\"?$", cff, re.MULTILINE):
+        assert stated in " ".join(CITATIONS)
+
+
+def test_planes_bear_the_letters_of_the_patient_sides(pictures):
+    """The radiological way: the patient's right on the left of the picture."""
+    figure = Figure()
+    for plane, sides in zip(pictures.planes, ("RL", "RL", "AP"), strict=True):
+        axes = figure.add_subplot()
+        axes.imshow(plane.fixed, origin="lower")
+        _letters(axes, plane)
+        assert "".join(text.get_text() for text in sorted(axes.texts, key=lambda text: text.get_position())) == sides
+        columns = plane.coordinates[0]  # towards left or back
+        assert columns[0, -1] > columns[0, 0]
+
+
+@pytest.mark.browser
+def test_the_page_prints_on_two_pages_also_with_a_doubt_and_warnings(case, report, tmp_path):
+    chromium = find_chromium()
+    from playwright.sync_api import sync_playwright  # here, since not every user has it
+
+    mri, moving, result = case
+    error = sitk.Image(mri.GetSize(), sitk.sitkFloat32) + 1.5
+    error.CopyInformation(mri)
+    warned = replace(report, expected_error=ExpectedError(1.5), warnings=("A warning of the usual length. " * 4,) * 4)
+    pictures = sample_pictures(mri, moving, replace(result, expected_error=error, report=warned))
+    (tmp_path / "report.html").write_text(page(pictures, warned, "PET & MRI", record), encoding="utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium)
+        opened = browser.new_page()
+        opened.goto((tmp_path / "report.html").as_uri())
+        printed = opened.pdf(prefer_css_page_size=True, print_background=True)
+        browser.close()
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 2
