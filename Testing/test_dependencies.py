@@ -59,9 +59,12 @@ rooms = {
     "second_opinion": Room({*core, "pose"}, {"numpy", "SimpleITK"}),
     "parity": Room({*base, "network"}, {"torch", "numpy", "einops"}),
     "evaluation": Room(
-        {*core, "files", "training"}, {"numpy", "SimpleITK", "torch", "torchmetrics", "kornia", "PIL", "ants", "itk"}
+        {*core, "files", "training"},
+        {"numpy", "SimpleITK", "scipy", "torch", "torchmetrics", "kornia", "PIL", "ants", "itk"},
     ),
-    "evaluation_heads": Room({*core, "files", "evaluation", "simulation", "second_opinion"}, {"numpy", "SimpleITK"}),
+    "evaluation_heads": Room(
+        {*core, "files", "report", "worker", "evaluation", "simulation", "second_opinion"}, {"numpy", "SimpleITK"}
+    ),
     "wild": Room({*core, "files", "simulation", "second_opinion"}, {"numpy", "SimpleITK", "pydicom"}),
     "calibration": Room({*core, "evaluation_heads", "simulation"}, {"numpy", "SimpleITK", "scipy"}),
     "research commands": Room(

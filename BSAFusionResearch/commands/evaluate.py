@@ -15,6 +15,7 @@ from BSAFusionResearch.commands import _inputs
 from BSAFusionResearch.commands._case_table import print_cases
 from BSAFusionResearch.commands._head_table import print_heads
 from BSAFusionResearch.commands._inputs import add_weights, weights_file
+from BSAFusionResearch.commands._overlay_table import print_overlays
 from BSAFusionResearch.commands._start_table import print_starts
 
 if TYPE_CHECKING:
@@ -94,6 +95,12 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
         help="with --heads: instead of the table, the rigid initializations of N pairs in random poses, fields of view "
         "and intensities; with --baselines also antsAI and elastix, on the first of them (--cases, default: all)",
     )
+    parser.add_argument(
+        "--overlay",
+        action="store_true",
+        help="instead of all else, what can be read from the overlay and from the fused volume: PET and SPECT, on the "
+        "templates of --volumes and two of --heads",
+    )
     _inputs.add_baselines(parser, "with --cases or --heads: ")
     _inputs.add_threads(parser, "with --cases or --heads: ")
     parser.add_argument("--resume", action="store_true", help="with --cases or --heads: continue from the --json file")
@@ -109,7 +116,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise FusionError("--starts simulates pairs from labeled heads; name their folder with --heads.")
     if arguments.seeds < 1:
         raise FusionError(f"There must be 1 known motion or more, not {arguments.seeds}; change --seeds.")
-    if arguments.heads is None and arguments.cases is not None:
+    if arguments.overlay:
+        arguments.volumes = arguments.volumes or _inputs.SHARED_DATA / "volumes"
+        arguments.heads = arguments.heads or _inputs.SHARED_DATA / "heads"
+    elif arguments.heads is None and arguments.cases is not None:
         arguments.volumes = arguments.volumes or _inputs.SHARED_DATA / "volumes"
     elif arguments.heads is None:
         _name_folders(arguments)
@@ -124,8 +134,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _measure(arguments: argparse.Namespace) -> dict:
     if arguments.starts is not None:
         return {"starts": print_starts(arguments, arguments.heads)}
+    weights = {modality: weights_file(arguments.weights, modality) for modality in MODALITIES}
+    if arguments.overlay:
+        return {"overlay": print_overlays(arguments, (arguments.volumes, arguments.heads), weights)}
     if arguments.heads is not None:
-        weights = {modality: weights_file(arguments.weights, modality) for modality in MODALITIES}
         return {"heads": print_heads(arguments, arguments.heads, weights)}
     if arguments.cases is not None:
         from BSAFusionResearch.evaluation.cases import CASE_MODALITIES
