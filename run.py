@@ -84,6 +84,9 @@ def main(arguments):
     if not arguments or arguments[0] in ("-h", "--help"):
         print(help_text(commands))
         return 0
+    if arguments[0] == "--version":
+        print("BSAFusion {}".format(program_version()))
+        return 0
     command, rest = arguments[0], arguments[1:]
     if command not in TOOLS and command not in commands:
         names = ", ".join(sorted(list(TOOLS) + list(commands)))
@@ -120,6 +123,12 @@ def help_text(commands):
             "The first use of a command makes the virtual environment .venv, or adds its packages there.",
         ]
     )
+
+
+def program_version():
+    """Return the version that the library states; it is not imported, since its packages may not be installed yet."""
+    text = (ROOT / "BSAFusionLib" / "__init__.py").read_text(encoding="utf-8")
+    return text.partition('version = "')[2].partition('"')[0]
 
 
 def start(command):

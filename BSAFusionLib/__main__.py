@@ -7,6 +7,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
+from BSAFusionLib import version
 from BSAFusionLib.commands._console import unfailing_console
 from BSAFusionLib.errors import Cancelled, FusionError
 
@@ -46,6 +47,7 @@ def _run(arguments: list[str]) -> int:
         "bsafusion" if Path(sys.argv[0]).stem == "bsafusion" else "run.py"
     )  # installed by pip, or in the source tree
     parser = argparse.ArgumentParser(prog=program, description="Register and fuse an MRI with a CT, PET or SPECT.")
+    parser.add_argument("--version", action="version", version=f"BSAFusion {version}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     # Only the command that is asked for is imported: training's libraries take seconds to load.
     for name in [name for name in modules if name in arguments[:1]] or sorted(modules):

@@ -1,20 +1,17 @@
-"""Read the cases of a cohort from a table or a BIDS folder."""
+"""The cases of a cohort, those that were left out, and the choice of some by their labels."""
 
-import re
-from dataclasses import dataclass
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from urllib.parse import quote
 
-from BSAFusionLib.cohort.tables import read_table
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.scan import is_dicom_path
-from BSAFusionLib.files.inputs import Pair
+from BSAFusionLib.files.inputs import VOLUME_SUFFIXES, Pair
 from BSAFusionLib.files.outputs import Names
-from BSAFusionLib.modalities import MODALITIES, listed
 
-REQUIRED_COLUMNS = ("case", "fixed", "moving", "modality")
-SERIES_COLUMNS = ("fixed_series", "moving_series")
-MRI_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2star")  # of BIDS, in order of preference
+MOST_LISTED = 10  # names in a message
 
 
 @dataclass(frozen=True)
@@ -25,14 +22,16 @@ class Case:
         pair: The files of its volumes.
         entities: BIDS entities that identify it, such as "sub-01", "ses-1", "trc-FDG".
         space: BIDS label of the fixed volume's space, for file names.
-        sources: Fixed and moving volume as BIDS URIs relative to the dataset or table; "" for DICOM, whose folders may
-            be named after the patient.
+        sources: Fixed and moving volume as BIDS URIs relative to the cohort's root; "" for DICOM, whose folders may be
+            named after the patient.
+        remark: What a user should know about the choice of its volumes, a sentence, or "".
     """
 
     pair: Pair
     entities: tuple[str, ...]
     space: str
     sources: tuple[str, str]
+    remark: str = ""
 
     @property
     def name(self) -> str:
@@ -63,117 +62,96 @@ class Case:
         )
 
 
-def read_cohort(path: Path) -> list[Case]:
-    """Read the cases of a cohort.
+@dataclass(frozen=True)
+class LeftOut:
+    """A subject, or one of its scans, without a pair that could be registered.
 
-    Args:
-        path: A CSV table or a BIDS folder.
+    Attributes:
+        name: Its BIDS entities and, of a scan, the modality: "sub-03", "sub-03_ses-1_pet".
+        reason: Why, a clause such as "no MRI of this subject".
+    """
+
+    name: str
+    reason: str
+
+    @property
+    def entities(self) -> tuple[str, ...]:
+        """BIDS entities of its name."""
+        return tuple(part for part in self.name.split("_") if "-" in part)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The cases of a table or BIDS folder.
+
+    Attributes:
+        cases: What can be registered.
+        left_out: What cannot.
+        root: The folder that the cases' sources are relative to.
+    """
+
+    cases: tuple[Case, ...]
+    left_out: tuple[LeftOut, ...]
+    root: Path
+
+    def choose(self, participants: Collection[str], sessions: Collection[str]) -> "Cohort":
+        """Return the cases of some participants and sessions.
+
+        Args:
+            participants: Labels, with or without "sub-"; all where there are none.
+            sessions: Labels, with or without "ses-"; all where there are none.
+
+        Raises:
+            FusionError: A label occurs nowhere in the cohort.
+        """
+        chosen = self
+        for prefix, labels, what in (("sub-", participants, "participant"), ("ses-", sessions, "session")):
+            wanted = {prefix + label.removeprefix(prefix) for label in labels}
+            known = {entity for case in self.cases for entity in case.entities}
+            known |= {entity for item in self.left_out for entity in item.entities}
+            if unknown := sorted(wanted - known):
+                there = sorted(entity for entity in known if entity.startswith(prefix))
+                raise FusionError(
+                    f"The cohort has no {what} {shortened(unknown)}; choose from: {shortened(there) or 'none'}."
+                )
+            if wanted:
+                cases = tuple(case for case in chosen.cases if wanted & {*case.entities})
+                left_out = tuple(item for item in chosen.left_out if wanted & {*item.entities})
+                chosen = replace(chosen, cases=cases, left_out=left_out)
+        return chosen
+
+
+def check_paths(cases: Iterable[Case]) -> None:
+    """Check that the volumes of all cases are there and may be read.
 
     Raises:
-        FusionError: There is no case, or a row of the table is invalid.
+        FusionError: Some are not; the message lists them.
     """
-    if path.is_dir():
-        cases = _bids_cases(path)
-    elif path.is_file():
-        cases = _table_cases(path)
-    else:
-        raise FusionError(f"There is no {path}; give a CSV table or a BIDS folder.")
-    names: set[str] = set()
+    missing = []
     for case in cases:
-        if case.name in names:
-            raise FusionError(f"There are two cases {case.name} in {path}; give each a different name.")
-        names.add(case.name)
-    return cases
-
-
-def _table_cases(path: Path) -> list[Case]:
-    """Read a CSV file with the columns case, fixed, moving, modality and, optionally, fixed_series, moving_series.
-
-    Paths are relative to the table's folder. The letters and digits of a case's name make its BIDS label.
-    """
-    rows = read_table(path)
-    if not rows:
-        raise FusionError(f"The table {path} has no cases; add one per row, below {','.join(REQUIRED_COLUMNS)}.")
-    cases = []
-    for number, row in enumerate(rows, start=2):
-        values = {name: row.get(name, "") for name in (*REQUIRED_COLUMNS, *SERIES_COLUMNS)}
-        missing = [name for name in REQUIRED_COLUMNS if not values[name]]
-        if missing:
-            raise FusionError(
-                f"Row {number} of {path} lacks {' and '.join(missing)}; the columns are {', '.join(REQUIRED_COLUMNS)}."
-            )
-        modality = values["modality"].lower()
-        if modality not in MODALITIES:
-            raise FusionError(
-                f"Row {number} of {path} has the modality {values['modality']!r}; "
-                f"choose one of {', '.join(MODALITIES)}."
-            )
-        label = re.sub("[^A-Za-z0-9]", "", values["case"])
-        if not label:
-            raise FusionError(f"Row {number} of {path} has the case name {values['case']!r}; use letters or digits.")
-        fixed, moving = (path.parent / values[role] for role in ("fixed", "moving"))
-        series = [values[name] or None for name in SERIES_COLUMNS]
-        cases.append(
-            Case(
-                Pair(fixed, moving, modality, *series),
-                (f"sub-{label}",),
-                "MRI",
-                (_source(fixed, values["fixed"]), _source(moving, values["moving"])),
-            )
-        )
-    return cases
-
-
-def _source(path: Path, given: str) -> str:
-    """Return a volume's BIDS URI; "" for DICOM."""
-    return "" if is_dicom_path(path) else f"bids:raw:{given}"
-
-
-def _bids_cases(folder: Path) -> list[Case]:
-    """Pair every CT, PET and SPECT of a BIDS dataset with an MRI of its session, else of its subject.
-
-    BIDS does not define CT and SPECT yet; files ending in _ct and _spect are used. Derivatives are ignored.
-    """
-    try:
-        from ancpbids.pybids_compat import BIDSLayout
-    except ImportError as error:
+        for role, path in (("fixed", case.pair.fixed), ("moving", case.pair.moving)):
+            if not os.access(path, os.R_OK):
+                # Another path may be a DICOM folder that is named after the patient.
+                named = f" {path}" if path.name.lower().endswith(VOLUME_SUFFIXES) else ""
+                missing.append(f"{case.name}, {role}{named}")
+    if missing:
         raise FusionError(
-            "Reading a BIDS folder needs the package ancpbids; install it with: pip install 'bsafusion[cluster]', or "
-            "give a CSV table."
-        ) from error
-
-    layout: Any = BIDSLayout(str(folder))
-    files = layout.get(suffix=[*MRI_SUFFIXES, *MODALITIES], extension=[".nii.gz", ".nii"])
-    paths = [Path(file.get_absolute_path()).relative_to(folder.resolve()).as_posix() for file in files]
-    found = sorted(
-        (pair for pair in zip(paths, files, strict=True) if pair[0].startswith("sub-")), key=lambda pair: pair[0]
-    )
-    mris = [(path, file) for path, file in found if file.suffix in MRI_SUFFIXES]
-    cases = []
-    for path, file in found:
-        if file.suffix not in MODALITIES:
-            continue
-        own = [mri for mri in mris if mri[1].entities["sub"] == file.entities["sub"]]
-        own.sort(key=lambda mri: _fitness(mri, file))
-        if own:
-            mri_path, mri = own[0]
-            cases.append(
-                Case(
-                    Pair(folder / mri_path, folder / path, file.suffix),
-                    tuple(f"{key}-{value}" for key, value in file.entities.items()),
-                    mri.suffix,
-                    (f"bids:raw:{mri_path}", f"bids:raw:{path}"),
-                )
-            )
-    if not cases:
-        raise FusionError(
-            f"The folder {folder} has no MRI with a {listed()} of the same subject, named as in BIDS "
-            "(sub-01/anat/sub-01_T1w.nii.gz, sub-01/pet/sub-01_pet.nii.gz); give another, or a CSV table."
+            f"{len(missing)} of the cohort's volumes cannot be read, so nothing was computed: "
+            f"{shortened(missing, '; ')}. Correct these paths, fetch the files, or give --participant-label."
         )
-    return cases
 
 
-def _fitness(mri: tuple[str, Any], moving: Any) -> tuple[bool, int, str]:
-    """Return the sort key of an MRI: same session, contrast, name."""
-    path, file = mri
-    return file.entities.get("ses") != moving.entities.get("ses"), MRI_SUFFIXES.index(file.suffix), path
+def shortened(names: Collection[str], separator: str = ", ") -> str:
+    """Return names as in a sentence; of many the first ones and their number."""
+    shown = separator.join([*names][:MOST_LISTED])
+    return f"{shown} and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else shown
+
+
+def source_uri(path: Path, root: Path) -> str:
+    """Return the BIDS URI of a volume in or below the folder `root`, else its file URI; "" for DICOM."""
+    if is_dicom_path(path):
+        return ""
+    path = Path(os.path.abspath(path))
+    if not path.is_relative_to(root):
+        return path.as_uri()
+    return f"bids:raw:{quote(os.fsencode(path.relative_to(root).as_posix()))}"

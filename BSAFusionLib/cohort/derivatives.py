@@ -13,26 +13,29 @@ BIDS_VERSION = "1.10.0"
 DESCRIPTION_NAMES = ("dataset_description.json", "README.md", ".bidsignore")
 # Files that BIDS does not name yet, beside some modalities: transforms, reports, previews.
 NAMES_OUTSIDE_BIDS = ("*_xfm.*", "*_report.*", "*_preview.png")
+# Files with a sidecar, by the fields of `Names`.
+DESCRIBED = ("fused", "overlay", "registered", "deformation", "rigid", "network", "expected_error")
 README = """# MRI fused with CT, PET or SPECT
 
 Every folder `sub-*` holds the results of BSAFusion for one case: the volumes fused (`desc-fused`), the moving volume in
-colors over the MRI (`desc-overlay`) and on the MRI's grid (`desc-registered`), the transform between them (`xfm`), a
-report and a preview. `summary.html` and `summary.csv` list all cases, the worst first.
+colors over the MRI (`desc-overlay`) and on the MRI's grid (`desc-registered`), the transform between them (`xfm`) and
+its two parts (`desc-rigid`, `desc-network`), the expected error in mm (`desc-expectedError`), a report and a preview.
+`summary.html` and `summary.csv` list all cases, the worst first, and those that were left out.
 
 For research use only. Not for clinical use.
 """
 
 
-def describe_dataset(folder: Path, cohort: Path) -> None:
+def describe_dataset(folder: Path, root: Path) -> None:
     """Write dataset_description.json, README.md and .bidsignore into the folder of a cohort's results.
 
     The sources in the sidecars are relative to the dataset link `raw`.
 
     Args:
         folder: The folder of the results.
-        cohort: The BIDS folder or table that the cases come from.
+        root: The cohort's root.
     """
-    raw = (cohort if cohort.is_dir() else cohort.parent).resolve().as_uri()
+    raw = root.as_uri()
     description = {
         "Name": "MRI fused with CT, PET or SPECT by BSAFusion",
         "BIDSVersion": BIDS_VERSION,
@@ -53,48 +56,71 @@ def _ignored() -> str:
 
 
 def sidecar_names(names: Names) -> list[str]:
-    """Return the names of the JSON sidecars of a case's volumes and transform."""
-    return [f"{name.split('.')[0]}.json" for name in (names.fused, names.overlay, names.registered, names.deformation)]
+    """Return the names that the JSON sidecars of a case's volumes and transforms may have."""
+    return [sidecar_name(getattr(names, what)) for what in DESCRIBED]
+
+
+def sidecar_name(name: str) -> str:
+    """Return the name of a file's JSON sidecar."""
+    return f"{name.split('.')[0]}.json"
 
 
 def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
-    """Write the JSON sidecars of a case's volumes and transform.
+    """Write the JSON sidecars of a case's volumes and transforms, of those that it has.
 
     Args:
         case: The case.
         folder: The folder of its files.
         report: The content of its report.json.
     """
-    names, (fixed, moving) = case.names, case.sources
+    for what, content in _descriptions(case, report).items():
+        name = getattr(case.names, what)
+        if not (folder / name).exists():
+            continue
+        # SkullStripped is required; nothing is stripped here.
+        content = {"SpatialReference": case.sources[0], "SkullStripped": False, **content}
+        text = json.dumps({key: value for key, value in content.items() if value not in (None, "", [])}, indent=2)
+        (folder / sidecar_name(name)).write_text(text + "\n", encoding="utf-8")
+
+
+def _descriptions(case: Case, report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what the sidecars say, by the fields of `Names`."""
+    fixed, moving = case.sources
     dicom = report.get("dicom", {})
     place = {key: dicom.get("fixed", {}).get(key) for key in ("FrameOfReferenceUID",)}
     unit = {"Units": dicom.get("moving", {}).get("Unit")}
-    kind = case.pair.modality.upper()
-    described = (
-        {
+    kind, both = case.pair.modality.upper(), [source for source in case.sources if source]
+    ends = {"FromFile": moving, "ToFile": fixed}
+    return {
+        "fused": {
             "Description": f"The MRI fused with the {kind} that was aligned to it, on the MRI's grid",
-            "Sources": [source for source in case.sources if source],
+            "Sources": both,
             **place,
         },
-        {
+        "overlay": {
             "Description": f"The {kind} in colors ({report['overlay']['color_map']}) over the MRI, on the MRI's grid",
-            "Sources": [source for source in case.sources if source],
+            "Sources": both,
             **place,
         },
-        {
+        "registered": {
             "Description": f"The {kind}, aligned to the MRI and resampled onto its grid",
             "Sources": [source for source in (moving,) if source],
             **place,
             **unit,
         },
-        {
+        "deformation": {
             "Description": "MRI point to moving point, mm, LPS: a displacement grid, then the initial transform (ITK)",
-            "FromFile": moving,
-            "ToFile": fixed,
+            **ends,
         },
-    )
-    for name, content in zip(sidecar_names(names), described, strict=True):
-        # SkullStripped is required; nothing is stripped here.
-        content = {"SpatialReference": fixed, "SkullStripped": False, **content}
-        text = json.dumps({key: value for key, value in content.items() if value not in (None, "", [])}, indent=2)
-        (folder / name).write_text(text + "\n", encoding="utf-8")
+        "rigid": {"Description": "The initial transform alone, mm, LPS (ITK); it follows the network's part", **ends},
+        "network": {
+            "Description": "What the network adds, mm, LPS (ITK); it acts before the initial transform",
+            **ends,
+        },
+        "expected_error": {
+            "Description": "Expected distance between where a point is carried and where it belongs, on a coarse grid",
+            "Sources": both,
+            "Units": "mm",
+            **place,
+        },
+    }

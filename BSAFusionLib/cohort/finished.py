@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from BSAFusionLib.cohort.cases import Case
+from BSAFusionLib.cohort.derivatives import sidecar_name
 from BSAFusionLib.files.dicom.scan import is_dicom_path
 from BSAFusionLib.files.inputs import source_of
 from BSAFusionLib.files.overwriting import files_of
@@ -59,6 +60,15 @@ def finished_report(case: Case, folder: Path, mark: str) -> dict[str, Any] | Non
     except FileNotFoundError:
         return None
     return stored["report"] if stored["fingerprint"] == mark else None
+
+
+def earlier_files(case: Case, folder: Path) -> list[str]:
+    """Return the names of the files of a case's last result, which differ where another MRI was taken then."""
+    try:
+        files = json.loads(marker(case, folder).read_text(encoding="utf-8"))["report"]["files"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return [name for file in files.values() for name in {file, sidecar_name(file)}]
 
 
 def marker(case: Case, folder: Path) -> Path:

@@ -4,11 +4,13 @@ import csv
 import math
 import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from BSAFusionLib.cohort.cases import Case
+from BSAFusionLib.cohort.cases import Case, LeftOut
+from BSAFusionLib.files.atomic import written_whole
 from BSAFusionLib.pipeline.summary import doubt_of, sentences
 
 SUMMARY_NAMES = ("summary.csv", "summary.html")
@@ -40,11 +42,16 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """A case with the content of its report.json, or with an error message."""
+    """A case with the content of its report.json, or with an error message; with neither it was not run."""
 
     case: Case
     report: dict[str, Any] | None = None
     error: str = ""
+
+    @property
+    def state(self) -> str:
+        """Return "finished", "failed" or "not run"."""
+        return "finished" if self.report else "failed" if self.error else "not run"
 
     @property
     def doubt(self) -> str:
@@ -79,7 +86,8 @@ def row(outcome: Outcome) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "case": "_".join(case.entities),
         "modality": case.pair.modality,
-        "state": "failed" if report is None else "finished",
+        "state": outcome.state,
+        "warnings": case.remark,
         "error": outcome.error,
         "folder": str(case.folder),
     }
@@ -92,7 +100,7 @@ def row(outcome: Outcome) -> dict[str, Any]:
             "seconds": sum(report["seconds"].values()),
             "doubtful": bool(outcome.doubt),
             "reasons": " ".join((report.get("verdict") or {}).get("reasons", ())),
-            "warnings": " ".join(report["warnings"]),
+            "warnings": " ".join([*filter(None, [case.remark]), *report["warnings"]]),
         }
     return figures
 
@@ -114,23 +122,33 @@ def _largest_error(report: dict[str, Any]) -> float | None:
     return (report.get("expected_error") or {}).get("largest")
 
 
-def write_summary(outcomes: list[Outcome], folder: Path) -> None:
-    """Write summary.csv and summary.html into the folder of a cohort's results."""
+def write_summary(outcomes: list[Outcome], left_out: Sequence[LeftOut], folder: Path) -> None:
+    """Write summary.csv and summary.html into the folder of a cohort's results, both or neither.
+
+    Several jobs that share the folder may write at the same time: the last one stays, whole.
+    """
+    with written_whole(folder) as unfinished:
+        outcomes = worst_first(outcomes)
+        table_file, page_file = (unfinished / name for name in SUMMARY_NAMES)
+        with table_file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            table = csv.DictWriter(file, COLUMNS)
+            table.writeheader()
+            table.writerows(row(outcome) for outcome in outcomes)
+            table.writerows({"case": item.name, "state": "left out", "error": item.reason} for item in left_out)
+        page_file.write_text(_page(outcomes, left_out), encoding="utf-8", errors="backslashreplace")
+
+
+def _page(outcomes: list[Outcome], left_out: Sequence[LeftOut]) -> str:
     from jinja2 import Environment
 
-    outcomes = worst_first(outcomes)
-    table_file, page_file = (folder / name for name in SUMMARY_NAMES)
-    with table_file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        table.writeheader()
-        table.writerows(row(outcome) for outcome in outcomes)
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_TEMPLATE)
     shown = [(outcome.case, row(outcome), outcome.report is not None) for outcome in outcomes]
     counts = {
         "doubtful": sum(bool(outcome.doubt) for outcome in outcomes),
-        "failed": sum(outcome.report is None for outcome in outcomes),
+        "failed": sum(outcome.state == "failed" for outcome in outcomes),
+        "not_run": sum(outcome.state == "not run" for outcome in outcomes),
     }
-    page_file.write_text(template.render(rows=shown, **counts), encoding="utf-8", errors="backslashreplace")
+    return template.render(rows=shown, left_out=left_out, **counts)
 
 
 _TEMPLATE = """<!DOCTYPE html>
@@ -150,7 +168,8 @@ img { width: 100%; max-width: 1000px; }
 </style>
 </head>
 <body>
-<h1>{{ rows|length }} cases, {{ doubtful }} doubtful, {{ failed }} failed</h1>
+<h1>{{ rows|length }} cases, {{ doubtful }} doubtful, {{ failed }} failed{{ ", %d not run"|format(not_run) if not_run }}
+{{- ", %d left out"|format(left_out|length) if left_out }}</h1>
 <p>Doubtful cases first, then failed ones, then the others from the largest expected error downwards. For research use
 only. Not for clinical use.</p>
 {% for case, row, finished in rows %}
@@ -174,13 +193,22 @@ by the network {{ "%.1f"|format(row.network_displacement_mm) }} mm</p>
 </details>
 {% else %}
 <h2>{{ case.name }}</h2>
-<p class="bad">{{ row.error }}</p>
+<p class="bad">{{ row.error or "Not run." }}</p>
+<p>{{ row.warnings }}</p>
 {% endif %}
 </div>
 {% if finished %}
 <img loading="lazy" alt="Fixed, moving, registered, fused, deformation"
 src="{{ case.folder }}/{{ case.names.preview }}">
 {% endif %}
+</article>
+{% endfor %}
+{% for item in left_out %}
+<article>
+<div>
+<h2>{{ item.name }}</h2>
+<p class="bad">Left out: {{ item.reason }}</p>
+</div>
 </article>
 {% endfor %}
 </body>

@@ -48,7 +48,7 @@ class PatientNanny(Nanny):
 
 @contextmanager
 def connected(
-    scheduler: str | None, workers: int | None, cases: int, gpu_memories: Sequence[int] = ()
+    scheduler: str | None, workers: int | None, cases: int, gpu_memories: Sequence[int] = (), threads: int = 1
 ) -> Iterator[Client]:
     """Yield a client of a cluster, or of processes that this machine runs for the `with` block.
 
@@ -57,6 +57,7 @@ def connected(
         workers: Number of processes on this machine; None to choose by cores and memory.
         cases: Number of cases.
         gpu_memories: Memory of each GPU of this machine, bytes; the processes are spread over them.
+        threads: Threads of a case.
 
     Raises:
         FusionError: No scheduler answers.
@@ -70,7 +71,7 @@ def connected(
             yield client
         return
     memory = min(MEMORY_LIMIT, psutil.virtual_memory().available)
-    count = workers or fitting_workers(cases, CPU_COUNT, memory, gpu_memories)
+    count = workers or fitting_workers(cases, max(1, CPU_COUNT // threads), memory, gpu_memories)
     # Memory that a case leaves behind must not keep its worker from the next one; the limit itself stays. A case whose
     # worker dies is tried once more.
     limits: dict[str, Any] = {f"distributed.worker.memory.{level}": False for level in ("target", "spill", "pause")}

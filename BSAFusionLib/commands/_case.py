@@ -1,12 +1,12 @@
 """Read, register and fuse, and write one case on the command line."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from BSAFusionLib.commands._progress import say
 from BSAFusionLib.commands._record import record_of
 from BSAFusionLib.files.outputs import SCENE, Names
 from BSAFusionLib.files.paths import path_from
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from BSAFusionLib.files.inputs import Input, Pair
-    from BSAFusionLib.pipeline.progress import Progress, Slices
+    from BSAFusionLib.pipeline.progress import Progress
     from BSAFusionLib.report.record import Record
     from BSAFusionLib.worker.case import Case
 
@@ -82,6 +82,8 @@ def run_case(
 
     points = [read_points(path) for path in landmarks]
     fixed, moving = read_pair(pair)
+    for remark in (*fixed.remarks, *moving.remarks):
+        say(remark, quiet=progress is None)  # before the long wait, and again in the report
     settings = Settings(modality=moving.modality, **choices)
     case = compute_case(fixed.image, moving.image, settings, progress)
     report = case.result.report
@@ -154,21 +156,6 @@ def save_json(content: dict, path: Path) -> None:
 
     with written_whole(path.parent) as folder:
         write_json(content, folder / path.name)
-
-
-@contextmanager
-def progress_bar() -> Iterator["Progress"]:
-    """Show a progress bar on stderr; yield the function that updates it."""
-    from tqdm import tqdm
-
-    with tqdm(total=1.0, bar_format="{desc:<24} {percentage:3.0f} %|{bar:30}| {elapsed}") as bar:
-
-        def progress(stage: str, fraction: float, slices: "Slices") -> None:
-            count = "" if slices is None else f", slice {slices[0]} of {slices[1]}"
-            bar.set_description_str(stage + count, refresh=False)
-            bar.update(fraction - bar.n)
-
-        yield progress
 
 
 def _with_metadata(image: "sitk.Image", metadata: dict[str, str]) -> "sitk.Image":

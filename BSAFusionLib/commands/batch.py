@@ -3,7 +3,6 @@
 import argparse
 import importlib.util
 import shutil
-import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib import version
 from BSAFusionLib.commands._case import DOUBTFUL_STATUS, case_inputs, case_names, case_outputs, run_case
-from BSAFusionLib.commands._options import add_settings, add_strict, choices_of
+from BSAFusionLib.commands._options import (
+    add_running,
+    add_settings,
+    add_strict,
+    check_threads,
+    choices_of,
+    use_threads,
+)
+from BSAFusionLib.commands._progress import case_counter, say
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 
 if TYPE_CHECKING:
-    from BSAFusionLib.cohort.cases import Case
+    from BSAFusionLib.cohort.cases import Case, Cohort
     from BSAFusionLib.cohort.summary import Outcome
+
+    Call = tuple[Case, dict[str, Any], Path, str]  # the arguments of `do_case` without the threads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folders), or a BIDS folder, whose CT, PET and SPECT are paired with the MRI of the same subject",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    for prefix, what in (("sub-", "participant"), ("ses-", "session")):
+        parser.add_argument(
+            f"--{what}-label",
+            nargs="+",
+            default=(),
+            metavar="LABEL",
+            help=f"only these {what}s ({prefix} may be left out)",
+        )
+    parser.add_argument("--dry-run", action="store_true", help="list the cases and check their paths; write nothing")
     parser.add_argument(
         "--workers",
         type=int,
@@ -42,92 +60,146 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scheduler of a Dask cluster with access to the same folders, tcp://host:8786",
     )
     add_strict(parser)
+    add_running(parser, "1, with which a case has the same result everywhere")
     add_settings(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from tqdm import tqdm
-
-    from BSAFusionLib.cohort.cases import read_cohort
-    from BSAFusionLib.cohort.derivatives import describe_dataset
-    from BSAFusionLib.cohort.finished import fingerprint, finished_report
-    from BSAFusionLib.cohort.summary import Outcome, write_summary
+    from BSAFusionLib.cohort.cases import check_paths
+    from BSAFusionLib.cohort.reading import read_cohort
+    from BSAFusionLib.cohort.summary import write_summary
     from BSAFusionLib.files.overwriting import refuse_overwriting
 
     if arguments.workers is not None and arguments.workers < 1:
         raise FusionError(f"--workers {arguments.workers} is invalid; give 1 or more.")
-    cases = read_cohort(arguments.cohort.absolute())
-    choices = choices_of(arguments)
-    folder = arguments.out.absolute()
-    refuse_overwriting(batch_inputs(arguments.cohort, cases, choices), batch_outputs(folder, cases))
+    check_threads(arguments.threads)
+    cohort = read_cohort(arguments.cohort.absolute())
+    chosen = cohort.choose(arguments.participant_label, arguments.session_label)
+    choices, folder = choices_of(arguments), arguments.out.absolute()
+    refuse_overwriting(batch_inputs(arguments.cohort, cohort.cases, choices), batch_outputs(folder, cohort.cases))
+    check_paths(chosen.cases)
+    outcomes, calls = _stored(cohort.cases, choices, folder)
+    pending = {case.name: calls[case.name] for case in chosen.cases if outcomes[case.name].report is None}
+    if arguments.dry_run:
+        _list(chosen, pending)
+        return 0
+    _prepare(folder, cohort, pending)
+    say(f"{len(chosen.cases)} cases, {len(chosen.cases) - len(pending)} of them done before", arguments.quiet)
+    for name, reason in _notes(chosen):
+        say(f"{name}: {reason}", arguments.quiet)
+    try:
+        if pending:
+            _compute(arguments, pending, outcomes, len(chosen.cases))
+    finally:
+        write_summary(list(outcomes.values()), cohort.left_out, folder)
+    return _tell([outcomes[case.name] for case in chosen.cases], chosen, arguments)
+
+
+def _stored(
+    cases: "Sequence[Case]", choices: dict[str, Any], folder: Path
+) -> tuple[dict[str, "Outcome"], dict[str, "Call"]]:
+    """Return what is there of every case, and the arguments of `do_case` for it, by its name."""
+    from BSAFusionLib.cohort.finished import fingerprint, finished_report
+    from BSAFusionLib.cohort.summary import Outcome
+
+    programs = {modality: _program(modality, choices["weights"]) for modality in {case.pair.modality for case in cases}}
+    outcomes, calls = {}, {}
+    for case in cases:
+        mark = fingerprint(case, choices, programs[case.pair.modality], folder)
+        outcomes[case.name] = Outcome(case, finished_report(case, folder, mark))
+        calls[case.name] = (case, choices, folder, mark)
+    return outcomes, calls
+
+
+def _prepare(folder: Path, cohort: "Cohort", pending: dict[str, "Call"]) -> None:
+    """Make the folder of the results, describe it as a dataset, and remove what killed workers left."""
+    from BSAFusionLib.cohort.derivatives import describe_dataset
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        describe_dataset(folder, arguments.cohort)
+        describe_dataset(folder, cohort.root)
     except OSError as error:
         raise FusionError(
             f"The results cannot be written to {folder} ({error.strerror}); choose another folder."
         ) from error
-    programs = {case.pair.modality: _program(case.pair.modality, choices["weights"]) for case in cases}
-    marks = {case.name: fingerprint(case, choices, programs[case.pair.modality], folder) for case in cases}
-    reports = {case.name: finished_report(case, folder, marks[case.name]) for case in cases}
-    outcomes = {case.name: Outcome(case, reports[case.name], "" if reports[case.name] else "not run") for case in cases}
-    pending = {case.name: (case, choices, folder, marks[case.name]) for case in cases if reports[case.name] is None}
-    print(f"{len(cases)} cases, {len(cases) - len(pending)} of them done before", file=sys.stderr)
     for case, *_ in pending.values():
-        for leftover in (folder / case.folder).glob(".unfinished-*"):  # from a worker that was killed
+        for leftover in (folder / case.folder).glob(".unfinished-*"):
             shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        if pending:
-            with tqdm(total=len(cases), initial=len(cases) - len(pending), unit="case") as bar:
-                for name, outcome in _outcomes(arguments, pending):
-                    case = pending[name][0]
-                    if isinstance(outcome, Exception):
-                        outcome = None, f"Its worker was lost ({outcome}); if memory ran out, use fewer --workers."
-                    outcomes[name] = Outcome(case, *outcome)
-                    if outcomes[name].report is None:
-                        bar.write(f"{name}: {outcomes[name].error}", file=sys.stderr)
-                    bar.update()
-    finally:
-        write_summary(list(outcomes.values()), folder)
-    return _tell(list(outcomes.values()), arguments)
 
 
-def _tell(outcomes: list["Outcome"], arguments: argparse.Namespace) -> int:
+def _notes(chosen: "Cohort") -> Iterator[tuple[str, str]]:
+    """Yield what a user should know before the first case runs, by the name of a case or subject."""
+    yield from ((case.name, case.remark) for case in chosen.cases if case.remark)
+    yield from ((item.name, f"left out: {item.reason}") for item in chosen.left_out)
+
+
+def _list(chosen: "Cohort", pending: dict[str, "Call"]) -> None:
+    """Print what a run would do."""
+    for case in chosen.cases:
+        fixed, moving = (source or "a DICOM series" for source in case.sources)
+        print(f"{case.name}: {'to do' if case.name in pending else 'done before'}, {moving} to {fixed}")
+    for name, reason in _notes(chosen):
+        print(f"{name}: {reason}")
+    print(
+        f"{len(pending)} cases to do, {len(chosen.cases) - len(pending)} done before, {len(chosen.left_out)} left out; "
+        "nothing was written"
+    )
+
+
+def _compute(
+    arguments: argparse.Namespace, pending: dict[str, "Call"], outcomes: dict[str, "Outcome"], total: int
+) -> None:
+    """Run the pending cases and enter their outcomes."""
+    from BSAFusionLib.cohort.summary import Outcome
+
+    with case_counter(total, total - len(pending), arguments.quiet) as count:
+        for name, outcome in _outcomes(arguments, pending):
+            if isinstance(outcome, Exception):
+                outcome = None, f"Its worker was lost ({outcome}); if memory ran out, use fewer --workers."
+            outcomes[name] = Outcome(pending[name][0], *outcome)
+            error = outcomes[name].error
+            count(f"{name}: {error or outcomes[name].doubt or 'finished'}", bool(error))
+
+
+def _tell(outcomes: list["Outcome"], chosen: "Cohort", arguments: argparse.Namespace) -> int:
     """Print the doubtful cases and the counts; return the exit status."""
+    from BSAFusionLib.cohort.cases import shortened
+
     doubts = {outcome.case.name: outcome.doubt for outcome in outcomes if outcome.doubt}
     for name, doubt in sorted(doubts.items()):
         print(f"{name}: {doubt}")
     failed = sum(outcome.report is None for outcome in outcomes)
+    left_out = f", {len(chosen.left_out)} left out ({shortened([item.name for item in chosen.left_out])})"
     print(
-        f"{len(outcomes) - failed} cases in {arguments.out}, {len(doubts)} doubtful, {failed} failed; "
-        f"see {arguments.out / 'summary.html'}"
+        f"{len(outcomes) - failed} cases in {arguments.out}, {len(doubts)} doubtful, {failed} failed"
+        f"{left_out if chosen.left_out else ''}; see {arguments.out / 'summary.html'}"
     )
     if failed:
         return 1
     return DOUBTFUL_STATUS if arguments.strict and doubts else 0
 
 
-def _outcomes(
-    arguments: argparse.Namespace, pending: dict[str, tuple["Case", dict[str, Any], Path, str]]
-) -> Iterator[tuple[str, Any]]:
+def _outcomes(arguments: argparse.Namespace, pending: dict[str, "Call"]) -> Iterator[tuple[str, Any]]:
     """Yield names and outcomes of `do_case`, computed by Dask where that is installed.
 
     Raises:
         FusionError: A scheduler is given, but Dask is not installed or no scheduler answers there.
     """
+    threads = arguments.threads or 1
+    calls = {name: (*call, threads) for name, call in pending.items()}
     if importlib.util.find_spec("distributed") is None:
         if arguments.scheduler is not None:
             raise FusionError("A cluster needs Dask; install it with: pip install 'bsafusion[cluster]'")
         from BSAFusionLib.cohort.processes import run_in_processes
 
-        yield from run_in_processes(do_case, pending, arguments.workers)
+        yield from run_in_processes(do_case, calls, arguments.workers, threads)
         return
     from BSAFusionLib.cohort.workers import connected, run_all
 
     gpus = _gpu_memories(arguments.device) if arguments.scheduler is None else []
-    with connected(arguments.scheduler, arguments.workers, len(pending), gpus) as client:
-        yield from run_all(client, do_case, pending)
+    with connected(arguments.scheduler, arguments.workers, len(calls), gpus, threads) as client:
+        yield from run_all(client, do_case, calls)
 
 
 def batch_inputs(cohort: Path, cases: Sequence["Case"], choices: dict[str, Any]) -> Iterator[Path]:
@@ -157,7 +229,9 @@ def log_file(case: "Case", folder: Path) -> Path:
     return folder / "logs" / f"{case.name}.txt"
 
 
-def do_case(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> tuple[dict[str, Any] | None, str]:
+def do_case(
+    case: "Case", choices: dict[str, Any], folder: Path, mark: str, threads: int = 1
+) -> tuple[dict[str, Any] | None, str]:
     """Run one case on the worker that calls this.
 
     Args:
@@ -165,11 +239,13 @@ def do_case(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> t
         choices: Fields of `Settings`.
         folder: The folder of the cohort's results.
         mark: The case's fingerprint.
+        threads: One fixes the order of sums, so that a case has the same result everywhere.
 
     Returns:
         Its report and "", or None and an error message.
     """
     try:
+        use_threads(threads)
         return _run(case, choices, folder, mark), ""
     except FusionError as error:
         return None, str(error)
@@ -185,17 +261,12 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
     """Run one case, write its files and mark it as finished; return its report."""
     import json
 
-    import SimpleITK as sitk
-    import torch
-
-    from BSAFusionLib.cohort.derivatives import write_sidecars
-    from BSAFusionLib.cohort.finished import mark_finished, unmark
+    from BSAFusionLib.cohort.derivatives import sidecar_names, write_sidecars
+    from BSAFusionLib.cohort.finished import earlier_files, mark_finished, unmark
     from BSAFusionLib.files.atomic import written_whole
 
-    # One thread per case fixes the order of sums, so that a case has the same result everywhere.
-    torch.set_num_threads(1)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    with written_whole(folder / case.folder, case_names(case.names)) as unfinished:
+    replaced = {*case_names(case.names), *sidecar_names(case.names), *earlier_files(case, folder)}
+    with written_whole(folder / case.folder, replaced) as unfinished:
         run_case(case.pair, choices, unfinished, case.names)
         report = json.loads((unfinished / case.names.report).read_text(encoding="utf-8"))
         write_sidecars(case, unfinished, report)

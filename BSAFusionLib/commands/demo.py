@@ -11,11 +11,11 @@ from BSAFusionLib.commands._case import (
     case_inputs,
     case_names,
     case_outputs,
-    progress_bar,
     run_case,
     save_json,
 )
-from BSAFusionLib.commands._options import add_settings, choices_of
+from BSAFusionLib.commands._options import add_running, add_settings, check_threads, choices_of, use_threads
+from BSAFusionLib.commands._progress import progress_bar
 from BSAFusionLib.files.outputs import SCENE
 from BSAFusionLib.pipeline.summary import line
 
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the true error and the report to this file"
     )
+    add_running(parser, "all")
     add_settings(parser)
 
 
@@ -46,13 +47,15 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.resources import SAMPLE_DATA
     from BSAFusionLib.settings import Settings
 
+    check_threads(arguments.threads)
     pair = Pair(SAMPLE_DATA / "mri_t1.nii.gz", SAMPLE_DATA / "pet_fdg.nii.gz", "pet")
     choices, truth_file = choices_of(arguments), SAMPLE_DATA / "truth.h5"
     refuse_overwriting(
         [*case_inputs(pair, choices), truth_file],
         [*case_outputs(arguments.out), arguments.json],
     )
-    with written_whole(arguments.out, case_names()) as folder, progress_bar() as progress:
+    use_threads(arguments.threads)
+    with written_whole(arguments.out, case_names()) as folder, progress_bar(arguments.quiet) as progress:
         finished = run_case(pair, choices, folder, progress=progress)
         _write_scene(finished, Settings(modality=finished.moving.modality, **choices), folder)
     fixed, result = finished.fixed.image, finished.case.result

@@ -9,11 +9,18 @@ from BSAFusionLib.commands._case import (
     case_inputs,
     case_names,
     case_outputs,
-    progress_bar,
     run_case,
     save_json,
 )
-from BSAFusionLib.commands._options import add_settings, add_strict, choices_of
+from BSAFusionLib.commands._options import (
+    add_running,
+    add_settings,
+    add_strict,
+    check_threads,
+    choices_of,
+    use_threads,
+)
+from BSAFusionLib.commands._progress import progress_bar
 from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.modalities import MODALITIES
 
@@ -45,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report to this file")
     add_strict(parser)
+    add_running(parser, "all")
     add_settings(parser)
 
 
@@ -54,14 +62,16 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.files.inputs import Pair
     from BSAFusionLib.files.overwriting import refuse_overwriting
 
+    check_threads(arguments.threads)
     pair = Pair(arguments.fixed, arguments.moving, arguments.modality, arguments.fixed_series, arguments.moving_series)
     choices, landmarks = choices_of(arguments), arguments.landmarks or ()
     refuse_overwriting(
         [*case_inputs(pair, choices), *landmarks],
         [*case_outputs(arguments.out), arguments.json],
     )
+    use_threads(arguments.threads)
     try:
-        with written_whole(arguments.out, case_names()) as folder, progress_bar() as progress:
+        with written_whole(arguments.out, case_names()) as folder, progress_bar(arguments.quiet) as progress:
             finished = run_case(pair, choices, folder, landmarks=landmarks, progress=progress)
     except ExchangedRoles as error:
         modality = "" if arguments.modality == "auto" else f" --modality {arguments.modality}"

@@ -9,9 +9,11 @@ from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.files.dicom.scan import is_dicom_path, read_scan
 from BSAFusionLib.files.dicom.series import series_in
 from BSAFusionLib.files.dicom.source import series_source
-from BSAFusionLib.files.stated_modality import sounds_like_mri, stated_modality, volume_stem
+from BSAFusionLib.files.stated_modality import named_modality, sounds_like_mri, stated_modality, volume_stem
 from BSAFusionLib.files.volumes import load_volume
 from BSAFusionLib.modalities import MODALITIES, MRI, listed
+from BSAFusionLib.pipeline.intensities import guess_modality
+from BSAFusionLib.settings import AUTO
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 MOST_LISTED = 5  # files in a message
@@ -24,7 +26,8 @@ class Pair:
     Attributes:
         fixed: The MRI: a NIfTI, NRRD or MetaImage file, or a DICOM folder or file.
         moving: The moving volume, likewise.
-        modality: Modality of the moving volume; "auto" goes by the DICOM tags, then by the intensities.
+        modality: Modality of the moving volume; "auto" goes by the DICOM tags, the sidecar or the BIDS name, else by
+            the intensities and the file's name.
         fixed_series: Series Instance UID, where a DICOM folder holds more than one series of the kind.
         moving_series: Likewise, of the moving volume.
     """
@@ -43,7 +46,7 @@ class Input:
     Attributes:
         image: The voxels in space, mm, LPS.
         name: Name of the volume in titles and scenes.
-        modality: A name in `MODALITIES`, "mri", or "auto" where the file does not say.
+        modality: A name in `MODALITIES`, or "mri".
         metadata: DICOM texts for outputs on its grid: FrameOfReferenceUID, SeriesInstanceUID, Modality, Unit; empty for
             other files.
         remarks: What the user should know about the file, a sentence each.
@@ -74,13 +77,15 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
         )
     moving_sounds = _check_stated_roles(pair)
     fixed = read_input(pair.fixed, ("mri",), pair.fixed_series, "mri")
-    moving = read_input(pair.moving, wanted, pair.moving_series, pair.modality)
+    moving = read_input(pair.moving, wanted, pair.moving_series, _known_modality(pair))
     for path, volume in ((pair.fixed, fixed), (pair.moving, moving)):
         if volume.label_map:
             raise FusionError(
                 f"The file {path} is a label map by its header; register the scan that it was drawn on, and carry it "
                 "along with: run.py apply"
             )
+    if moving.modality == AUTO:
+        moving = _guessed(moving, pair.moving)
     return fixed, replace(moving, remarks=(*moving_sounds, *moving.remarks))
 
 
@@ -114,6 +119,32 @@ def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality
     }
     # Called by its modality: the folder may well be called after the patient.
     return Input(scan.image, scan.modality.upper(), scan.modality, metadata, scan.remarks)
+
+
+def _known_modality(pair: Pair) -> str:
+    """Return the moving volume's modality: the one that the user gave, or that its sidecar or BIDS name states."""
+    if pair.modality != AUTO or is_dicom_path(pair.moving):
+        return pair.modality
+    return stated_modality(pair.moving) or AUTO
+
+
+def _guessed(volume: Input, path: Path) -> Input:
+    """Return a volume whose modality nothing states with the likeliest one, and a remark that says so.
+
+    A volume in Hounsfield units is a CT, whatever its name. In other units it may be anything, and the name decides.
+    """
+    by_values, by_name = guess_modality(volume.image), named_modality(path)
+    hounsfield = MODALITIES[by_values].window is not None
+    modality = by_values if hounsfield else by_name or by_values
+    reason = "its values, which reach below those of tissue as Hounsfield units do" if hounsfield else "its name"
+    if not (hounsfield or by_name):
+        reason = "its values, which are no Hounsfield units"
+    others = [name for name in MODALITIES if name != modality]
+    remark = (
+        f"{path.name} was taken for a {MODALITIES[modality].label} because of {reason}; if it is none, give "
+        f"--modality {' or '.join(others)}."
+    )
+    return replace(volume, modality=modality, remarks=(remark, *volume.remarks))
 
 
 def source_of(path: Path) -> Path:

@@ -37,8 +37,18 @@ def stated_modality(path: Path) -> str | None:
 
 def sounds_like_mri(path: Path) -> bool:
     """Return whether a file's name speaks of an MRI and of nothing else."""
-    words = set(re.split("[^a-z0-9]+", volume_stem(path).lower()))
+    words = _words(path)
     return bool(words & MRI_WORDS) and not words & set(MODALITIES)
+
+
+def named_modality(path: Path) -> str | None:
+    """Return the one modality in `MODALITIES` that a file's name speaks of; None without one, or with several."""
+    named = _words(path) & set(MODALITIES)
+    return named.pop() if len(named) == 1 else None
+
+
+def _words(path: Path) -> set[str]:
+    return set(re.split("[^a-z0-9]+", volume_stem(path).lower()))
 
 
 def volume_stem(path: Path) -> str:

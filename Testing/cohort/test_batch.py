@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,7 @@ def test_doubtful_cases_are_listed_first_then_the_damaged_file(local: Path) -> N
 
 def test_every_case_has_what_fuse_writes_and_nothing_half_done(local: Path) -> None:
     names = {
+        "sub-1_from-pet_to-MRI_mode-image_desc-rigid_xfm.json",
         "sub-1_space-MRI_desc-fused_pet.nii.gz",
         "sub-1_space-MRI_desc-fused_pet.json",
         "sub-1_space-MRI_desc-overlay_pet.nii.gz",
@@ -93,7 +95,7 @@ def test_every_case_has_what_fuse_writes_and_nothing_half_done(local: Path) -> N
         "sub-1_desc-petfusion_preview.png",
         ".sub-1_pet.finished",
     }
-    network = {"sub-1_from-pet_to-MRI_mode-image_desc-network_xfm.h5"}  # where it adds anything
+    network = {f"sub-1_from-pet_to-MRI_mode-image_desc-network_xfm{ending}" for ending in (".h5", ".json")}  # if any
     assert {path.name for path in (local / "sub-1" / "pet").iterdir()} - network == names
     assert not list(local.rglob("*unfinished*"))
 
@@ -109,6 +111,79 @@ def test_tools_for_bids_derivatives_find_and_describe_the_results(local: Path) -
     described = json.loads(Path(path.removesuffix(".nii.gz") + ".json").read_text())
     assert described["Sources"] == ["bids:raw:pet2.nii.gz"]
     assert described["SpatialReference"] == "bids:raw:mri.nii.gz"
+
+
+@pytest.fixture
+def incomplete(table: Path, tmp_path: Path) -> Path:
+    """A BIDS folder: a pair, a PET without an MRI, and a pair of two sessions."""
+    folder = tmp_path / "bids"
+    for kind, names in {
+        "mri": ["sub-1/anat/sub-1_T1w", "sub-3/ses-a/anat/sub-3_ses-a_T1w"],
+        "pet1": ["sub-1/pet/sub-1_pet", "sub-2/pet/sub-2_pet", "sub-3/ses-b/pet/sub-3_ses-b_pet"],
+    }.items():
+        for name in names:
+            (folder / name).parent.mkdir(parents=True)
+            shutil.copy(table.with_name(f"{kind}.nii.gz"), folder / f"{name}.nii.gz")
+    (folder / "dataset_description.json").write_text('{"Name": "trial", "BIDSVersion": "1.10.0"}')
+    return folder
+
+
+def test_a_dry_run_lists_everybody_and_writes_nothing(
+    incomplete: Path, table: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    assert main(["batch", str(incomplete), "--out", str(out), "--dry-run", *usual(table)]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "sub-1_pet: to do, bids:raw:sub-1/pet/sub-1_pet.nii.gz to bids:raw:sub-1/anat/sub-1_T1w.nii.gz"
+    assert lines[2].startswith(
+        "sub-3_ses-b_pet: The MRI is of another session: sub-3/ses-a/anat/sub-3_ses-a_T1w.nii.gz"
+    )
+    assert lines[3].startswith("sub-2_pet: left out: no MRI")
+    assert lines[4] == "2 cases to do, 0 done before, 1 left out; nothing was written"
+    assert not out.exists()
+
+
+def test_jobs_of_an_array_share_a_summary_that_loses_nobody(
+    incomplete: Path, table: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+
+    def batch_of(*options: str) -> str:
+        assert main(["batch", str(incomplete), "--out", str(out), "--workers", "1", *usual(table), *options]) == 0
+        return "".join(capfd.readouterr())
+
+    assert "sub-2_pet: left out: no MRI" in batch_of("--participant-label", "2")
+    assert {row["case"]: row["state"] for row in rows(out)} == {"sub-1": "not run", "sub-3_ses-b": "not run"} | {
+        "sub-2_pet": "left out"
+    }
+    said = batch_of("--participant-label", "1")
+    assert "\r" not in said  # neither stream is a terminal
+    assert "1 of 1: sub-1_pet: Doubtful" in said
+    assert "left out" not in said
+    said = batch_of()
+    assert "2 cases, 1 of them done before" in said
+    assert "2 cases in" in said and "1 left out (sub-2_pet)" in said
+    states = {row["case"]: row for row in rows(out)}
+    assert {case: row["state"] for case, row in states.items()} == {
+        "sub-1": "finished",
+        "sub-3_ses-b": "finished",
+        "sub-2_pet": "left out",
+    }
+    assert "another session: sub-3/ses-a" in states["sub-3_ses-b"]["warnings"]
+    assert states["sub-2_pet"]["error"].startswith("no MRI")
+    page = (out / "summary.html").read_text(encoding="utf-8")
+    assert "2 cases, 2 doubtful, 0 failed, 1 left out</h1>" in page
+    assert "Left out: no MRI" in page
+
+
+def test_nothing_is_computed_before_all_paths_are_there(
+    table: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    path = table.with_name("absent.csv")
+    path.write_text(table.read_text() + "\n9,mri.nii.gz,absent.nii.gz,pet\n")
+    assert main(["batch", str(path), "--out", str(tmp_path / "out"), *usual(table)]) == 2
+    assert "sub-9_pet, moving" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_second_run_does_nothing(local: Path, table: Path, capfd: pytest.CaptureFixture) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from BSAFusionLib.cohort.cases import Case, read_cohort
+from BSAFusionLib.cohort.cases import Case, Cohort, check_paths, source_uri
 from BSAFusionLib.cohort.finished import fingerprint
+from BSAFusionLib.cohort.reading import read_cohort
 from BSAFusionLib.cohort.summary import Outcome, worst_first
 from BSAFusionLib.cohort.workers import CASE_GPU_MEMORY_BYTES, CASE_MEMORY_BYTES, fitting_workers
 from BSAFusionLib.errors import FusionError
@@ -30,7 +31,7 @@ def bids(folder: Path, *names: str) -> Path:
 
 def test_a_row_of_a_table_is_a_case(tmp_path: Path) -> None:
     text = "case,fixed,moving,modality,moving_series\nno. 1,a/mri.nii,/b/pet,pet,1.2.3\n"
-    (case,) = read_cohort(table(tmp_path, text))
+    (case,) = read_cohort(table(tmp_path, text)).cases
     assert (case.pair.fixed, case.pair.moving) == (tmp_path / "a/mri.nii", Path("/b/pet"))
     assert (case.pair.modality, case.pair.fixed_series, case.pair.moving_series) == ("pet", None, "1.2.3")
     assert (case.name, str(case.folder)) == ("sub-no1_pet", "sub-no1/pet")
@@ -71,7 +72,7 @@ def test_in_a_bids_folder_volumes_are_paired_with_the_mri_of_their_session(tmp_p
         "sub-03/pet/sub-03_pet.nii.gz",  # no MRI
         "derivatives/other/sub-01/pet/sub-01_space-T1w_pet.nii.gz",
     )
-    cases = {case.name: case for case in read_cohort(folder)}
+    cases = {case.name: case for case in read_cohort(folder).cases}
     fixed = {name: case.pair.fixed.relative_to(folder).as_posix() for name, case in cases.items()}
     assert fixed == {
         "sub-01_ct": "sub-01/anat/sub-01_T1w.nii.gz",
@@ -84,8 +85,74 @@ def test_in_a_bids_folder_volumes_are_paired_with_the_mri_of_their_session(tmp_p
     assert pet.sources[1] == "bids:raw:sub-02/ses-b/pet/sub-02_ses-b_trc-FDG_pet.nii.gz"
 
 
+@pytest.fixture
+def incomplete(tmp_path: Path) -> Cohort:
+    """A BIDS folder in which three of five subjects have no pair, and one has an MRI of another session."""
+    folder = bids(
+        tmp_path,
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/pet/sub-01_pet.nii.gz",
+        "sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz",
+        "sub-02/ses-b/pet/sub-02_ses-b_pet.nii.gz",
+        "sub-03/pet/sub-03_pet.nii.gz",
+        "sub-04/anat/sub-04_T1w.nii.gz",
+        "sub-05/func/sub-05_task-rest_bold.nii.gz",
+    )
+    return read_cohort(folder)
+
+
+def test_every_subject_without_a_pair_is_left_out_with_the_reason(incomplete: Cohort) -> None:
+    assert {case.name: case.remark for case in incomplete.cases} == {
+        "sub-01_pet": "",
+        "sub-02_ses-b_pet": "The MRI is of another session: sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz "
+        "(there is none of session b).",
+    }
+    assert [(item.name, item.reason) for item in incomplete.left_out] == [
+        ("sub-03_pet", "no MRI (T1w, T2w, FLAIR, PDw, T2star) of this subject"),
+        ("sub-04", "an MRI, but no CT, PET or SPECT"),
+        ("sub-05", "neither an MRI nor a CT, PET or SPECT"),
+    ]
+
+
+def test_participants_and_sessions_are_chosen_by_their_labels(incomplete: Cohort) -> None:
+    def names(participants: list[str], sessions: list[str]) -> list[str]:
+        chosen = incomplete.choose(participants, sessions)
+        return [item.name for item in (*chosen.cases, *chosen.left_out)]
+
+    assert names(["01", "sub-03"], []) == ["sub-01_pet", "sub-03_pet"]
+    assert names([], ["b"]) == names(["02"], ["ses-b"]) == ["sub-02_ses-b_pet"]
+    assert names(["01"], ["b"]) == []
+    assert len(names([], [])) == 5
+    with pytest.raises(FusionError, match=r"no participant sub-7; choose from: sub-01, sub-02, sub-03"):
+        names(["01", "7"], [])
+    with pytest.raises(FusionError, match=r"no session ses-a; choose from: ses-b"):
+        names([], ["a"])
+
+
+def test_all_paths_are_checked_at_once_and_no_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mri.nii").touch()
+    text = "case,fixed,moving,modality\n1,mri.nii,no.nii,ct\n2,nor.nrrd,mri.nii,ct\n3,mri.nii,DOE^JANE,ct\n"
+    cohort = read_cohort(table(tmp_path, text))
+    with pytest.raises(
+        FusionError, match=r"3 of the cohort's volumes .*sub-1_ct, moving .*no\.nii; .*sub-3_ct"
+    ) as said:
+        check_paths(cohort.cases)
+    assert "DOE" not in str(said.value)
+    check_paths(cohort.cases[:0])
+
+
+def test_sources_of_a_table_are_bids_uris_below_one_root(tmp_path: Path) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    rows = f"1,../scans/mri 1.nii,{tmp_path}/scans/pét.nii,pet\n"
+    cohort = read_cohort(table(folder, f"case,fixed,moving,modality\n{rows}"))
+    assert cohort.root == tmp_path
+    assert cohort.cases[0].sources == ("bids:raw:scans/mri%201.nii", "bids:raw:scans/p%C3%A9t.nii")
+    assert source_uri(Path("/elsewhere/a.nii"), tmp_path) == "file:///elsewhere/a.nii"
+
+
 def test_a_bids_folder_without_a_pair_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(FusionError, match="no MRI with a CT, PET or SPECT"):
+    with pytest.raises(FusionError, match=r"no MRI with a CT, PET or SPECT.*Left out: sub-01 \(an MRI, but no"):
         read_cohort(bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz"))
 
 
@@ -93,7 +160,7 @@ def test_a_bids_folder_without_a_pair_is_rejected(tmp_path: Path) -> None:
 def case(tmp_path: Path) -> Case:
     for name in ("mri.nii", "ct.nii"):
         (tmp_path / name).write_text("voxels")
-    return read_cohort(table(tmp_path, "case,fixed,moving,modality\n1,mri.nii,ct.nii,ct\n"))[0]
+    return read_cohort(table(tmp_path, "case,fixed,moving,modality\n1,mri.nii,ct.nii,ct\n")).cases[0]
 
 
 def test_the_fingerprint_changes_with_inputs_choices_and_program(case: Case, tmp_path: Path) -> None:
@@ -106,7 +173,7 @@ def test_the_fingerprint_changes_with_inputs_choices_and_program(case: Case, tmp
 
 
 def test_the_fingerprint_changes_with_voxels_in_a_file_beside_their_header(tmp_path: Path) -> None:
-    (case,) = read_cohort(table(tmp_path, "case,fixed,moving,modality\n1,mri.nii,pet.mhd,pet\n"))
+    (case,) = read_cohort(table(tmp_path, "case,fixed,moving,modality\n1,mri.nii,pet.mhd,pet\n")).cases
     (tmp_path / "pet.mhd").write_text("NDims = 3\nElementDataFile = voxels of pet.raw\n")
     (tmp_path / "voxels of pet.raw").write_text("first")
     first = fingerprint(case, {}, "", tmp_path / "results")
@@ -117,7 +184,7 @@ def test_the_fingerprint_changes_with_voxels_in_a_file_beside_their_header(tmp_p
 def test_the_fingerprint_changes_with_other_images_of_a_series_that_one_stands_for(tmp_path: Path) -> None:
     write_series(tmp_path / "ct", example(), "CT")
     first, *others = sorted((tmp_path / "ct").iterdir())
-    (case,) = read_cohort(table(tmp_path, f"case,fixed,moving,modality\n1,mri.nii,ct/{first.name},ct\n"))
+    (case,) = read_cohort(table(tmp_path, f"case,fixed,moving,modality\n1,mri.nii,ct/{first.name},ct\n")).cases
     before = fingerprint(case, {}, "", tmp_path / "results")
     assert fingerprint(case, {}, "", tmp_path / "results") == before
     others[0].unlink()
@@ -127,7 +194,7 @@ def test_the_fingerprint_changes_with_other_images_of_a_series_that_one_stands_f
 def test_the_worst_come_first_each_among_its_own_modality(tmp_path: Path) -> None:
     values = {"a": ("ct", 0.6), "b": ("ct", 0.5), "c": ("pet", 1.4), "d": ("pet", 1.0), "e": ("pet", None)}
     rows = "".join(f"{name},mri,moving,{modality}\n" for name, (modality, _) in values.items())
-    cases = read_cohort(table(tmp_path, f"case,fixed,moving,modality\n{rows}"))
+    cases = read_cohort(table(tmp_path, f"case,fixed,moving,modality\n{rows}")).cases
     reports = [value and {"mutual_information_after": value} for _, value in values.values()]
     outcomes = [Outcome(case, report) for case, report in zip(cases, reports, strict=True)]
     assert [outcome.case.entities[0][-1] for outcome in worst_first(outcomes)] == ["e", "d", "b", "a", "c"]
@@ -143,5 +210,5 @@ def test_as_many_processes_as_cores_and_memory_have_room_for() -> None:
 
 def test_the_folder_of_a_dicom_series_is_named_nowhere(tmp_path: Path) -> None:
     (tmp_path / "DOE^JANE").mkdir()
-    (case,) = read_cohort(table(tmp_path, "case,fixed,moving,modality\n1,mri.nii,DOE^JANE,ct\n"))
+    (case,) = read_cohort(table(tmp_path, "case,fixed,moving,modality\n1,mri.nii,DOE^JANE,ct\n")).cases
     assert case.sources == ("bids:raw:mri.nii", "")

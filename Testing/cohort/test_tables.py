@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from BSAFusionLib.cohort.cases import read_cohort
+from BSAFusionLib.cohort.reading import read_cohort
 from BSAFusionLib.errors import FusionError
 
 rows = [["case", "fixed", "moving", "modality"], ["1", "é/mri.nii", "pet, late.nii", "pet"], ["2", "b", "c", "ct"]]
@@ -16,7 +16,7 @@ def text(delimiter: str, end: str = "\n") -> str:
 
 
 def assert_both_cases(path: Path) -> None:
-    first, second = read_cohort(path)
+    first, second = read_cohort(path).cases
     assert (first.name, second.name) == ("sub-1_pet", "sub-2_ct")
     assert first.pair.fixed == path.parent / "é/mri.nii"
     assert first.pair.moving == path.parent / "pet, late.nii"

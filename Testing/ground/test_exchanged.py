@@ -92,3 +92,30 @@ def test_a_name_that_sounds_like_an_mri_is_only_a_remark(inputs, tmp_path, name:
     sitk.WriteImage(sitk.ReadImage(str(inputs["ct"])), str(moving))
     remarks = read_pair(Pair(fixed, moving, "ct"))[1].remarks
     assert [f"By its name the moving volume, {name}, may be an MRI" in remark for remark in remarks] == [True] * sounds
+
+
+@pytest.mark.parametrize(
+    ("name", "lowest", "taken_for", "because"),
+    [
+        ("scan.nii.gz", 0, "pet", "its values, which are no Hounsfield units"),
+        ("ct_normalized.nii.gz", 0, "ct", "its name"),
+        ("spect.nii.gz", -1000, "ct", "its values, which reach below"),
+        ("pet_ct.nii.gz", 0, "pet", "its values"),
+    ],
+)
+def test_a_guessed_modality_is_said_with_the_option_that_sets_it(
+    inputs, tmp_path, name: str, lowest: int, taken_for: str, because: str
+) -> None:
+    values = sitk.Clamp(sitk.ReadImage(str(inputs["ct"])), lowerBound=lowest)
+    values[0, 0, 0] = lowest
+    sitk.WriteImage(values, str(tmp_path / name))
+    moving = read_pair(Pair(inputs["mri"], tmp_path / name))[1]
+    assert moving.modality == taken_for
+    assert f"{name} was taken for a {taken_for.upper()} because of {because}" in moving.remarks[0]
+    assert "give --modality" in moving.remarks[0]
+
+
+def test_a_stated_modality_is_not_guessed(inputs, tmp_path) -> None:
+    sitk.WriteImage(abs(sitk.ReadImage(str(inputs["ct"]))), str(tmp_path / "sub-1_ct.nii.gz"))
+    moving = read_pair(Pair(inputs["mri"], tmp_path / "sub-1_ct.nii.gz"))[1]
+    assert (moving.modality, moving.remarks) == ("ct", ())

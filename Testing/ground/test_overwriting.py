@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import command_modules, main
-from BSAFusionLib.cohort.cases import read_cohort
+from BSAFusionLib.cohort.reading import read_cohort
 from BSAFusionLib.commands.batch import batch_outputs
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.overwriting import files_of, refuse_overwriting
@@ -272,7 +272,7 @@ def test_a_batch_writes_what_it_says_and_is_done_once_within_a_dicom_folder(
     batch = ["batch", cohort, "--out", out, "--workers", 1, "--weights", weights, *quick]
     assert main(list(map(str, batch))) == 0
     written = {path for path in out.rglob("*") if path.is_file()}
-    announced = set(batch_outputs(out, read_cohort(cohort)))
+    announced = set(batch_outputs(out, read_cohort(cohort).cases))
     names = {path.name for path in announced - written}  # nothing failed, and untrained weights are not calibrated
     assert "sub-1_pet.txt" in names
     assert {"expectedError" in name for name in names - {"sub-1_pet.txt"}} == {True}

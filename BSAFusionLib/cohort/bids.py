@@ -1,0 +1,101 @@
+"""Pair the scans of a BIDS folder with an MRI, and say which subjects have no pair."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from BSAFusionLib.cohort.cases import Case, Cohort, LeftOut, shortened, source_uri
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.inputs import Pair
+from BSAFusionLib.modalities import MODALITIES, listed
+
+MRI_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2star")  # of BIDS, in order of preference
+
+
+class _Scan(NamedTuple):
+    """A volume of a dataset: its path below the dataset, its suffix and its entities."""
+
+    path: str
+    suffix: str
+    entities: dict[str, str]
+
+
+def bids_cohort(folder: Path) -> Cohort:
+    """Pair every CT, PET and SPECT of a BIDS dataset with an MRI of its session, else of its subject.
+
+    BIDS does not define CT and SPECT yet; files ending in _ct and _spect are used. Derivatives are ignored.
+
+    Raises:
+        FusionError: There is no pair, or ancpbids is not installed.
+    """
+    scans = _scans(folder)
+    mris = [scan for scan in scans if scan.suffix in MRI_SUFFIXES]
+    cases, left_out = [], []
+    for scan in scans:
+        if scan.suffix not in MODALITIES:
+            continue
+        own = [mri for mri in mris if mri.entities["sub"] == scan.entities["sub"]]
+        if own:
+            cases.append(_case(folder, min(own, key=lambda mri: _fitness(mri, scan)), scan))
+        else:
+            name = "_".join([*_entities(scan), scan.suffix])
+            left_out.append(LeftOut(name, f"no MRI ({', '.join(MRI_SUFFIXES)}) of this subject"))
+    left_out += _without_moving(folder, scans)
+    if not cases:
+        reasons = shortened([f"{item.name} ({item.reason})" for item in left_out])
+        raise FusionError(
+            f"The folder {folder} has no MRI with a {listed()} of the same subject, named as in BIDS "
+            "(sub-01/anat/sub-01_T1w.nii.gz, sub-01/pet/sub-01_pet.nii.gz); give another, or a CSV table."
+            + (f" Left out: {reasons}." if reasons else "")
+        )
+    return Cohort(tuple(cases), tuple(sorted(left_out, key=lambda item: item.name)), folder.resolve())
+
+
+def _scans(folder: Path) -> list[_Scan]:
+    """Return the MRIs and moving volumes of a dataset, sorted by path."""
+    try:
+        from ancpbids.pybids_compat import BIDSLayout
+    except ImportError as error:
+        raise FusionError(
+            "Reading a BIDS folder needs the package ancpbids; install it with: pip install 'bsafusion[cluster]', or "
+            "give a CSV table."
+        ) from error
+    layout: Any = BIDSLayout(str(folder))
+    files = layout.get(suffix=[*MRI_SUFFIXES, *MODALITIES], extension=[".nii.gz", ".nii"])
+    # The path is not resolved: in a dataset under version control, a file may be a link out of the dataset.
+    scans = [
+        _Scan(Path(file.get_absolute_path()).relative_to(folder.resolve()).as_posix(), file.suffix, file.entities)
+        for file in files
+    ]
+    return sorted(scan for scan in scans if scan.path.startswith("sub-"))
+
+
+def _case(folder: Path, mri: _Scan, scan: _Scan) -> Case:
+    own, other = scan.entities.get("ses"), mri.entities.get("ses")
+    remark = ""
+    if own != other:
+        session = f"session {own}" if own else "no session"
+        remark = f"The MRI is of another session: {mri.path} (there is none of {session})."
+    pair, root = Pair(folder / mri.path, folder / scan.path, scan.suffix), folder.resolve()
+    sources = (source_uri(root / mri.path, root), source_uri(root / scan.path, root))
+    return Case(pair, _entities(scan), mri.suffix, sources, remark)
+
+
+def _entities(scan: _Scan) -> tuple[str, ...]:
+    return tuple(f"{key}-{value}" for key, value in scan.entities.items())
+
+
+def _without_moving(folder: Path, scans: list[_Scan]) -> Iterator[LeftOut]:
+    """Yield the subjects that have no CT, PET or SPECT."""
+    for subject in sorted(path.name for path in folder.glob("sub-*") if path.is_dir()):
+        suffixes = {scan.suffix for scan in scans if f"sub-{scan.entities['sub']}" == subject}
+        if not suffixes:
+            yield LeftOut(subject, f"neither an MRI nor a {listed()}")
+        elif not suffixes & MODALITIES.keys():
+            yield LeftOut(subject, f"an MRI, but no {listed()}")
+
+
+def _fitness(mri: _Scan, moving: _Scan) -> tuple[bool, int, str]:
+    """Return the sort key of an MRI: same session, contrast, name."""
+    other_session = mri.entities.get("ses") != moving.entities.get("ses")
+    return other_session, MRI_SUFFIXES.index(mri.suffix), mri.path

@@ -1,0 +1,89 @@
+"""Read a cohort from a table or a BIDS folder."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from BSAFusionLib.cohort.bids import bids_cohort
+from BSAFusionLib.cohort.cases import Case, Cohort, source_uri
+from BSAFusionLib.cohort.tables import read_table
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.dicom.scan import is_dicom_path
+from BSAFusionLib.files.inputs import Pair
+from BSAFusionLib.modalities import MODALITIES
+
+REQUIRED_COLUMNS = ("case", "fixed", "moving", "modality")
+SERIES_COLUMNS = ("fixed_series", "moving_series")
+
+
+def read_cohort(path: Path) -> Cohort:
+    """Read the cases of a cohort.
+
+    Args:
+        path: A CSV table or a BIDS folder.
+
+    Raises:
+        FusionError: There is no case, or a row of the table is invalid.
+    """
+    if path.is_dir():
+        cohort = bids_cohort(path)
+    elif path.is_file():
+        cohort = _table_cohort(path)
+    else:
+        raise FusionError(f"There is no {path}; give a CSV table or a BIDS folder.")
+    names: set[str] = set()
+    for case in cohort.cases:
+        if case.name in names:
+            raise FusionError(f"There are two cases {case.name} in {path}; give each a different name.")
+        names.add(case.name)
+    return cohort
+
+
+def _table_cohort(path: Path) -> Cohort:
+    """Read a CSV file with the columns case, fixed, moving, modality and, optionally, fixed_series, moving_series.
+
+    Paths are relative to the table's folder. The letters and digits of a case's name make its BIDS label.
+    """
+    rows = read_table(path)
+    if not rows:
+        raise FusionError(f"The table {path} has no cases; add one per row, below {','.join(REQUIRED_COLUMNS)}.")
+    cases = []
+    for number, row in enumerate(rows, start=2):
+        values = {name: row.get(name, "") for name in (*REQUIRED_COLUMNS, *SERIES_COLUMNS)}
+        missing = [name for name in REQUIRED_COLUMNS if not values[name]]
+        if missing:
+            raise FusionError(
+                f"Row {number} of {path} lacks {' and '.join(missing)}; the columns are {', '.join(REQUIRED_COLUMNS)}."
+            )
+        modality = values["modality"].lower()
+        if modality not in MODALITIES:
+            raise FusionError(
+                f"Row {number} of {path} has the modality {values['modality']!r}; "
+                f"choose one of {', '.join(MODALITIES)}."
+            )
+        label = re.sub("[^A-Za-z0-9]", "", values["case"])
+        if not label:
+            raise FusionError(f"Row {number} of {path} has the case name {values['case']!r}; use letters or digits.")
+        fixed, moving = (path.parent / values[role] for role in ("fixed", "moving"))
+        series = [values[name] or None for name in SERIES_COLUMNS]
+        cases.append(Case(Pair(fixed, moving, modality, *series), (f"sub-{label}",), "MRI", ("", "")))
+    root = _common_folder(path, cases)
+    placed = (
+        replace(case, sources=(source_uri(case.pair.fixed, root), source_uri(case.pair.moving, root))) for case in cases
+    )
+    return Cohort(tuple(placed), (), root)
+
+
+def _common_folder(table: Path, cases: Sequence[Case]) -> Path:
+    """Return the deepest folder that holds the table and all volumes that are no DICOM; the table's on several drives.
+
+    A BIDS URI names a file below its dataset's root: neither an absolute path nor one with "..".
+    """
+    files = [path for case in cases for path in (case.pair.fixed, case.pair.moving) if not is_dicom_path(path)]
+    folders = [os.path.dirname(os.path.abspath(file)) for file in (table, *files)]
+    try:
+        return Path(os.path.commonpath(folders))
+    except ValueError:  # on Windows
+        return Path(folders[0])
