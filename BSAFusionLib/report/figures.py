@@ -66,7 +66,8 @@ class Drawing:
 
         def draw(when: str) -> Draw:
             def draw_plane(axes: "Axes", plane: Plane) -> Any:
-                return _show(axes, plane, getattr(plane, when), cmap=colors, vmin=low, vmax=high)
+                values = np.nan_to_num(getattr(plane, when), nan=low)
+                return _show(axes, plane, values, cmap=colors, vmin=low, vmax=high)
 
             return draw_plane
 
@@ -256,7 +257,6 @@ def _show(axes: "Axes", plane: Plane, values: np.ndarray, **how: Any) -> Any:
     """Show an array of a plane the radiological way: superior, or the face, at the top; right at the left."""
     window = {} if "norm" in how else {"vmin": 0, "vmax": 1}
     drawn = axes.imshow(values, **{"cmap": "gray", "origin": "lower", **window, **how})
-    axes.set_facecolor("black")  # where there are no values
     if plane.name == "Axial":
         axes.invert_yaxis()
     axes.set_axis_off()

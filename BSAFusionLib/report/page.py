@@ -57,10 +57,11 @@ def _overviews(drawing: Drawing, report: Report) -> dict[str, bytes]:
 
 def _network_pictures(drawing: Drawing, report: Report) -> dict[str, bytes]:
     """Draw what the network made, by caption."""
-    label = MODALITIES[report.modality].label
+    row = MODALITIES[report.modality]
+    how_to_read = f". Its brightness is mostly the MRI's: read the {row.label} from the overlay" if row.in_color else ""
     return {
         f"The network's deformation: a grid of {GRID_LINES_MM:g} mm, over its length in mm": drawing.grid(),
-        f"BSAFusion fused. Its brightness is mostly the MRI's: read the {label} from the overlay": drawing.fused(),
+        f"BSAFusion fused, the network's picture of both{how_to_read}": drawing.fused(),
     }
 
 
@@ -102,8 +103,9 @@ p { margin: 0.4em 0; }
 .summary { font-size: 17px; }
 .warnings { border-left: 4px solid #dc267f; padding: 0.2em 1em 0.2em 2em; background: #fdf0f6; }
 table { border-collapse: collapse; }
-th { text-align: left; font-weight: normal; color: #555; padding-right: 1.5em; vertical-align: top; }
-td { padding-right: 1.5em; vertical-align: top; overflow-wrap: anywhere; }
+th, td { text-align: left; padding-right: 1.5em; vertical-align: top; }
+th { font-weight: normal; color: #555; white-space: nowrap; }
+td { overflow-wrap: anywhere; }
 .meaning, figcaption, .small { color: #555; font-size: 13px; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 540px), 1fr)); gap: 1em; }
 figure { margin: 0; break-inside: avoid; }
@@ -160,7 +162,7 @@ details:not([open]) { display: none; }
 <table>
 <tr><th>Program</th><td>BSAFusion {{ record.version }}</td></tr>
 <tr><th>Date</th><td>{{ record.date }}</td></tr>
-<tr><th>Command here</th><td><code>{{ record.command }}</code></td></tr>
+<tr><th>Command</th><td><code>{{ record.command }}</code></td></tr>
 <tr><th>Settings</th><td class="small">{{ settings }}</td></tr>
 </table>
 <h2>To cite</h2>

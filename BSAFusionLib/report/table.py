@@ -5,7 +5,10 @@ from typing import Any
 
 from BSAFusionLib.pipeline.summary import Row
 
-_SIMILARITY = "Similarity inside the head, in nats. It should rise from before to final; it is not an error in mm."
+_SIMILARITY = (
+    "Similarity inside the head, in nats: as placed, with the initial transform, and after registration. It should "
+    "rise; it is not an error in mm."
+)
 _AGREEMENT = (
     "How well the network's features of both volumes agree, mean of the slices. Greater is better; the number itself "
     "means nothing outside this network."
@@ -23,18 +26,18 @@ def detail_rows(report: Mapping[str, Any]) -> list[Row]:
         report: What `Report.as_dict` gives; one from a scene of an older version may lack some figures.
     """
     verdict = report.get("verdict") or {}
-    information = ("before", "before"), ("prealigned", "initial"), ("after", "final")
+    information = ", ".join(
+        f"{report[f'mutual_information_{when}']:.3f} {title}"
+        for when, title in (("before", "before"), ("prealigned", "initial"), ("after", "final"))
+    )
     agreements = [
-        Row(f"Feature agreement, {title}", f"{verdict[f'agreement_{when}']:.3f}", _AGREEMENT)
+        f"{verdict[f'agreement_{when}']:.3f} {title}"
         for when, title in (("before", "initial"), ("after", "final"))
         if verdict.get(f"agreement_{when}") is not None
     ]
     return [
-        *(
-            Row(f"Mutual information, {title}", f"{report[f'mutual_information_{when}']:.3f}", _SIMILARITY)
-            for when, title in information
-        ),
-        *agreements,
+        Row("Mutual information", information, _SIMILARITY),
+        *([Row("Feature agreement", ", ".join(agreements), _AGREEMENT)] if agreements else []),
         Row("Fraction applied", _fraction_applied(verdict, report.get("expected_error") is not None), _FRACTION),
         Row("Slices", f"{report['slices']}", "Slices that the network fused."),
         Row("Device", report["device"], "Where the network ran."),

@@ -64,7 +64,7 @@ def test_a_click_puts_the_result_into_the_scene_and_shows_it(ready, finish, scen
     details = figures_of(ui.detailsTable)
     assert (details["Device"], details["Fraction applied"]) == ("cpu", "all, unchecked")
     first = ui.detailsTable.item(0, 0)
-    assert first.text() == "Mutual information, before"
+    assert first.text() == "Mutual information"
     assert "not an error in mm" in first.toolTip()
 
 
