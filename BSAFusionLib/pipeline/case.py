@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.calibration import Calibration, read_calibration
+from BSAFusionLib.pipeline.fixed_mask import check_fixed_mask
 from BSAFusionLib.pipeline.input_checks import check_volumes, no_overlap
 from BSAFusionLib.pipeline.intensities import Intensities, guess_modality, in_color
 from BSAFusionLib.pipeline.memory import check_memory
@@ -72,6 +73,9 @@ class Case:
         moving_intensities: How the moving volume's values became its input.
         warnings: What the user should know so far, a sentence each.
         overlap: Whether the volumes overlap by the placement.
+        fixed_mask: 1 in the region that the rigid registration and the similarity look at, on the grid of the fixed
+            network input; None for the whole head.
+        details: Remarks that explain the run, a sentence each.
     """
 
     fixed: sitk.Image
@@ -83,6 +87,8 @@ class Case:
     moving_intensities: Intensities
     warnings: tuple[str, ...]
     overlap: bool
+    fixed_mask: sitk.Image | None = None
+    details: tuple[str, ...] = ()
 
 
 def prepare_case(
@@ -91,6 +97,7 @@ def prepare_case(
     settings: Settings,
     progress: Callable[[int, int], None] | None = None,
     cancelled: CancelCheck | None = None,
+    fixed_mask: sitk.Image | None = None,
 ) -> Case:
     """Check the volumes, load the network and convert the volumes to its input.
 
@@ -100,9 +107,11 @@ def prepare_case(
         settings: The choices of this run.
         progress: Called by the network with the number of slices done and of all.
         cancelled: Asked by the network before every batch.
+        fixed_mask: A label map on any grid; None for the whole head.
 
     Raises:
-        FusionError: The volumes cannot be registered, the weights or the device are missing, or memory is too small.
+        FusionError: The volumes cannot be registered, the mask is unusable, the weights or the device are missing, or
+            memory is too small.
     """
     if settings.modality == AUTO:
         settings = replace(settings, modality=guess_modality(moving))
@@ -115,6 +124,7 @@ def prepare_case(
     network_input, moving_intensities, input_warnings = make_network_input(
         volumes.fixed, volumes.moving, settings, network.size
     )
+    mask, details = check_fixed_mask(fixed_mask, network_input.fixed) if fixed_mask is not None else (None, ())
     apart = () if volumes.overlap else (APART,)
     warnings = (*volumes.warnings, *apart, *network_warnings, *input_warnings)
     return Case(
@@ -127,6 +137,8 @@ def prepare_case(
         moving_intensities,
         warnings,
         volumes.overlap,
+        mask,
+        details,
     )
 
 

@@ -44,5 +44,5 @@ def initialize(
         raise no_overlap()
     volumes = case.network_input
     return Initialization(
-        prealign_rigidly(volumes.fixed, volumes.moving, progress, cancelled, heads.transform), "rigid"
+        prealign_rigidly(volumes.fixed, volumes.moving, progress, cancelled, heads.transform, case.fixed_mask), "rigid"
     )

@@ -3,9 +3,8 @@
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.grids import downsample
-from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.measures import corrected_information
-from BSAFusionLib.pipeline.rigid_search import largest_gap
+from BSAFusionLib.pipeline.rigid_search import Region, head_region, largest_gap
 
 SPACING_MM = 4.0
 BINS = 24
@@ -14,23 +13,28 @@ LARGE_MOVE_GAIN = 1.5  # of the shared information, for a move that is not small
 LARGE_MOVE_NATS = 0.2  # at least so much must be shared after it: bodies without a head reach 0.14
 
 
-def is_worth_the_move(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Euler3DTransform) -> bool:
+def is_worth_the_move(
+    fixed: sitk.Image, moving: sitk.Image, transform: sitk.Euler3DTransform, region: Region = head_region
+) -> bool:
     """Decide whether a transform is better than the placement by more than chance.
 
     Args:
         fixed: The network input, float32 in [0, 1].
         moving: Likewise.
         transform: Fixed point to moving point, mm, LPS.
+        region: Where to compare them.
     """
     as_placed = sitk.Euler3DTransform()
     as_placed.SetCenter(transform.GetCenter())
-    before, after = (shared_information(fixed, moving, motion) for motion in (as_placed, transform))
+    before, after = (shared_information(fixed, moving, motion, region) for motion in (as_placed, transform))
     if largest_gap(transform, as_placed) <= SMALL_MOVE_MM:
         return after > before
     return after >= max(LARGE_MOVE_NATS, LARGE_MOVE_GAIN * before)
 
 
-def shared_information(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> float:
+def shared_information(
+    fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform, region: Region = head_region
+) -> float:
     """Compute the mutual information of both volumes where both show something, times the share of the fixed head.
 
     Mutual information alone rewards a small overlap, and, with air around the volumes, an edge of the field of view
@@ -40,6 +44,7 @@ def shared_information(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Tr
         fixed: The network input, float32 in [0, 1].
         moving: Likewise.
         transform: Fixed point to moving point, mm, LPS.
+        region: Where to compare them.
 
     Returns:
         In nats, corrected for the number of voxels.
@@ -48,7 +53,7 @@ def shared_information(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Tr
     moving = downsample(moving, SPACING_MM)
     outside = sitk.Resample(moving, coarse, transform, sitk.sitkLinear, -1.0)
     values, others = sitk.GetArrayFromImage(coarse), sitk.GetArrayFromImage(outside)
-    head = sitk.GetArrayFromImage(sitk.BinaryDilate(head_mask(coarse), (1, 1, 1))) > 0
+    head = sitk.GetArrayFromImage(region(coarse)) > 0
     both = head & (others >= 0)
     count = int(both.sum())
     if count == 0:

@@ -39,6 +39,7 @@ def register_and_fuse(
     settings: Settings,
     progress: Progress | None = None,
     cancelled: CancelCheck | None = None,
+    fixed_mask: sitk.Image | None = None,
 ) -> Result:
     """Register a moving volume to a fixed one and fuse the two.
 
@@ -51,6 +52,8 @@ def register_and_fuse(
         progress: Called with the stage, the fraction of the run that is done, in [0, 1], and, where the network runs,
             the number of slices done and of all.
         cancelled: Asked often; True stops the run.
+        fixed_mask: A label map on any grid in the space of the fixed volume; the rigid registration and the mutual
+            information of the report look only where it is not 0. None for the whole head.
 
     Raises:
         FusionError: A problem that the user can fix: volumes that cannot be registered, missing weights, a missing
@@ -59,7 +62,7 @@ def register_and_fuse(
     """
     timer = StageTimer(progress, cancelled)
     with timer.stage("intensities"):
-        case = prepare_case(fixed, moving, settings, timer.report_slices, cancelled)
+        case = prepare_case(fixed, moving, settings, timer.report_slices, cancelled, fixed_mask)
     runner = case.network.runner
     with timer.stage("pre-alignment"):
         heads = find_heads(case, cancelled)
@@ -107,7 +110,7 @@ def _with_verdict(
 
 
 class _Information(NamedTuple):
-    """Mutual information in nats, inside the head on the slices that are fused."""
+    """Mutual information in nats, inside the head, and the mask if there is one, on the slices that are fused."""
 
     before: float
     prealigned: float
@@ -149,7 +152,7 @@ def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: D
         motion=_motion_of_head(initial.transform, lattice, inside),
         seconds={},
         warnings=(*case.warnings, *runner.remarks, *_fold_warning(percent_folded)),
-        details=(*deformation.details, *_information_remark(information)),
+        details=(*case.details, *deformation.details, *_information_remark(information)),
     )
 
 
@@ -162,6 +165,8 @@ def _motion_of_head(transform: sitk.Transform, grid: sitk.Image, inside: np.ndar
 def _measure_information(case: Case, plan: SlicePlan, initial: Initialization, aligned: Stack) -> _Information:
     """Measure the mutual information of the volumes as placed, with the initial and with the total transform."""
     moving, grid, inside = case.network_input.moving, plan.fusion_grid, plan.head_in_slices
+    if case.fixed_mask is not None:
+        inside = inside & resample_mask(case.fixed_mask, grid)
     slices = cut_slices(moving, grid), cut_slices(moving, grid, initial.transform), aligned.moving
     return _Information(*(mutual_information(aligned.fixed[inside], part[inside]) for part in slices))
 

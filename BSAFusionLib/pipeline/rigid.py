@@ -1,6 +1,7 @@
 """Register volumes rigidly, to initialize the network's registration."""
 
 from collections.abc import Callable
+from functools import partial
 from threading import Event
 
 import numpy as np
@@ -8,10 +9,19 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.grids import downsample
-from BSAFusionLib.pipeline.brain_only import brain_only, divide_ramp
+from BSAFusionLib.pipeline.brain_only import brain_ball, brain_only, divide_ramp
+from BSAFusionLib.pipeline.fixed_mask import mask_on_grid
 from BSAFusionLib.pipeline.placement import is_worth_the_move
 from BSAFusionLib.pipeline.progress import CancelCheck
-from BSAFusionLib.pipeline.rigid_search import AIR_MARGIN_MM, Level, Optimizer, largest_gap, search
+from BSAFusionLib.pipeline.rigid_search import (
+    AIR_MARGIN_MM,
+    Level,
+    Optimizer,
+    Region,
+    head_region,
+    largest_gap,
+    search,
+)
 
 INITIAL_TURN_DEG = 12.0  # to either side about each axis; every larger turn is within reach of one of them
 LEVELS = (Level(8.0, 4.0, 2), Level(4.0, 2.0, 1), Level(3.0, 0.5, 1))
@@ -26,8 +36,9 @@ def prealign_rigidly(
     progress: Callable[[float], None] | None = None,
     cancelled: CancelCheck | None = None,
     from_heads: sitk.Euler3DTransform | None = None,
+    mask: sitk.Image | None = None,
 ) -> sitk.Euler3DTransform:
-    """Estimate the rigid transform of most mutual information inside the fixed head.
+    """Estimate the rigid transform of most mutual information inside the fixed head, or inside a mask.
 
     With `from_heads`, only its neighborhood is searched, and what leaves it is rejected: a wrong overlap can have more
     mutual information than the right one. Without it, the search begins with the placement in the files, and with the
@@ -41,6 +52,7 @@ def prealign_rigidly(
         cancelled: Asked often; True stops the search.
         from_heads: The motion between both heads' own poses, fixed point to moving point, mm, LPS; its center is the
             fixed brain's.
+        mask: 1 inside; the user knows better than the check by the brain where to look, which is then left out.
 
     Returns:
         Fixed point to moving point, mm, LPS.
@@ -49,14 +61,17 @@ def prealign_rigidly(
         Cancelled: `cancelled` returned True.
         FusionError: The volumes do not overlap wherever the search went.
     """
+    region = head_region if mask is None else partial(mask_on_grid, mask)
     if from_heads is None:
-        return _without_heads(fixed, moving, progress, cancelled)
+        return _without_heads(fixed, moving, progress, cancelled, region)
     moving = crop_near(moving, fixed, from_heads)
     as_placed = sitk.Euler3DTransform()
     as_placed.SetCenter(from_heads.GetCenter())
     candidates = [from_heads] + ([as_placed] if largest_gap(from_heads, as_placed) <= NEAR_HEADS_MM else [])
-    ranked = search(fixed, moving, candidates, NEAR_LEVELS, progress, cancelled)
+    ranked = search(fixed, moving, candidates, NEAR_LEVELS, progress, cancelled, region)
     near = [found for _, found in ranked if largest_gap(from_heads, found) <= NEAR_HEADS_MM]
+    if mask is not None:
+        return near[0] if near else from_heads
     return _check_by_brain(fixed, moving, from_heads, near[0] if near else None, cancelled)
 
 
@@ -65,18 +80,19 @@ def _without_heads(
     moving: sitk.Image,
     progress: Callable[[float], None] | None,
     cancelled: CancelCheck | None,
+    region: Region,
 ) -> sitk.Euler3DTransform:
     """Search everywhere, but leave the placement in the files only for what is much more alike."""
     as_placed = sitk.Euler3DTransform()
     as_placed.SetCenter(_middle(fixed))
     candidates = [as_placed, *_initial_candidates(fixed, moving)]
-    value, best = search(fixed, moving, candidates, LEVELS, progress, cancelled)[0]
+    value, best = search(fixed, moving, candidates, LEVELS, progress, cancelled, region)[0]
     if not np.isfinite(value):
         raise FusionError("Rigid registration failed: the volumes do not overlap; check that both show the same head.")
-    if is_worth_the_move(fixed, moving, best):
+    if is_worth_the_move(fixed, moving, best, region):
         return best
-    value, nearby = search(fixed, moving, [as_placed], NEAR_LEVELS, None, cancelled)[0]
-    return nearby if np.isfinite(value) and is_worth_the_move(fixed, moving, nearby) else as_placed
+    value, nearby = search(fixed, moving, [as_placed], NEAR_LEVELS, None, cancelled, region)[0]
+    return nearby if np.isfinite(value) and is_worth_the_move(fixed, moving, nearby, region) else as_placed
 
 
 def _check_by_brain(
@@ -94,12 +110,13 @@ def _check_by_brain(
     center = from_heads.GetCenter()
     even = brain_only(divide_ramp(downsample(fixed, NEAR_LEVELS[-1].spacing_mm), center), center)
     cool = brain_only(downsample(moving, NEAR_LEVELS[-1].spacing_mm), from_heads.TransformPoint(center))
-    ranked = search(even, cool, [from_heads], NEAR_LEVELS, None, cancelled, center)
+    brain = partial(brain_ball, center=center)
+    ranked = search(even, cool, [from_heads], NEAR_LEVELS, None, cancelled, brain)
     near = [found for _, found in ranked if largest_gap(from_heads, found) <= NEAR_HEADS_MM]
     by_brain = near[0] if near else from_heads
     if in_head is None:
         return by_brain
-    brains = Optimizer(even, cool, NEAR_LEVELS[-1], Event(), center)
+    brains = Optimizer(even, cool, NEAR_LEVELS[-1], Event(), brain)
     return in_head if brains.similarity(in_head) >= ENOUGH_SIMILARITY * brains.similarity(by_brain) else by_brain
 
 

@@ -11,7 +11,6 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import Cancelled
 from BSAFusionLib.geometry.grids import downsample
 from BSAFusionLib.geometry.inverse import carry_points
-from BSAFusionLib.pipeline.brain_only import brain_ball
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.memory import is_out_of_memory
 from BSAFusionLib.pipeline.progress import CancelCheck
@@ -44,6 +43,16 @@ Candidate = tuple[float, sitk.Euler3DTransform]
 """Negative mutual information, infinite where the volumes do not overlap, and the transform."""
 
 
+Region = Callable[[sitk.Image], sitk.Image]
+"""Makes the mask, uint8, of where mutual information is taken in a coarse fixed volume."""
+
+
+def head_region(image: sitk.Image) -> sitk.Image:
+    """Return the mask of the head and the voxels around it."""
+    mask: sitk.Image = sitk.BinaryDilate(head_mask(image), (1, 1, 1))
+    return mask
+
+
 def search(
     fixed: sitk.Image,
     moving: sitk.Image,
@@ -51,15 +60,15 @@ def search(
     levels: Sequence[Level],
     progress: Callable[[float], None] | None,
     cancelled: CancelCheck | None,
-    brain: tuple[float, ...] | None = None,
+    region: Region = head_region,
 ) -> list[Candidate]:
-    """Refine candidates level by level, inside the fixed head or around a brain's center; the best one is first."""
+    """Refine candidates level by level, inside a region of the fixed volume; the best one is first."""
     done, total = 0, len(candidates) + sum(level.survivors for level in levels[:-1])
     stop = Event()
     best: list[Candidate] = []
     with ThreadPoolExecutor(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()) as pool:
         for level in levels:
-            optimizer = Optimizer(fixed, moving, level, stop, brain)
+            optimizer = Optimizer(fixed, moving, level, stop, region)
             refined = []
             for future in [pool.submit(optimizer.refine, candidate) for candidate in candidates]:
                 refined.append(_wait_for(future, cancelled, stop))
@@ -80,14 +89,11 @@ class Optimizer:
         moving: sitk.Image,
         level: Level,
         stop: Event,
-        brain: tuple[float, ...] | None = None,
+        region: Region = head_region,
     ) -> None:
         self._fixed = downsample(fixed, level.spacing_mm)
         self._moving = _pad_with_air(downsample(moving, level.spacing_mm))
-        if brain is None:
-            self._mask = sitk.BinaryDilate(head_mask(self._fixed), (1, 1, 1))
-        else:
-            self._mask = brain_ball(self._fixed, brain)
+        self._mask = region(self._fixed)
         self._step_mm, self._stop = level.step_mm, stop
 
     def similarity(self, transform: sitk.Euler3DTransform) -> float:

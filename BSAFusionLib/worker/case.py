@@ -81,6 +81,7 @@ def compute_case(
     settings: Settings,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    fixed_mask: "sitk.Image | None" = None,
 ) -> Case:
     """Register and fuse a pair, and prepare the report's pictures; the arguments are those of `register_and_fuse`.
 
@@ -93,7 +94,7 @@ def compute_case(
     from BSAFusionLib.report.planes import sample_pictures
 
     with explain_memory_errors():
-        result = register_and_fuse(fixed, moving, settings, progress, cancelled)
+        result = register_and_fuse(fixed, moving, settings, progress, cancelled, fixed_mask)
         if settings.device == "auto" and result.report.device == "cpu":
             warnings = (*result.report.warnings, *_unused_gpus())
             result = replace(result, report=replace(result.report, warnings=warnings))
@@ -127,7 +128,9 @@ def matrix_of(transform: "sitk.Transform") -> np.ndarray:
     return matrix
 
 
-def write_case(fixed: Volume, moving: Volume, settings: Settings, folder: Path) -> dict[str, Any]:
+def write_case(
+    fixed: Volume, moving: Volume, settings: Settings, folder: Path, fixed_mask: Volume | None = None
+) -> dict[str, Any]:
     """Write a case's volumes to a folder, and return the rest of it, ready for JSON.
 
     Raises:
@@ -138,24 +141,28 @@ def write_case(fixed: Volume, moving: Volume, settings: Settings, folder: Path) 
             "folder": str(folder),
             "fixed": fixed.save(folder / "fixed.npy"),
             "moving": moving.save(folder / "moving.npy"),
+            "fixed_mask": None if fixed_mask is None else fixed_mask.save(folder / "fixed_mask.npy"),
             "settings": _settings_as_dict(settings),
             "modalities": [asdict(row) for row in MODALITIES.values()],  # a script may have added some
         }
 
 
-def read_case(case: dict[str, Any]) -> tuple["sitk.Image", "sitk.Image", Settings]:
-    """Return the fixed volume, the moving volume and the settings that `write_case` wrote.
+def read_case(case: dict[str, Any]) -> tuple["sitk.Image", "sitk.Image", Settings, "sitk.Image | None"]:
+    """Return the fixed volume, the moving volume, the settings and the mask, if any, that `write_case` wrote.
 
     Raises:
         FusionError: the folder cannot be read.
     """
     folder = Path(case["folder"])
     with _disk_told(folder):
-        fixed, moving = (Volume.load(case[role], folder).image() for role in ("fixed", "moving"))
+        fixed, moving, fixed_mask = (
+            Volume.load(case[role], folder).image() if case[role] else None
+            for role in ("fixed", "moving", "fixed_mask")
+        )
     for row in case["modalities"]:
         colors = row["color_map"] and tuple(map(tuple, row["color_map"]))
         MODALITIES[row["name"]] = Modality(**{**row, "color_map": colors})
-    return fixed, moving, _settings_from_dict(case["settings"])
+    return fixed, moving, _settings_from_dict(case["settings"]), fixed_mask
 
 
 def write_outcome(outcome: Outcome, folder: Path) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from BSAFusionLib.worker.loading import load
 def do_case(arguments: dict[str, Any], progress: Progress, cancelled: Callable[[], bool]) -> dict[str, Any]:
     """Compute a case that `write_case` wrote; the outcome goes into the same folder."""
     load(("SimpleITK", "scipy", "torch", "einops", "safetensors"))
-    fixed, moving, settings = read_case(arguments)
+    fixed, moving, settings, fixed_mask = read_case(arguments)
     with explain_memory_errors():
-        outcome = compute_case(fixed, moving, settings, progress, cancelled).outcome()
+        outcome = compute_case(fixed, moving, settings, progress, cancelled, fixed_mask).outcome()
     return write_outcome(outcome, Path(arguments["folder"]))
 
 
