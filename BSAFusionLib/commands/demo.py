@@ -81,12 +81,14 @@ def _write_scene(finished: FinishedCase, settings: "Settings", folder: Path) -> 
     from trame_slicer.core import SlicerApp
 
     from BSAFusionLib.mrml.convert import content_from_image
+    from BSAFusionLib.mrml.display import add_slice_views, link_and_fit
     from BSAFusionLib.mrml.logic import BSAFusionLogic
     from BSAFusionLib.mrml.nodes import put_volume
     from BSAFusionLib.mrml.rendering import CannotDraw, write_preview
     from BSAFusionLib.mrml.scene import save_scene
 
     application = SlicerApp()
+    add_slice_views(application.app_logic, application.scene)
     fixed, moving = (
         put_volume(application.scene, content_from_image(volume.image), volume.name)
         for volume in (finished.fixed, finished.moving)
@@ -94,6 +96,7 @@ def _write_scene(finished: FinishedCase, settings: "Settings", folder: Path) -> 
     logic = BSAFusionLogic()
     job = logic.prepare(fixed, moving, modality=settings.modality)
     nodes = logic.fill(job, logic.computed(job, finished.case.outcome()))
+    link_and_fit(application.app_logic, fixed)
     save_scene(application.scene, folder / SCENE)
     try:
         write_preview(folder / DEFAULT_NAMES.preview, application, (fixed, moving), nodes)

@@ -13,13 +13,14 @@ from BSAFusionLib.mrml.scene import nodes_of_class
 PLAIN_GRID_RGB = (1.0, 0.85, 0.0)  # of a grid that does not show the displacement; visible on dark and bright
 SEGMENTS_PER_CELL = 5  # straight pieces of a grid line between two crossings
 LINE_THICKNESS_PX = 2
+SLICE_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}  # of Slicer's default layout
 HEAT_RANGE = 1.6  # upper end of the window, as a multiple of the largest value: below it the colors hold no white
 
 
 def draw_grid(
     node: slicer.vtkMRMLGridTransformNode, content: TransformContent, region: slicer.vtkMRMLVolumeNode
 ) -> None:
-    """Draw a transform as a deformed grid in slice views, and prepare it for 3D views.
+    """Prepare a transform to be drawn as a deformed grid; a new one is hidden until `show_grid` shows it.
 
     The smallest displacement is green, the largest red.
 
@@ -34,7 +35,9 @@ def draw_grid(
     display.SetScalarRange(content.smallest_mm, content.largest_mm)
     display.SetSliceIntersectionThickness(LINE_THICKNESS_PX)
     display.SetAndObserveRegionNode(region)
-    show_grid(node, spacing=content.lines_mm)
+    visible = bool(display.GetVisibility())
+    in_slices, in_3d = visible and bool(display.GetVisibility2D()), visible and bool(display.GetVisibility3D())
+    show_grid(node, content.lines_mm, in_slices, in_3d)
 
 
 def show_grid(
@@ -79,13 +82,15 @@ def hide_grid(node: slicer.vtkMRMLGridTransformNode) -> None:
         legend.SetVisibility(False)
 
 
-def show_legend(node: slicer.vtkMRMLGridTransformNode, title: str, shown: bool) -> None:
-    """Show or hide Slicer's color legend of a grid."""
-    display = node.GetDisplayNode()
+def show_legend(node: slicer.vtkMRMLDisplayableNode, title: str, shown: bool) -> None:
+    """Show or hide Slicer's color legend of a grid or volume."""
+    display, scene = node.GetDisplayNode(), node.GetScene()
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
     if legend is None and not shown:
         return
     if legend is None:
+        if not scene.IsNodeClassRegistered("vtkMRMLColorLegendDisplayNode"):  # without Slicer's application
+            scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
         legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(display)
     legend.SetTitleText(title)
     legend.SetVisibility(shown)
@@ -108,6 +113,13 @@ def show_volumes(
         view.SetBackgroundVolumeID(background.GetID())
         view.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
         view.SetForegroundOpacity(opacity)
+    update_legends(scene)
+
+
+def update_legends(scene: slicer.vtkMRMLScene) -> None:
+    """Let the legends follow the volumes in the views: Slicer does so only where the user changed these by hand."""
+    for legend in nodes_of_class(scene, "vtkMRMLColorLegendDisplayNode"):
+        legend.Modified()
 
 
 def show_in_heat(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -119,6 +131,19 @@ def show_in_heat(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
     display.SetAndObserveColorNodeID(colors.GetID())
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(0, HEAT_RANGE * volume.GetImageData().GetScalarRange()[1])
+
+
+def add_slice_views(logic: slicer.vtkMRMLApplicationLogic, scene: slicer.vtkMRMLScene) -> None:
+    """Add Slicer's three slice views to a scene without views; a saved scene then opens with what they show."""
+    for name, orientation in SLICE_VIEWS.items():
+        view = slicer.vtkMRMLSliceLogic()
+        view.SetMRMLApplicationLogic(logic)
+        view.SetMRMLScene(scene)
+        node = view.AddSliceNode(name)
+        node.SetOrientation(orientation)
+        node.SetLayoutLabel(name[0])
+        node.SetLayoutColor(getattr(slicer.vtkMRMLAbstractViewNode, f"Get{name}Color")())
+        logic.GetSliceLogics().AddItem(view)
 
 
 def link_and_fit(logic: slicer.vtkMRMLApplicationLogic, volume: slicer.vtkMRMLVolumeNode) -> None:

@@ -1,9 +1,11 @@
-"""Slicer's subject hierarchy: the modality that its DICOM import stored, and where new nodes are filed."""
+"""What Slicer stores beside voxels: modality and unit from DICOM, and where nodes are filed."""
 
 import slicer
 
 from BSAFusionLib.modalities import from_dicom
 from BSAFusionLib.mrml.scene import nodes_of_class
+
+HOUNSFIELD_CODE = "[hnsf'U]"  # of Slicer's DICOM import, in UCUM
 
 
 def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
@@ -18,7 +20,7 @@ def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
         "mri" or a name in `MODALITIES`; None where neither is stored.
     """
     units = volume.GetVoxelValueUnits()
-    if units is not None and units.GetCodeValue() == "[hnsf'U]":
+    if units is not None and units.GetCodeValue() == HOUNSFIELD_CODE:
         return "ct"
     attribute = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
     for hierarchy in nodes_of_class(volume.GetScene(), "vtkMRMLSubjectHierarchyNode"):
@@ -27,6 +29,25 @@ def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
         if (modality := from_dicom(stored)) is not None:
             return modality
     return None
+
+
+def unit_of(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
+    """Return the unit that Slicer stores with a volume's values, such as "SUV" or "Bq/mL".
+
+    Returns:
+        None without one, and for Hounsfield units, which the values themselves show, also where they were shifted.
+    """
+    units = volume.GetVoxelValueUnits()
+    code = units.GetCodeValue() if units is not None else None
+    if code == HOUNSFIELD_CODE:
+        return None
+    return "SUV" if code and "SUV" in code else code
+
+
+def copy_unit(of: slicer.vtkMRMLScalarVolumeNode, to: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Store one volume's quantity and unit with another volume."""
+    to.SetVoxelValueQuantity(of.GetVoxelValueQuantity())
+    to.SetVoxelValueUnits(of.GetVoxelValueUnits())
 
 
 def file_beside(node: slicer.vtkMRMLNode, neighbor: slicer.vtkMRMLNode) -> None:

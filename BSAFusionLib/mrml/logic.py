@@ -18,7 +18,8 @@ from BSAFusionLib.mrml.convert import (
     voxels_of,
 )
 from BSAFusionLib.mrml.display import draw_grid, show_volumes
-from BSAFusionLib.mrml.hierarchy import file_beside, modality_from_dicom
+from BSAFusionLib.mrml.filling import put_fused, put_registered
+from BSAFusionLib.mrml.hierarchy import file_beside, modality_from_dicom, unit_of
 from BSAFusionLib.mrml.landmarks import LandmarkPairs, error_of_pairs, landmark_pairs
 from BSAFusionLib.mrml.node_checks import (
     checkCarried,
@@ -29,9 +30,10 @@ from BSAFusionLib.mrml.node_checks import (
     components,
     volumeClass,
 )
-from BSAFusionLib.mrml.nodes import put_both_parts, put_grid_transform, put_volume
+from BSAFusionLib.mrml.nodes import put_both_parts, put_grid_transform
+from BSAFusionLib.mrml.overlay import show_overlay
 from BSAFusionLib.mrml.packages import require_packages
-from BSAFusionLib.mrml.placement import FILLED_FROM, mark_as_filled, parent_to_world, place_under
+from BSAFusionLib.mrml.placement import mark_as_filled, parent_to_world, place_under
 from BSAFusionLib.mrml.record import record_of
 from BSAFusionLib.mrml.request import Outputs, Request
 from BSAFusionLib.mrml.stored_place import remarks_on_file
@@ -272,7 +274,7 @@ class BSAFusionLogic:
     def outputNames(self, fixedVolume: slicer.vtkMRMLNode, movingVolume: slicer.vtkMRMLNode) -> tuple[str, str, str]:
         """Return the names of a fused volume, grid transform and registered volume that a run creates."""
         fixed, moving = fixedVolume.GetName(), movingVolume.GetName()
-        return f"{fixed} + {moving}", f"{moving} to {fixed}", f"{moving} registered"
+        return f"{fixed} + {moving} (BSAFusion fused)", f"{moving} to {fixed}", f"{moving} registered"
 
     def compute(
         self,
@@ -297,7 +299,7 @@ class BSAFusionLogic:
             content_from_voxels(outcome.registered) if job.makeRegistered else None,
             transform,
             report,
-            outcome.pictures,
+            outcome.pictures.in_unit(unit_of(job.movingVolume)),
         )
 
     def fill(self, job: Job, computed: Computed) -> ProcessResult:
@@ -311,26 +313,10 @@ class BSAFusionLogic:
             raise FusionError(f"'{gone.GetName()}' was removed while it was in use; run again without it.")
         scene = job.fixedVolume.GetScene()
         fusedName, transformName, registeredName = self.outputNames(job.fixedVolume, job.movingVolume)
-        window = (0, 255) if computed.fused.voxels.GetNumberOfScalarComponents() > 1 else (0, 1)
-        # Nodes that a former run of this volume filled keep the display that the user chose.
-        keptFused, keptRegistered = (
-            node is not None and node.GetNodeReference(FILLED_FROM) is job.movingVolume
-            for node in (job.fusedVolume, job.registeredVolume)
-        )
-        registeredVolume = None
         parts: tuple = ()
         with all_or_nothing(scene, job.fusedVolume, job.gridTransform, job.registeredVolume, moved=job.carry):
-            fusedVolume = put_volume(
-                scene, computed.fused, fusedName, job.fusedVolume, window=None if keptFused else window
-            )
-            if computed.registered is not None:
-                registeredVolume = put_volume(
-                    scene,
-                    computed.registered,
-                    registeredName,
-                    job.registeredVolume,
-                    like=None if keptRegistered else job.movingVolume,
-                )
+            fusedVolume = put_fused(job, computed, fusedName)
+            registeredVolume = put_registered(job, computed, registeredName)
             gridTransform = put_grid_transform(scene, computed.transform, transformName, job.gridTransform)
             draw_grid(gridTransform, computed.transform, job.fixedVolume)
             for node in job.carry:
@@ -339,7 +325,10 @@ class BSAFusionLogic:
                 parts = put_both_parts(scene, computed.transform, transformName)
             for node in {fusedVolume, gridTransform, registeredVolume, *parts} - {*job.nodes(), None}:
                 file_beside(node, job.fixedVolume)
-            show_volumes(fusedVolume)
+            if registeredVolume is not None:
+                show_overlay(job.fixedVolume, registeredVolume)
+            else:
+                show_volumes(fusedVolume)
             mark_as_filled({fusedVolume, registeredVolume} - {None}, gridTransform, job.movingVolume)
         record = record_of(job, computed.pictures.overlay.unit)
         return ProcessResult(

@@ -16,10 +16,12 @@ from vtkmodules.vtkRenderingCore import vtkRenderWindow, vtkTextActor, vtkWindow
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.volumes import write_volume
 from BSAFusionLib.mrml.convert import image_from_volume
-from BSAFusionLib.mrml.display import show_volumes
+from BSAFusionLib.mrml.display import update_legends
 from BSAFusionLib.mrml.logic import ProcessResult
-from BSAFusionLib.mrml.scene import quiet
+from BSAFusionLib.mrml.overlay import show_overlay
+from BSAFusionLib.mrml.scene import nodes_of_class, quiet
 from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionLib.report.overlay import OPACITY
 
 TILE_GAP_PX = 4
 
@@ -29,28 +31,35 @@ class CannotDraw(FusionError):
 
 
 class OffscreenSliceView:
-    """Renders the slice view named Red of an application's scene into arrays.
+    """Renders a slice view of an application's scene into arrays.
 
     Like Slicer's, it adds nodes of its own to the scene, which stay there.
 
     Args:
         application: The application.
         size: Width and height in pixels.
+        name: Of the view; that of no other one.
 
     Raises:
         CannotDraw: This machine has no OpenGL.
     """
 
-    def __init__(self, application: SlicerApp, size: tuple[int, int] = (400, 400)) -> None:
+    def __init__(self, application: SlicerApp, size: tuple[int, int] = (400, 400), name: str = "Red") -> None:
         require_opengl()
+        self._scene = application.scene
         with quiet():
             self._view = SliceView(
-                application.scene, application.app_logic, "Red", scheduled_render_strategy=NoScheduleRendering()
+                application.scene, application.app_logic, name, scheduled_render_strategy=NoScheduleRendering()
             )
             window = self._view.render_window()
             window.SetOffScreenRendering(True)
             window.SetSize(size)
             self._view.update_size(*size)
+        # A view has no legends of nodes that were there before it until the user changes what it shows.
+        for shown in nodes_of_class(application.scene, "vtkMRMLSliceCompositeNode"):
+            if shown.GetLayoutName() == name:
+                shown.SetInteractionFlags(shown.ForegroundVolumeFlag)
+                shown.Modified()
         self._label = vtkTextActor()
         self._label.SetPosition(10, 10)
         style = self._label.GetTextProperty()
@@ -103,6 +112,7 @@ class OffscreenSliceView:
     def picture(self, label: str = "") -> np.ndarray:
         """Render the view with the volumes that it shows: uint8, (rows, columns, 3), RGB."""
         self._label.SetInput(label)
+        update_legends(self._scene)
         self._view.render()
         return drawn(self._view.render_window())
 
@@ -127,11 +137,12 @@ def write_preview(
 ) -> None:
     """Write one slice through the head as a PNG with five tiles.
 
-    They show fixed, moving before registration, registered, fused, and fixed with the deformation grid.
+    They show fixed, moving before registration, the registered volume over fixed, the network's fused volume, and fixed
+    with the deformation grid.
 
     Args:
         path: The PNG file.
-        application: The application; its slice views show the fused volume afterwards.
+        application: The application; its slice views show the overlay afterwards.
         inputs: The fixed and the moving volume, in the application's scene.
         outputs: The finished run of these volumes, with a registered volume.
         tile: Width and height of a tile, pixels.
@@ -141,25 +152,25 @@ def write_preview(
         FusionError: The file cannot be written.
     """
     fixed, moving = inputs
-    view = OffscreenSliceView(application, (tile, tile))
+    view = OffscreenSliceView(application, (tile, tile), "Preview")
     view.look_at(fixed)
     grid = outputs.gridTransform.GetDisplayNode()
-    was_visible = grid.GetVisibility()
+    was_visible, was_in_slices = grid.GetVisibility(), grid.GetVisibility2D()
     grid.SetVisibility(False)
+    registered = outputs.registeredVolume
     tiles = [
-        view.draw(volume, label=label)
-        for volume, label in (
-            (fixed, "Fixed"),
-            (moving, "Moving"),
-            (outputs.registeredVolume, "Registered"),
-            (outputs.fusedVolume, "Fused"),
-        )
+        view.draw(fixed, label="Fixed"),
+        view.draw(moving, label="Moving"),
+        view.draw(fixed, registered, OPACITY, label="Overlay"),
+        view.draw(outputs.fusedVolume, label="BSAFusion fused"),
     ]
     grid.SetVisibility(True)
+    grid.SetVisibility2D(True)
     tiles.append(view.draw(fixed, label="Deformation"))
     grid.SetVisibility(was_visible)
+    grid.SetVisibility2D(was_in_slices)
     view.close()
-    show_volumes(outputs.fusedVolume)
+    show_overlay(fixed, registered)
     gap = np.full((tile, TILE_GAP_PX, 3), 255, np.uint8)
     strip = np.concatenate([part for picture in tiles for part in (picture, gap)][:-1], axis=1)
     write_volume(sitk.GetImageFromArray(strip, isVector=True), path)

@@ -47,7 +47,8 @@ class _Labeled(Enum):
             Start.RIGID: _("Rigid registration"),
             Start.PLACED: _("As placed"),
             Start.TRANSFORM: _("Linear transform"),
-            View.FUSED: _("Fused volume"),
+            View.OVERLAY: _("Overlay"),
+            View.FUSED: _("BSAFusion fused"),
             View.BLEND: _("Fixed and moving"),
             View.CHECKERBOARD: _("Checkerboard"),
         }
@@ -65,6 +66,7 @@ class Start(_Labeled):
 class View(_Labeled):
     """The volumes in the slice views."""
 
+    OVERLAY = "overlay"
     FUSED = "fused"
     BLEND = "blend"
     CHECKERBOARD = "checkerboard"
@@ -113,11 +115,11 @@ class Parameters:
     ctWindowCentre: Annotated[float, WithinRange(-2000, 4000)] = 40.0
     ctWindowWidth: Annotated[float, WithinRange(1, 8000)] = 80.0
 
-    view: View = View.FUSED
+    view: View = View.OVERLAY
     blend: Annotated[float, WithinRange(0, 1)] = 0.5
     checkerFields: Annotated[int, WithinRange(2, 32)] = 8
     flickerRate: Annotated[float, WithinRange(0.2, 10)] = 1.0
-    gridInSlices: bool = True
+    gridInSlices: bool = False
     gridIn3D: bool = False
     gridByDisplacement: bool = True
     gridSpacing: Annotated[float, WithinRange(1, 100)] = 10.0

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from BSAFusionLib.mrml.display import checkerboard, link_and_fit, show_grid, show_legend, show_volumes
 from BSAFusionLib.mrml.hierarchy import file_beside
 from BSAFusionLib.mrml.nodes import put_volume
+from BSAFusionLib.mrml.overlay import show_overlay
 from BSAFusionLib.mrml.placement import place_under, put_back
 from BSAFusionLib.panel.parameters import Parameters, View
 
@@ -57,9 +58,12 @@ class Views:
         parameters = self._parameters
         if not self._complete():
             return
-        if self._hasBoard():
+        view = self._possibleView()
+        if view is View.OVERLAY:
+            show_overlay(parameters.reportFixedVolume, parameters.reportRegisteredVolume)
+        elif view is View.CHECKERBOARD:
             self._showCheckerboard()
-        elif parameters.view is View.BLEND:
+        elif view is View.BLEND:
             show_volumes(parameters.reportFixedVolume, parameters.reportMovingVolume, parameters.blend)
         else:
             show_volumes(parameters.reportFusedVolume)
@@ -87,11 +91,24 @@ class Views:
             parameters.reportGridTransform,
         )
 
-    def _hasBoard(self) -> bool:
-        """Return True where a checkerboard is chosen and possible."""
-        parameters = self._parameters
-        chosen = self._complete() and parameters.view is View.CHECKERBOARD
-        return chosen and parameters.reportRegisteredVolume is not None
+    def _possibleView(self) -> View:
+        """Return the chosen view, or the fused volume where that one needs a registered volume that was not made."""
+        if not self._complete():
+            return View.FUSED
+        view = self._parameters.view
+        needs_registered = view in (View.OVERLAY, View.CHECKERBOARD)
+        return View.FUSED if needs_registered and self._parameters.reportRegisteredVolume is None else view
+
+    def _note(self) -> str:
+        """Return what the slice views show, where their pictures do not say it themselves."""
+        parameters, view = self._parameters, self._possibleView()
+        if view is not parameters.view:
+            return _("This display needs the registered volume, which was not made; the fused volume is shown instead.")
+        if view is View.FUSED:
+            return parameters.reportFusedVolume.GetDescription() or ""
+        if view is View.OVERLAY:
+            return _("Low values of the registered volume are transparent; change its window and colors under Volumes.")
+        return ""
 
     def _choices(self) -> tuple[tuple, tuple]:
         """Return the choices for the volumes, and those for the grid."""
@@ -107,15 +124,12 @@ class Views:
         """Enable the widgets that have something to show."""
         ui, complete = self._ui, self._complete()
         ui.viewsCollapsibleButton.visible = complete
-        view = self._parameters.view if complete else View.FUSED
-        blend, board = view is View.BLEND, view is View.CHECKERBOARD
+        blend = self._possibleView() is View.BLEND
         for widget in (ui.blendSlider, ui.beforeButton, ui.afterButton, ui.flickerCheckBox, ui.flickerRateSpinBox):
             widget.enabled = complete and blend
-        ui.checkerFieldsSpinBox.enabled = self._hasBoard()
-        ui.viewProblemLabel.visible = board and not self._hasBoard()
-        ui.viewProblemLabel.text = _(
-            "The checkerboard needs the registered volume, which was not made; the fused volume is shown instead."
-        )
+        ui.checkerFieldsSpinBox.enabled = self._possibleView() is View.CHECKERBOARD
+        ui.viewNoteLabel.text = self._note() if complete else ""
+        ui.viewNoteLabel.visible = bool(ui.viewNoteLabel.text)
         if complete:
             after = self._isAfter()
             (ui.afterButton if after else ui.beforeButton).checked = True

@@ -71,10 +71,15 @@ def in_words(low: float, high: float) -> str:
     width = abs(high - low)
     if not 0 < width < math.inf:
         return f"{low:.3g} to {high:.3g}"
-    decimals = max(0, DIGITS - 1 - math.floor(math.log10(width)))
+    decimals = decimals_of(width)
     if decimals > 6:
         return f"{low:.3e} to {high:.3e}"
     return f"{low:.{decimals}f} to {high:.{decimals}f}"
+
+
+def decimals_of(width: float) -> int:
+    """Return how many decimals tell the values in a range apart, from the range's finite width above zero."""
+    return max(0, DIGITS - 1 - math.floor(math.log10(width)))
 
 
 def _window(center: float, width: float) -> Window:

@@ -35,6 +35,11 @@ class OverlayWindow:
     high: float
     unit: str
 
+    @property
+    def shown_from(self) -> float:
+        """Value from which on the colors are seen, for a display that is either opaque or transparent."""
+        return self.low + (TRANSPARENT_BELOW + OPAQUE_ABOVE) / 2 * (self.high - self.low)
+
 
 def choose_window(values: np.ndarray, low: float, unit: str) -> OverlayWindow:
     """Choose the window of an overlay.
@@ -44,7 +49,7 @@ def choose_window(values: np.ndarray, low: float, unit: str) -> OverlayWindow:
         low: Value at which nothing of it should be seen.
         unit: Of the values.
     """
-    high = float(np.nanpercentile(values, HIGH_PERCENTILE)) if np.isfinite(values).any() else low
+    high = float(f"{np.nanpercentile(values, HIGH_PERCENTILE):.3g}") if np.isfinite(values).any() else low
     return OverlayWindow(float(low), max(high, float(low) + 1e-6 * max(1.0, abs(low))), unit)
 
 

@@ -5,6 +5,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import field_from_transform, jacobian_determinant
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.pipeline.ct_units import recognize_ct_units
 from BSAFusionLib.pipeline.guess import looks_hounsfield
 from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS, head_mask, measure_intensities
 from BSAFusionLib.pipeline.result import Result
@@ -61,7 +62,11 @@ def _shown(moving: sitk.Image, modality: str) -> tuple[float, str]:
     """Return the value below which an overlay shows nothing, of a CT what is no bone, and the values' unit."""
     if MODALITIES[modality].window is None:
         return 0.0, RELATIVE
-    if looks_hounsfield(sitk.GetArrayViewFromImage(moving)):
+    values = sitk.GetArrayViewFromImage(moving)
+    units = recognize_ct_units(values)
+    if units is not None and units.offset:
+        return BONE_HU + units.offset, f"HU {units.offset:+d}"
+    if units is not None or looks_hounsfield(values):
         return BONE_HU, "HU"
     return measure_intensities(moving, modality)[0].high, RELATIVE
 

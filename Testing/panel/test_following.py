@@ -85,11 +85,11 @@ def test_choosing_both_inputs_leaves_the_outputs_to_be_created(ready):
 def test_the_panel_says_what_the_run_will_create(ready, widget, scene):
     ui = ready.ui
     assert ui.createdLabel.visible
-    assert ui.createdLabel.text == "Creates 'MRI + PET', 'PET to MRI', 'PET registered'"
+    assert ui.createdLabel.text == "Creates 'MRI + PET (BSAFusion fused)', 'PET to MRI', 'PET registered'"
     assert ui.gridTransformSelector.toolTip.endswith("The run creates 'PET to MRI'.")
     ui.gridTransformSelector.setCurrentNode(scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "Mine"))
     harness.click(ui.makeRegisteredCheckBox)
-    assert ui.createdLabel.text == "Creates 'MRI + PET'"
+    assert ui.createdLabel.text == "Creates 'MRI + PET (BSAFusion fused)'"
     assert "creates" not in ui.gridTransformSelector.toolTip
     ui.movingVolumeSelector.setCurrentNode(None)
     assert not ui.createdLabel.visible
@@ -132,7 +132,7 @@ def test_a_run_that_ends_while_another_module_is_shown_is_there_afterwards(ready
     control.let_go()
     harness.wait_until(lambda: not ready.run.running, seconds=60)
     parameters = ready.logic.getParameterNode()
-    assert parameters.fusedVolume.GetName() == "MRI + PET"
+    assert parameters.fusedVolume.GetName() == "MRI + PET (BSAFusion fused)"
     slicer.util.selectModule("BSAFusion")
     assert ready.ui.fusedVolumeSelector.currentNode() is parameters.fusedVolume
     assert ready.ui.resultsCollapsibleButton.visible

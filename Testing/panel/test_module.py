@@ -117,7 +117,7 @@ def test_the_readmes_simplest_call_runs(running, quick, add_head):
     add_head("MRI"), add_head("PET", "pet", lattice(rigid((3, 0, 2))))
     names = {"slicer": slicer}  # as in the Python console
     exec(example("#### The simplest call"), names)
-    assert names["result"].fusedVolume.GetName() == "MRI + PET"
+    assert names["result"].fusedVolume.GetName() == "MRI + PET (BSAFusion fused)"
 
 
 def test_the_call_with_all_outputs_and_settings_runs(running, quick, add_head):

@@ -44,7 +44,11 @@ def test_a_click_puts_the_result_into_the_scene_and_shows_it(ready, finish, scen
     finish()
     ui = ready.ui
     fused, transform, registered = outputs(ui)
-    assert [node.GetName() for node in (fused, transform, registered)] == ["MRI + PET", "PET to MRI", "PET registered"]
+    assert [node.GetName() for node in (fused, transform, registered)] == [
+        "MRI + PET (BSAFusion fused)",
+        "PET to MRI",
+        "PET registered",
+    ]
     assert fused.IsA("vtkMRMLVectorVolumeNode")
     assert view.GetBackgroundVolumeID() == fused.GetID()
     assert transform.GetDisplayNode().GetVisibility2D()
@@ -236,7 +240,7 @@ def test_reloading_the_module_ends_the_run_and_leaves_a_panel_that_works(ready, 
     assert again.ui.applyButton.enabled
     harness.click(again.ui.applyButton)
     harness.wait_until(lambda: not again.run.running, seconds=60)
-    assert len([entry for entry in state(scene) if entry[1] == "MRI + PET"]) == 1
+    assert len([entry for entry in state(scene) if entry[1] == "MRI + PET (BSAFusion fused)"]) == 1
     assert len(state(scene)) > len(before)
 
 

@@ -6,6 +6,7 @@ import slicer
 from slicer.util import arrayFromVolume
 
 from BSAFusionLib.panel.parameters import View
+from BSAFusionLib.report.overlay import OPACITY
 from Testing import harness
 from Testing.panel.conftest import rigid
 
@@ -99,6 +100,15 @@ def test_choices_of_the_grid_leave_the_views_volumes_alone(done, parameters, sce
     assert {layer[0] for layer in layers(scene)} == {done.ui.fusedVolumeSelector.currentNodeID}
 
 
+def test_the_result_is_shown_as_an_overlay_at_first(done, parameters, scene, heads):
+    assert layers(scene) == {(heads[0].GetID(), parameters.reportRegisteredVolume.GetID(), OPACITY)}
+    assert "change its window and colors under Volumes" in done.ui.viewNoteLabel.text
+    choose(done, View.FUSED)
+    assert "Read no uptake from it" in done.ui.viewNoteLabel.text
+    choose(done, View.BLEND)
+    assert not done.ui.viewNoteLabel.visible
+
+
 def test_a_checkerboard_can_be_made_of_a_volume_that_is_not_shown(done, parameters, heads):
     heads[0].SetAndObserveDisplayNodeID(None)
     choose(done, View.CHECKERBOARD)
@@ -131,6 +141,7 @@ def test_the_checkerboard_takes_its_fields_from_both_volumes_in_turn(done, scene
         arrayFromVolume(volume)[:] = value
         volume.GetDisplayNode().AutoWindowLevelOff()
         volume.GetDisplayNode().SetWindowLevelMinMax(0, 100 if volume is heads[0] else 10)
+        volume.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
         slicer.util.arrayFromVolumeModified(volume)
     done.ui.checkerFieldsSpinBox.value = 4
     choose(done, View.CHECKERBOARD)
@@ -158,19 +169,23 @@ def test_a_checkerboard_keeps_the_window_that_the_user_gave_it(done, parameters)
 
 def test_without_a_registered_volume_the_panel_says_why_there_is_no_checkerboard(done, scene, finish):
     choose(done, View.CHECKERBOARD)
-    assert not done.ui.viewProblemLabel.visible
+    assert not done.ui.viewNoteLabel.visible
     harness.click(done.ui.makeRegisteredCheckBox)
     finish()
-    assert "needs the registered volume" in done.ui.viewProblemLabel.text
-    assert done.ui.viewProblemLabel.visible
+    assert "needs the registered volume" in done.ui.viewNoteLabel.text
+    assert done.ui.viewNoteLabel.visible
     assert not done.ui.checkerFieldsSpinBox.enabled
     assert {layer[:2] for layer in layers(scene)} == {(done.ui.fusedVolumeSelector.currentNodeID, None)}
+    choose(done, View.OVERLAY)
+    assert "needs the registered volume" in done.ui.viewNoteLabel.text
     choose(done, View.FUSED)
-    assert not done.ui.viewProblemLabel.visible
+    assert "Read no uptake from it" in done.ui.viewNoteLabel.text
 
 
 def test_the_grid_follows_its_choices(done, parameters):
     display = parameters.gridTransform.GetDisplayNode()
+    assert not display.GetVisibility()  # its lines would hide the overlay
+    harness.click(done.ui.gridInSlicesCheckBox)
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
     assert display.GetVisibility2D()
     assert not display.GetVisibility3D()
@@ -212,6 +227,7 @@ def test_link_and_fit_shows_the_whole_fixed_volume_in_views_that_move_together(d
 
 def test_the_last_result_stays_in_sight_while_other_outputs_are_chosen_for_the_next(done, scene, heads):
     ui = done.ui
+    choose(done, View.FUSED)
     fused, grid = ui.fusedVolumeSelector.currentNode(), ui.gridTransformSelector.currentNode()
     ui.fusedVolumeSelector.setCurrentNode(None)
     ui.gridTransformSelector.setCurrentNode(scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "Empty"))
@@ -226,6 +242,7 @@ def test_the_last_result_stays_in_sight_while_other_outputs_are_chosen_for_the_n
 
 def test_the_grid_of_the_last_result_gives_way_to_that_of_the_next(done, finish):
     ui = done.ui
+    harness.click(ui.gridInSlicesCheckBox)
     first = ui.gridTransformSelector.currentNode().GetDisplayNode()
     for selector in (ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector):
         selector.setCurrentNode(None)

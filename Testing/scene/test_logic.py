@@ -33,7 +33,7 @@ def heads(add_head):
 
 def test_missing_outputs_are_created_and_named_after_the_inputs(heads, process):
     result = process(*heads)
-    assert result.fusedVolume.GetName() == "MRI + PET"
+    assert result.fusedVolume.GetName() == "MRI + PET (BSAFusion fused)"
     assert result.registeredVolume.GetName() == "PET registered"
     assert result.gridTransform.GetName() == "PET to MRI"
     assert result.report.modality == "pet"
@@ -102,22 +102,25 @@ def test_a_linear_transform_node_is_the_initial_transform(add_head, add_transfor
     np.testing.assert_allclose(job.settings.prealignment.TransformPoint((0, 0, 0)), (0, 40, 0))  # LPS, from fixed
 
 
-def test_the_fused_volume_is_shown_and_the_grid_drawn_over_slices(scene, heads, process):
+def test_without_a_registered_volume_the_fused_one_is_shown(scene, heads, process):
     view = add(scene, "SliceComposite")
     view.SetForegroundVolumeID(heads[1].GetID())
-    heads[1].GetDisplayNode().AutoWindowLevelOff()
-    heads[1].GetDisplayNode().SetWindowLevelMinMax(1, 5)
-    result = process(*heads)
+    result = process(*heads, makeRegistered=False)
     assert view.GetBackgroundVolumeID() == result.fusedVolume.GetID()
     assert view.GetForegroundVolumeID() is None
-    fused, registered = result.fusedVolume.GetDisplayNode(), result.registeredVolume.GetDisplayNode()
+    fused = result.fusedVolume.GetDisplayNode()
     assert (fused.GetWindowLevelMin(), fused.GetWindowLevelMax()) == (0, 255)
-    assert (registered.GetWindowLevelMin(), registered.GetWindowLevelMax()) == (1, 5)
+
+
+def test_the_grid_is_ready_to_be_drawn_and_stays_where_it_is_visible(heads, process):
+    result = process(*heads)
     grid = result.gridTransform.GetDisplayNode()
     assert grid.GetVisualizationMode() == slicer.vtkMRMLTransformDisplayNode.VIS_MODE_GRID
-    assert grid.GetVisibility()
-    assert grid.GetVisibility2D()
-    assert not grid.GetVisibility3D()
+    assert not grid.GetVisibility()
+    grid.SetVisibility(True)
+    grid.SetVisibility3D(True)
+    process(*heads, result.fusedVolume, result.gridTransform, result.registeredVolume)
+    assert (grid.GetVisibility(), grid.GetVisibility2D(), grid.GetVisibility3D()) == (1, 0, 1)
     assert 10 <= 6 * max(usual_size) / grid.GetGridSpacingMm() <= 30  # lines across the volume's longest side
 
 

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import slicer
 from slicer.util import arrayFromVolume
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.scene import save_scene
+from BSAFusionLib.mrml.display import SLICE_VIEWS, add_slice_views, link_and_fit
+from BSAFusionLib.mrml.overlay import color_node
+from BSAFusionLib.mrml.scene import nodes_of_class, save_scene
 from Testing.scene.conftest import lattice, rigid
 
 ours = ("vtkMRMLVolumeNode", "vtkMRMLTransformNode", "vtkMRMLVolumeDisplayNode", "vtkMRMLTransformDisplayNode")
@@ -31,15 +34,24 @@ def carried(node, points):
     return np.array([transform.TransformPoint(point) for point in points])
 
 
+@pytest.fixture
+def other():
+    """Another application, whose scene knows legends, as that of Slicer's Colors module does."""
+    other = SlicerApp()
+    other.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
+    return other
+
+
 @pytest.mark.parametrize("turn", [0, 120])
-def test_a_saved_scene_opens_with_the_same_nodes_and_transform(turn, scene, add_head, add_transform, process, tmp_path):
+def test_a_saved_scene_opens_with_the_same_nodes_and_transform(
+    turn, scene, other, add_head, add_transform, process, tmp_path
+):
     parent = add_transform(rigid((0, 0, turn)))
     fixed, moving = add_head("MRI"), add_head("PET", "pet", lattice(rigid((3, 0, 2 - turn))), parent=parent)
     result = process(fixed, moving)
     path = tmp_path / "scene.mrb"
     save_scene(scene, path)
 
-    other = SlicerApp()
     opened = other.scene
     assert opened.ReadFromMRB(str(path))
     assert names(opened) == names(scene)
@@ -51,6 +63,31 @@ def test_a_saved_scene_opens_with_the_same_nodes_and_transform(turn, scene, add_
         same = opened.GetFirstNodeByName(volume.GetName())
         assert same.GetClassName() == volume.GetClassName()
         np.testing.assert_array_equal(arrayFromVolume(same), arrayFromVolume(volume))
+
+
+def test_a_scene_of_a_script_opens_with_the_overlay_in_slicers_views(
+    application, scene, other, add_head, process, tmp_path
+):
+    add_slice_views(application.app_logic, scene)
+    fixed = add_head("MRI")
+    result = process(fixed, add_head("PET", "pet"))
+    link_and_fit(application.app_logic, fixed)
+    save_scene(scene, tmp_path / "scene.mrb")
+
+    opened = other.scene
+    inferno = color_node(opened)  # which Slicer has from the start
+    assert opened.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    registered = opened.GetFirstNodeByName(result.registeredVolume.GetName())
+    views = nodes_of_class(opened, "vtkMRMLSliceCompositeNode")
+    assert [view.GetLayoutName() for view in views] == ["Red", "Yellow", "Green"]
+    for view in views:
+        assert view.GetBackgroundVolumeID() == opened.GetFirstNodeByName("MRI").GetID()
+        assert view.GetForegroundVolumeID() == registered.GetID()
+    assert registered.GetDisplayNode().GetColorNode() is inferno
+    assert registered.GetDisplayNode().GetApplyThreshold()
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(registered.GetDisplayNode())
+    assert legend.GetTitleText() == "PET (relative)"
+    assert [view.GetOrientation() for view in nodes_of_class(opened, "vtkMRMLSliceNode")] == list(SLICE_VIEWS.values())
 
 
 def test_a_scene_that_cannot_be_written_says_so(scene, tmp_path):

@@ -1,0 +1,58 @@
+"""Put the volumes of a finished run into the scene, each with the display that it is read in."""
+
+from typing import TYPE_CHECKING
+
+import slicer
+
+from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.mrml.convert import VolumeContent
+from BSAFusionLib.mrml.hierarchy import copy_unit
+from BSAFusionLib.mrml.nodes import put_volume
+from BSAFusionLib.mrml.overlay import color_by_value, fused_meaning
+from BSAFusionLib.mrml.placement import FILLED_FROM
+
+if TYPE_CHECKING:
+    from BSAFusionLib.mrml.logic import Computed, Job
+
+RGB_WINDOW = 0.0, 255.0  # in which colors are shown as they are
+
+
+def put_fused(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRMLVolumeNode:
+    """Put the network's fused volume into the scene, with what its brightness shows as the node's description."""
+    window = RGB_WINDOW if _in_color(computed.fused) else (0.0, 1.0)
+    node = _put(job, computed.fused, name, job.fusedVolume, window)
+    node.SetDescription(fused_meaning(computed.report.modality))
+    return node
+
+
+def put_registered(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRMLVolumeNode | None:
+    """Put the registered volume into the scene, in the colors of the overlay; None where it was not requested."""
+    if computed.registered is None:
+        return None
+    overlay = computed.pictures.overlay
+    window = RGB_WINDOW if _in_color(computed.registered) else (overlay.low, overlay.high)
+    node = _put(job, computed.registered, name, job.registeredVolume, window)
+    copy_unit(job.movingVolume, node)
+    if not _filled_before(job.registeredVolume, job):
+        color_by_value(node, overlay, MODALITIES[computed.report.modality].label)
+    return node
+
+
+def _put(
+    job: "Job",
+    content: VolumeContent,
+    name: str,
+    given: slicer.vtkMRMLVolumeNode | None,
+    window: tuple[float, float],
+) -> slicer.vtkMRMLVolumeNode:
+    window = None if _filled_before(given, job) else window
+    return put_volume(job.fixedVolume.GetScene(), content, name, given, window=window)
+
+
+def _filled_before(given: slicer.vtkMRMLVolumeNode | None, job: "Job") -> bool:
+    """Return True for a node that a former run of this volume filled; it keeps the display that the user chose."""
+    return given is not None and given.GetNodeReference(FILLED_FROM) is job.movingVolume
+
+
+def _in_color(content: VolumeContent) -> bool:
+    return content.voxels.GetNumberOfScalarComponents() > 1

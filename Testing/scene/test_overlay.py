@@ -1,0 +1,143 @@
+"""The overlay in a scene: PET, SPECT and bone in color over the MRI, with a legend, as the report draws it."""
+
+import numpy as np
+import pytest
+import slicer
+from slicer.util import arrayFromVolume
+
+from BSAFusionLib.mrml.display import add_slice_views, show_volumes
+from BSAFusionLib.mrml.overlay import color_node, show_overlay
+from BSAFusionLib.mrml.rendering import OffscreenSliceView
+from BSAFusionLib.mrml.scene import nodes_of_class
+from BSAFusionLib.report.overlay import COLORS, OPACITY, blend
+from Testing.scene.conftest import lattice, rigid
+
+
+@pytest.fixture
+def heads(add_head):
+    return add_head("MRI"), add_head("PET", "pet", lattice(rigid((3, 0, 2))))
+
+
+def legend_of(volume):
+    return slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(volume.GetDisplayNode())
+
+
+def layers(scene):
+    return {
+        (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID(), round(view.GetForegroundOpacity(), 3))
+        for view in nodes_of_class(scene, "vtkMRMLSliceCompositeNode")
+    }
+
+
+def test_after_a_run_the_registered_volume_lies_in_color_over_the_fixed_one(application, scene, heads, process):
+    add_slice_views(application.app_logic, scene)
+    result = process(*heads)
+    registered, window = result.registeredVolume, result.pictures.overlay
+    display = registered.GetDisplayNode()
+    assert layers(scene) == {(heads[0].GetID(), registered.GetID(), OPACITY)}
+    assert display.GetColorNode().GetName() == "Inferno"
+    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == pytest.approx((window.low, window.high))
+    assert window.low < display.GetLowerThreshold() < 0.2 * window.high
+    assert display.GetApplyThreshold()
+    assert legend_of(registered).GetTitleText() == "PET (relative)"
+    assert not result.gridTransform.GetDisplayNode().GetVisibility()  # its lines would hide the uptake
+
+
+def test_a_slice_view_draws_what_the_report_draws(application, heads, process):
+    fixed, _ = heads
+    view = OffscreenSliceView(application, (300, 300))
+    result = process(*heads)
+    legend_of(result.registeredVolume).SetVisibility(False)
+    view.look_at(fixed)
+    gray = view.draw(fixed)[..., 0] / 255
+    registered, window = result.registeredVolume, result.pictures.overlay
+    drawn = view.draw(fixed, registered, OPACITY) / 255
+    registered.GetDisplayNode().ApplyThresholdOff()
+    registered.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+    values = window.low + view.draw(registered)[..., 0] / 255 * (window.high - window.low)
+    level = (values - window.low) / (window.high - window.low)
+    clear = (level < 0.13) | ((level > 0.17) & (level < 1))  # elsewhere a step of the gray is a step of opacity
+    assert (level[clear] > 0.17).sum() > 5000
+    assert (level[clear] < 0.13).sum() > 5000
+    assert np.abs(drawn - blend(gray, values, window))[clear].max() < 0.03
+
+
+def test_the_color_node_has_the_maps_own_colors_and_slicers_id(scene):
+    node = color_node(scene)
+    assert node.GetID() == "vtkMRMLColorTableNodeFileInferno.txt"
+    assert not node.GetSaveWithScene()
+    assert color_node(scene) is node
+    table = node.GetLookupTable()
+    at_points = [table.GetTableValue(round(255 * n / 16)) for n in range(17)]
+    np.testing.assert_allclose(np.array(at_points)[:, :3], COLORS, atol=0.02)
+    assert {color[3] for color in at_points} == {1.0}
+
+
+def test_the_legend_stands_beside_the_overlay_alone(application, heads, process):
+    view = OffscreenSliceView(application, (300, 300))
+    result = process(*heads)
+    view.look_at(heads[0])
+
+    def right_of_the_head():
+        return view.picture()[:, 280:].max()
+
+    show_overlay(heads[0], result.registeredVolume)
+    assert right_of_the_head() > 200
+    show_volumes(result.fusedVolume)
+    assert right_of_the_head() < 100
+
+
+@pytest.mark.parametrize(
+    ("value", "title"), [("{SUVbw}g/ml", "PET (SUV)"), ("Bq/mL", "PET (Bq/mL)"), (None, "PET (relative)")]
+)
+def test_the_legend_has_the_unit_that_slicer_stores_with_the_moving_volume(value, title, heads, process):
+    if value is not None:
+        units = slicer.vtkCodedEntry()
+        units.SetValueSchemeMeaning(value, "UCUM", "a unit")
+        heads[1].SetVoxelValueUnits(units)
+    registered = process(*heads).registeredVolume
+    assert legend_of(registered).GetTitleText() == title
+    if value is not None:
+        assert registered.GetVoxelValueUnits().GetCodeValue() == value
+
+
+@pytest.mark.parametrize(("added", "unit"), [(0, "HU"), (-1024, "HU -1024"), (1024, "HU +1024")])
+def test_of_a_ct_the_bone_is_shown_also_where_its_values_were_shifted(added, unit, add_head, process):
+    ct = add_head("CT", "ct")
+    arrayFromVolume(ct)[:] += added
+    result = process(add_head("MRI"), ct, modality="ct")
+    assert result.pictures.overlay.low == 150 + added
+    assert legend_of(result.registeredVolume).GetTitleText() == f"CT ({unit})"
+
+
+def test_a_pet_in_color_keeps_its_colors_and_is_transparent_where_it_is_dark(application, add_head, process):
+    view = OffscreenSliceView(application, (200, 200))
+    fixed = add_head("MRI")
+    result = process(fixed, add_head("PET", "rgb"))
+    view.look_at(fixed)
+    drawn, own, gray = (
+        layers.astype(int)
+        for layers in (
+            view.draw(fixed, result.registeredVolume, OPACITY),
+            view.draw(result.registeredVolume),
+            view.draw(fixed),
+        )
+    )
+    bright, dark = own.min(axis=-1) > 80, own.max(axis=-1) == 0
+    assert np.abs(drawn - (OPACITY * own + (1 - OPACITY) * gray))[bright].max() <= 2
+    np.testing.assert_array_equal(drawn[dark], gray[dark])
+
+
+def test_a_node_that_is_filled_again_keeps_the_display_that_the_user_gave_it(heads, process):
+    first = process(*heads)
+    display = first.registeredVolume.GetDisplayNode()
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+    display.SetWindowLevelMinMax(1, 2)
+    process(*heads, first.fusedVolume, first.gridTransform, first.registeredVolume)
+    assert display.GetColorNode().GetName() == "Grey"
+    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (1, 2)
+
+
+def test_the_fused_volume_says_what_its_brightness_shows(add_head, heads, process):
+    assert "Read no uptake from it" in process(*heads).fusedVolume.GetDescription()
+    assert "nor Hounsfield units" in process(heads[0], add_head("CT", "ct"), modality="ct").fusedVolume.GetDescription()
