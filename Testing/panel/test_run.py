@@ -12,7 +12,7 @@ from slicer.util import arrayFromVolume
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.panel import progress as progress_module
-from BSAFusionLib.panel.parameters import Modality
+from BSAFusionLib.panel.parameters import Modality, View
 from BSAFusionLib.panel.progress import Progress
 from Testing import harness
 from Testing.panel.conftest import lattice, rigid, state
@@ -50,8 +50,7 @@ def test_a_click_puts_the_result_into_the_scene_and_shows_it(ready, finish, scen
         "PET registered",
     ]
     assert fused.IsA("vtkMRMLVectorVolumeNode")
-    assert view.GetBackgroundVolumeID() == fused.GetID()
-    assert transform.GetDisplayNode().GetVisibility2D()
+    assert (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID()) == (heads[0].GetID(), registered.GetID())
     assert ui.messageLabel.text == "Done, but the result is doubtful: see the results."  # ellipsoids are no heads
     assert ui.warningsLabel.text.startswith("Doubtful: No head was found in either volume")
     assert ui.applyButton.visible
@@ -77,7 +76,7 @@ def test_another_run_fills_the_same_nodes_also_while_the_moving_volume_lies_unde
     first = outputs(ready.ui)
     voxels = arrayFromVolume(first[2]).copy()
     heads[1].SetAndObserveTransformNodeID(None)
-    ready.ui.viewComboBox.currentIndex = 1
+    ready.ui.viewComboBox.currentIndex = list(View).index(View.BLEND)
     harness.click(ready.ui.afterButton)
     assert heads[1].GetParentTransformNode() is first[1]
     finish()
@@ -105,8 +104,8 @@ def test_an_output_that_was_another_volume_is_shown_again(ready, finish, add_hea
     other.GetDisplayNode().SetWindowLevel(1, 5000)
     ready.ui.registeredVolumeSelector.setCurrentNode(other)
     finish()
-    moving = ready.ui.movingVolumeSelector.currentNode().GetDisplayNode()
-    assert other.GetDisplayNode().GetWindow() == moving.GetWindow() != 1
+    assert 5 < other.GetDisplayNode().GetWindow() < 10  # the uptake of the head, from zero on
+    assert other.GetDisplayNode().GetColorNode().GetName() == "Inferno"
 
 
 def test_another_moving_volume_gets_outputs_of_its_own(ready, finish, add_head, scene):
@@ -118,7 +117,7 @@ def test_another_moving_volume_gets_outputs_of_its_own(ready, finish, add_head, 
     assert outputs(ready.ui) == [None] * 3
     finish()
     names = [node.GetName() for node in outputs(ready.ui)]
-    assert names == ["MRI + Other PET", "Other PET to MRI", "Other PET registered"]
+    assert names == ["MRI + Other PET (BSAFusion fused)", "Other PET to MRI", "Other PET registered"]
     np.testing.assert_array_equal(arrayFromVolume(first[2]), voxels)
     ready.ui.movingVolumeSelector.setCurrentNode(add_head("Third PET", "pet"))
     ready.ui.fusedVolumeSelector.setCurrentNode(first[0])  # chosen after the inputs, it is filled
