@@ -129,7 +129,7 @@ def check_paths(cases: Iterable[Case]) -> None:
     """
     missing = []
     for case in cases:
-        for role, path in (("fixed", case.pair.fixed), ("moving", case.pair.moving)):
+        for role, path in case.pair.paths().items():
             if not os.access(path, os.R_OK):
                 # Another path may be a DICOM folder that is named after the patient.
                 named = f" {path}" if path.name.lower().endswith(VOLUME_SUFFIXES) else ""

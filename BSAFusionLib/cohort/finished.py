@@ -22,7 +22,7 @@ def fingerprint(case: Case, choices: dict[str, Any], program: str, results: Path
         results: The folder of the cohort's results, which is ignored where it lies in a DICOM folder.
     """
     files = []
-    for path in map(source_of, (case.pair.fixed, case.pair.moving)):
+    for path in map(source_of, case.pair.paths().values()):
         for file in sorted(files_of(path)):
             if path.is_dir() and file.is_relative_to(results) and not is_dicom_path(file):
                 continue

@@ -16,6 +16,7 @@ from BSAFusionLib.modalities import MODALITIES
 
 REQUIRED_COLUMNS = ("case", "fixed", "moving", "modality")
 SERIES_COLUMNS = ("fixed_series", "moving_series")
+MASK_COLUMN = "fixed_mask"
 
 
 def read_cohort(path: Path) -> Cohort:
@@ -42,7 +43,7 @@ def read_cohort(path: Path) -> Cohort:
 
 
 def _table_cohort(path: Path) -> Cohort:
-    """Read a CSV file with the columns case, fixed, moving, modality and, optionally, fixed_series, moving_series.
+    """Read a CSV file with the columns case, fixed, moving, modality; optional are the series' and the mask's columns.
 
     Paths are relative to the table's folder. The letters and digits of a case's name make its BIDS label.
     """
@@ -67,8 +68,11 @@ def _table_cohort(path: Path) -> Cohort:
         if not label:
             raise FusionError(f"Row {number} of {path} has the case name {values['case']!r}; use letters or digits.")
         fixed, moving = (path.parent / values[role] for role in ("fixed", "moving"))
-        series = [values[name] or None for name in SERIES_COLUMNS]
-        cases.append(Case(Pair(fixed, moving, modality, *series), (f"sub-{label}",), "MRI", ("", "")))
+        fixed_series, moving_series = (values[name] or None for name in SERIES_COLUMNS)
+        mask = path.parent / row[MASK_COLUMN] if row.get(MASK_COLUMN) else None
+        cases.append(
+            Case(Pair(fixed, moving, modality, fixed_series, moving_series, mask), (f"sub-{label}",), "MRI", ("", ""))
+        )
     root = _common_folder(path, cases)
     placed = (
         replace(case, sources=(source_uri(case.pair.fixed, root), source_uri(case.pair.moving, root))) for case in cases

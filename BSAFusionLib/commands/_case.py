@@ -24,12 +24,12 @@ DOUBTFUL_STATUS = 3  # exit status of a doubtful result with --strict
 
 
 def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
-    """Return the files and DICOM folders that a case reads: its volumes and possible weights."""
+    """Return the files and DICOM folders that a case reads: its volumes, a mask and possible weights."""
     from BSAFusionLib.files.inputs import source_of
     from BSAFusionLib.resources import MODELS
 
     weights = choices["weights"]
-    return [source_of(pair.fixed), source_of(pair.moving), *([Path(weights)] if weights else sorted(MODELS.iterdir()))]
+    return [*map(source_of, pair.paths().values()), *([Path(weights)] if weights else sorted(MODELS.iterdir()))]
 
 
 def case_names(names: Names = DEFAULT_NAMES) -> list[str]:
@@ -61,7 +61,7 @@ def run_case(
     """Read a pair, register and fuse it, and write the results.
 
     Args:
-        pair: The files or DICOM folders of both volumes.
+        pair: The files or DICOM folders of both volumes, and a mask.
         choices: Fields of `Settings` except the modality, which is the pair's.
         folder: A folder of `written_whole`. DICOM tags of the volumes are written into their metadata and the report,
             which also names the input files relative to the folder that the results are moved into.
@@ -76,6 +76,7 @@ def run_case(
     # Imported here so that --help is quick.
     from BSAFusionLib.files.inputs import read_pair
     from BSAFusionLib.files.points import read_points
+    from BSAFusionLib.files.volumes import read_volume
     from BSAFusionLib.pipeline.landmarks import landmark_error
     from BSAFusionLib.settings import Settings
     from BSAFusionLib.worker.case import compute_case
@@ -85,7 +86,8 @@ def run_case(
     for remark in (*fixed.remarks, *moving.remarks):
         say(remark, quiet=progress is None)  # before the long wait, and again in the report
     settings = Settings(modality=moving.modality, **choices)
-    case = compute_case(fixed.image, moving.image, settings, progress)
+    mask = None if pair.fixed_mask is None else read_volume(pair.fixed_mask)
+    case = compute_case(fixed.image, moving.image, settings, progress, fixed_mask=mask)
     report = case.result.report
     if points:
         report = replace(report, landmarks=landmark_error(*points, case.result))
@@ -129,7 +131,7 @@ def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder
     report = case.result.report
     sources = {role: volume.metadata for role, volume in (("fixed", fixed), ("moving", moving)) if volume.metadata}
     # DICOM is named by its tags only: its folder may be named after the patient.
-    paths = {role: path for role, path in (("fixed", pair.fixed), ("moving", pair.moving)) if role not in sources}
+    paths = {role: path for role, path in pair.paths().items() if role not in sources}
     missing = {"network": not case.result.deforms, "expected_error": case.result.expected_error is None}
     content = {
         **report.as_dict(),

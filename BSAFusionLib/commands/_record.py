@@ -38,6 +38,8 @@ def record_of(
     volumes = (finished.fixed, pair.fixed), (finished.moving, pair.moving)
     paths = [f"DICOM_{volume.name}" if volume.metadata else path_from(folder, path) for volume, path in volumes]
     words = ["bsafusion", "fuse", *paths, *_options(settings)]
+    if pair.fixed_mask is not None:
+        words += ["--fixed-mask", path_from(folder, pair.fixed_mask)]
     if landmarks:
         words += ["--landmarks", *(path_from(folder, path) for path in landmarks)]
     return Record(

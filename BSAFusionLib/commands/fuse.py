@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="files with the same points on both volumes, saved by Slicer's Markups (.mrk.json, .fcsv); the report "
         "then has their distances",
     )
+    parser.add_argument(
+        "--fixed-mask",
+        type=Path,
+        metavar="FILE",
+        help="a label map on the MRI, on any grid: the rigid registration and the mutual information look only there",
+    )
     for role in ("fixed", "moving"):
         parser.add_argument(
             f"--{role}-series", metavar="UID", help=f"the series of a DICOM folder {role.upper()} that holds several"
@@ -63,7 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.files.overwriting import refuse_overwriting
 
     check_threads(arguments.threads)
-    pair = Pair(arguments.fixed, arguments.moving, arguments.modality, arguments.fixed_series, arguments.moving_series)
+    pair = Pair(
+        arguments.fixed,
+        arguments.moving,
+        arguments.modality,
+        arguments.fixed_series,
+        arguments.moving_series,
+        arguments.fixed_mask,
+    )
     choices, landmarks = choices_of(arguments), arguments.landmarks or ()
     refuse_overwriting(
         [*case_inputs(pair, choices), *landmarks],

@@ -30,6 +30,7 @@ class Pair:
             the intensities and the file's name.
         fixed_series: Series Instance UID, where a DICOM folder holds more than one series of the kind.
         moving_series: Likewise, of the moving volume.
+        fixed_mask: A label map in the space of the fixed volume, if any: where to look.
     """
 
     fixed: Path
@@ -37,6 +38,12 @@ class Pair:
     modality: str = "auto"
     fixed_series: str | None = None
     moving_series: str | None = None
+    fixed_mask: Path | None = None
+
+    def paths(self) -> dict[str, Path]:
+        """Return the paths that are given, by their roles."""
+        paths = {"fixed": self.fixed, "moving": self.moving, "fixed_mask": self.fixed_mask}
+        return {role: path for role, path in paths.items() if path is not None}
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,11 @@ def bids(folder: Path, *names: str) -> Path:
 
 
 def test_a_row_of_a_table_is_a_case(tmp_path: Path) -> None:
-    text = "case,fixed,moving,modality,moving_series\nno. 1,a/mri.nii,/b/pet,pet,1.2.3\n"
+    text = "case,fixed,moving,modality,moving_series,fixed_mask\nno. 1,a/mri.nii,/b/pet,pet,1.2.3,brain.nrrd\n"
     (case,) = read_cohort(table(tmp_path, text)).cases
     assert (case.pair.fixed, case.pair.moving) == (tmp_path / "a/mri.nii", Path("/b/pet"))
     assert (case.pair.modality, case.pair.fixed_series, case.pair.moving_series) == ("pet", None, "1.2.3")
+    assert case.pair.fixed_mask == tmp_path / "brain.nrrd"
     assert (case.name, str(case.folder)) == ("sub-no1_pet", "sub-no1/pet")
     assert case.names.registered == "sub-no1_space-MRI_desc-registered_pet.nii.gz"
 

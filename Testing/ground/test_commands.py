@@ -48,6 +48,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("inputs")
     for name, shift in (("mri.nii.gz", 0.0), ("ct.nrrd", 1.0)):
         sitk.WriteImage(small_head(shift), str(folder / name))
+    sitk.WriteImage(small_head(0.0) > 0, str(folder / "mask.nii.gz"))
     scene = SlicerApp().scene
     write_points(scene, -90 * np.eye(3), folder / "points_mri.mrk.json")
     write_points(scene, -90 * (np.eye(3) - (3.0, 0.0, 0.0)), folder / "points_ct.fcsv")
@@ -60,7 +61,15 @@ def fused(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     """The folder that `fuse` wrote."""
     folder = tmp_path_factory.mktemp("results")
     options = ["--modality", "ct", "--out", folder, "--weights", inputs["weights"], "--json", folder / "also.json"]
-    options += ["--no-check", "--strict", "--landmarks", inputs["points_mri"], inputs["points_ct"]]
+    options += [
+        "--no-check",
+        "--strict",
+        "--fixed-mask",
+        inputs["mask"],
+        "--landmarks",
+        inputs["points_mri"],
+        inputs["points_ct"],
+    ]
     finished = start("fuse", inputs["mri"], inputs["ct"], *options)
     assert finished.returncode == 3, finished.stderr
     assert finished.stdout.startswith("Doubtful: No head was found in either volume")  # ellipsoids are none
@@ -76,13 +85,14 @@ def test_fuse_writes_every_result(fused: Path) -> None:
     report = json.loads((fused / "report.json").read_text())
     assert report["modality"] == "ct"
     assert report["verdict"]["doubtful"]
+    assert any("look only at the fixed mask" in detail for detail in report["details"])
     assert len(report["verdict"]["reasons"]) >= 1
 
 
 def test_the_report_says_how_it_was_made(fused: Path, inputs: dict[str, Path]) -> None:
     run = json.loads((fused / "report.json").read_text())["run"]
     options = ["--modality", "ct", "--no-check", "--weights", inputs["weights"]]
-    files = ["--landmarks", inputs["points_mri"], inputs["points_ct"], "--out", fused]
+    files = ["--fixed-mask", inputs["mask"], "--landmarks", inputs["points_mri"], inputs["points_ct"], "--out", fused]
     words = shlex.split(run["command"])
     assert words[:2] == ["bsafusion", "fuse"]
     there = [str((fused / word).resolve()) if "." in word else word for word in words[2:]]
@@ -185,6 +195,7 @@ def test_a_rigid_result_has_no_grid_and_leaves_none_of_an_earlier_one(
         (["--device", "cuda:99"], "cuda:99"),
         (["--ct-window", "40", "-1"], "window"),
         (["--landmarks", "missing.mrk.json", "missing.fcsv"], "missing.mrk.json"),
+        (["--fixed-mask", "missing.nii"], "There is no file missing.nii"),
     ],
 )
 def test_a_mistake_is_reported_in_one_sentence_and_leaves_older_results(
@@ -200,7 +211,7 @@ def test_a_mistake_is_reported_in_one_sentence_and_leaves_older_results(
 def test_every_option_reaches_the_run(inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
 
-    def stop(fixed: sitk.Image, moving: sitk.Image, settings: Settings, *_: object) -> None:
+    def stop(fixed: sitk.Image, moving: sitk.Image, settings: Settings, *_: object, **__: object) -> None:
         runs.append(settings)
         raise FusionError("Stopped.")
 
