@@ -74,7 +74,7 @@ class Results:
         lines = [doubt_of(report)] + [_("Warning: {text}").format(text=warning) for warning in report["warnings"]]
         ui.warningsLabel.text = "\n".join(line for line in lines if line)
         ui.warningsLabel.visible = bool(ui.warningsLabel.text)
-        ui.summaryLabel.text = "\n".join(sentences(report))
+        ui.summaryLabel.text = "\n\n".join(sentences(report))
         self._measureLandmarks()
         _fill(ui.resultsTable, self._figures(report))
         _fill(ui.detailsTable, detail_rows(report))

@@ -46,21 +46,21 @@ def short_table(report: Mapping[str, Any]) -> list[Row]:
     return [
         *_motion_rows(report.get("motion")),
         Row(
-            "Network deformation",
-            f"mean {network['mean']:.1f} mm, maximum {network['maximum']:.1f} mm",
+            "Deformation",
+            f"mean {network['mean']:.1f}, maximum {network['maximum']:.1f} mm",
             "What the network bends beyond the rigid motion, inside the head.",
         ),
         Row(
-            "Total displacement",
-            f"mean {total['mean']:.1f} mm, 95 % {total['percentile_95']:.1f} mm, maximum {total['maximum']:.1f} mm",
-            "How far points inside the head move in all.",
+            "Displacement",
+            f"mean {total['mean']:.1f}, maximum {total['maximum']:.1f} mm",
+            "How far points inside the head move in all, by rigid motion and deformation.",
         ),
         *_error_rows(report.get("expected_error")),
         *_landmark_rows(report.get("landmarks")),
         Row(
-            "Jacobian determinant",
-            f"minimum {report['smallest_jacobian']:.2f}, {report['percent_folded']:.2g} % folded",
-            "Of the total transform: 1 keeps volume, 0.5 halves it, 0 or less folds space.",
+            "Jacobian",
+            f"at least {report['smallest_jacobian']:.2f}, {report['percent_folded']:.2g} % folded",
+            "Jacobian determinant of the total transform: 1 keeps volume, 0.5 halves it, 0 or less folds space.",
         ),
         Row("Modality", _label(report), "Of the moving volume."),
         Row(
@@ -163,12 +163,14 @@ def _motion_rows(motion: Mapping[str, Any] | None) -> list[Row]:
 def _error_rows(error: Mapping[str, Any] | None) -> list[Row]:
     if error is None:
         return []
-    largest = f", largest {error['largest']:.1f} mm" if error.get("largest") is not None else ""
+    names = ("head", "largest") if error.get("brain") is None else ("brain", "skull_base", "largest")
+    known = [f"{name.replace('_', ' ')} {error[name]:.1f}" for name in names if error.get(name) is not None]
     return [
         Row(
             "Expected error",
-            f"{_regions(error)}{largest}",
-            "How far off the result is expected to be, from the evidence of all slices; calibrated on simulated heads.",
+            f"{', '.join(known)} mm",
+            "How far off the result is expected to be, from the evidence of all slices: means in the brain and near "
+            "the skull base, and the largest value. Calibrated on simulated heads.",
         )
     ]
 
@@ -179,7 +181,7 @@ def _landmark_rows(landmarks: Mapping[str, float] | None) -> list[Row]:
     return [
         Row(
             f"Landmarks, {when}",
-            f"mean {landmarks[f'mean_{when}']:.1f} mm, maximum {landmarks[f'largest_{when}']:.1f} mm",
+            f"mean {landmarks[f'mean_{when}']:.1f}, maximum {landmarks[f'largest_{when}']:.1f} mm",
             f"Distances of the same points on both volumes {when} registration.",
         )
         for when in ("before", "after")

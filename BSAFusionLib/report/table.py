@@ -39,6 +39,7 @@ def detail_rows(report: Mapping[str, Any]) -> list[Row]:
         Row("Mutual information", information, _SIMILARITY),
         *([Row("Feature agreement", ", ".join(agreements), _AGREEMENT)] if agreements else []),
         Row("Fraction applied", _fraction_applied(verdict, report.get("expected_error") is not None), _FRACTION),
+        Row("Displacement, 95 %", f"{report['displacement']['percentile_95']:.1f} mm", "In all, inside the head."),
         Row("Slices", f"{report['slices']}", "Slices that the network fused."),
         Row("Device", report["device"], "Where the network ran."),
         Row("Precision", report.get("precision", "float32"), "Number format of the network's layers."),

@@ -106,7 +106,7 @@ def test_the_report_has_the_distances_of_landmarks(fused: Path) -> None:
     distances = json.loads((fused / "report.json").read_text())["landmarks"]
     assert distances["mean_before"] == pytest.approx(270) == distances["largest_before"]
     assert 0 < distances["mean_after"] <= distances["largest_after"]
-    shown = "<th>Landmarks, before</th><td>mean 270.0 mm, maximum 270.0 mm</td>"
+    shown = "<th>Landmarks, before</th><td>mean 270.0, maximum 270.0 mm</td>"
     assert shown in (fused / "report.html").read_text()
 
 

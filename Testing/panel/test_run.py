@@ -58,7 +58,7 @@ def test_a_click_puts_the_result_into_the_scene_and_shows_it(ready, finish, scen
     parameters = ready.logic.getParameterNode()
     assert json.loads(parameters.report)["modality"] == "pet"
     assert parameters.fusedVolume is fused
-    moved, expected = ui.summaryLabel.text.split("\n")
+    moved, expected = ui.summaryLabel.text.split("\n\n")
     assert moved.startswith("The PET was taken as it was placed; the network bent it by ")
     assert expected.startswith("The expected error is unknown for these weights; compare ")
     assert figures_of(ui.resultsTable)["Shift"] == "0.0 mm (R 0.0, A 0.0, S 0.0)"

@@ -12,7 +12,7 @@ from BSAFusionLib.pipeline.expected_error import summarize_error
 from BSAFusionLib.pipeline.measures import Displacement, RigidMotion
 from BSAFusionLib.pipeline.motion import measure_motion
 from BSAFusionLib.pipeline.report import ExpectedError, Report, Verdict
-from BSAFusionLib.pipeline.summary import sentences, summary_text
+from BSAFusionLib.pipeline.summary import sentences, short_table, summary_text
 from Testing.reports import example_report
 
 center = np.array((10.0, -20.0, 30.0))
@@ -42,6 +42,7 @@ def test_printing_a_report_prints_the_summary_also_after_json(report):
     assert tuple(lines[:2]) == sentences(report.as_dict())
     assert "Shift                   13.0 mm (R 0.0, P 12.0, S 5.0)" in lines
     assert "Rotation                10.0 degrees (R 0.0, A 6.0, S -8.0)" in lines
+    assert "Expected error          brain 0.7, skull base 1.6, largest 2.3 mm" in lines
     assert len(lines) < 15
 
 
@@ -65,7 +66,10 @@ def test_doubts_come_first_and_take_the_expected_error_back(report):
     ],
 )
 def test_every_kind_of_run_has_its_sentences(report, changes, moved, expected):
-    first, second = sentences(replace(report, **changes).as_dict())
+    changed = replace(report, **changes).as_dict()
+    rows = {row.name: row.figure for row in short_table(changed)}
+    assert ("Shift" in rows, "Expected error" in rows) == (changed["motion"] is not None, "unknown" not in expected)
+    first, second = sentences(changed)
     assert moved in first
     assert second.startswith(expected)
 
