@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.geometry.morphology import close_mask, open_mask
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.ct_window import choose_window
 from BSAFusionLib.pipeline.guess import finite_sample, likeliest_modality
@@ -132,9 +133,11 @@ def head_mask(image: sitk.Image) -> sitk.Image:
         uint8, 0 or 1, on the same grid.
     """
     low, high = np.percentile(_sample(image), (BACKGROUND_PERCENTILE, BRIGHT_PERCENTILE))
-    bright = image > float(low + FOREGROUND_LEVEL * (high - low))
-    regions = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.BinaryMorphologicalOpening(bright, (1, 1, 1))))
-    mask: sitk.Image = sitk.BinaryFillhole(sitk.BinaryMorphologicalClosing(regions == 1, (2, 2, 2)))
+    bright = sitk.GetArrayFromImage(image > float(low + FOREGROUND_LEVEL * (high - low))) > 0
+    regions = sitk.ConnectedComponent(sitk.GetImageFromArray(open_mask(bright, 1).view(np.uint8)))
+    largest = sitk.GetArrayFromImage(sitk.RelabelComponent(regions)) == 1
+    mask: sitk.Image = sitk.BinaryFillhole(sitk.GetImageFromArray(close_mask(largest, 2).view(np.uint8)))
+    mask.CopyInformation(image)
     return mask
 
 

@@ -35,8 +35,7 @@ def mutual_information(fixed: np.ndarray, moving: np.ndarray, bins: int = 64) ->
         moving: In [0, 1], as many values.
         bins: Of a side of the joint histogram.
     """
-    joint, _, _ = np.histogram2d(fixed.ravel(), moving.ravel(), bins=bins, range=((0, 1), (0, 1)))
-    return histogram_information(joint)
+    return histogram_information(_joint_histogram(fixed, moving, bins))
 
 
 def corrected_information(fixed: np.ndarray, moving: np.ndarray, bins: int) -> float:
@@ -44,9 +43,23 @@ def corrected_information(fixed: np.ndarray, moving: np.ndarray, bins: int) -> f
 
     The fewer the values, the more of it is chance. (Miller, 1955.)
     """
-    joint, _, _ = np.histogram2d(fixed, moving, bins=bins, range=((0, 1), (0, 1)))
+    joint = _joint_histogram(fixed, moving, bins)
     occupied = (joint > 0).sum() - (joint.sum(axis=0) > 0).sum() - (joint.sum(axis=1) > 0).sum() + 1
     return histogram_information(joint) - float(occupied) / (2 * len(fixed))
+
+
+def _joint_histogram(fixed: np.ndarray, moving: np.ndarray, bins: int) -> np.ndarray:
+    """Count pairs of values in [0, 1] as `numpy.histogram2d` does, whose search for the bins takes far longer."""
+    edges = np.linspace(0, 1, bins + 1)
+    inside = (fixed >= 0) & (fixed <= 1) & (moving >= 0) & (moving <= 1)
+    places = []
+    for values in (fixed[inside].astype(np.float64), moving[inside].astype(np.float64)):
+        place = np.minimum((values * bins).astype(np.intp), bins - 1)
+        # A product may round to the other side of an edge.
+        place -= values < edges[place]
+        place += (values >= edges[place + 1]) & (place < bins - 1)
+        places.append(place)
+    return np.bincount(places[0] * bins + places[1], minlength=bins**2).reshape(bins, bins)
 
 
 def histogram_information(joint: np.ndarray) -> float:
