@@ -3,8 +3,10 @@
 import argparse
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
+import time
 from pathlib import Path
 
 from BSAFusionLib import version
@@ -42,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    begun = time.perf_counter()
     modules = command_modules()
     program = (
         "bsafusion" if Path(sys.argv[0]).stem == "bsafusion" else "run.py"
@@ -49,13 +52,17 @@ def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=program, description="Register and fuse an MRI with a CT, PET or SPECT.")
     parser.add_argument("--version", action="version", version=f"BSAFusion {version}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    if modules.get(arguments[0] if arguments else "", "").startswith("BSAFusionLib."):
+        # The threads of NumPy's and SciPy's matrices wait busily for one another: where other programs run, they made
+        # one second of a run into fifteen.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Only the command that is asked for is imported: training's libraries take seconds to load.
     for name in [name for name in modules if name in arguments[:1]] or sorted(modules):
         module = importlib.import_module(modules[name])
         summary = (module.__doc__ or "").strip().splitlines()[0]
         command = subparsers.add_parser(name, help=summary, description=summary)
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, begun=begun)
     parsed = parser.parse_args(arguments)
     from BSAFusionLib.pipeline.memory import explain_memory_errors
 

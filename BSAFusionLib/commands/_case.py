@@ -1,7 +1,9 @@
 """Read, register and fuse, and write one case on the command line."""
 
+import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,10 +18,13 @@ if TYPE_CHECKING:
 
     from BSAFusionLib.files.inputs import Input, Pair
     from BSAFusionLib.pipeline.progress import Progress
+    from BSAFusionLib.pipeline.report import Report
     from BSAFusionLib.report.record import Record
     from BSAFusionLib.worker.case import Case
 
 DEFAULT_NAMES = Names()
+# What a run imports last, since it takes seconds; an input that cannot be read is told before.
+LIBRARIES = ("torch", "BSAFusionLib.pipeline.register_and_fuse", "BSAFusionLib.report.planes")
 DOUBTFUL_STATUS = 3  # exit status of a doubtful result with --strict
 
 
@@ -49,6 +54,11 @@ class FinishedCase(NamedTuple):
     moving: "Input"
     case: "Case"
 
+    def reporting(self, report: "Report", seconds: Mapping[str, float]) -> "FinishedCase":
+        """Return the same case with another report, and the seconds of its stages so far."""
+        result = replace(self.case.result, report=replace(report, seconds=dict(seconds)))
+        return self._replace(case=replace(self.case, result=result))
+
 
 def run_case(
     pair: "Pair",
@@ -57,6 +67,7 @@ def run_case(
     names: Names = DEFAULT_NAMES,
     landmarks: Sequence[Path] = (),
     progress: "Progress | None" = None,
+    begun: float | None = None,
 ) -> FinishedCase:
     """Read a pair, register and fuse it, and write the results.
 
@@ -69,6 +80,7 @@ def run_case(
         landmarks: No file, or two with the same points on the fixed and on the moving volume; the report then has their
             distances.
         progress: Called with the stage, the fraction of the whole job, and the slices done.
+        begun: When the first stage of the report began, by `time.perf_counter`; now by default.
 
     Raises:
         FusionError: A problem that the user can fix.
@@ -78,25 +90,45 @@ def run_case(
     from BSAFusionLib.files.points import read_points
     from BSAFusionLib.files.volumes import read_volume
     from BSAFusionLib.pipeline.landmarks import landmark_error
+    from BSAFusionLib.pipeline.progress import Stopwatch
     from BSAFusionLib.settings import Settings
     from BSAFusionLib.worker.case import compute_case
 
+    watch = Stopwatch(begun)
+    watch.lap("start")
     points = [read_points(path) for path in landmarks]
     fixed, moving = read_pair(pair)
     for remark in (*fixed.remarks, *moving.remarks):
         say(remark, quiet=progress is None)  # before the long wait, and again in the report
+    watch.lap("reading")
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    watch.lap("libraries")
     settings = Settings(modality=moving.modality, **choices)
     mask = None if pair.fixed_mask is None else read_volume(pair.fixed_mask)
     case = compute_case(fixed.image, moving.image, settings, progress, fixed_mask=mask)
     report = case.result.report
+    watch.lap("pictures", report.seconds)
     if points:
         report = replace(report, landmarks=landmark_error(*points, case.result))
     report = replace(report, warnings=(*fixed.remarks, *moving.remarks, *report.warnings))
     pictures = case.pictures.in_unit(moving.metadata.get("Unit"))
-    finished = FinishedCase(fixed, moving, replace(case, result=replace(case.result, report=report), pictures=pictures))
-    _write_volumes(finished, folder, names)
-    _write_report(finished, pair, record_of(finished, pair, choices, landmarks, folder.parent), folder, names)
+    finished = FinishedCase(fixed, moving, replace(case, pictures=pictures)).reporting(report, watch.seconds)
+    record = record_of(finished, pair, choices, landmarks, folder.parent)
+    _write_files(finished, record, folder, names)
+    watch.lap("files")
+    finished = finished.reporting(report, watch.seconds)
+    _write_report(finished, pair, record, folder, names)
     return finished
+
+
+def _write_files(finished: FinishedCase, record: "Record", folder: Path, names: Names) -> None:
+    """Write all files of a result but the JSON of its report."""
+    # ITK compresses the volumes without Python's lock, and so while the page is drawn.
+    with ThreadPoolExecutor(1) as pool:
+        volumes = pool.submit(_write_volumes, finished, folder, names)
+        _write_page(finished, record, folder, names)
+        volumes.result()
 
 
 def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
@@ -120,12 +152,21 @@ def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
         write_volume(_with_metadata(case.result.expected_error, place), folder / names.expected_error)
 
 
-def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder: Path, names: Names) -> None:
-    """Write the report as JSON and as a page, and the preview."""
+def _write_page(finished: FinishedCase, record: "Record", folder: Path, names: Names) -> None:
+    """Write the report as a page, and the preview."""
     from BSAFusionLib.files.volumes import write_bytes
     from BSAFusionLib.report.figures import Drawing
-    from BSAFusionLib.report.overlay import COLOR_MAP
     from BSAFusionLib.report.page import page
+
+    fixed, moving, case = finished
+    title = f"{moving.name} to {fixed.name}"
+    (folder / names.page).write_text(page(case.pictures, case.result.report, title, record), encoding="utf-8")
+    write_bytes(Drawing(case.pictures).preview(), folder / names.preview)
+
+
+def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder: Path, names: Names) -> None:
+    """Write the report as JSON."""
+    from BSAFusionLib.report.overlay import COLOR_MAP
 
     fixed, moving, case = finished
     report = case.result.report
@@ -142,9 +183,6 @@ def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder
         "run": asdict(record),
     }
     write_json(content, folder / names.report)
-    title = f"{moving.name} to {fixed.name}"
-    (folder / names.page).write_text(page(case.pictures, report, title, record), encoding="utf-8")
-    write_bytes(Drawing(case.pictures).preview(), folder / names.preview)
 
 
 def write_json(content: dict, path: Path) -> None:

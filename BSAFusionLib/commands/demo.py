@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     use_threads(arguments.threads)
     with written_whole(arguments.out, case_names()) as folder, progress_bar(arguments.quiet) as progress:
-        finished = run_case(pair, choices, folder, progress=progress)
+        finished = run_case(pair, choices, folder, progress=progress, begun=arguments.begun)
         _write_scene(finished, Settings(modality=finished.moving.modality, **choices), folder)
     fixed, result = finished.fixed.image, finished.case.result
     truth = sitk.ReadTransform(str(truth_file))

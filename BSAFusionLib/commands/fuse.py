@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     use_threads(arguments.threads)
     try:
         with written_whole(arguments.out, case_names()) as folder, progress_bar(arguments.quiet) as progress:
-            finished = run_case(pair, choices, folder, landmarks=landmarks, progress=progress)
+            finished = run_case(pair, choices, folder, landmarks=landmarks, progress=progress, begun=arguments.begun)
     except ExchangedRoles as error:
         modality = "" if arguments.modality == "auto" else f" --modality {arguments.modality}"
         fixed, moving, out = (shlex.quote(str(path)) for path in (pair.fixed, pair.moving, arguments.out))

@@ -1,7 +1,7 @@
 """The stages of a run, their share of its time, and the timer that reports progress; imports nothing heavy."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from BSAFusionLib.errors import Cancelled
@@ -26,6 +26,35 @@ Progress = Callable[[str, float, Slices], None]
 
 CancelCheck = Callable[[], bool]
 """Called often; True stops the run."""
+
+
+class Stopwatch:
+    """Times a command so that every second of it belongs to a stage.
+
+    Attributes:
+        seconds: Duration of each stage, in the order in which they ended.
+    """
+
+    def __init__(self, begun: float | None = None) -> None:
+        """Begin to time.
+
+        Args:
+            begun: When the first stage began, by `time.perf_counter`; now by default.
+        """
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter() if begun is None else begun
+
+    def lap(self, name: str, within: Mapping[str, float] | None = None) -> None:
+        """End a stage, which began when the one before it ended.
+
+        Args:
+            name: The stage.
+            within: Stages that ran meanwhile and were timed by themselves; the rest is this stage's.
+        """
+        now, timed = time.perf_counter(), dict(within or {})
+        timed[name] = timed.get(name, 0.0) + max(0.0, now - self._last - sum(timed.values()))
+        self.seconds |= timed
+        self._last = now
 
 
 class StageTimer:

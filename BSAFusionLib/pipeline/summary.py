@@ -68,7 +68,7 @@ def short_table(report: Mapping[str, Any]) -> list[Row]:
             report["prealignment"],
             "The initial transform: rigid is estimated, none takes the volumes as placed.",
         ),
-        Row("Time", f"{sum(report['seconds'].values()):.1f} s", "Of the run, without reading and writing files."),
+        Row("Time", f"{sum(report['seconds'].values()):.1f} s", "Of all stages until this was shown."),
     ]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES, Modality
 from BSAFusionLib.pipeline.memory import explain_memory_errors
-from BSAFusionLib.pipeline.progress import Progress
+from BSAFusionLib.pipeline.progress import Progress, Stopwatch
 from BSAFusionLib.pipeline.report import Report
 from BSAFusionLib.report.pictures import Pictures
 from BSAFusionLib.settings import Settings
@@ -93,12 +93,15 @@ def compute_case(
     from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
     from BSAFusionLib.report.planes import sample_pictures
 
+    watch = Stopwatch()
     with explain_memory_errors():
         result = register_and_fuse(fixed, moving, settings, progress, cancelled, fixed_mask)
         if settings.device == "auto" and result.report.device == "cpu":
             warnings = (*result.report.warnings, *_unused_gpus())
             result = replace(result, report=replace(result.report, warnings=warnings))
-        return Case(result, sample_pictures(fixed, moving, result))
+        pictures = sample_pictures(fixed, moving, result)
+        watch.lap("pictures", result.report.seconds)
+        return Case(replace(result, report=replace(result.report, seconds=watch.seconds)), pictures)
 
 
 def deformation_of(field: "sitk.Image", network_field: "sitk.Image", prealignment: "sitk.Transform") -> Deformation:
