@@ -18,6 +18,7 @@ from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 from BSAFusionLib import version
 from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.pipeline.progress import STAGE_SHARES
 from BSAFusionLib.settings import Settings
 from BSAFusionLib.viewer.result_folder import read_result
 from Testing.markups import write_points
@@ -87,6 +88,13 @@ def test_fuse_writes_every_result(fused: Path) -> None:
     assert report["verdict"]["doubtful"]
     assert any("look only at the fixed mask" in detail for detail in report["details"])
     assert len(report["verdict"]["reasons"]) >= 1
+
+
+def test_the_report_has_the_seconds_of_the_whole_command(fused: Path) -> None:
+    seconds = json.loads((fused / "report.json").read_text())["seconds"]
+    assert list(seconds) == ["start", "reading", "libraries", *STAGE_SHARES, "pictures", "files"]
+    assert min(seconds.values()) > 0
+    assert json.loads((fused / "also.json").read_text())["seconds"] == seconds
 
 
 def test_the_report_says_how_it_was_made(fused: Path, inputs: dict[str, Path]) -> None:
