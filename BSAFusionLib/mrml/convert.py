@@ -90,12 +90,26 @@ def voxels_of(volume: slicer.vtkMRMLVolumeNode) -> Volume:
     ijk_to_ras = vtkMatrix4x4()
     volume.GetIJKToRASMatrix(ijk_to_ras)
     ijk_to_world = RAS_LPS @ parent_to_world(volume) @ arrayFromVTKMatrix(ijk_to_ras)
+    return volume_at(arrayFromVolume(volume), ijk_to_world, volume.GetName())
+
+
+def volume_at(voxels: np.ndarray, ijk_to_world: np.ndarray, name: str) -> Volume:
+    """Return voxels at a place in the world.
+
+    Args:
+        voxels: (k, j, i) or (k, j, i, components).
+        ijk_to_world: 4 x 4, mm, LPS.
+        name: For the message.
+
+    Raises:
+        FusionError: The axes of the volume lie in one plane.
+    """
     spacing = np.linalg.norm(ijk_to_world[:3, :3], axis=0)
     if abs(np.linalg.det(ijk_to_world[:3, :3])) <= MIN_VOLUME_SHARE * np.prod(spacing):
-        raise FusionError(f"'{volume.GetName()}' is flat: its axes or a transform leave no depth; fix that first.")
+        raise FusionError(f"'{name}' is flat: its axes or a transform leave no depth; fix that first.")
     direction = (ijk_to_world[:3, :3] / spacing).ravel()
     origin = ijk_to_world[:3, 3]
-    return Volume(arrayFromVolume(volume), *(tuple(part.tolist()) for part in (origin, spacing, direction)))
+    return Volume(voxels, *(tuple(part.tolist()) for part in (origin, spacing, direction)))
 
 
 def transform_from_node(node: slicer.vtkMRMLTransformNode) -> "sitk.AffineTransform":

@@ -21,6 +21,7 @@ from BSAFusionLib.mrml.display import draw_grid, show_volumes
 from BSAFusionLib.mrml.filling import put_fused, put_registered
 from BSAFusionLib.mrml.hierarchy import file_beside, modality_from_dicom, unit_of
 from BSAFusionLib.mrml.landmarks import LandmarkPairs, error_of_pairs, landmark_pairs
+from BSAFusionLib.mrml.mask_node import checkMask, mask_voxels
 from BSAFusionLib.mrml.node_checks import (
     checkCarried,
     checkInput,
@@ -72,6 +73,7 @@ class Job:
     carry: tuple[slicer.vtkMRMLTransformableNode, ...]
     landmarks: LandmarkPairs | None
     remarks: tuple[str, ...] = ()  # on the files of both volumes
+    fixedMask: Volume | None = None
 
     def nodes(self) -> list[slicer.vtkMRMLNode]:
         """Return the nodes that the run needs in the scene when it ends."""
@@ -171,6 +173,8 @@ class BSAFusionLogic:
             **choices: Single fields of `Settings`, such as modality="pet" or slice_axis="k". `prealignment` may also be
                 a linear transform node that would carry the moving volume, from where it lies in the world, to the
                 fixed one. `modality="auto"` goes by DICOM, then by the intensities. `split=True` is that of `Outputs`.
+                `fixedMask` is a label map or segmentation node: the rigid registration and the mutual information of
+                the report look only there.
 
         Raises:
             FusionError: A problem that the user can fix.
@@ -213,6 +217,7 @@ class BSAFusionLogic:
             request.carry,
             landmark_pairs(*landmarks) if None not in landmarks else None,
             (*remarks_on_file(request.fixedVolume), *remarks_on_file(request.movingVolume)),
+            mask_voxels(request.fixedMask) if request.fixedMask is not None else None,
         )
 
     def check(self, *arguments: Any, **choices: Any) -> Settings:
@@ -254,6 +259,7 @@ class BSAFusionLogic:
             },
             inputs=(fixedVolume, fixedVolume.GetParentTransformNode(), movingVolume),
         )
+        checkMask(request.fixedMask)
         checkCarried(request.carry, movingVolume, (fixedVolume, *outputs.nodes()))
         return settings
 
@@ -284,7 +290,8 @@ class BSAFusionLogic:
     ) -> Computed:
         """Compute a run in this process, on any thread; the scene is not used."""
         require_packages()
-        case = compute_case(job.fixed.image(), job.moving.image(), job.settings, progress, cancelled)
+        mask = job.fixedMask.image() if job.fixedMask is not None else None
+        case = compute_case(job.fixed.image(), job.moving.image(), job.settings, progress, cancelled, mask)
         return replace(self.computed(job, case.outcome()), result=case.result)
 
     def computed(self, job: Job, outcome: Outcome) -> Computed:

@@ -49,6 +49,7 @@ class Request:
     settings: Settings
     outputs: Outputs
     carry: tuple[slicer.vtkMRMLTransformableNode, ...]
+    fixedMask: slicer.vtkMRMLDisplayableNode | None = None
 
     @classmethod
     def of(
@@ -58,6 +59,7 @@ class Request:
         settings: Settings | None = None,
         outputs: Outputs | Mapping[str, Any] | None = None,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
+        fixedMask: slicer.vtkMRMLDisplayableNode | None = None,
         **choices: Any,
     ) -> "Request":
         """Combine settings, outputs and single choices, also under the names of version 0.4.
@@ -77,7 +79,8 @@ class Request:
                     f"The moving volume lies under '{initial.GetName()}' already; choose another one or none."
                 )
             choices["prealignment"] = transform_from_node(initial)
-        return cls(fixedVolume, movingVolume, replace(settings or Settings(AUTO), **choices), outputs, tuple(carry))
+        settings = replace(settings or Settings(AUTO), **choices)
+        return cls(fixedVolume, movingVolume, settings, outputs, tuple(carry), fixedMask)
 
 
 def camelCase(name: str) -> str:

@@ -15,6 +15,7 @@ from BSAFusionLib.presets import Preset, preset_of
 from BSAFusionLib.settings import AUTO, Settings, options
 
 # The wrapper needs the None to clear a choice of more than one class.
+AnyMask = Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
 AnyVolume = Union[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLVectorVolumeNode, None]  # noqa: UP007
 
 
@@ -104,6 +105,7 @@ class Parameters:
     modality: Modality = Modality.AUTO
     start: Start = Start.RIGID
     startTransform: slicer.vtkMRMLLinearTransformNode
+    fixedMask: AnyMask
 
     fusedVolume: AnyVolume
     gridTransform: slicer.vtkMRMLGridTransformNode
@@ -190,6 +192,7 @@ def request(parameters: Parameters) -> dict[str, Any]:
             parameters.makeRegistered,
         ),
         "carry": carried(parameters),
+        "fixedMask": parameters.fixedMask,
         **_choices(parameters),
     }
 

@@ -79,7 +79,7 @@ class Run:
             self._job = job = self._logic.prepare(**request(self._parameters))
             self._task = self._worker.start(
                 "case",
-                lambda folder: write_case(job.fixed, job.moving, job.settings, folder),
+                lambda folder: write_case(job.fixed, job.moving, job.settings, folder, job.fixedMask),
                 onDone=self._computed,
                 onFailed=self._failed,
                 onCancelled=lambda: self._end(self._why),
