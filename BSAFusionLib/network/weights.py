@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.factory import make_network
@@ -77,7 +77,7 @@ def save_network(path: Path | str, network: FusionNetwork, dtype: torch.dtype = 
     header = {"convention": metadata.convention, "modality": metadata.modality, "size": str(metadata.size)}
     unfinished = path.with_suffix(".unfinished")
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, unfinished, header)
+    unfinished.write_bytes(save(tensors, header))  # save_file would let nobody else read it, whatever the umask
     unfinished.replace(path)
 
 

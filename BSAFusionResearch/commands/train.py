@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -118,10 +119,22 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
     with all_or_none():
         if arguments.resume is not None:
             trainer.resume(arguments.resume)
+    if fabric.is_global_zero:
+        print(_beginning(trainer, pairs), file=sys.stderr)
     trainer.train(*pairs, arguments.out, labels)
     if fabric.is_global_zero:
         _finish(arguments, trainer, weights, pairs)
     return 0
+
+
+def _beginning(trainer: "Trainer", pairs: "Sequence[SlicePairs]") -> str:
+    """Say where a run computes, what it learns from, and what it is validated on."""
+    counts = [f"{len(part)} pairs of {len(set(part.patient.tolist()))} patients" for part in pairs]
+    processes, begin = trainer.fabric.world_size, f", from step {trainer.step}" if trainer.step else ""
+    return (
+        f"Training on {_hardware(trainer.fabric.device)}, {processes} process{'es' if processes > 1 else ''}{begin} to "
+        f"step {trainer.last_step}: {counts[0]}; validation: {counts[1]}"
+    )
 
 
 def _refuse_overwriting(arguments: argparse.Namespace, weights: Path, checkpoint: Path) -> None:

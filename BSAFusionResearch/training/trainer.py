@@ -123,15 +123,19 @@ class Trainer:
         writer = SummaryWriter(folder / "logs", purge_step=self.step) if writes else None
         if self.step == 0:
             self.network.mdf_fr.renew_discriminator()
-        for step in tqdm(range(self.step + 1, self.last_step + 1), unit="step", disable=not writes):
+        steps = tqdm(range(self.step + 1, self.last_step + 1), unit="step", disable=None if writes else True)
+        loss = math.nan  # until it is first logged
+        for step in steps:
             self.step = step
             if step == self.settings.steps + 1:  # from here on, what registers stays as it is: its average
                 self.network.module.load_state_dict(self.averaged.state_dict())
             terms = self.learn(*self._drawn(training, labels))
-            if self.step % LOG_EVERY == 0:
+            if self.step % LOG_EVERY == 0 or self.step == self.last_step:
                 means = self.fabric.all_reduce(torch.stack([*terms.values()]).detach()).tolist()
                 if writer:
                     writer.add_scalars("loss", dict(zip(terms, means, strict=True)), self.step)
+                loss = sum(means)
+                steps.set_postfix(loss=f"{loss:.3f}", refresh=False)
             if self.step % self.settings.renew_every == 0:
                 self.network.mdf_fr.renew_discriminator()
             if writer and (self.step % self.settings.save_every == 0 or self.step == self.last_step):
@@ -139,7 +143,8 @@ class Trainer:
                 figures = validate(self.averaged, validation, self.settings, most=VALIDATION_PAIRS)
                 for name, figure in figures.items():
                     writer.add_scalar(f"validation/{name}", figure, self.step)
-                tqdm.write(f"step {self.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+                shown = ", ".join(f"{k} {v:.3f}" for k, v in figures.items())
+                tqdm.write(f"step {self.step}: loss {loss:.3f}, {shown}")
         if writer:
             writer.close()
 
@@ -291,7 +296,7 @@ def validate(network: BSAFusion, pairs: SlicePairs, settings: TrainingSettings, 
     sums: dict[str, float] = {}
     with torch.random.fork_rng():
         torch.manual_seed(VALIDATION_SEED)
-        for indices in chosen.split(4):
+        for indices in tqdm(chosen.split(4), desc="validation", unit="batch", leave=False, disable=None):
             made = simulator(*pairs.batch(indices, device))
             field = network(made.fixed, made.moving, False).field
             for name, figure in figures_of(made, field).items():

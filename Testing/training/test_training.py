@@ -1,6 +1,7 @@
 """Training sees pairs whose true field it knows, keeps patients apart, learns, and can be taken up again."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -274,13 +275,19 @@ def test_a_resumed_run_continues_as_if_it_had_not_stopped(tmp_path):
         torch.testing.assert_close(own, other, atol=1e-6, rtol=1e-5)
 
 
-def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp_path):
+def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp_path, capsys):
     save_ellipses(tmp_path)
+    os.umask(umask := os.umask(0))
     out = tmp_path / "run"
     words = ["train", "--data", tmp_path, "--modality", "ct", "--out", out, "--steps", 1, "--batch", 1]
     words += ["--fusion-steps", 1]
     assert command_line.main([str(word) for word in words]) == 0
+    said = capsys.readouterr()
+    assert "1 process to step 2: 4 pairs of 4 patients; validation: 2 pairs of 2 patients" in said.err
+    assert "\r" not in said.err  # no terminal
+    assert "step 2: loss " in said.out and "nan" not in said.out
     assert load_network(out / "ct.safetensors").metadata.modality == "ct"
+    assert {oct(path.stat().st_mode & 0o044) for path in out.glob("ct.*")} == {oct(0o044 & ~umask)}
     card = json.loads((out / "ct.json").read_text())
     assert card["validation"]["patients"] == [1, 6]
     assert card["training"]["patients"] == [2, 3, 4, 5]
