@@ -56,6 +56,8 @@ class Case:
             rigid=f"{stem}_from-{modality}_to-{self.space}_mode-image_desc-rigid_xfm.tfm",
             network=f"{stem}_from-{modality}_to-{self.space}_mode-image_desc-network_xfm.h5",
             expected_error=f"{stem}_space-{self.space}_desc-expectedError_{modality}.nii.gz",
+            frames=f"{stem}_space-{self.space}_desc-registeredFrames_{modality}.nii.gz",
+            frame_times=f"{stem}_space-{self.space}_desc-registeredFrames_{modality}.json",
             report=f"{stem}_desc-{modality}fusion_report.json",
             page=f"{stem}_desc-{modality}fusion_report.html",
             preview=f"{stem}_desc-{modality}fusion_preview.png",

@@ -16,6 +16,7 @@ from BSAFusionLib.files.paths import path_from
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+    from BSAFusionLib.files.dynamic import Frames
     from BSAFusionLib.files.inputs import Input, Pair
     from BSAFusionLib.pipeline.progress import Progress
     from BSAFusionLib.pipeline.report import Report
@@ -150,6 +151,21 @@ def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
         write_transform(displacement_transform(case.result.network_field), folder / names.network)
     if case.result.expected_error is not None:
         write_volume(_with_metadata(case.result.expected_error, place), folder / names.expected_error)
+    if moving.frames is not None:
+        _write_frames(finished, moving.frames, folder, names)
+
+
+def _write_frames(finished: FinishedCase, frames: "Frames", folder: Path, names: Names) -> None:
+    """Write all frames of a dynamic volume on the MRI's grid as one 4-D file, and their times beside it."""
+    import SimpleITK as sitk
+
+    from BSAFusionLib.files.volumes import write_volume
+    from BSAFusionLib.geometry.fields import resample_through
+
+    transform = finished.case.result.transform()
+    carried = [resample_through(frame, finished.fixed.image, transform) for frame in frames.images]
+    write_volume(sitk.JoinSeries(carried), folder / names.frames)
+    write_json(frames.times(), folder / names.frame_times)
 
 
 def _write_page(finished: FinishedCase, record: "Record", folder: Path, names: Names) -> None:
@@ -174,6 +190,7 @@ def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder
     # DICOM is named by its tags only: its folder may be named after the patient.
     paths = {role: path for role, path in pair.paths().items() if role not in sources}
     missing = {"network": not case.result.deforms, "expected_error": case.result.expected_error is None}
+    missing |= dict.fromkeys(("frames", "frame_times"), moving.frames is None)
     content = {
         **report.as_dict(),
         "overlay": {**asdict(case.pictures.overlay), "color_map": COLOR_MAP},

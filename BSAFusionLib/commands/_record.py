@@ -40,6 +40,8 @@ def record_of(
     words = ["bsafusion", "fuse", *paths, *_options(settings)]
     if pair.fixed_mask is not None:
         words += ["--fixed-mask", path_from(folder, pair.fixed_mask)]
+    if pair.frames:
+        words += ["--frames", pair.frames]
     if landmarks:
         words += ["--landmarks", *(path_from(folder, path) for path in landmarks)]
     return Record(

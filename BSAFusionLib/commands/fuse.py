@@ -55,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{role}-series", metavar="UID", help=f"the series of a DICOM folder {role.upper()} that holds several"
         )
+    parser.add_argument(
+        "--frames",
+        metavar="LIST",
+        help="frames of a dynamic MOVING (NIfTI with a time axis) whose mean is registered, counted from 1, such as "
+        "3-8,12 (default: all); every frame is carried along",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report to this file")
     add_strict(parser)
@@ -76,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.fixed_series,
         arguments.moving_series,
         arguments.fixed_mask,
+        arguments.frames,
     )
     choices, landmarks = choices_of(arguments), arguments.landmarks or ()
     refuse_overwriting(

@@ -9,6 +9,7 @@ from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.files.dicom.scan import is_dicom_path, read_scan
 from BSAFusionLib.files.dicom.series import series_in
 from BSAFusionLib.files.dicom.source import series_source
+from BSAFusionLib.files.dynamic import Frames, is_dynamic, read_dynamic
 from BSAFusionLib.files.stated_modality import named_modality, sounds_like_mri, stated_modality, volume_stem
 from BSAFusionLib.files.volumes import load_volume
 from BSAFusionLib.modalities import MODALITIES, MRI, listed
@@ -31,6 +32,7 @@ class Pair:
         fixed_series: Series Instance UID, where a DICOM folder holds more than one series of the kind.
         moving_series: Likewise, of the moving volume.
         fixed_mask: A label map in the space of the fixed volume, if any: where to look.
+        frames: Frames of a dynamic moving volume whose mean is registered, counted from 1: "3-8,12"; None for all.
     """
 
     fixed: Path
@@ -39,6 +41,7 @@ class Pair:
     fixed_series: str | None = None
     moving_series: str | None = None
     fixed_mask: Path | None = None
+    frames: str | None = None
 
     def paths(self) -> dict[str, Path]:
         """Return the paths that are given, by their roles."""
@@ -59,6 +62,7 @@ class Input:
         remarks: What the user should know about the file, a sentence each.
         placed: Whether the file says how the head lies in it.
         label_map: Whether the file says that it is a label map.
+        frames: Of a dynamic volume; `image` is the mean of some of them.
     """
 
     image: sitk.Image
@@ -68,6 +72,7 @@ class Input:
     remarks: tuple[str, ...] = ()
     placed: bool = True
     label_map: bool = False
+    frames: Frames | None = None
 
 
 def read_pair(pair: Pair) -> tuple[Input, Input]:
@@ -84,7 +89,12 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
         )
     moving_sounds = _check_stated_roles(pair)
     fixed = read_input(pair.fixed, ("mri",), pair.fixed_series, "mri")
-    moving = read_input(pair.moving, wanted, pair.moving_series, _known_modality(pair))
+    if is_dynamic(pair.moving):
+        moving = _read_dynamic(pair)
+    elif pair.frames:
+        raise FusionError("The moving volume has no frames to choose from (a NIfTI with a time axis); omit --frames.")
+    else:
+        moving = read_input(pair.moving, wanted, pair.moving_series, _known_modality(pair))
     for path, volume in ((pair.fixed, fixed), (pair.moving, moving)):
         if volume.label_map:
             raise FusionError(
@@ -112,8 +122,7 @@ def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality
         _check_no_folder_of_volumes(path)
         if not is_dicom_path(path):
             volume = load_volume(path)
-            name = volume_stem(path).encode("utf-8", "backslashreplace").decode()
-            return Input(volume.image, name, modality, {}, volume.remarks, volume.placed, volume.label_map)
+            return Input(volume.image, _shown_name(path), modality, {}, volume.remarks, volume.placed, volume.label_map)
         scan = read_scan(path, wanted, series)
     except OSError as error:
         role = "fixed" if modality == "mri" else "moving"
@@ -126,6 +135,19 @@ def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality
     }
     # Called by its modality: the folder may well be called after the patient.
     return Input(scan.image, scan.modality.upper(), scan.modality, metadata, scan.remarks)
+
+
+def _read_dynamic(pair: Pair) -> Input:
+    try:
+        mean, frames = read_dynamic(pair.moving, pair.frames)
+    except OSError as error:
+        raise FusionError(f"The moving volume cannot be read ({error.strerror}); see that you may open it.") from error
+    name, modality = _shown_name(pair.moving), _known_modality(pair)
+    return Input(mean.image, name, modality, {}, mean.remarks, mean.placed, mean.label_map, frames)
+
+
+def _shown_name(path: Path) -> str:
+    return volume_stem(path).encode("utf-8", "backslashreplace").decode()
 
 
 def _known_modality(pair: Pair) -> str:

@@ -11,6 +11,7 @@ class Names:
 
     `deformation` holds the total transform, `rigid` and `network` its two parts; where the network adds nothing, there
     is no `network`, and no grid in the other two. Without a calibration of the weights there is no `expected_error`.
+    `frames` are those of a dynamic volume on the MRI's grid, and `frame_times` is their sidecar.
     """
 
     fused: str = "fused.nrrd"
@@ -20,6 +21,8 @@ class Names:
     rigid: str = "rigid.tfm"
     network: str = "network.h5"
     expected_error: str = "expected_error.nrrd"
+    frames: str = "registered_frames.nii.gz"
+    frame_times: str = "registered_frames.json"
     report: str = "report.json"
     page: str = "report.html"
     preview: str = "preview.png"

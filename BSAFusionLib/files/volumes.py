@@ -4,6 +4,8 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,13 +66,38 @@ def load_volume(path: Path | str) -> LoadedVolume:
         FusionError: There is no such file, it is damaged, or it does not hold one three-dimensional volume.
     """
     path = Path(path)
+    with _reading(path):
+        header = nifti_header(path)
+        if header is None:
+            return _loaded(path)
+        image = read_nifti(path, header)
+        _check_dimensions(image, path)
+        return _placed_nifti(image, path, header)
+
+
+def load_frames(path: Path) -> list[LoadedVolume]:
+    """Read the frames of a NIfTI with a time axis, each as `load_volume` reads a volume.
+
+    Raises:
+        FusionError: There is no such file, it is damaged, or it is no NIfTI of four dimensions.
+    """
+    with _reading(path):
+        header = nifti_header(path)
+        if header is None or len(header.size) != 4:
+            raise FusionError(f"The file {path} has no frames; give a NIfTI with a time axis.")
+        image = read_nifti(path, header)
+        return [_placed_nifti(image[:, :, :, number], path, header) for number in range(header.size[3])]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say in a sentence why a file cannot be read."""
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise FusionError(f"There is no file {path}; give the path of a NIfTI, NRRD or MetaImage file.")
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # about header fields that nothing here uses
     try:
         with explain_memory_errors():
-            header = nifti_header(path)
-            return _loaded_nifti(path, header) if header else _loaded(path)
+            yield
     except (RuntimeError, OSError, EOFError, ValueError, OverflowError, zlib.error, struct.error) as error:
         raise FusionError(
             f"The file {path} cannot be read: it is cut short, damaged or no NIfTI, NRRD or MetaImage volume; "
@@ -78,10 +105,8 @@ def load_volume(path: Path | str) -> LoadedVolume:
         ) from error
 
 
-def _loaded_nifti(path: Path, header: NiftiHeader) -> LoadedVolume:
-    """Read a NIfTI or Analyze file, and place it as its header says."""
-    image = read_nifti(path, header)
-    _check_dimensions(image, path)
+def _placed_nifti(image: sitk.Image, path: Path, header: NiftiHeader) -> LoadedVolume:
+    """Place the voxels of a NIfTI or Analyze file as its header says."""
     placement = placement_of(header, path.name)
     remarks = placement.remarks
     as_read, size = matrix_of(image), image.GetSize()

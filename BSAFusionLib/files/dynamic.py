@@ -1,0 +1,120 @@
+"""Dynamic PET: which frames of a four-dimensional NIfTI are registered, and when each was measured."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.nifti_header import nifti_header
+from BSAFusionLib.files.stated_modality import volume_stem
+from BSAFusionLib.files.volumes import LoadedVolume, load_frames
+
+RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+TIME_UNIT_S = {8: 1.0, 16: 1e-3, 24: 1e-6}  # by the code in the header's xyzt_units (nifti1.h)
+TIME_UNIT_BITS = 0x38
+
+
+@dataclass(frozen=True)
+class Frames:
+    """All frames of a dynamic volume.
+
+    Attributes:
+        images: One a frame, float32.
+        starts: When each began, s; empty where the file does not say.
+        durations: How long each took, s; empty where the file does not say.
+        registered: Numbers of the frames whose mean is registered, from 0.
+    """
+
+    images: tuple[sitk.Image, ...]
+    starts: tuple[float, ...]
+    durations: tuple[float, ...]
+    registered: tuple[int, ...]
+
+    def mean(self) -> sitk.Image:
+        """Return the mean of the registered frames (float32), each weighted by its duration where that is known."""
+        weights = np.array([self.durations[n] if self.durations else 1.0 for n in self.registered])
+        total: sitk.Image = sitk.Image(self.images[0]) * 0.0
+        for number, weight in zip(self.registered, weights / weights.sum(), strict=True):
+            total = total + self.images[number] * float(weight)
+        return total
+
+    def times(self) -> dict[str, object]:
+        """Return what a sidecar says of the frames, by the names of BIDS; the registered ones are counted from 1."""
+        known = {"FrameTimesStart": list(self.starts), "FrameDuration": list(self.durations)}
+        return {
+            **{name: values for name, values in known.items() if values},
+            "Frames": len(self.images),
+            "RegisteredFrames": [number + 1 for number in self.registered],
+        }
+
+
+def is_dynamic(path: Path) -> bool:
+    """Tell whether a file is a NIfTI with several frames."""
+    try:
+        header = nifti_header(path) if path.is_file() else None
+    except (OSError, EOFError):  # reading the volume says why
+        return False
+    return header is not None and len(header.size) == 4 and header.size[3] > 1
+
+
+def read_dynamic(path: Path, chosen: str | None) -> tuple[LoadedVolume, Frames]:
+    """Read a dynamic volume.
+
+    Args:
+        path: A file for which `is_dynamic` is true; times come from the sidecar beside it, else from its header.
+        chosen: Frames to register, counted from 1, such as "3-8,12"; None for all.
+
+    Returns:
+        The mean of the chosen frames with the remarks on the file, and all frames.
+
+    Raises:
+        FusionError: It cannot be read, or has no such frames.
+    """
+    loaded = load_frames(path)
+    images = tuple(sitk.Cast(frame.image, sitk.sitkFloat32) for frame in loaded)
+    registered = _numbers(chosen, len(images)) if chosen else tuple(range(len(images)))
+    starts, durations = _times(path, len(images))
+    frames = Frames(images, starts, durations, registered)
+    weighted = "weighted by their durations" if durations else "not weighted, since their durations are not known"
+    remark = (
+        f"{path.name} has {len(images)} frames: the mean of {len(registered)} of them, {weighted}, was registered, and "
+        "all were carried along."
+    )
+    first = loaded[0]
+    return LoadedVolume(frames.mean(), (remark, *first.remarks), first.placed, first.label_map), frames
+
+
+def _numbers(chosen: str, count: int) -> tuple[int, ...]:
+    numbers: set[int] = set()
+    for part in chosen.replace(" ", "").split(","):
+        found = RANGE.fullmatch(part)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not 1 <= first <= last <= count:
+            raise FusionError(
+                f"The frames {part!r} do not exist; give numbers from 1 to {count} and ranges, such as 1-{count}."
+            )
+        numbers |= set(range(first - 1, last))
+    return tuple(sorted(numbers))
+
+
+def _times(path: Path, count: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return when the frames began and how long they took, s; empty where neither sidecar nor header says."""
+    sidecar = path.with_name(f"{volume_stem(path)}.json")
+    try:
+        content = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else {}
+        starts, durations = (tuple(map(float, content.get(name, ()))) for name in ("FrameTimesStart", "FrameDuration"))
+    except (OSError, ValueError, TypeError, AttributeError):
+        starts, durations = (), ()
+    starts, durations = (times if len(times) == count else () for times in (starts, durations))
+    if any(duration <= 0 for duration in durations):
+        durations = ()
+    header = nifti_header(path)
+    step = float(header.fields["pixdim"][4]) if header else 0.0
+    unit = TIME_UNIT_S.get(header.fields["units"] & TIME_UNIT_BITS) if header else None
+    if not (starts or durations) and unit and step > 0:
+        return tuple(number * step * unit for number in range(count)), (step * unit,) * count
+    return starts, durations

@@ -1,0 +1,117 @@
+"""A dynamic PET: the mean of its frames is registered, every frame is carried along, and its times are kept."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.__main__ import main
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.dynamic import is_dynamic, read_dynamic
+from BSAFusionLib.files.inputs import Pair, read_pair
+from Testing.phantoms import save_untrained, small_head
+
+durations = [10.0, 30.0, 60.0]
+levels = (1.0, 4.0, 2.0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An MRI, and a PET of three frames that differ in their level and lie 4 mm aside."""
+    sitk.WriteImage(small_head(0, slices=6), str(tmp_path / "mri.nii.gz"))
+    head = sitk.Cast(small_head(1, slices=6), sitk.sitkFloat32)
+    sitk.WriteImage(sitk.JoinSeries([head * level for level in levels]), str(tmp_path / "pet.nii.gz"))
+    times = {"Modality": "PT", "FrameTimesStart": [0, 10, 40], "FrameDuration": durations}
+    (tmp_path / "pet.json").write_text(json.dumps(times))
+    save_untrained(tmp_path / "weights.safetensors", modality="pet")
+    return tmp_path
+
+
+def frame(image: sitk.Image, number: int) -> np.ndarray:
+    return sitk.GetArrayFromImage(image)[number]
+
+
+def test_the_mean_of_the_chosen_frames_is_weighted_by_their_durations(folder: Path) -> None:
+    head = sitk.GetArrayFromImage(small_head(1, slices=6)).astype(np.float32)
+    for chosen, level in ((None, (10 * 1 + 30 * 4 + 60 * 2) / 100), ("1,3", (10 * 1 + 60 * 2) / 70), ("2", 4.0)):
+        mean, frames = read_dynamic(folder / "pet.nii.gz", chosen)
+        assert sitk.GetArrayFromImage(mean.image) == pytest.approx(head * level, rel=1e-5)
+        assert len(frames.images) == 3
+    assert frames.times() == {
+        "FrameTimesStart": [0, 10, 40],
+        "FrameDuration": durations,
+        "Frames": 3,
+        "RegisteredFrames": [2],
+    }
+
+
+def test_times_come_from_the_header_where_no_sidecar_has_them_and_none_are_invented(folder: Path) -> None:
+    (folder / "pet.json").unlink()
+    mean, frames = read_dynamic(folder / "pet.nii.gz", None)
+    assert frames.starts == (0.0, 1.0, 2.0) and frames.durations == (1.0, 1.0, 1.0)  # ITK's own spacing of a series
+    content = bytearray(sitk_unpacked(folder))
+    content[123] = 2  # xyzt_units: mm, and no unit of time
+    (folder / "unknown.nii").write_bytes(content)
+    mean, frames = read_dynamic(folder / "unknown.nii", None)
+    assert frames.times() == {"Frames": 3, "RegisteredFrames": [1, 2, 3]}
+    assert "not weighted, since their durations are not known" in mean.remarks[0]
+
+
+def sitk_unpacked(folder: Path) -> bytes:
+    sitk.WriteImage(sitk.ReadImage(str(folder / "pet.nii.gz")), str(folder / "plain.nii"))
+    return (folder / "plain.nii").read_bytes()
+
+
+@pytest.mark.parametrize("chosen", ["0", "4", "2-1", "1-9", "one", "1,,2"])
+def test_frames_that_do_not_exist_are_rejected(folder: Path, chosen: str) -> None:
+    with pytest.raises(FusionError, match=r"do not exist; give numbers from 1 to 3"):
+        read_dynamic(folder / "pet.nii.gz", chosen)
+
+
+def test_frames_of_a_volume_without_time_are_rejected(folder: Path) -> None:
+    sitk.WriteImage(small_head(1, slices=6), str(folder / "static.nii.gz"))
+    assert not is_dynamic(folder / "static.nii.gz")
+    with pytest.raises(FusionError, match="no frames to choose from"):
+        read_pair(Pair(folder / "mri.nii.gz", folder / "static.nii.gz", "pet", frames="1"))
+
+
+def test_fuse_carries_every_frame_as_it_carries_the_mean(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    out = folder / "out"
+    command = ["fuse", folder / "mri.nii.gz", folder / "pet.nii.gz", "--out", out, "--frames", "2-3", "--no-check"]
+    options = ["--weights", folder / "weights.safetensors", "--one-axis", "--prealignment", "none"]
+    assert main(list(map(str, [*command, *options]))) == 0
+    assert "pet.nii.gz has 3 frames: the mean of 2 of them" in capsys.readouterr().err
+    carried = sitk.ReadImage(str(out / "registered_frames.nii.gz"))
+    registered = sitk.ReadImage(str(out / "registered.nrrd"))
+    assert carried.GetSize() == (*registered.GetSize(), 3)
+    assert carried.GetOrigin()[:3] == pytest.approx(registered.GetOrigin())
+    transform = sitk.ReadTransform(str(out / "deformation.h5"))
+    moving = sitk.ReadImage(str(folder / "pet.nii.gz"))
+    for number in range(3):
+        own = sitk.Resample(moving[:, :, :, number], registered, transform, sitk.sitkLinear, 0.0)
+        inside = (slice(1, -1), slice(10, -10), slice(8, -8))
+        expected = sitk.GetArrayFromImage(own)[inside]
+        assert np.abs(frame(carried, number)[inside] - expected).max() <= 1e-2 * expected.max()
+    mean = (30 * frame(carried, 1) + 60 * frame(carried, 2)) / 90
+    assert sitk.GetArrayFromImage(registered) == pytest.approx(mean, rel=1e-3, abs=1e-2)
+    times = json.loads((out / "registered_frames.json").read_text())
+    assert times["FrameDuration"] == durations and times["RegisteredFrames"] == [2, 3]
+    report = json.loads((out / "report.json").read_text())
+    assert report["files"]["frames"] == "registered_frames.nii.gz"
+    assert "--frames 2-3" in report["run"]["command"]
+    sitk.WriteImage(sitk.ReadImage(str(folder / "pet.nii.gz"))[:, :, :, 1], str(folder / "static.nii.gz"))
+    static = [
+        "fuse",
+        folder / "mri.nii.gz",
+        folder / "static.nii.gz",
+        "--modality",
+        "pet",
+        "--out",
+        out,
+        "--strength",
+        0,
+    ]
+    assert main(list(map(str, [*static, *options]))) == 0
+    assert not list(out.glob("registered_frames*"))  # of the earlier run
