@@ -13,6 +13,7 @@ from BSAFusionLib.pipeline.brain_only import brain_ball, brain_only, divide_ramp
 from BSAFusionLib.pipeline.fixed_mask import mask_on_grid
 from BSAFusionLib.pipeline.placement import is_worth_the_move
 from BSAFusionLib.pipeline.progress import CancelCheck
+from BSAFusionLib.pipeline.rigid_refinement import refine_finely
 from BSAFusionLib.pipeline.rigid_search import (
     AIR_MARGIN_MM,
     Level,
@@ -71,7 +72,7 @@ def prealign_rigidly(
     ranked = search(fixed, moving, candidates, NEAR_LEVELS, progress, cancelled, region)
     near = [found for _, found in ranked if largest_gap(from_heads, found) <= NEAR_HEADS_MM]
     if mask is not None:
-        return near[0] if near else from_heads
+        return refine_finely(fixed, moving, near[0], cancelled, region) if near else from_heads
     return _check_by_brain(fixed, moving, from_heads, near[0] if near else None, cancelled)
 
 
@@ -90,9 +91,11 @@ def _without_heads(
     if not np.isfinite(value):
         raise FusionError("Rigid registration failed: the volumes do not overlap; check that both show the same head.")
     if is_worth_the_move(fixed, moving, best, region):
-        return best
+        return refine_finely(fixed, moving, best, cancelled, region)
     value, nearby = search(fixed, moving, [as_placed], NEAR_LEVELS, None, cancelled, region)[0]
-    return nearby if np.isfinite(value) and is_worth_the_move(fixed, moving, nearby, region) else as_placed
+    if np.isfinite(value) and is_worth_the_move(fixed, moving, nearby, region):
+        return refine_finely(fixed, moving, nearby, cancelled, region)
+    return as_placed
 
 
 def _check_by_brain(
@@ -102,7 +105,7 @@ def _check_by_brain(
     in_head: sitk.Euler3DTransform | None,
     cancelled: CancelCheck | None,
 ) -> sitk.Euler3DTransform:
-    """Return the result in the whole head, if the brains alone are about as similar as they can be with it.
+    """Return the result in the whole head, refined, if the brains alone are about as similar as they can be with it.
 
     Otherwise return the result for the brains alone: an MRI that is bright on one side, or a gland hotter than the
     brain, leads mutual information in the whole head elsewhere.
@@ -117,7 +120,9 @@ def _check_by_brain(
     if in_head is None:
         return by_brain
     brains = Optimizer(even, cool, NEAR_LEVELS[-1], Event(), brain)
-    return in_head if brains.similarity(in_head) >= ENOUGH_SIMILARITY * brains.similarity(by_brain) else by_brain
+    if brains.similarity(in_head) < ENOUGH_SIMILARITY * brains.similarity(by_brain):
+        return by_brain
+    return refine_finely(fixed, moving, in_head, cancelled)
 
 
 def _initial_candidates(fixed: sitk.Image, moving: sitk.Image) -> list[sitk.Euler3DTransform]:

@@ -71,7 +71,7 @@ def search(
             optimizer = Optimizer(fixed, moving, level, stop, region)
             refined = []
             for future in [pool.submit(optimizer.refine, candidate) for candidate in candidates]:
-                refined.append(_wait_for(future, cancelled, stop))
+                refined.append(wait_for(future, cancelled, stop))
                 done += 1
                 if progress is not None:
                     progress(min(1.0, done / total))
@@ -92,7 +92,7 @@ class Optimizer:
         region: Region = head_region,
     ) -> None:
         self._fixed = downsample(fixed, level.spacing_mm)
-        self._moving = _pad_with_air(downsample(moving, level.spacing_mm))
+        self._moving = pad_with_air(downsample(moving, level.spacing_mm))
         self._mask = region(self._fixed)
         self._step_mm, self._stop = level.step_mm, stop
 
@@ -141,7 +141,7 @@ class Optimizer:
         return value, transform
 
 
-def _wait_for(future: "Future[Candidate]", cancelled: CancelCheck | None, stop: Event) -> Candidate:
+def wait_for(future: "Future[Candidate]", cancelled: CancelCheck | None, stop: Event) -> Candidate:
     """Return a future's result; `cancelled` is asked on this thread alone, since it may look at a window."""
     while True:
         if cancelled is not None and cancelled():
@@ -165,7 +165,7 @@ def largest_gap(one: sitk.Euler3DTransform, other: sitk.Euler3DTransform) -> flo
     return float(np.linalg.norm(carry_points(one, points) - carry_points(other, points), axis=1).max())
 
 
-def _pad_with_air(image: sitk.Image) -> sitk.Image:
+def pad_with_air(image: sitk.Image) -> sitk.Image:
     """Add `AIR_MARGIN_MM` of zeros around a volume, or four times its own size where it is tiny.
 
     Otherwise the farther the volumes are apart, the fewer points mutual information is taken over, which draws them

@@ -1,0 +1,58 @@
+"""Fine voxels refine what the search on coarse ones has found."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from BSAFusionLib.errors import Cancelled
+from BSAFusionLib.geometry.fields import error_mm
+from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionLib.pipeline.rigid_refinement import refine_finely
+from Testing.phantoms import MIDDLE_MM, centered_grid, make_head
+from Testing.pipeline.test_prealignment import seen
+
+
+@pytest.fixture(scope="module")
+def mri():
+    return seen(make_head(centered_grid((96, 112, 88), (2.0, 2.0, 2.0), np.eye(3)), "mri"), "mri")
+
+
+@pytest.fixture(scope="module")
+def pet():
+    return seen(make_head(centered_grid((80, 88, 70), (2.4, 2.4, 2.6), np.eye(3)), "pet"), "pet")
+
+
+def apart(turn_deg: float, shift_mm: float) -> sitk.Euler3DTransform:
+    """Return a motion about the head's middle; none is right for the phantoms, which lie on each other."""
+    transform = sitk.Euler3DTransform()
+    transform.SetCenter(np.asarray(MIDDLE_MM, float).tolist())
+    transform.SetRotation(*np.radians([turn_deg, -turn_deg, turn_deg]).tolist())
+    transform.SetTranslation([shift_mm, -shift_mm, shift_mm])
+    return transform
+
+
+def test_a_transform_that_is_nearly_right_becomes_right(mri, pet):
+    nearly = apart(turn_deg=0.4, shift_mm=0.4)
+    inside, truth = head_mask(mri), sitk.Euler3DTransform()
+    assert error_mm(nearly, truth, inside) > 0.6
+    assert error_mm(refine_finely(mri, pet, nearly), truth, inside) < 0.15
+
+
+def test_coarse_voxels_are_left_as_the_search_found_them(mri, pet):
+    nearly = apart(turn_deg=0.4, shift_mm=0.4)
+    assert refine_finely(sitk.BinShrink(mri, [2, 2, 2]), pet, nearly) is nearly
+
+
+def test_what_leaves_its_optimum_is_not_taken(mri, pet):
+    far = apart(turn_deg=2.0, shift_mm=3.0)
+    assert refine_finely(mri, pet, far) is far
+
+
+def test_volumes_that_do_not_overlap_keep_their_transform(mri, pet):
+    away = apart(turn_deg=0.0, shift_mm=1000.0)
+    assert refine_finely(mri, pet, away) is away
+
+
+def test_it_can_be_cancelled(mri, pet):
+    with pytest.raises(Cancelled):
+        refine_finely(mri, pet, apart(turn_deg=0.4, shift_mm=0.4), cancelled=lambda: True)
