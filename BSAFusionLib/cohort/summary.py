@@ -198,7 +198,7 @@ by the network {{ "%.1f"|format(row.network_displacement_mm) }} mm</p>
 {% endif %}
 </div>
 {% if finished %}
-<img loading="lazy" alt="Fixed, moving, registered, fused, deformation"
+<img loading="lazy" alt="Fixed, moving, overlay before and after, deformation"
 src="{{ case.folder }}/{{ case.names.preview }}">
 {% endif %}
 </article>

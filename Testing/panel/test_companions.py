@@ -1,5 +1,7 @@
 """The panel's choice of nodes that move along with the moving volume, and of landmarks that measure the result."""
 
+import re
+from html import unescape
 from types import SimpleNamespace
 
 import pytest
@@ -108,6 +110,10 @@ def test_the_report_with_its_pictures_is_saved_where_the_user_says(ready, finish
     harness.click(ready.ui.savePageButton)
     page = target.read_text(encoding="utf-8")
     assert "<h1>PET to MRI</h1>" in page
+    command = re.search("<code>(.*?)</code>", unescape(page))[1]
+    assert command.startswith("BSAFusionLogic().process(getNode('MRI'), getNode('PET'), modality='pet', ")
+    size = " x ".join(map(str, ready.ui.movingVolumeSelector.currentNode().GetImageData().GetDimensions()))
+    assert f"<tr><th>PET</th><td>PET</td><td>{size}</td>" in page
     assert "<th>Landmarks, before</th><td>mean 5.0, maximum" in page
     assert list(tmp_path.iterdir()) == [target]
 
