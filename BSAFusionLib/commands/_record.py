@@ -38,6 +38,8 @@ def record_of(
     volumes = (finished.fixed, pair.fixed), (finished.moving, pair.moving)
     paths = [f"DICOM_{volume.name}" if volume.metadata else path_from(folder, path) for volume, path in volumes]
     words = ["bsafusion", "fuse", *paths, *_options(settings)]
+    for role, series in (("fixed", pair.fixed_series), ("moving", pair.moving_series)):
+        words += [f"--{role}-series", series] if series else []
     if pair.fixed_mask is not None:
         words += ["--fixed-mask", path_from(folder, pair.fixed_mask)]
     if pair.frames:

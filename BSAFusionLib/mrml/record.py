@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def record_of(job: "Job", unit: str) -> Record:
-    """Return where the result of a run comes from.
+    """Return where the result of a run comes from; "..." in its command stands for a node that is not named.
 
     Args:
         job: The run.
@@ -23,6 +23,8 @@ def record_of(job: "Job", unit: str) -> Record:
     settings = {field.name: getattr(job.settings, field.name) for field in fields(Settings)}
     given = {name: value for name, value in settings.items() if value != getattr(Settings, name)}
     texts = {name: "..." if hasattr(value, "TransformPoint") else repr(value) for name, value in given.items()}
+    if job.fixedMask is not None:
+        texts["fixedMask"] = "..."
     nodes = (f"getNode({node.GetName()!r})" for node in (job.fixedVolume, job.movingVolume))
     arguments = ", ".join((*nodes, *(f"{name}={text}" for name, text in texts.items())))
     return Record(

@@ -110,7 +110,9 @@ def test_what_can_be_no_mask_is_said_in_one_sentence(scene, add_head, add_segmen
 def test_a_run_looks_at_the_mask(add_head, add_segmentation, process):
     heads = add_head("MRI"), add_head("PET", "pet", lattice(rigid((3, 0, 2))))
     mask = add_segmentation((0, 0, 30))
-    without, within = process(*heads).report, process(*heads, fixedMask=mask).report
+    result = process(*heads, fixedMask=mask)
+    without, within = process(*heads).report, result.report
+    assert "fixedMask=..." in result.record.command
     assert within.mutual_information_before != without.mutual_information_before
     assert any("look only at the fixed mask" in detail for detail in within.details)
     with pytest.raises(FusionError, match="lies outside of the fixed volume"):
