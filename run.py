@@ -43,6 +43,7 @@ EXTRAS = {
     "evaluate": ["research"],
     "train": ["research"],
     "cut_slices": ["research"],
+    "import_slices": ["research"],
     "train_pose": ["research"],
     "validate_pose": ["research"],
     "test": ["view", "cluster", "research", "test"],

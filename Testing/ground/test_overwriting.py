@@ -294,6 +294,7 @@ others = {
     "evaluate": "evaluate --weights {file} --data {folder} --json {file}",
     "fit_verdict": "fit_verdict --heads {folder} --out {folder}/new --json {file}",
     "fuse": "fuse {file} {file} --out {folder}/new --json {file}",
+    "import_slices": "import_slices {folder} --out {folder}",
     "simulate": "simulate {file} pet --out {folder}",
     "train": "train --data {folder} --modality all --start {file} --out {folder}/new --json {file}",
     "train_pose": "train_pose --heads {folder} --out {folder}/new --standard-head {file}",
@@ -304,6 +305,7 @@ names = {
     "calibrate": "ct.json",
     "cut_slices": "01.nii.gz",
     "fit_verdict": "11.nii.gz",
+    "import_slices": "MRI/16003.png",
     "simulate": "labels.nii.gz",
     "train_pose": "01.nii.gz",
 }
@@ -319,11 +321,13 @@ def test_every_command_that_writes_refuses(command: str, tmp_path: Path, capsys:
     assert bool(writes) == (command in others)
     if writes:
         file = tmp_path / names.get(command, "summary.csv")
+        for folder in ("MRI", "CT"):  # which import_slices reads
+            (tmp_path / folder).mkdir()
         file.write_text("case,fixed,moving,modality\n1,a,b,pet\n")
-        (tmp_path / "ct.npz").symlink_to(file)  # what cut_slices writes
+        (tmp_path / "ct.npz").symlink_to(file)  # what those that make slices write
         for head in (12, 13, 14, 15):  # which fit_verdict reads besides
             (tmp_path / f"{head}.nii.gz").touch()
-        named = tmp_path / "ct.npz" if command == "cut_slices" else file
+        named = tmp_path / "ct.npz" if command in ("cut_slices", "import_slices") else file
         assert_refused(tmp_path, capsys, named, *others[command].format(file=file, folder=tmp_path).split())
 
 
