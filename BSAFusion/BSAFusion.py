@@ -243,10 +243,11 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from BSAFusionLib.panel.results import as_json
 
         parameters = self.logic.getParameterNode()  # also while another module is shown
-        last = parameters.reportGridTransform
-        isFirst = last is not result.gridTransform
-        if isFirst and last is not None:
-            hide_grid(last)
+        last = parameters.reportGridTransform, parameters.reportNetworkTransform
+        isFirst = last[0] is not result.gridTransform
+        for node in last:
+            if isFirst and node is not None:
+                hide_grid(node)
         with slicer.util.NodeModify(parameters.parameterNode):
             parameters.fusedVolume = result.fusedVolume
             parameters.gridTransform = result.gridTransform
@@ -258,6 +259,10 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             parameters.reportFusedVolume = result.fusedVolume
             parameters.reportGridTransform = result.gridTransform
             parameters.reportRegisteredVolume = result.registeredVolume
+            parameters.reportExpectedErrorVolume = result.expectedErrorVolume
+            if isFirst or result.rigidTransform is not None:
+                parameters.reportRigidTransform = result.rigidTransform
+                parameters.reportNetworkTransform = result.networkTransform
             parameters.report = as_json(result.report)
             if isFirst:
                 parameters.gridSpacing = result.gridTransform.GetDisplayNode().GetGridSpacingMm()

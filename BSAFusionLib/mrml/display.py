@@ -7,7 +7,7 @@ from vtkmodules.vtkImagingCore import vtkImageExtractComponents
 from vtkmodules.vtkImagingGeneral import vtkImageCheckerboard
 from vtkmodules.vtkRenderingCore import vtkColorTransferFunction
 
-from BSAFusionLib.mrml.convert import TransformContent, VolumeContent
+from BSAFusionLib.mrml.convert import MIN_LEGEND_RANGE_MM, VolumeContent
 from BSAFusionLib.mrml.scene import nodes_of_class
 
 PLAIN_GRID_RGB = (1.0, 0.85, 0.0)  # of a grid that does not show the displacement; visible on dark and bright
@@ -18,26 +18,30 @@ HEAT_RANGE = 1.6  # upper end of the window, as a multiple of the largest value:
 
 
 def draw_grid(
-    node: slicer.vtkMRMLGridTransformNode, content: TransformContent, region: slicer.vtkMRMLVolumeNode
+    node: slicer.vtkMRMLGridTransformNode,
+    region: slicer.vtkMRMLVolumeNode,
+    lines_mm: float,
+    smallest_mm: float,
+    largest_mm: float,
 ) -> None:
     """Prepare a transform to be drawn as a deformed grid; a new one is hidden until `show_grid` shows it.
 
-    The smallest displacement is green, the largest red.
-
     Args:
         node: The transform.
-        content: Its line distance and displacement range.
         region: The volume that the grid covers in 3D views.
+        lines_mm: Distance of the lines.
+        smallest_mm: Length of the smallest displacement, which is green.
+        largest_mm: Length of the largest displacement, which is red.
     """
     display = node.GetDisplayNode()
     display.SetVisualizationMode(display.VIS_MODE_GRID)
     display.SetScalarRangeFlag(display.UseManualScalarRange)
-    display.SetScalarRange(content.smallest_mm, content.largest_mm)
+    display.SetScalarRange(smallest_mm, max(largest_mm, smallest_mm + MIN_LEGEND_RANGE_MM))
     display.SetSliceIntersectionThickness(LINE_THICKNESS_PX)
     display.SetAndObserveRegionNode(region)
     visible = bool(display.GetVisibility())
     in_slices, in_3d = visible and bool(display.GetVisibility2D()), visible and bool(display.GetVisibility3D())
-    show_grid(node, content.lines_mm, in_slices, in_3d)
+    show_grid(node, lines_mm, in_slices, in_3d)
 
 
 def show_grid(

@@ -38,6 +38,23 @@ def put_registered(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRM
     return node
 
 
+def put_expected_error(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRMLScalarVolumeNode | None:
+    """Put the expected error into the scene, in mm and in colors; None where it was not requested or is not known.
+
+    A given node whose values are of a former run is emptied of them where the error is not known now.
+    """
+    given = job.outputs.expectedErrorVolume
+    if computed.expectedError is None:
+        if given is not None:
+            given.SetAndObserveImageData(None)
+        return None
+    window = computed.pictures.error_window()
+    node = _put(job, computed.expectedError, name, given, (window.low, window.high))
+    if not _filled_before(given, job):
+        color_by_value(node, window, "Expected error", transparent=False)
+    return node
+
+
 def _put(
     job: "Job",
     content: VolumeContent,

@@ -18,7 +18,7 @@ from BSAFusionLib.mrml.convert import (
     voxels_of,
 )
 from BSAFusionLib.mrml.display import draw_grid, show_volumes
-from BSAFusionLib.mrml.filling import put_fused, put_registered
+from BSAFusionLib.mrml.filling import put_expected_error, put_fused, put_registered
 from BSAFusionLib.mrml.hierarchy import file_beside, modality_from_dicom, unit_of
 from BSAFusionLib.mrml.landmarks import LandmarkPairs, error_of_pairs, landmark_pairs
 from BSAFusionLib.mrml.mask_node import checkMask, mask_voxels
@@ -69,7 +69,7 @@ class Job:
     gridTransform: slicer.vtkMRMLGridTransformNode | None
     registeredVolume: slicer.vtkMRMLScalarVolumeNode | None
     makeRegistered: bool
-    split: bool
+    outputs: Outputs
     carry: tuple[slicer.vtkMRMLTransformableNode, ...]
     landmarks: LandmarkPairs | None
     remarks: tuple[str, ...] = ()  # on the files of both volumes
@@ -77,8 +77,8 @@ class Job:
 
     def nodes(self) -> list[slicer.vtkMRMLNode]:
         """Return the nodes that the run needs in the scene when it ends."""
-        nodes = self.fixedVolume, self.movingVolume, self.fusedVolume, self.gridTransform, self.registeredVolume
-        return [node for node in (*nodes, *self.carry) if node is not None]
+        nodes = self.fixedVolume, self.movingVolume, *self.outputs.nodes(), *self.carry
+        return [node for node in nodes if node is not None]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ class Computed:
         transform: The deformation.
         report: Measures and warnings.
         pictures: Slices for the report's page.
+        expectedError: In mm; None where it was not requested or is not known.
         result: The pipeline's own result; None where another process computed it.
     """
 
@@ -99,6 +100,7 @@ class Computed:
     transform: TransformContent
     report: Report
     pictures: Pictures
+    expectedError: VolumeContent | None = None
     result: "Result | None" = None
 
 
@@ -115,6 +117,7 @@ class ProcessResult:
         record: Where the result comes from, for that page.
         rigidTransform: Where split was asked for: the rigid part. A node below it is carried as by `gridTransform`.
         networkTransform: What the network adds, the parent of `rigidTransform`; None also where that is nothing.
+        expectedErrorVolume: Expected length of the error, mm; None where it was not requested or is not known.
     """
 
     fusedVolume: slicer.vtkMRMLScalarVolumeNode
@@ -125,6 +128,7 @@ class ProcessResult:
     record: Record
     rigidTransform: slicer.vtkMRMLLinearTransformNode | None = None
     networkTransform: slicer.vtkMRMLGridTransformNode | None = None
+    expectedErrorVolume: slicer.vtkMRMLScalarVolumeNode | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -213,7 +217,7 @@ class BSAFusionLogic:
             outputs.gridTransform,
             outputs.registeredVolume,
             outputs.makeRegistered or outputs.registeredVolume is not None,
-            outputs.split,
+            outputs,
             request.carry,
             landmark_pairs(*landmarks) if None not in landmarks else None,
             (*remarks_on_file(request.fixedVolume), *remarks_on_file(request.movingVolume)),
@@ -256,6 +260,9 @@ class BSAFusionLogic:
                 "fused volume": (outputs.fusedVolume, volumeClass(in_color)),
                 "grid transform": (outputs.gridTransform, "vtkMRMLGridTransformNode"),
                 "registered volume": (outputs.registeredVolume, volumeClass(components(movingVolume) > 1)),
+                "rigid transform": (outputs.rigidTransform, "vtkMRMLLinearTransformNode"),
+                "network transform": (outputs.networkTransform, "vtkMRMLGridTransformNode"),
+                "expected error": (outputs.expectedErrorVolume, "vtkMRMLScalarVolumeNode"),
             },
             inputs=(fixedVolume, fixedVolume.GetParentTransformNode(), movingVolume),
         )
@@ -307,6 +314,9 @@ class BSAFusionLogic:
             transform,
             report,
             outcome.pictures.in_unit(unit_of(job.movingVolume)),
+            content_from_voxels(outcome.expected_error)
+            if job.outputs.makeExpectedError and outcome.expected_error is not None
+            else None,
         )
 
     def fill(self, job: Job, computed: Computed) -> ProcessResult:
@@ -320,24 +330,28 @@ class BSAFusionLogic:
             raise FusionError(f"'{gone.GetName()}' was removed while it was in use; run again without it.")
         scene = job.fixedVolume.GetScene()
         fusedName, transformName, registeredName = self.outputNames(job.fixedVolume, job.movingVolume)
-        parts: tuple = ()
-        with all_or_nothing(scene, job.fusedVolume, job.gridTransform, job.registeredVolume, moved=job.carry):
+        outputs, parts = job.outputs, (None, None)
+        with all_or_nothing(scene, *outputs.nodes(), moved=job.carry):
             fusedVolume = put_fused(job, computed, fusedName)
             registeredVolume = put_registered(job, computed, registeredName)
             gridTransform = put_grid_transform(scene, computed.transform, transformName, job.gridTransform)
-            draw_grid(gridTransform, computed.transform, job.fixedVolume)
+            drawn = computed.transform
+            draw_grid(gridTransform, job.fixedVolume, drawn.lines_mm, drawn.smallest_mm, drawn.largest_mm)
             for node in job.carry:
                 place_under(node, gridTransform)
-            if job.split:
-                parts = put_both_parts(scene, computed.transform, transformName)
-            for node in {fusedVolume, gridTransform, registeredVolume, *parts} - {*job.nodes(), None}:
+            if outputs.split:
+                given = outputs.rigidTransform, outputs.networkTransform
+                parts = put_both_parts(scene, computed.transform, transformName, *given)
+                mark_as_filled((), parts[0], job.movingVolume)
+            expectedError = put_expected_error(job, computed, f"{transformName} (expected error)")
+            volumes = {fusedVolume, registeredVolume, expectedError} - {None}
+            for node in {*volumes, gridTransform, *parts} - {*job.nodes(), None}:
                 file_beside(node, job.fixedVolume)
             if registeredVolume is not None:
                 show_overlay(job.fixedVolume, registeredVolume)
             else:
                 show_volumes(fusedVolume)
-            mark_as_filled({fusedVolume, registeredVolume} - {None}, gridTransform, job.movingVolume)
+            mark_as_filled(volumes, gridTransform, job.movingVolume)
         record = record_of(job, computed.pictures.overlay.unit)
-        return ProcessResult(
-            fusedVolume, gridTransform, registeredVolume, computed.report, computed.pictures, record, *parts
-        )
+        filled = fusedVolume, gridTransform, registeredVolume
+        return ProcessResult(*filled, computed.report, computed.pictures, record, *parts, expectedError)

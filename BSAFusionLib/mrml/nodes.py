@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import slicer
 from slicer.util import vtkMatrixFromArray
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from BSAFusionLib.mrml.convert import RAS_LPS, TransformContent, VolumeContent
 from BSAFusionLib.worker.case import matrix_of
@@ -77,20 +79,69 @@ def put_linear_transform(
 
 
 def put_both_parts(
-    scene: slicer.vtkMRMLScene, content: TransformContent, name: str
+    scene: slicer.vtkMRMLScene,
+    content: TransformContent,
+    name: str,
+    rigid: slicer.vtkMRMLLinearTransformNode | None = None,
+    network: slicer.vtkMRMLGridTransformNode | None = None,
 ) -> tuple[slicer.vtkMRMLLinearTransformNode, slicer.vtkMRMLGridTransformNode | None]:
-    """Add the two parts of a transform as nodes of their own; the grid, where there is one, is the linear one's parent.
+    """Add the two parts of a transform as nodes of their own, or fill given ones.
 
-    A node below the linear one is carried as by the whole transform.
+    The grid, where there is one, is the linear one's parent: a node below the linear one is carried as by the whole.
+    A given grid node becomes the identity where the network moves nothing.
     """
-    rigid = _put_matrix(scene, content.rigid_from_parent, f"{name} (rigid)")
-    if content.network_from_parent is None:
-        return rigid, None
-    network = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", scene.GenerateUniqueName(f"{name} (network)"))
-    network.SetAndObserveTransformFromParent(content.network_from_parent)
-    network.CreateDefaultDisplayNodes()
-    rigid.SetAndObserveTransformNodeID(network.GetID())
+    if rigid is None:
+        rigid = _put_matrix(scene, content.rigid_from_parent, f"{name} (rigid)")
+    else:
+        rigid.SetMatrixTransformFromParent(vtkMatrixFromArray(content.rigid_from_parent))
+    if network is None and content.network_from_parent is not None:
+        network = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", scene.GenerateUniqueName(f"{name} (network)"))
+    if network is not None:
+        network.SetAndObserveTransformNodeID(None)
+        network.SetAndObserveTransformFromParent(content.network_from_parent or vtkGeneralTransform())
+        network.CreateDefaultDisplayNodes()
+    rigid.SetAndObserveTransformNodeID(network.GetID() if network is not None else None)
     return rigid, network
+
+
+def put_network_part(
+    whole: slicer.vtkMRMLGridTransformNode, node: slicer.vtkMRMLGridTransformNode | None = None
+) -> slicer.vtkMRMLGridTransformNode | None:
+    """Add what the network adds to a total transform as a node, or fill a given one.
+
+    Args:
+        whole: A grid transform of a run, of this session or of a saved scene.
+        node: The node to fill, which becomes the identity where the network adds nothing.
+
+    Returns:
+        The node; None where none is given and the network adds nothing.
+    """
+    grid, scene = network_grid(whole), whole.GetScene()
+    if node is None and grid is None:
+        return None
+    if node is None:
+        name = scene.GenerateUniqueName(f"{whole.GetName()} (network)")
+        node = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", name)
+    node.SetAndObserveTransformFromParent(grid or vtkGeneralTransform())
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def network_grid(node: slicer.vtkMRMLGridTransformNode) -> slicer.vtkOrientedGridTransform | None:
+    """Return the displacement grid in a transform from parent, without its linear part; None where it moves nothing."""
+    transform = node.GetTransformFromParent()
+    parts = [transform]
+    if transform.IsA("vtkGeneralTransform"):
+        parts = [transform.GetConcatenatedTransform(n) for n in range(transform.GetNumberOfConcatenatedTransforms())]
+    grids = [part for part in parts if part.IsA("vtkOrientedGridTransform")]
+    return grids[0] if grids and max(displacement_range(grids[0])) > 0 else None
+
+
+def displacement_range(grid: slicer.vtkOrientedGridTransform) -> tuple[float, float]:
+    """Return the lengths of a grid's smallest and largest displacement, mm."""
+    scalars = grid.GetDisplacementGrid().GetPointData().GetScalars()
+    lengths = np.linalg.norm(vtk_to_numpy(scalars) * grid.GetDisplacementScale(), axis=1)
+    return float(lengths.min()), float(lengths.max())
 
 
 def _put_matrix(scene: slicer.vtkMRMLScene, from_parent: np.ndarray, name: str) -> slicer.vtkMRMLLinearTransformNode:

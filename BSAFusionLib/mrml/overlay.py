@@ -9,6 +9,7 @@ from BSAFusionLib.pipeline.ct_window import decimals_of
 from BSAFusionLib.report.overlay import COLOR_MAP, COLORS, OPACITY, OverlayWindow
 
 COLORS_IN_TABLE = 256
+ERROR_OPACITY = 0.6  # of the expected error, so that the anatomy below it is seen everywhere
 
 
 def fused_meaning(modality: str) -> str:
@@ -27,18 +28,26 @@ def show_overlay(fixed: slicer.vtkMRMLVolumeNode, registered: slicer.vtkMRMLVolu
     show_volumes(fixed, registered, OPACITY)
 
 
-def color_by_value(volume: slicer.vtkMRMLScalarVolumeNode, window: OverlayWindow, quantity: str) -> None:
+def show_expected_error(fixed: slicer.vtkMRMLVolumeNode, expected_error: slicer.vtkMRMLVolumeNode) -> None:
+    """Show a volume of the expected error over the fixed volume, in all slice views."""
+    show_volumes(fixed, expected_error, ERROR_OPACITY)
+
+
+def color_by_value(
+    volume: slicer.vtkMRMLScalarVolumeNode, window: OverlayWindow, quantity: str, transparent: bool = True
+) -> None:
     """Show a volume in the overlay's colors, with a legend; a color volume keeps its own colors.
 
     Args:
         volume: The volume, with a display node.
-        window: Of its values. Below `window.shown_from` the volume is transparent.
+        window: Of its values.
         quantity: What the values are, for the legend.
+        transparent: Let the volume be transparent below `window.shown_from`.
     """
     display = volume.GetDisplayNode()
     display.AutoWindowLevelOff()
     display.SetThreshold(window.shown_from, max(window.high, volume.GetImageData().GetScalarRange()[1]))
-    display.ApplyThresholdOn()
+    display.SetApplyThreshold(transparent)
     if volume.GetImageData().GetNumberOfScalarComponents() > 1:
         return
     display.SetWindowLevelMinMax(window.low, window.high)

@@ -25,6 +25,10 @@ class Outputs:
         movingLandmarks: The same points on the moving volume, in the same order; the report then has their distances
             before and after registration.
         split: Also make the two parts of the transform as nodes: the rigid one, and what the network adds.
+        rigidTransform: Node to fill with the rigid part, where `split` asks for it; None creates one.
+        networkTransform: Node to fill with what the network adds.
+        makeExpectedError: Also make a volume of the expected error, in mm, where the weights are calibrated.
+        expectedErrorVolume: Node to fill with it.
     """
 
     fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None
@@ -34,10 +38,15 @@ class Outputs:
     fixedLandmarks: slicer.vtkMRMLMarkupsNode | None = None
     movingLandmarks: slicer.vtkMRMLMarkupsNode | None = None
     split: bool = False
+    rigidTransform: slicer.vtkMRMLLinearTransformNode | None = None
+    networkTransform: slicer.vtkMRMLGridTransformNode | None = None
+    makeExpectedError: bool = False
+    expectedErrorVolume: slicer.vtkMRMLScalarVolumeNode | None = None
 
     def nodes(self) -> list[slicer.vtkMRMLNode | None]:
-        """Return the nodes to fill: fused volume, grid transform, registered volume; None for one to create."""
-        return [self.fusedVolume, self.gridTransform, self.registeredVolume]
+        """Return the nodes to fill, volumes and transforms; None for one to create."""
+        volumes = self.fusedVolume, self.registeredVolume, self.expectedErrorVolume
+        return [*volumes, self.gridTransform, self.rigidTransform, self.networkTransform]
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class _Labeled(Enum):
             View.FUSED: _("BSAFusion fused"),
             View.BLEND: _("Fixed and moving"),
             View.CHECKERBOARD: _("Checkerboard"),
+            View.EXPECTED_ERROR: _("Expected error"),
         }
         return labels[self]
 
@@ -71,6 +72,7 @@ class View(_Labeled):
     FUSED = "fused"
     BLEND = "blend"
     CHECKERBOARD = "checkerboard"
+    EXPECTED_ERROR = "expectedError"
 
 
 # Choices that the panel offers in another form than Settings: as `start` and `ctWindow...` below.
@@ -111,6 +113,8 @@ class Parameters:
     gridTransform: slicer.vtkMRMLGridTransformNode
     registeredVolume: AnyVolume
     makeRegistered: bool = True
+    makeExpectedError: bool = True
+    split: bool = False
     carry: list[slicer.vtkMRMLDisplayableNode]
 
     ctWindowAutomatic: bool = True
@@ -124,6 +128,7 @@ class Parameters:
     gridInSlices: bool = False
     gridIn3D: bool = False
     gridByDisplacement: bool = True
+    gridOfNetwork: bool = False
     gridSpacing: Annotated[float, WithinRange(1, 100)] = 10.0
 
     # The last run: its report as JSON, the volumes that it aligned, what it made of them (above stands where the next
@@ -134,6 +139,9 @@ class Parameters:
     reportFusedVolume: AnyVolume
     reportGridTransform: slicer.vtkMRMLGridTransformNode
     reportRegisteredVolume: AnyVolume
+    reportRigidTransform: slicer.vtkMRMLLinearTransformNode
+    reportNetworkTransform: slicer.vtkMRMLGridTransformNode
+    reportExpectedErrorVolume: slicer.vtkMRMLScalarVolumeNode
     checkerboardVolume: slicer.vtkMRMLVectorVolumeNode
     fixedLandmarks: slicer.vtkMRMLMarkupsFiducialNode
     movingLandmarks: slicer.vtkMRMLMarkupsFiducialNode
@@ -190,11 +198,28 @@ def request(parameters: Parameters) -> dict[str, Any]:
             parameters.gridTransform,
             parameters.registeredVolume if parameters.makeRegistered else None,
             parameters.makeRegistered,
+            split=parameters.split,
+            makeExpectedError=parameters.makeExpectedError,
+            **_filled_without_choice(parameters),
         ),
         "carry": carried(parameters),
         "fixedMask": parameters.fixedMask,
         **_choices(parameters),
     }
+
+
+def _filled_without_choice(parameters: Parameters) -> dict[str, Any]:
+    """Return the outputs that have no selector, where the last run of the same volumes made them."""
+    last = parameters.reportFixedVolume, parameters.reportMovingVolume, parameters.reportGridTransform
+    if last != (parameters.fixedVolume, parameters.movingVolume, parameters.gridTransform):
+        return {}
+    filled = {}
+    if parameters.split:
+        filled["rigidTransform"] = parameters.reportRigidTransform
+        filled["networkTransform"] = parameters.reportNetworkTransform
+    if parameters.makeExpectedError:
+        filled["expectedErrorVolume"] = parameters.reportExpectedErrorVolume
+    return filled
 
 
 def _choices(parameters: Parameters) -> dict[str, Any]:

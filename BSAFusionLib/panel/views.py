@@ -6,10 +6,18 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from BSAFusionLib.mrml.display import checkerboard, link_and_fit, show_grid, show_legend, show_volumes
+from BSAFusionLib.mrml.display import (
+    checkerboard,
+    draw_grid,
+    hide_grid,
+    link_and_fit,
+    show_grid,
+    show_legend,
+    show_volumes,
+)
 from BSAFusionLib.mrml.hierarchy import file_beside
-from BSAFusionLib.mrml.nodes import put_volume
-from BSAFusionLib.mrml.overlay import show_overlay
+from BSAFusionLib.mrml.nodes import displacement_range, network_grid, put_network_part, put_volume
+from BSAFusionLib.mrml.overlay import show_expected_error, show_overlay
 from BSAFusionLib.mrml.placement import place_under, put_back
 from BSAFusionLib.panel.parameters import Parameters, View
 
@@ -63,6 +71,8 @@ class Views:
             show_overlay(parameters.reportFixedVolume, parameters.reportRegisteredVolume)
         elif view is View.CHECKERBOARD:
             self._showCheckerboard()
+        elif view is View.EXPECTED_ERROR:
+            show_expected_error(parameters.reportFixedVolume, parameters.reportExpectedErrorVolume)
         elif view is View.BLEND:
             show_volumes(parameters.reportFixedVolume, parameters.reportMovingVolume, parameters.blend)
         else:
@@ -74,8 +84,32 @@ class Views:
             return
         in_slices, in_3d = parameters.gridInSlices, parameters.gridIn3D
         by_displacement = parameters.gridByDisplacement
-        show_grid(parameters.reportGridTransform, parameters.gridSpacing, in_slices, in_3d, by_displacement)
-        show_legend(parameters.reportGridTransform, _("Displacement (mm)"), by_displacement and (in_slices or in_3d))
+        grids = [parameters.reportGridTransform, self._networkTransform()]
+        grid = grids.pop(parameters.gridOfNetwork)
+        if grids[0] is not None:
+            hide_grid(grids[0])
+        if grid is not None:
+            show_grid(grid, parameters.gridSpacing, in_slices, in_3d, by_displacement)
+            show_legend(grid, _("Displacement (mm)"), by_displacement and (in_slices or in_3d))
+
+    def _networkTransform(self) -> slicer.vtkMRMLGridTransformNode | None:
+        """Return the network's part of the output transform, ready to be drawn.
+
+        Returns:
+            None where it is neither in the scene nor to be shown, and where the network adds nothing.
+        """
+        parameters = self._parameters
+        whole, node = parameters.reportGridTransform, parameters.reportNetworkTransform
+        if node is None and not parameters.gridOfNetwork:
+            return None
+        node = parameters.reportNetworkTransform = put_network_part(whole, node)  # another run may have changed it
+        if node is None:
+            return None
+        grid = network_grid(whole)
+        range_mm = displacement_range(grid) if grid is not None else (0.0, 0.0)
+        draw_grid(node, parameters.reportFixedVolume, parameters.gridSpacing, *range_mm)
+        file_beside(node, whole)
+        return node
 
     def stop(self) -> None:
         """Stop the flicker."""
@@ -92,16 +126,24 @@ class Views:
         )
 
     def _possibleView(self) -> View:
-        """Return the chosen view, or the fused volume where that one needs a registered volume that was not made."""
+        """Return the chosen view, or the fused volume where that one needs a volume that was not made."""
         if not self._complete():
             return View.FUSED
-        view = self._parameters.view
-        needs_registered = view in (View.OVERLAY, View.CHECKERBOARD)
-        return View.FUSED if needs_registered and self._parameters.reportRegisteredVolume is None else view
+        parameters = self._parameters
+        needed = {
+            View.OVERLAY: parameters.reportRegisteredVolume,
+            View.CHECKERBOARD: parameters.reportRegisteredVolume,
+            View.EXPECTED_ERROR: parameters.reportExpectedErrorVolume,
+        }
+        return View.FUSED if needed.get(parameters.view, parameters.view) is None else parameters.view
 
     def _note(self) -> str:
         """Return what the slice views show, where their pictures do not say it themselves."""
         parameters, view = self._parameters, self._possibleView()
+        if view is not parameters.view and parameters.view is View.EXPECTED_ERROR:
+            return _(
+                "The expected error was not made, or is not known for these weights; the fused volume is shown instead."
+            )
         if view is not parameters.view:
             return _("This display needs the registered volume, which was not made; the fused volume is shown instead.")
         if view is View.FUSED:
@@ -117,7 +159,13 @@ class Views:
             return (), ()
         return (
             (parameters.view, parameters.blend, parameters.checkerFields),
-            (parameters.gridInSlices, parameters.gridIn3D, parameters.gridByDisplacement, parameters.gridSpacing),
+            (
+                parameters.gridInSlices,
+                parameters.gridIn3D,
+                parameters.gridByDisplacement,
+                parameters.gridOfNetwork,
+                parameters.gridSpacing,
+            ),
         )
 
     def _enable(self) -> None:

@@ -136,9 +136,8 @@ class Drawing:
 
     def expected_error(self) -> bytes:
         """Draw the expected length of the error over the fixed volume, with a color bar in mm."""
-        errors = np.concatenate([plane.expected_error_mm.ravel() for plane in self.pictures.planes])
-        smallest, largest = float(np.nanmin(errors)), float(np.nanmax(errors))
-        colors = _colors(smallest, max(largest, smallest + 0.1))
+        window = self.pictures.error_window()
+        colors = _colors(window.low, window.high)
 
         def draw(axes: "Axes", plane: Plane) -> Any:
             _show(axes, plane, self._fixed(plane))

@@ -7,6 +7,8 @@ import numpy as np
 
 from BSAFusionLib.report.overlay import OverlayWindow
 
+MIN_ERROR_RANGE_MM = 0.1  # a color bar needs a range, also where all errors are equal
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -51,6 +53,12 @@ class Pictures:
     total_mm: np.ndarray
     network_mm: np.ndarray
     overlay: OverlayWindow
+
+    def error_window(self) -> OverlayWindow:
+        """Return the window of the expected error, in mm: from the smallest to the largest one in the planes."""
+        errors = np.concatenate([plane.expected_error_mm.ravel() for plane in self.planes])
+        smallest, largest = float(np.nanmin(errors)), float(np.nanmax(errors))
+        return OverlayWindow(smallest, max(largest, smallest + MIN_ERROR_RANGE_MM), "mm")
 
     def in_unit(self, unit: str | None) -> "Pictures":
         """Return the same pictures with the unit of the moving volume's values, where one is known."""

@@ -45,7 +45,7 @@ class ResultScene:
         self._line_spacing_mm = content.lines_mm
         self.displacement_range = content.smallest_mm, content.largest_mm
         self._grid = put_grid_transform(application.scene, content, "Deformation")
-        draw_grid(self._grid, content, self._background)
+        draw_grid(self._grid, self._background, content.lines_mm, *self.displacement_range)
 
     def fit(self) -> None:
         """Fit the MRI into each slice view, and the slices into the 3D view."""

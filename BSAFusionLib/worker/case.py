@@ -47,13 +47,23 @@ class Deformation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that a scene is filled from, in arrays; volumes lie on the fixed volume's grid."""
+    """Everything that a scene is filled from, in arrays.
+
+    Attributes:
+        fused: On the fixed volume's grid.
+        registered: On the fixed volume's grid.
+        deformation: The total transform.
+        report: Measures and warnings.
+        pictures: Slices for the report's page.
+        expected_error: In mm, on a coarse lattice over the fixed volume; None where it is not known.
+    """
 
     fused: Volume
     registered: Volume
     deformation: Deformation
     report: Report
     pictures: Pictures
+    expected_error: Volume | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,7 @@ class Case:
             deformation_of(result.coarse_field(), result.network_field, result.prealignment),
             result.report,
             self.pictures,
+            None if result.expected_error is None else Volume.of(result.expected_error),
         )
 
 
@@ -188,6 +199,7 @@ def write_outcome(outcome: Outcome, folder: Path) -> dict[str, Any]:
                 "extent_mm": deformation.extent_mm,
             },
             "report": outcome.report.as_dict(),
+            "expected_error": outcome.expected_error and outcome.expected_error.save(folder / "expected_error.npy"),
         }
 
 
@@ -211,6 +223,7 @@ def read_outcome(answer: dict[str, Any], folder: Path) -> Outcome:
             ),
             Report.from_dict(answer["report"]),
             Pictures.load(folder / "pictures.npz"),
+            answer["expected_error"] and Volume.load(answer["expected_error"], folder),
         )
 
 

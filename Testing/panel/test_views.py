@@ -1,5 +1,7 @@
 """The result is shown as chosen: fused, blended, as a checkerboard, before and after, under its grid."""
 
+import json
+
 import numpy as np
 import pytest
 import slicer
@@ -269,3 +271,40 @@ def test_displayed_values_are_never_changed_by_looking(done, parameters, heads):
         choose(done, view)
     for volume, kept in zip((*heads, parameters.fusedVolume, parameters.registeredVolume), voxels, strict=True):
         np.testing.assert_array_equal(arrayFromVolume(volume), kept)
+
+
+def test_the_grid_shows_the_networks_part_alone_and_the_total_again(done, parameters, scene):
+    whole = parameters.gridTransform.GetDisplayNode()
+    harness.click(done.ui.gridInSlicesCheckBox)
+    harness.click(done.ui.gridOfNetworkCheckBox)
+    network = parameters.reportNetworkTransform
+    assert "(network)" in network.GetName()
+    assert not whole.GetVisibility()
+    assert network.GetDisplayNode().GetVisibility2D()
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(network.GetDisplayNode())
+    assert legend.GetVisibility()
+    largest = json.loads(parameters.report)["network_displacement"]["maximum"]
+    assert largest <= network.GetDisplayNode().GetScalarRange()[1] < 2 * largest  # on the margin around the volume, too
+    harness.click(done.ui.gridOfNetworkCheckBox)
+    assert [whole.GetVisibility(), network.GetDisplayNode().GetVisibility(), legend.GetVisibility()] == [1, 0, 0]
+    count = scene.GetNumberOfNodesByClass("vtkMRMLTransformNode")
+    harness.click(done.ui.gridOfNetworkCheckBox)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLTransformNode") == count
+
+
+def test_without_a_calibration_the_panel_says_that_the_expected_error_is_not_known(done, parameters, scene):
+    choose(done, View.EXPECTED_ERROR)
+    assert parameters.reportExpectedErrorVolume is None
+    assert "not known for these weights" in done.ui.viewNoteLabel.text
+    assert {layer[:2] for layer in layers(scene)} == {(parameters.fusedVolume.GetID(), None)}
+
+
+def test_both_parts_of_the_transform_are_made_and_filled_again_where_they_are_chosen(done, parameters, finish, scene):
+    harness.click(done.ui.splitCheckBox)
+    finish()
+    parts = parameters.reportRigidTransform, parameters.reportNetworkTransform
+    assert parts[0].GetParentTransformNode() is parts[1] is not None
+    count = scene.GetNumberOfNodesByClass("vtkMRMLTransformNode")
+    finish()
+    assert (parameters.reportRigidTransform, parameters.reportNetworkTransform) == parts
+    assert scene.GetNumberOfNodesByClass("vtkMRMLTransformNode") == count

@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import slicer
 from slicer.util import arrayFromVolume
+from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from BSAFusionLib.mrml.convert import image_from_volume
+from BSAFusionLib.mrml.nodes import put_network_part
+from BSAFusionLib.mrml.scene import save_scene
 from Testing.scene.conftest import at_the_origin, lattice, rigid, usual_size
 
 nudge = rigid((2, -3, 1), (3, -2, 2))
@@ -26,6 +30,7 @@ cases = {
     "fixed under a turned parent": {"fixed_parents": [tilt]},
     "moving under a turned parent": {"moving_parents": [tilt]},
     "moving under two turned parents": {"moving_parents": [quarter_turn, tilt]},
+    "under both parts": {"placed": rigid((20, -15, 30)), "choices": {"split": True}, "under": "rigidTransform"},
     "all at once": {
         "placed": rigid((20, -15, 30), (10, 20, 30)),
         "flips": (-1, 1, 1),
@@ -59,7 +64,7 @@ def test_hardened_moving_volume_equals_the_registered_one(case, add_head, add_tr
 
     start = add_transform(placed @ rigid((4, -5, 6), 0.03 * spacing * size) @ np.linalg.inv(placed))
     result = process(fixed, moving, prealignment=start, **case.get("choices", {}))
-    moving.SetAndObserveTransformNodeID(result.gridTransform.GetID())
+    moving.SetAndObserveTransformNodeID(getattr(result, case.get("under", "gridTransform")).GetID())
     assert moving.HardenTransform()
 
     def on_fixed_grid(image):
@@ -101,3 +106,44 @@ def test_parts_of_a_rigid_result_have_no_grid(add_head, process):
     assert result.networkTransform is None
     assert result.rigidTransform.GetParentTransformNode() is None
     assert process(*heads, strength=0.0).rigidTransform is None
+
+
+def test_another_run_fills_both_parts_again_also_while_the_moving_volume_lies_under_them(scene, add_head, process):
+    heads = add_head("MRI"), add_head("PET", "pet", lattice(nudge))
+    first = process(*heads, split=True)
+    parts = {"rigidTransform": first.rigidTransform, "networkTransform": first.networkTransform}
+    heads[1].SetAndObserveTransformNodeID(first.rigidTransform.GetID())
+    count = scene.GetNumberOfNodesByClass("vtkMRMLTransformNode")
+    second = process(*heads, first.fusedVolume, first.gridTransform, first.registeredVolume, split=True, **parts)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLTransformNode") == count
+    assert (second.rigidTransform, second.networkTransform) == (first.rigidTransform, first.networkTransform)
+    points = np.random.default_rng(0).uniform(-60, 60, (20, 3))
+    whole, under = vtkGeneralTransform(), vtkGeneralTransform()
+    second.gridTransform.GetTransformFromWorld(whole)
+    second.rigidTransform.GetTransformFromWorld(under)
+    np.testing.assert_allclose(
+        [under.TransformPoint(point) for point in points], [whole.TransformPoint(point) for point in points], atol=1e-6
+    )
+    process(*heads, split=True, strength=0.0, **parts)
+    assert all(
+        first.networkTransform.GetTransformFromParent().TransformPoint(point) == tuple(point) for point in points
+    )
+
+
+def test_the_networks_part_is_taken_out_of_a_total_transform_also_of_a_saved_scene(scene, add_head, process, tmp_path):
+    result = process(add_head("MRI"), add_head("PET", "pet", lattice(nudge)), split=True)
+    save_scene(scene, tmp_path / "scene.mrb")
+    other = SlicerApp()
+    other.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
+    assert other.scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    whole, network = (
+        other.scene.GetFirstNodeByName(node.GetName()) for node in (result.gridTransform, result.networkTransform)
+    )
+    part = put_network_part(whole)
+    expected, taken = vtkGeneralTransform(), vtkGeneralTransform()
+    network.GetTransformFromWorld(expected)
+    part.GetTransformFromWorld(taken)
+    points = np.random.default_rng(0).uniform(-60, 60, (20, 3))
+    moved = np.array([taken.TransformPoint(point) for point in points])
+    np.testing.assert_allclose(moved, [expected.TransformPoint(point) for point in points], atol=1e-4)
+    assert np.linalg.norm(moved - points, axis=1).max() > 1

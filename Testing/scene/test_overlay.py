@@ -6,7 +6,8 @@ import slicer
 from slicer.util import arrayFromVolume
 
 from BSAFusionLib.mrml.display import add_slice_views, show_volumes
-from BSAFusionLib.mrml.overlay import color_node, show_overlay
+from BSAFusionLib.mrml.logic import BSAFusionLogic
+from BSAFusionLib.mrml.overlay import ERROR_OPACITY, color_node, show_expected_error, show_overlay
 from BSAFusionLib.mrml.rendering import OffscreenSliceView
 from BSAFusionLib.mrml.scene import nodes_of_class
 from BSAFusionLib.report.overlay import COLORS, OPACITY, blend
@@ -141,3 +142,29 @@ def test_a_node_that_is_filled_again_keeps_the_display_that_the_user_gave_it(hea
 def test_the_fused_volume_says_what_its_brightness_shows(add_head, heads, process):
     assert "Read no uptake from it" in process(*heads).fusedVolume.GetDescription()
     assert "nor Hounsfield units" in process(heads[0], add_head("CT", "ct"), modality="ct").fusedVolume.GetDescription()
+
+
+def test_the_expected_error_is_a_volume_in_mm_in_color_over_the_fixed_volume(application, add_head):
+    """With the shipped weights, which are calibrated."""
+    view = OffscreenSliceView(application, (200, 200))
+    fixed = add_head("MRI")
+    choices = {"device": "cpu", "prealignment": "none", "modality": "pet", "three_axes": False}
+    outputs = {"makeExpectedError": True}
+    result = BSAFusionLogic().process(fixed, add_head("PET", "pet"), outputs=outputs, **choices)
+    error = result.expectedErrorVolume
+    assert error.GetName() == "PET to MRI (expected error)"
+    assert legend_of(error).GetTitleText() == "Expected error (mm)"
+    display, values = error.GetDisplayNode(), arrayFromVolume(error)
+    assert 0 < values.min() <= display.GetWindowLevelMin() < display.GetWindowLevelMax() <= values.max()
+    assert values.min() < result.report.expected_error.head < values.max()
+    view.look_at(fixed)
+    gray = view.draw(fixed).astype(int)
+    show_expected_error(fixed, error)
+    drawn = view.draw(fixed, error, ERROR_OPACITY).astype(int)
+    assert (np.ptp(drawn, axis=-1)[gray[..., 0] > 50] > 20).mean() > 0.5  # in color
+
+    again = BSAFusionLogic().process(
+        fixed, result.registeredVolume, outputs={**outputs, "expectedErrorVolume": error}, **choices
+    )
+    assert again.expectedErrorVolume is error
+    assert BSAFusionLogic().process(fixed, result.registeredVolume, **choices).expectedErrorVolume is None
