@@ -13,6 +13,7 @@ from BSAFusionLib.mrml.scene import nodes_of_class
 PLAIN_GRID_RGB = (1.0, 0.85, 0.0)  # of a grid that does not show the displacement; visible on dark and bright
 SEGMENTS_PER_CELL = 5  # straight pieces of a grid line between two crossings
 LINE_THICKNESS_PX = 2
+GRID_LEGEND_POSITION = 0.02, 0.5  # from the left and the bottom of a view; that of a volume is at the right
 SLICE_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}  # of Slicer's default layout
 HEAT_RANGE = 1.6  # upper end of the window, as a multiple of the largest value: below it the colors hold no white
 
@@ -87,7 +88,7 @@ def hide_grid(node: slicer.vtkMRMLGridTransformNode) -> None:
 
 
 def show_legend(node: slicer.vtkMRMLDisplayableNode, title: str, shown: bool) -> None:
-    """Show or hide Slicer's color legend of a grid or volume."""
+    """Show or hide Slicer's color legend: of a volume on the right, of a grid on the left of the views."""
     display, scene = node.GetDisplayNode(), node.GetScene()
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
     if legend is None and not shown:
@@ -96,6 +97,8 @@ def show_legend(node: slicer.vtkMRMLDisplayableNode, title: str, shown: bool) ->
         if not scene.IsNodeClassRegistered("vtkMRMLColorLegendDisplayNode"):  # without Slicer's application
             scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
         legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(display)
+        if node.IsA("vtkMRMLTransformNode"):
+            legend.SetPosition(GRID_LEGEND_POSITION)
     legend.SetTitleText(title)
     legend.SetVisibility(shown)
 

@@ -283,6 +283,8 @@ def test_the_grid_shows_the_networks_part_alone_and_the_total_again(done, parame
     assert network.GetDisplayNode().GetVisibility2D()
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(network.GetDisplayNode())
     assert legend.GetVisibility()
+    overlay = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(parameters.registeredVolume.GetDisplayNode())
+    assert legend.GetPosition()[0] < 0.5 < overlay.GetPosition()[0]
     largest = json.loads(parameters.report)["network_displacement"]["maximum"]
     assert largest <= network.GetDisplayNode().GetScalarRange()[1] < 2 * largest  # on the margin around the volume, too
     harness.click(done.ui.gridOfNetworkCheckBox)
