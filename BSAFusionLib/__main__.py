@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import importlib.util
-import os
 import pkgutil
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from BSAFusionLib import version
 from BSAFusionLib.commands._console import unfailing_console
 from BSAFusionLib.errors import Cancelled, FusionError
+from BSAFusionLib.threads import wait_patiently
 
 # Research commands come with the source tree only: Slicer and `pip install` bring BSAFusionLib alone.
 COMMAND_PACKAGES = ("BSAFusionLib.commands", "BSAFusionResearch.commands")
@@ -53,9 +53,7 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument("--version", action="version", version=f"BSAFusion {version}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     if modules.get(arguments[0] if arguments else "", "").startswith("BSAFusionLib."):
-        # The threads of NumPy's and SciPy's matrices wait busily for one another: where other programs run, they made
-        # one second of a run into fifteen.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        wait_patiently()
     # Only the command that is asked for is imported: training's libraries take seconds to load.
     for name in [name for name in modules if name in arguments[:1]] or sorted(modules):
         module = importlib.import_module(modules[name])

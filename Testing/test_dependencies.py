@@ -25,6 +25,7 @@ rooms = {
     "errors": Room(set(), set()),
     "modalities": Room(set(), set()),
     "resources": Room(set(), set()),
+    "threads": Room(set(), set()),
     "settings": Room({"errors", "modalities"}, {"SimpleITK"}),
     "presets": Room({"settings"}, set()),
     "geometry": Room({"errors"}, {"numpy", "SimpleITK"}),
@@ -34,7 +35,7 @@ rooms = {
     "files": Room(core, {"numpy", "SimpleITK", "pydicom", "vtkmodules"}),
     "report": Room(core, {"numpy", "SimpleITK", "matplotlib", "jinja2"}),
     "cohort": Room({*core, "files"}, {"ancpbids", "dask", "distributed", "psutil", "jinja2"}),
-    "worker": Room({*core, "report"}, {"numpy", "SimpleITK"}),
+    "worker": Room({*core, "report", "threads"}, {"numpy", "SimpleITK"}),
     "mrml": Room(
         {*core, "files", "report", "worker"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}
     ),
@@ -43,7 +44,7 @@ rooms = {
         {"numpy", "SimpleITK", "slicer", "trame", "trame_server", "trame_slicer", "aiohttp"},
     ),
     "commands": Room(
-        {*core, "presets", "files", "report", "worker", "cohort", "mrml", "viewer"},
+        {*core, "presets", "threads", "files", "report", "worker", "cohort", "mrml", "viewer"},
         {"numpy", "SimpleITK", "trame_slicer", "vtkmodules", "torch", "tqdm"},
     ),
     "panel": Room(
