@@ -32,6 +32,10 @@ def test_the_window_ends_at_the_hottest_of_the_head_without_single_voxels() -> N
     assert (window.low, window.unit) == (0.0, "SUV")
 
 
+def test_the_windows_end_is_a_short_number_that_a_legend_can_show() -> None:
+    assert choose_window(np.full(9, 18344.06), 0.0, "counts").high == 18300
+
+
 @pytest.mark.parametrize("values", [np.full(9, np.nan), np.zeros(9)])
 def test_a_head_without_uptake_is_the_mri_alone(values: np.ndarray) -> None:
     gray = np.linspace(0, 1, 9)
