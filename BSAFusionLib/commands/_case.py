@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from BSAFusionLib.commands._progress import say
 from BSAFusionLib.commands._record import record_of
-from BSAFusionLib.files.outputs import SCENE, Names
+from BSAFusionLib.files.outputs import SCENE, SLICES, Names
 from BSAFusionLib.files.paths import path_from
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
 
 def case_names(names: Names = DEFAULT_NAMES) -> list[str]:
     """Return the names of all files that a result may have; those of an earlier one do not stay beside a new one."""
-    return [*asdict(names).values(), *([SCENE] if names == DEFAULT_NAMES else [])]
+    return [*asdict(names).values(), *((SCENE, *SLICES) if names == DEFAULT_NAMES else ())]
 
 
 def case_outputs(folder: Path, names: Names = DEFAULT_NAMES) -> list[Path]:

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 from pathlib import Path
+from typing import Any
 
 from BSAFusionLib.commands._case import (
     DOUBTFUL_STATUS,
@@ -21,14 +22,19 @@ from BSAFusionLib.commands._options import (
     use_threads,
 )
 from BSAFusionLib.commands._progress import progress_bar
+from BSAFusionLib.commands._slices import are_slices, check_choices, run_slices
 from BSAFusionLib.errors import ExchangedRoles, FusionError
+from BSAFusionLib.files.outputs import SLICES
 from BSAFusionLib.modalities import MODALITIES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "fixed", type=Path, metavar="FIXED", help="the MRI: a NIfTI, NRRD or MetaImage file, or a DICOM folder"
+        "fixed",
+        type=Path,
+        metavar="FIXED",
+        help="the MRI: a NIfTI, NRRD or MetaImage file, or a DICOM folder; or, with a PNG as MOVING, one slice as PNG",
     )
     parser.add_argument("moving", type=Path, metavar="MOVING", help="the CT, PET or SPECT to register to it")
     parser.add_argument(
@@ -90,6 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
         [*case_outputs(arguments.out), arguments.json],
     )
     use_threads(arguments.threads)
+    if are_slices(arguments.fixed, arguments.moving):
+        return _fuse_slices(arguments, choices)
     try:
         with written_whole(arguments.out, case_names()) as folder, progress_bar(arguments.quiet) as progress:
             finished = run_case(pair, choices, folder, landmarks=landmarks, progress=progress, begun=arguments.begun)
@@ -103,3 +111,18 @@ def run(arguments: argparse.Namespace) -> int:
     print(report)
     print(f"results in {arguments.out}")
     return DOUBTFUL_STATUS if arguments.strict and report.verdict.doubtful else 0
+
+
+def _fuse_slices(arguments: argparse.Namespace, choices: dict[str, Any]) -> int:
+    """Register and fuse a pair of PNG files; return the exit code."""
+    from BSAFusionLib.files.atomic import written_whole
+
+    for name in ("landmarks", "fixed_mask", "frames", "fixed_series", "moving_series", "json", "strict"):
+        if getattr(arguments, name):
+            raise FusionError(f"--{name.replace('_', '-')} does not apply to PNG slices; omit it.")
+    check_choices(choices)
+    with written_whole(arguments.out, case_names()) as folder:
+        result = run_slices(arguments.fixed, arguments.moving, arguments.modality, choices, folder)
+    print(f"The moving slice was moved by {result.mean_displacement_px:.1f} pixels on average; look at {SLICES[0]}.")
+    print(f"results in {arguments.out}")
+    return 0

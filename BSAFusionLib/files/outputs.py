@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 SCENE = "scene.mrb"  # of the demo alone
+SLICES = ("fused_slice.png", "registered_slice.png")  # of a pair of PNG files alone
 
 
 @dataclass(frozen=True)

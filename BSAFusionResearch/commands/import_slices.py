@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from BSAFusionLib.commands._slices import read_slice
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES, MRI, listed
 
@@ -95,18 +96,8 @@ def _pairs(folder: Path, modality: str) -> "list[tuple[str, np.ndarray, np.ndarr
 def _slice(path: Path, color: bool) -> "np.ndarray":
     """Read a PNG as uint8: (H, W), or (H, W, 3) where color is wanted."""
     import numpy as np
-    import SimpleITK as sitk
 
-    try:
-        values = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    except RuntimeError as error:
-        raise FusionError(f"{path} cannot be read as a PNG; get the file again.") from error
-    if values.dtype != np.uint8:
-        raise FusionError(f"{path} has {values.dtype} values; convert it to 8 bits.")
-    channels = values.reshape(*values.shape[:2], -1)
-    channels = channels[..., : 3 if channels.shape[-1] > 2 else 1]  # without the opacity
-    if color:
-        return np.broadcast_to(channels, (*channels.shape[:2], 3)).copy()
-    if (channels != channels[..., :1]).any():
+    values = read_slice(path)
+    if values.ndim == 3 and not color:
         raise FusionError(f"{path} is in color; a gray slice is wanted here.")
-    return channels[..., 0]
+    return np.repeat(values[..., None], 3, axis=2) if color and values.ndim == 2 else values
