@@ -99,7 +99,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._connection = None
         self._landmarks = []
         self._missing = []
-        self.worker = None
+        self.worker = self.run = None
 
     def setup(self):
         """Create the panel."""
@@ -143,6 +143,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Release everything when Slicer closes or this module is reloaded."""
         if self.worker is not None:  # None where setup failed
             self.worker.close()
+        if self.run is not None:
+            self.run.close()
         self.setParameters(None)
         self.removeObservers()
 
@@ -238,11 +240,20 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Measure the results again."""
         self.results.show()
 
-    def onDone(self, job, result):
-        """Store the outputs of a run, so that the next one fills the same nodes, and show them."""
+    def onDone(self, job, result, isFurther):
+        """Store the outputs of a run, so that the next one fills the same nodes, and show them.
+
+        The outputs of a further moving volume stand beside them; the panel goes on showing the first one's.
+        """
         from BSAFusionLib.panel.results import as_json
 
         parameters = self.logic.getParameterNode()  # also while another module is shown
+        if isFurther:
+            for node in (result.gridTransform, result.networkTransform):
+                if node is not None:
+                    hide_grid(node)
+            self.views.show(parameters)
+            return
         last = parameters.reportGridTransform, parameters.reportNetworkTransform
         isFirst = last[0] is not result.gridTransform
         for node in last:

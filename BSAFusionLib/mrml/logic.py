@@ -51,6 +51,8 @@ from BSAFusionLib.worker.volumes import Volume
 if TYPE_CHECKING:
     from BSAFusionLib.pipeline.result import Result
 
+KEPT_GUESSES = 16  # of the modalities of volumes: a panel asks at every change
+
 
 @dataclass(frozen=True)
 class Job:
@@ -149,7 +151,7 @@ class BSAFusionLogic:
     on the main thread; `compute` does not and may run on any thread.
     """
 
-    _guessed = (-1, "")  # VTK's modification time of the last guess, and the modality
+    _guessed: Mapping[int, str] = {}  # the last guesses, by VTK's modification times of the voxels
 
     def process(
         self,
@@ -280,9 +282,10 @@ class BSAFusionLogic:
         if modality in MODALITIES:
             return modality, True
         modified = movingVolume.GetImageData().GetMTime()  # unique among all objects of VTK and their states
-        if self._guessed[0] != modified:
-            self._guessed = modified, likeliest_modality(arrayFromVolume(movingVolume))
-        return self._guessed[1], False
+        if modified not in self._guessed:
+            last = dict(list(self._guessed.items())[1 - KEPT_GUESSES :])
+            self._guessed = {**last, modified: likeliest_modality(arrayFromVolume(movingVolume))}
+        return self._guessed[modified], False
 
     def outputNames(self, fixedVolume: slicer.vtkMRMLNode, movingVolume: slicer.vtkMRMLNode) -> tuple[str, str, str]:
         """Return the names of a fused volume, grid transform and registered volume that a run creates."""

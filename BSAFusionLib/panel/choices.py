@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.panel.parameters import Modality, Parameters, Start, carried
+from BSAFusionLib.panel.parameters import Modality, Parameters, Start, carried, further
 
 
 class Choices:
@@ -22,6 +22,7 @@ class Choices:
         self._explanations = [selector.toolTip for selector in self._outputs]
         ui.weightsPathLineEdit.connect("currentPathChanged(QString)", self._weightsChosen)
         ui.carrySelector.connect("checkedNodesChanged()", self._carryChosen)
+        ui.furtherVolumesSelector.connect("checkedNodesChanged()", self._furtherChosen)
 
     def follow(self, parameters: Parameters | None) -> None:
         """Show the choices of a parameter node from now on, or none."""
@@ -47,7 +48,8 @@ class Choices:
         self._nameCreated()
         if ui.weightsPathLineEdit.currentPath != parameters.weights:
             ui.weightsPathLineEdit.currentPath = parameters.weights
-        self._showCarried()
+        self._check(ui.carrySelector, carried(parameters))
+        self._check(ui.furtherVolumesSelector, further(parameters))
 
     def _keepLastResult(self) -> None:
         """Give other inputs outputs of their own, so that no node keeps the name of another volume."""
@@ -106,8 +108,9 @@ class Choices:
         ui.createdLabel.text = _("Creates {names}").format(names=", ".join(created))
         ui.createdLabel.visible = bool(created)
 
-    def _showCarried(self) -> None:
-        selector, chosen = self._ui.carrySelector, carried(self._parameters)
+    @staticmethod
+    def _check(selector: slicer.qMRMLCheckableNodeComboBox, chosen: list[slicer.vtkMRMLNode]) -> None:
+        """Check the chosen nodes and no others; checks are lost where Slicer makes the rows again."""
         selector.blockSignals(True)  # else each check would count as the user's
         for node in (*selector.checkedNodes(), *selector.uncheckedNodes()):
             selector.setCheckState(node, qt.Qt.Checked if node in chosen else qt.Qt.Unchecked)
@@ -116,6 +119,10 @@ class Choices:
     def _carryChosen(self) -> None:
         if self._parameters is not None:
             self._parameters.carry = list(self._ui.carrySelector.checkedNodes())
+
+    def _furtherChosen(self) -> None:
+        if self._parameters is not None:
+            self._parameters.furtherVolumes = list(self._ui.furtherVolumesSelector.checkedNodes())
 
     def _weightsChosen(self, path: str) -> None:
         if self._parameters is not None and path != self._parameters.weights:

@@ -108,6 +108,7 @@ class Parameters:
     start: Start = Start.RIGID
     startTransform: slicer.vtkMRMLLinearTransformNode
     fixedMask: AnyMask
+    furtherVolumes: list[slicer.vtkMRMLScalarVolumeNode]
 
     fusedVolume: AnyVolume
     gridTransform: slicer.vtkMRMLGridTransformNode
@@ -182,6 +183,22 @@ def chosen_preset(parameters: Parameters) -> Preset | None:
 def carried(parameters: Parameters) -> list[slicer.vtkMRMLDisplayableNode]:
     """Return the nodes that are chosen to move along and still in the scene."""
     return [node for node in parameters.carry if node is not None]
+
+
+def further(parameters: Parameters) -> list[slicer.vtkMRMLScalarVolumeNode]:
+    """Return the moving volumes beside the first one that are chosen and still in the scene."""
+    return [node for node in parameters.furtherVolumes if node not in (None, parameters.movingVolume)]
+
+
+def further_requests(parameters: Parameters) -> list[dict[str, Any]]:
+    """Return the requests of the further moving volumes, each with outputs of its own; nothing moves along."""
+    outputs = Outputs(
+        makeRegistered=parameters.makeRegistered,
+        split=parameters.split,
+        makeExpectedError=parameters.makeExpectedError,
+    )
+    first = request(parameters)
+    return [{**first, "movingVolume": node, "outputs": outputs, "carry": []} for node in further(parameters)]
 
 
 def request(parameters: Parameters) -> dict[str, Any]:
