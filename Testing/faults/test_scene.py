@@ -89,7 +89,7 @@ def test_nodes_renamed_while_it_runs_give_the_result_their_new_names(heads, proc
         heads[1].SetName("FDG")
 
     result = process(*heads, progress=rename)
-    assert result.fusedVolume.GetName() == "T1 ü + FDG"
+    assert result.fusedVolume.GetName() == "T1 ü + FDG (BSAFusion fused)"
     assert result.gridTransform.GetName() == "FDG to T1 ü"
 
 

@@ -84,10 +84,10 @@ def test_what_cannot_go_along_is_named_before_anything_happens(choose, message, 
 
 
 def test_an_error_at_the_very_end_puts_everything_back(heads, companions, process, tilted, scene, monkeypatch):
-    def fail(volume):
+    def fail(*volumes):
         raise MemoryError
 
-    monkeypatch.setattr("BSAFusionLib.mrml.logic.show_volumes", fail)
+    monkeypatch.setattr("BSAFusionLib.mrml.logic.show_overlay", fail)
     with pytest.raises(MemoryError):
         process(*heads, carry=[heads[1], *companions])
     assert parents([heads[1], *companions]) == [tilted] * 6
