@@ -82,6 +82,7 @@ def fuse_slices(mri: "np.ndarray", moving: "np.ndarray", modality: str, choices:
 
     from BSAFusionLib.network.devices import choose_device
     from BSAFusionLib.network.weights import load_network
+    from BSAFusionLib.pipeline.color import with_luminance
     from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS
     from BSAFusionLib.resources import MODELS
 
@@ -102,8 +103,8 @@ def fuse_slices(mri: "np.ndarray", moving: "np.ndarray", modality: str, choices:
     fused, registered = (
         part[0].permute(1, 2, 0).double().cpu().numpy()[:height, :width] for part in (output.fused, warped)
     )
-    if registered.shape[2] == 3:  # Y is replaced and Cb and Cr are kept (ITU-R BT.601)
-        fused = registered + fused - (registered @ LUMINANCE_WEIGHTS)[..., None]
+    if registered.shape[2] == 3:
+        fused = with_luminance(registered, fused[..., 0])
     gray = registered.shape[2] == 1
     fused, registered = (
         np.rint(255 * np.clip(part[..., 0] if gray else part, 0, 1)).astype(np.uint8) for part in (fused, registered)

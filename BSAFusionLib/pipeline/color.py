@@ -12,8 +12,6 @@ SLAB_VOXELS = 1 << 25  # that are colored at once
 def color_fused(slices: np.ndarray, grid: sitk.Image, registered: sitk.Image, intensities: Intensities) -> sitk.Image:
     """Give fused slices the colors of the registered volume.
 
-    Keeping Cb and Cr and replacing Y means to add the difference in Y to red, green and blue alike (ITU-R BT.601).
-
     Args:
         slices: Luminance in [0, 1] (slice, row, column).
         grid: Of the slices.
@@ -33,8 +31,23 @@ def color_fused(slices: np.ndarray, grid: sitk.Image, registered: sitk.Image, in
         arrays = sitk.GetArrayViewFromImage(fused), sitk.GetArrayViewFromImage(slab)
         rgb = np.empty((*arrays[0].shape, 3), np.uint8)
         for plane, luminance, values in zip(rgb, *arrays, strict=True):
-            color = intensities.color(values[None])[0]
-            change = luminance - color @ LUMINANCE_WEIGHTS
-            plane[:] = np.rint(255 * np.clip(color + change[..., None], 0, 1))
+            color = with_luminance(intensities.color(values[None])[0], luminance)
+            plane[:] = np.rint(255 * np.clip(color, 0, 1))
         image[:, :, first : first + thickness] = sitk.GetImageFromArray(rgb, isVector=True)
     return image
+
+
+def with_luminance(color: np.ndarray, luminance: np.ndarray) -> np.ndarray:
+    """Give colors another luminance and keep their Cb and Cr.
+
+    That means to add the difference in Y to red, green and blue alike (ITU-R BT.601).
+
+    Args:
+        color: RGB (row, column, 3).
+        luminance: (row, column).
+
+    Returns:
+        RGB (row, column, 3), not clipped.
+    """
+    changed: np.ndarray = color + (luminance - color @ LUMINANCE_WEIGHTS)[..., None]
+    return changed

@@ -85,9 +85,9 @@ def line(name: str, figure: str) -> str:
     return f"{name:<24}{figure}"
 
 
-def place_text(place: Sequence[float]) -> str:
+def place_text(place: Sequence[float], decimals: int = 0) -> str:
     """Return a position or shift (right, anterior, superior) in mm as Slicer writes it, such as "L 32, A 40, I 20"."""
-    return ", ".join(f"{axis[value < 0]} {abs(value):.0f}" for axis, value in zip(AXES, place, strict=True))
+    return ", ".join(f"{axis[value < 0]} {abs(value):.{decimals}f}" for axis, value in zip(AXES, place, strict=True))
 
 
 def _label(report: Mapping[str, Any]) -> str:
@@ -143,11 +143,10 @@ def _motion_rows(motion: Mapping[str, Any] | None) -> list[Row]:
         return []
     shift, turn = motion["shift_mm"], motion["turn_deg"]
     about = ", ".join(f"{name[0]} {value:.1f}" for name, value in zip(AXES, turn, strict=True))
-    along = ", ".join(f"{axis[value < 0]} {abs(value):.1f}" for axis, value in zip(AXES, shift, strict=True))
     return [
         Row(
             "Shift",
-            f"{_length(shift):.1f} mm ({along})",
+            f"{_length(shift):.1f} mm ({place_text(shift, decimals=1)})",
             "By the initial transform, at the head's center: right or left, anterior or posterior, superior or "
             "inferior.",
         ),

@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from BSAFusionLib.geometry.fields import field_from_transform
 from BSAFusionLib.geometry.grids import voxel_centers
+from BSAFusionLib.geometry.rigid import nearest_rotation
 from BSAFusionResearch.simulation.anatomy import Anatomy, brain_of, build_anatomy
 from BSAFusionResearch.simulation.appearance import moving_values, mri_values
 from BSAFusionResearch.simulation.fields import SmoothDisplacement
@@ -140,11 +141,9 @@ def best_rigid(truth: sitk.Transform, mask: sitk.Image) -> sitk.Euler3DTransform
     field = field_from_transform(truth, mask)
     moved = points + sitk.GetArrayViewFromImage(field)[inside]
     center, target = points.mean(axis=0), moved.mean(axis=0)
-    left, _, right = np.linalg.svd((moved - target).T @ (points - center))
-    rotation = left @ np.diag([1, 1, np.sign(np.linalg.det(left @ right))]) @ right
     transform = sitk.Euler3DTransform()
     transform.SetCenter(center.tolist())
-    transform.SetMatrix(rotation.ravel().tolist(), 1e-8)
+    transform.SetMatrix(nearest_rotation(points, moved).ravel().tolist(), 1e-8)
     transform.SetTranslation((target - center).tolist())
     return transform
 
