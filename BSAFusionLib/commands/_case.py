@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from BSAFusionLib.worker.case import Case
 
 DEFAULT_NAMES = Names()
-# What a run imports last, since it takes seconds; an input that cannot be read is told before.
+# Imported after the inputs are read: it takes seconds, and an unreadable input is reported before.
 LIBRARIES = ("torch", "BSAFusionLib.pipeline.register_and_fuse", "BSAFusionLib.report.planes")
 DOUBTFUL_STATUS = 3  # exit status of a doubtful result with --strict
 
