@@ -14,12 +14,14 @@ from BSAFusionLib.files.outputs import SCENE, SLICES, Names
 from BSAFusionLib.files.paths import path_from
 
 if TYPE_CHECKING:
+    import numpy as np
     import SimpleITK as sitk
 
     from BSAFusionLib.files.dynamic import Frames
     from BSAFusionLib.files.inputs import Input, Pair
     from BSAFusionLib.pipeline.progress import Progress
     from BSAFusionLib.pipeline.report import Report
+    from BSAFusionLib.pipeline.result import Result
     from BSAFusionLib.report.record import Record
     from BSAFusionLib.worker.case import Case
 
@@ -90,7 +92,6 @@ def run_case(
     from BSAFusionLib.files.inputs import read_pair
     from BSAFusionLib.files.points import read_points
     from BSAFusionLib.files.volumes import read_volume
-    from BSAFusionLib.pipeline.landmarks import landmark_error
     from BSAFusionLib.pipeline.progress import Stopwatch
     from BSAFusionLib.settings import Settings
     from BSAFusionLib.worker.case import compute_case
@@ -108,11 +109,8 @@ def run_case(
     settings = Settings(modality=moving.modality, **choices)
     mask = None if pair.fixed_mask is None else read_volume(pair.fixed_mask)
     case = compute_case(fixed.image, moving.image, settings, progress, fixed_mask=mask)
-    report = case.result.report
-    watch.lap("pictures", report.seconds)
-    if points:
-        report = replace(report, landmarks=landmark_error(*points, case.result))
-    report = replace(report, warnings=(*fixed.remarks, *moving.remarks, *report.warnings))
+    watch.lap("pictures", case.result.report.seconds)
+    report = _whole_report(case.result, points, (*fixed.remarks, *moving.remarks))
     pictures = case.pictures.in_unit(moving.metadata.get("Unit"))
     finished = FinishedCase(fixed, moving, replace(case, pictures=pictures)).reporting(report, watch.seconds)
     record = record_of(finished, pair, choices, landmarks, folder.parent)
@@ -121,6 +119,14 @@ def run_case(
     finished = finished.reporting(report, watch.seconds)
     _write_report(finished, pair, record, folder, names)
     return finished
+
+
+def _whole_report(result: "Result", points: "Sequence[np.ndarray]", remarks: Sequence[str]) -> "Report":
+    """Return the report of a result with the distances of landmarks, if there are any, and remarks on its files."""
+    from BSAFusionLib.pipeline.landmarks import landmark_error
+
+    report = replace(result.report, warnings=(*remarks, *result.report.warnings))
+    return replace(report, landmarks=landmark_error(*points, result)) if points else report
 
 
 def _write_files(finished: FinishedCase, record: "Record", folder: Path, names: Names) -> None:

@@ -63,14 +63,14 @@ def add_running(parser: argparse.ArgumentParser, threads: str) -> None:
     parser.add_argument("--quiet", action="store_true", help="show no progress and no remarks, only results and errors")
 
 
-def check_threads(threads: int | None) -> None:
-    """Check the value of --threads.
+def check_count(flag: str, count: int | None) -> None:
+    """Check the value of an option that counts threads or processes.
 
     Raises:
         FusionError: It is below 1.
     """
-    if threads is not None and threads < 1:
-        raise FusionError(f"--threads {threads} is invalid; give 1 or more.")
+    if count is not None and count < 1:
+        raise FusionError(f"{flag} {count} is invalid; give 1 or more.")
 
 
 def use_threads(threads: int | None) -> None:

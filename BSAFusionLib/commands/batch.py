@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib import version
 from BSAFusionLib.commands._case import DOUBTFUL_STATUS, case_inputs, case_names, case_outputs, run_case
-from BSAFusionLib.commands._options import (
-    add_running,
-    add_settings,
-    add_strict,
-    check_threads,
-    choices_of,
-    use_threads,
-)
+from BSAFusionLib.commands._options import add_running, add_settings, add_strict, check_count, choices_of, use_threads
 from BSAFusionLib.commands._progress import case_counter, say
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
@@ -71,9 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.cohort.summary import write_summary
     from BSAFusionLib.files.overwriting import refuse_overwriting
 
-    if arguments.workers is not None and arguments.workers < 1:
-        raise FusionError(f"--workers {arguments.workers} is invalid; give 1 or more.")
-    check_threads(arguments.threads)
+    check_count("--workers", arguments.workers)
+    check_count("--threads", arguments.threads)
     cohort = read_cohort(arguments.cohort.absolute())
     chosen = cohort.choose(arguments.participant_label, arguments.session_label)
     choices, folder = choices_of(arguments), arguments.out.absolute()

@@ -14,7 +14,7 @@ from BSAFusionLib.commands._case import (
     run_case,
     save_json,
 )
-from BSAFusionLib.commands._options import add_running, add_settings, check_threads, choices_of, use_threads
+from BSAFusionLib.commands._options import add_running, add_settings, check_count, choices_of, use_threads
 from BSAFusionLib.commands._progress import progress_bar
 from BSAFusionLib.files.outputs import SCENE
 from BSAFusionLib.pipeline.summary import line
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.resources import SAMPLE_DATA
     from BSAFusionLib.settings import Settings
 
-    check_threads(arguments.threads)
+    check_count("--threads", arguments.threads)
     pair = Pair(SAMPLE_DATA / "mri_t1.nii.gz", SAMPLE_DATA / "pet_fdg.nii.gz", "pet")
     choices, truth_file = choices_of(arguments), SAMPLE_DATA / "truth.h5"
     refuse_overwriting(

@@ -13,14 +13,7 @@ from BSAFusionLib.commands._case import (
     run_case,
     save_json,
 )
-from BSAFusionLib.commands._options import (
-    add_running,
-    add_settings,
-    add_strict,
-    check_threads,
-    choices_of,
-    use_threads,
-)
+from BSAFusionLib.commands._options import add_running, add_settings, add_strict, check_count, choices_of, use_threads
 from BSAFusionLib.commands._progress import progress_bar
 from BSAFusionLib.commands._slices import are_slices, check_choices, run_slices
 from BSAFusionLib.errors import ExchangedRoles, FusionError
@@ -80,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.files.inputs import Pair
     from BSAFusionLib.files.overwriting import refuse_overwriting
 
-    check_threads(arguments.threads)
+    check_count("--threads", arguments.threads)
     pair = Pair(
         arguments.fixed,
         arguments.moving,
