@@ -66,6 +66,7 @@ def grab(
         widget.resize(widget.width, max(needed, least))
         slicer.app.processEvents()
     picture = qt.QPixmap(widget.size * scale)
+    picture.fill(qt.Qt.white)  # a new pixmap holds whatever the memory held
     picture.setDevicePixelRatio(scale)
     widget.render(picture)
     if path is not None and not picture.save(str(path)):
