@@ -8,7 +8,8 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.nifti_header import FIELDS_1, HEADER_BYTES_1, NiftiHeader, opened, other_half
+from BSAFusionLib.files.content import opened, packing_of
+from BSAFusionLib.files.nifti_header import FIELDS_1, HEADER_BYTES_1, NiftiHeader, header_file, voxel_file
 from BSAFusionLib.files.orientation import right_angled
 from BSAFusionLib.files.paths import private_folder, readable_by_itk
 
@@ -21,10 +22,12 @@ def read_nifti(path: Path, header: NiftiHeader) -> sitk.Image:
     """Read the voxels of a file; its place in space is to be set by the header.
 
     Raises:
-        FusionError: It has fewer voxels than its header says; ITK would fill in the others without a warning.
+        FusionError: Its voxels are missing, or fewer than its header says; ITK would fill these in without a warning.
         RuntimeError: ITK cannot read it.
     """
-    voxels = other_half(path, ".img")
+    voxels = voxel_file(path, header)
+    if not voxels.is_file():
+        raise FusionError(f"The voxels of {path} are missing: put {voxels.name} beside it.")
     _check_whole(path, voxels, header)
     if read_by_itk(path, header):
         with readable_by_itk(path) as name:
@@ -40,9 +43,10 @@ def read_by_itk(path: Path, header: NiftiHeader) -> bool:
 
     Source: itkNiftiImageIO.cxx: only an orthonormal sform is taken, and without a qform there is no other.
     """
-    named_packed = path.name.endswith(".gz")
-    known_name = path.name.endswith((".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"))
-    if header.version == 2 or header.packed != named_packed or not known_name:
+    names = (".nii",) if header.with_voxels else (".hdr", ".img")
+    packing = ".gz" if path.name.endswith(".gz") else ""
+    packings = {packing_of(file) for file in (header_file(path), voxel_file(path, header))}
+    if header.version == 2 or packings != {packing} or not path.name.removesuffix(packing).endswith(names):
         return False
     sform = header.sform()
     return sform is None or header.qform() is not None or right_angled(sform, header.size[:3])[1] < 1e-3

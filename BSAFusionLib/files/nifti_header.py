@@ -1,16 +1,16 @@
 """The header of a NIfTI or Analyze file: size, spacing, units, and the two places that it can state."""
 
-import gzip
 import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from BSAFusionLib.files.content import opened
+
 HEADER_BYTES_1, HEADER_BYTES_2 = 348, 540
-GZIP_MAGIC = b"\x1f\x8b"
 UNIT_MM = {1: 1e3, 3: 1e-3}  # of the codes for meters and micrometers; all others count as mm
 PAIRED = {".hdr": ".img", ".img": ".hdr"}
 LABEL_INTENT = 1002  # NIFTI_INTENT_LABEL
@@ -58,13 +58,11 @@ class NiftiHeader:
         fields: The values of the fields, by the names of `FIELDS_1`; tuples where there are several.
         order: "<" or ">", the byte order.
         version: 0 for Analyze, which states no place, 1 or 2 for NIfTI.
-        packed: Whether the file is compressed, whatever its name says.
     """
 
     fields: dict[str, Any]
     order: str
     version: int
-    packed: bool
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -76,6 +74,11 @@ class NiftiHeader:
     def unit_mm(self) -> float:
         """Return the length in mm of the header's unit."""
         return UNIT_MM.get(self.fields["units"] & 7, 1.0)
+
+    @property
+    def with_voxels(self) -> bool:
+        """Tell whether the voxels follow in the same file, and not in an .img beside it."""
+        return self.fields["magic"] in (b"n+1", b"n+2")
 
     @property
     def is_label_map(self) -> bool:
@@ -122,7 +125,7 @@ def nifti_header(path: Path) -> NiftiHeader | None:
         OSError: It cannot be read.
     """
     try:
-        return read_header(other_half(path, ".hdr"))
+        return read_header(header_file(path))
     except (ValueError, struct.error):
         return None
     except zlib.error:  # damaged where the header would be
@@ -139,7 +142,6 @@ def read_header(path: Path) -> NiftiHeader:
     """
     with opened(path) as file:
         content = file.read(HEADER_BYTES_2)
-    packed = is_packed(path)
     for order in "<>":
         for bytes_count, layout in ((HEADER_BYTES_1, FIELDS_1), (HEADER_BYTES_2, FIELDS_2)):
             if len(content) >= bytes_count and struct.unpack_from(f"{order}i", content)[0] == bytes_count:
@@ -148,19 +150,20 @@ def read_header(path: Path) -> NiftiHeader:
                 if not 1 <= fields["dim"][0] <= 7 or (bytes_count == HEADER_BYTES_2 and magic not in (b"n+2", b"ni2")):
                     continue
                 version = 2 if bytes_count == HEADER_BYTES_2 else int(magic in (b"n+1", b"ni1"))
-                return NiftiHeader(fields, order, version, packed)
+                return NiftiHeader(fields, order, version)
     raise ValueError("no NIfTI or Analyze header")
 
 
-def is_packed(path: Path) -> bool:
-    """Tell by its first bytes whether a file is compressed by gzip."""
-    with path.open("rb") as file:
-        return file.read(2) == GZIP_MAGIC
+def header_file(path: Path) -> Path:
+    """Return the file that holds the header: the .hdr of a volume in two files, else the file itself."""
+    header = other_half(path, ".hdr")
+    return header if header.is_file() else path
 
 
-def opened(path: Path) -> BinaryIO:
-    """Open a file that may be compressed by gzip, whatever its name says."""
-    return gzip.open(path) if is_packed(path) else path.open("rb")  # type: ignore[return-value]
+def voxel_file(path: Path, header: NiftiHeader) -> Path:
+    """Return the file that holds the voxels: the .img of a volume in two files, else the file itself."""
+    voxels = other_half(path, ".img")
+    return path if header.with_voxels and not voxels.is_file() else voxels
 
 
 def other_half(path: Path, wanted: str) -> Path:

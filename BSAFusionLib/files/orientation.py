@@ -103,7 +103,7 @@ def right_angled(matrix: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray,
 def states_no_orientation(path: Path) -> bool:
     """Tell whether a volume that is no NIfTI does not say how its axes lie in the patient.
 
-    A NRRD needs its space and directions, a MetaImage its matrix; of other formats MINC has them.
+    A NRRD needs its space and directions, a MetaImage its matrix; of other formats MINC and ITK's HDF5 have them.
     """
     with path.open("rb") as file:
         text = file.read(1 << 16)
@@ -113,4 +113,4 @@ def states_no_orientation(path: Path) -> bool:
     if path.suffix.lower() in (".mha", ".mhd"):
         keys = [line.partition(b"=")[0].strip() for line in text.partition(b"ElementDataFile")[0].splitlines()]
         return not any(key in keys for key in (b"TransformMatrix", b"Rotation", b"Orientation"))
-    return path.suffix.lower() != ".mnc"
+    return path.suffix.lower() not in (".mnc", ".h5", ".hdf5")

@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.content import NAMED, under_right_name
 from BSAFusionLib.files.nifti import read_by_itk, read_nifti
 from BSAFusionLib.files.nifti_header import NiftiHeader, nifti_header
 from BSAFusionLib.files.orientation import (
@@ -70,9 +71,7 @@ def load_volume(path: Path | str) -> LoadedVolume:
         header = nifti_header(path)
         if header is None:
             return _loaded(path)
-        image = read_nifti(path, header)
-        _check_dimensions(image, path)
-        return _placed_nifti(image, path, header)
+        return _placed_nifti(_one_volume(read_nifti(path, header), path), path, header)
 
 
 def load_frames(path: Path) -> list[LoadedVolume]:
@@ -124,17 +123,18 @@ def _placed_nifti(image: sitk.Image, path: Path, header: NiftiHeader) -> LoadedV
 
 def _loaded(path: Path) -> LoadedVolume:
     """Read a file that is no NIfTI."""
-    if path.suffix.lower() in (".mha", ".mhd") and not _has_few_dimensions(path):
-        raise RuntimeError("a MetaImage of too many dimensions")
-    with readable_by_itk(path) as name:
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(name)
-        reader.ReadImageInformation()
-        if not all(abs(part) < MAX_DIRECTION_COSINE for part in reader.GetDirection()):
-            raise FusionError(f"The axes in the header of {path} are not finite directions; fix the header.")
-        image = reader.Execute()
-    _check_dimensions(image, path)
-    placed = not states_no_orientation(path)
+    with under_right_name(path) as named:
+        if named.suffix in NAMED[".mha"] and not _has_few_dimensions(named):
+            raise RuntimeError("a MetaImage of too many dimensions")
+        with readable_by_itk(named) as name:
+            reader = sitk.ImageFileReader()
+            reader.SetFileName(name)
+            reader.ReadImageInformation()
+            if not all(abs(part) < MAX_DIRECTION_COSINE for part in reader.GetDirection()):
+                raise FusionError(f"The axes in the header of {path} are not finite directions; fix the header.")
+            image = reader.Execute()
+        placed = not states_no_orientation(named)
+    image = _one_volume(image, path)
     return _in_mm(LoadedVolume(image, () if placed else (says_nothing(path.name),), placed), path)
 
 
@@ -152,11 +152,15 @@ def _in_mm(volume: LoadedVolume, path: Path) -> LoadedVolume:
     return LoadedVolume(image, remarks, volume.placed)
 
 
-def _check_dimensions(image: sitk.Image, path: Path) -> None:
+def _one_volume(image: sitk.Image, path: Path) -> sitk.Image:
+    """Return an image of three dimensions, also where further ones hold a single frame."""
+    while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
+        image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
     if image.GetDimension() != 3:
         raise FusionError(
             f"The file {path} has {image.GetDimension()} dimensions, not 3; save the volume you mean by itself."
         )
+    return image
 
 
 def write_volume(image: sitk.Image, path: Path | str) -> None:

@@ -1,5 +1,7 @@
 """Kinds 05, 08 to 10 and 13: files whose header or values mean something else than at first sight."""
 
+import bz2
+import gzip
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -64,7 +66,13 @@ def _packings() -> list[WildCase]:
     for role in ("fixed", "moving"):
         for name in ("plain.nii.gz", "packed.nii", "two.nii", "two-plain.nii.gz"):
             cases.append(WildCase("09", f"{role}-{name}", FOUND, partial(_packed, role=role, name=name)))
-    return cases
+    for held, name in (("nrrd", "scan.nii.gz"), ("mha", "scan.nrrd"), ("mha", "scan.mhd"), ("nii", "scan.img")):
+        make = partial(_named_otherwise, held=held, name=name)
+        cases.append(WildCase("09", f"{held}-named-{name}", FOUND, make))
+    for compress, held in (("gzip", "nrrd"), ("bz2", "nrrd"), ("bz2", "nii")):
+        make = partial(_named_otherwise, held=held, name=f"scan.{held}", compress=compress)
+        cases.append(WildCase("09", f"{compress}-named-{held}", FOUND, make))
+    return [*cases, WildCase("09", "only-the-img-packed", FOUND, _half_packed)]
 
 
 def _conflicts() -> list[WildCase]:
@@ -167,6 +175,25 @@ def _packed(sources: Sources, folder: Path, role: str, name: str) -> Pair:
     path = plain_files.pack(plain, folder / name) if name == "packed.nii" else plain.rename(folder / name)
     files = {"fixed": sources.template_path("mri_t1"), "moving": sources.template_path("pet"), role: path}
     return Pair(**files, modality="pet", truth=sources.template_truth("pet"))
+
+
+def _named_otherwise(sources: Sources, folder: Path, held: str, name: str, compress: str = "") -> Pair:
+    """Write the PET in one format under the name of another, or compressed as a whole under a name without it."""
+    plain = folder / f"plain.{held}"
+    sitk.WriteImage(sources.template("pet"), str(plain))
+    content = plain.read_bytes()
+    (folder / name).write_bytes(
+        {"gzip": gzip.compress, "bz2": bz2.compress}[compress](content) if compress else content
+    )
+    return Pair(sources.template_path("mri_t1"), folder / name, "pet", truth=sources.template_truth("pet"))
+
+
+def _half_packed(sources: Sources, folder: Path) -> Pair:
+    """Write the PET in two files, and compress the voxels alone under their own name."""
+    header = plain_files.write_nifti(sources.template("pet"), folder / "scan.hdr")
+    voxels = folder / "scan.img"
+    voxels.write_bytes(gzip.compress(voxels.read_bytes()))
+    return Pair(sources.template_path("mri_t1"), header, "pet", truth=sources.template_truth("pet"))
 
 
 def _conflicting(
