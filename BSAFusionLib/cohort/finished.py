@@ -28,8 +28,8 @@ def fingerprint(case: Case, choices: dict[str, Any], program: str, results: Path
                 continue
             state = file.stat() if file.is_file() else None
             files.append((str(file), state and (state.st_size, state.st_mtime_ns)))
-    series = case.pair.fixed_series, case.pair.moving_series
-    content = json.dumps([files, series, case.pair.modality, choices, program], sort_keys=True, default=str)
+    chosen = case.pair.fixed_series, case.pair.moving_series, case.pair.frames
+    content = json.dumps([files, chosen, case.pair.modality, choices, program], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()
 
 

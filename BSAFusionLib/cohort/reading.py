@@ -17,6 +17,7 @@ from BSAFusionLib.modalities import MODALITIES
 REQUIRED_COLUMNS = ("case", "fixed", "moving", "modality")
 SERIES_COLUMNS = ("fixed_series", "moving_series")
 MASK_COLUMN = "fixed_mask"
+FRAMES_COLUMN = "frames"
 
 
 def read_cohort(path: Path) -> Cohort:
@@ -43,7 +44,7 @@ def read_cohort(path: Path) -> Cohort:
 
 
 def _table_cohort(path: Path) -> Cohort:
-    """Read a CSV file with the columns case, fixed, moving, modality; optional are the series' and the mask's columns.
+    """Read a CSV file with the columns case, fixed, moving, modality; optional are those of series, mask and frames.
 
     Paths are relative to the table's folder. The letters and digits of a case's name make its BIDS label.
     """
@@ -70,9 +71,8 @@ def _table_cohort(path: Path) -> Cohort:
         fixed, moving = (path.parent / values[role] for role in ("fixed", "moving"))
         fixed_series, moving_series = (values[name] or None for name in SERIES_COLUMNS)
         mask = path.parent / row[MASK_COLUMN] if row.get(MASK_COLUMN) else None
-        cases.append(
-            Case(Pair(fixed, moving, modality, fixed_series, moving_series, mask), (f"sub-{label}",), "MRI", ("", ""))
-        )
+        pair = Pair(fixed, moving, modality, fixed_series, moving_series, mask, row.get(FRAMES_COLUMN) or None)
+        cases.append(Case(pair, (f"sub-{label}",), "MRI", ("", "")))
     root = _common_folder(path, cases)
     placed = (
         replace(case, sources=(source_uri(case.pair.fixed, root), source_uri(case.pair.moving, root))) for case in cases

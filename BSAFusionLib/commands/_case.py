@@ -163,14 +163,10 @@ def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
 
 def _write_frames(finished: FinishedCase, frames: "Frames", folder: Path, names: Names) -> None:
     """Write all frames of a dynamic volume on the MRI's grid as one 4-D file, and their times beside it."""
-    import SimpleITK as sitk
-
     from BSAFusionLib.files.volumes import write_volume
-    from BSAFusionLib.geometry.fields import resample_through
 
-    transform = finished.case.result.transform()
-    carried = [resample_through(frame, finished.fixed.image, transform) for frame in frames.images]
-    write_volume(sitk.JoinSeries(carried), folder / names.frames)
+    carried = frames.carried(finished.fixed.image, finished.case.result.transform())
+    write_volume(carried, folder / names.frames)
     write_json(frames.times(), folder / names.frame_times)
 
 

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from BSAFusionLib.commands._case import write_json
 from BSAFusionLib.errors import FusionError
 
 if TYPE_CHECKING:
     import numpy as np
     import SimpleITK as sitk
 
+    from BSAFusionLib.files.inputs import Input
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
 SUFFIXES = (".nii.gz", ".mrk.json", ".seg.nrrd")  # that pathlib would cut in two
 UNREACHED_MM = 0.01  # farther from its origin, a point has none
 
@@ -58,11 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.files.transforms import read_transform
 
     results = [_result(path, arguments.out, len(arguments.images)) for path in arguments.images]
-    refuse_overwriting([arguments.transform, arguments.reference, *arguments.images], results)
+    paths = list(zip(arguments.images, results, strict=True))
+    sidecars = [_sidecar(result) for path, result in paths if _may_have_frames(path)]
+    refuse_overwriting([arguments.transform, arguments.reference, *arguments.images], [*results, *sidecars])
     transform = read_transform(arguments.transform)
     move = _mover(transform, arguments.inverse)
     resample = None
-    for path, result in zip(arguments.images, results, strict=True):
+    for path, result in paths:
         with written_whole(result.parent) as folder:
             if path.name.endswith(POINT_SUFFIXES):
                 move_points(path, folder / result.name, move)
@@ -102,39 +108,70 @@ def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Ca
     if arguments.reference is None:
         role = "MOVING" if arguments.inverse else "FIXED"
         raise FusionError(f"Images need a grid; give the volume {role} of the registration as --reference.")
-    reference, _ = _read(arguments.reference)
+    reference = _read(arguments.reference).image
     through = invert(transform) if arguments.inverse else transform
     interpolators = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "bspline": sitk.sitkBSpline}
 
     def resample(path: Path, result: Path) -> None:
-        image, labels = _read(path)
-        interpolation = arguments.interpolation or ("nearest" if labels else "linear")
-        if interpolation == "bspline" and image.GetNumberOfComponentsPerPixel() > 1:
+        volume = _read(path)
+        interpolation = arguments.interpolation or ("nearest" if volume.label_map else "linear")
+        if interpolation == "bspline" and volume.image.GetNumberOfComponentsPerPixel() > 1:
             raise FusionError(f"The volume {path} is in color, which B-splines cannot be; choose linear or nearest.")
-        write_volume(resample_through(image, reference, through, interpolators[interpolation]), result)
+        if volume.frames is None:
+            write_volume(resample_through(volume.image, reference, through, interpolators[interpolation]), result)
+            return
+        if not result.name.endswith(NIFTI_SUFFIXES):
+            raise FusionError(
+                f"A volume has {len(volume.frames.images)} frames, which only a NIfTI can hold here; give a file that "
+                "ends in .nii.gz as --out."
+            )
+        write_volume(volume.frames.carried(reference, through, interpolators[interpolation]), result)
+        times = volume.frames.times()
+        del times["RegisteredFrames"]  # none is here
+        write_json(times, _sidecar(result))
 
     return resample
 
 
-def _read(path: Path) -> tuple["sitk.Image", bool]:
-    """Return the volume of a file or DICOM folder, and whether it holds labels; say what is odd about the file."""
+def _read(path: Path) -> "Input":
+    """Return the volume of a file or DICOM folder with all its frames, and say what is odd about the file.
+
+    It counts as a label map also where only its values tell.
+    """
+    from dataclasses import replace
+
     import SimpleITK as sitk
 
-    from BSAFusionLib.files.dicom.scan import is_dicom_path
-    from BSAFusionLib.files.inputs import read_input
-    from BSAFusionLib.files.volumes import load_volume
+    from BSAFusionLib.files.dynamic import is_dynamic, read_dynamic
+    from BSAFusionLib.files.inputs import Input, read_input
     from BSAFusionLib.modalities import MODALITIES, MRI
     from BSAFusionLib.pipeline.guess import looks_like_labels
+    from BSAFusionLib.settings import AUTO
 
-    if path.is_dir() or is_dicom_path(path):
-        scan = read_input(path, (MRI, *MODALITIES), None, "auto")
-        image, remarks, labels = scan.image, scan.remarks, False
+    if is_dynamic(path):
+        mean, frames = read_dynamic(path, None)
+        volume = Input(mean.image, path.name, AUTO, {}, mean.remarks, frames=frames)
     else:
-        volume = load_volume(path)
-        image, remarks, labels = volume.image, volume.remarks, volume.label_map
-    for remark in remarks:
+        volume = read_input(path, (MRI, *MODALITIES), None, AUTO)
+    for remark in volume.remarks:
         print(remark, file=sys.stderr)
-    return image, labels or looks_like_labels(sitk.GetArrayViewFromImage(image))
+    labels = volume.label_map or looks_like_labels(sitk.GetArrayViewFromImage(volume.image))
+    return replace(volume, label_map=labels)
+
+
+def _may_have_frames(path: Path) -> bool:
+    """Tell whether a volume may have frames, whose times are written beside it."""
+    from BSAFusionLib.files.dicom.scan import is_dicom_path
+    from BSAFusionLib.files.dynamic import is_dynamic
+
+    return is_dynamic(path) or is_dicom_path(path)
+
+
+def _sidecar(result: Path) -> Path:
+    """Return where the times of the frames of a result are written."""
+    from BSAFusionLib.files.stated_modality import volume_stem
+
+    return result.with_name(f"{volume_stem(result)}.json")
 
 
 def _result(path: Path, out: Path | None, count: int) -> Path:

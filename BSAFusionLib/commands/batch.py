@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="COHORT",
         help="a CSV table with the columns case, fixed, moving, modality (and fixed_series, moving_series for DICOM "
-        "folders), or a BIDS folder, whose CT, PET and SPECT are paired with the MRI of the same subject",
+        "folders, fixed_mask, frames), or a BIDS folder, whose CT, PET and SPECT are paired with the MRI of the same "
+        "subject",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     for prefix, what in (("sub-", "participant"), ("ses-", "session")):

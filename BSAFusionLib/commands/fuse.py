@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames",
         metavar="LIST",
-        help="frames of a dynamic MOVING (NIfTI with a time axis) whose mean is registered, counted from 1, such as "
-        "3-8,12 (default: all); every frame is carried along",
+        help="frames of a dynamic MOVING (NIfTI with a time axis, or DICOM) whose mean is registered, counted from 1, "
+        "such as 3-8,12 (default: all); every frame is carried along",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report to this file")

@@ -1,4 +1,4 @@
-"""Dynamic PET: which frames of a four-dimensional NIfTI are registered, and when each was measured."""
+"""Dynamic PET: its frames, when each was measured, which are registered; read from a four-dimensional NIfTI."""
 
 import json
 import re
@@ -12,6 +12,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.nifti_header import nifti_header
 from BSAFusionLib.files.stated_modality import volume_stem
 from BSAFusionLib.files.volumes import LoadedVolume, load_frames
+from BSAFusionLib.geometry.fields import resample_through
 
 RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 TIME_UNIT_S = {8: 1.0, 16: 1e-3, 24: 1e-6}  # by the code in the header's xyzt_units (nifti1.h)
@@ -27,12 +28,15 @@ class Frames:
         starts: When each began, s; empty where the file does not say.
         durations: How long each took, s; empty where the file does not say.
         registered: Numbers of the frames whose mean is registered, from 0.
+        references: Time that the values of each stand for by DICOM, s, from the reference time of its series; empty
+            where the file does not say.
     """
 
     images: tuple[sitk.Image, ...]
     starts: tuple[float, ...]
     durations: tuple[float, ...]
     registered: tuple[int, ...]
+    references: tuple[float, ...] = ()
 
     def mean(self) -> sitk.Image:
         """Return the mean of the registered frames (float32), each weighted by its duration where that is known."""
@@ -42,14 +46,47 @@ class Frames:
             total = total + self.images[number] * float(weight)
         return total
 
+    def carried(self, grid: sitk.Image, transform: sitk.Transform, interpolator: int = sitk.sitkLinear) -> sitk.Image:
+        """Resample every frame through one transform onto a grid.
+
+        Args:
+            grid: A volume on it.
+            transform: Grid point to frame point, mm, LPS.
+            interpolator: One of SimpleITK's.
+
+        Returns:
+            One image with time as its fourth dimension, float32.
+        """
+        frames = [resample_through(image, grid, transform, interpolator) for image in self.images]
+        joined: sitk.Image = sitk.JoinSeries(frames)
+        return joined
+
     def times(self) -> dict[str, object]:
         """Return what a sidecar says of the frames, by the names of BIDS; the registered ones are counted from 1."""
-        known = {"FrameTimesStart": list(self.starts), "FrameDuration": list(self.durations)}
+        known = {
+            "FrameTimesStart": list(self.starts),
+            "FrameDuration": list(self.durations),
+            "FrameReferenceTime": list(self.references),
+        }
         return {
             **{name: values for name, values in known.items() if values},
             "Frames": len(self.images),
             "RegisteredFrames": [number + 1 for number in self.registered],
         }
+
+    def remark(self, name: str) -> str:
+        """Return what is done with the frames in a registration, a sentence.
+
+        Args:
+            name: Of the volume, at the beginning of a sentence.
+        """
+        weighted = (
+            "weighted by their durations" if self.durations else "not weighted, since their durations are not known"
+        )
+        return (
+            f"{name} has {len(self.images)} frames: the mean of {len(self.registered)} of them, {weighted}, was "
+            "registered, and all were carried along."
+        )
 
 
 def is_dynamic(path: Path) -> bool:
@@ -76,21 +113,26 @@ def read_dynamic(path: Path, chosen: str | None) -> tuple[LoadedVolume, Frames]:
     """
     loaded = load_frames(path)
     images = tuple(sitk.Cast(frame.image, sitk.sitkFloat32) for frame in loaded)
-    registered = _numbers(chosen, len(images)) if chosen else tuple(range(len(images)))
     starts, durations = _times(path, len(images))
-    frames = Frames(images, starts, durations, registered)
-    weighted = "weighted by their durations" if durations else "not weighted, since their durations are not known"
-    remark = (
-        f"{path.name} has {len(images)} frames: the mean of {len(registered)} of them, {weighted}, was registered, and "
-        "all were carried along."
-    )
+    frames = Frames(images, starts, durations, chosen_frames(chosen, len(images)))
     first = loaded[0]
-    return LoadedVolume(frames.mean(), (remark, *first.remarks), first.placed, first.label_map), frames
+    return LoadedVolume(
+        frames.mean(), (frames.remark(path.name), *first.remarks), first.placed, first.label_map
+    ), frames
 
 
-def _numbers(chosen: str, count: int) -> tuple[int, ...]:
+def chosen_frames(chosen: str | None, count: int) -> tuple[int, ...]:
+    """Return the numbers of chosen frames, from 0.
+
+    Args:
+        chosen: Counted from 1, such as "3-8,12"; None for all.
+        count: How many there are.
+
+    Raises:
+        FusionError: Some do not exist.
+    """
     numbers: set[int] = set()
-    for part in chosen.replace(" ", "").split(","):
+    for part in (chosen or f"1-{count}").replace(" ", "").split(","):
         found = RANGE.fullmatch(part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
         if not 1 <= first <= last <= count:

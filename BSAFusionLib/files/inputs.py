@@ -91,10 +91,16 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
     fixed = read_input(pair.fixed, ("mri",), pair.fixed_series, "mri")
     if is_dynamic(pair.moving):
         moving = _read_dynamic(pair)
-    elif pair.frames:
-        raise FusionError("The moving volume has no frames to choose from (a NIfTI with a time axis); omit --frames.")
     else:
-        moving = read_input(pair.moving, wanted, pair.moving_series, _known_modality(pair))
+        moving = read_input(pair.moving, wanted, pair.moving_series, _known_modality(pair), pair.frames)
+    if pair.frames and moving.frames is None:
+        raise FusionError(
+            "The moving volume has no frames to choose from: it is no NIfTI with a time axis and no dynamic DICOM "
+            "series. Omit --frames."
+        )
+    if moving.frames is not None:
+        name = f"The {moving.name}'s DICOM series" if moving.metadata else pair.moving.name
+        moving = replace(moving, remarks=(moving.frames.remark(name), *moving.remarks))
     for path, volume in ((pair.fixed, fixed), (pair.moving, moving)):
         if volume.label_map:
             raise FusionError(
@@ -106,7 +112,9 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
     return fixed, replace(moving, remarks=(*moving_sounds, *moving.remarks))
 
 
-def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality: str) -> Input:
+def read_input(
+    path: Path, wanted: tuple[str, ...], series: str | None, modality: str, frames: str | None = None
+) -> Input:
     """Read one volume.
 
     Args:
@@ -114,6 +122,7 @@ def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality
         wanted: Modalities that a DICOM series may have.
         series: Series Instance UID of the one to take, or None.
         modality: Modality of a file that is no DICOM, which does not say.
+        frames: Frames of a dynamic DICOM series to take the mean of, as in `Pair`.
 
     Raises:
         FusionError: It cannot be read, or holds no such series.
@@ -123,7 +132,7 @@ def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality
         if not is_dicom_path(path):
             volume = load_volume(path)
             return Input(volume.image, _shown_name(path), modality, {}, volume.remarks, volume.placed, volume.label_map)
-        scan = read_scan(path, wanted, series)
+        scan = read_scan(path, wanted, series, frames)
     except OSError as error:
         role = "fixed" if modality == "mri" else "moving"
         raise FusionError(f"The {role} volume cannot be read ({error.strerror}); see that you may open it.") from error
@@ -134,7 +143,7 @@ def read_input(path: Path, wanted: tuple[str, ...], series: str | None, modality
         "Unit": scan.unit,
     }
     # Called by its modality: the folder may well be called after the patient.
-    return Input(scan.image, scan.modality.upper(), scan.modality, metadata, scan.remarks)
+    return Input(scan.image, scan.modality.upper(), scan.modality, metadata, scan.remarks, frames=scan.frames)
 
 
 def _read_dynamic(pair: Pair) -> Input:

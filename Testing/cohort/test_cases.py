@@ -1,6 +1,7 @@
 """A table or a BIDS folder says which cases there are, or is refused in a sentence."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,12 @@ def bids(folder: Path, *names: str) -> Path:
 
 
 def test_a_row_of_a_table_is_a_case(tmp_path: Path) -> None:
-    text = "case,fixed,moving,modality,moving_series,fixed_mask\nno. 1,a/mri.nii,/b/pet,pet,1.2.3,brain.nrrd\n"
+    columns = "case,fixed,moving,modality,moving_series,fixed_mask,frames"
+    text = f'{columns}\nno. 1,a/mri.nii,/b/pet,pet,1.2.3,brain.nrrd,"2-4,6"\n'
     (case,) = read_cohort(table(tmp_path, text)).cases
     assert (case.pair.fixed, case.pair.moving) == (tmp_path / "a/mri.nii", Path("/b/pet"))
     assert (case.pair.modality, case.pair.fixed_series, case.pair.moving_series) == ("pet", None, "1.2.3")
-    assert case.pair.fixed_mask == tmp_path / "brain.nrrd"
+    assert (case.pair.fixed_mask, case.pair.frames) == (tmp_path / "brain.nrrd", "2-4,6")
     assert (case.name, str(case.folder)) == ("sub-no1_pet", "sub-no1/pet")
     assert case.names.registered == "sub-no1_space-MRI_desc-registered_pet.nii.gz"
 
@@ -169,6 +171,8 @@ def test_the_fingerprint_changes_with_inputs_choices_and_program(case: Case, tmp
     assert fingerprint(case, {"strength": 1.0}, "program 1", tmp_path / "results") == first
     assert fingerprint(case, {"strength": 0.5}, "program 1", tmp_path / "results") != first
     assert fingerprint(case, {"strength": 1.0}, "program 2", tmp_path / "results") != first
+    other_frames = replace(case, pair=replace(case.pair, frames="2"))
+    assert fingerprint(other_frames, {"strength": 1.0}, "program 1", tmp_path / "results") != first
     case.pair.moving.write_text("other voxels")
     assert fingerprint(case, {"strength": 1.0}, "program 1", tmp_path / "results") != first
 

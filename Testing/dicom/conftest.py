@@ -75,22 +75,58 @@ def write_nuclear(path: Path, volume: sitk.Image, step: float, **tags: Any) -> s
 
 def write_enhanced(path: Path, volume: sitk.Image, order: list[int], slope: float = 1.0) -> None:
     """An enhanced MR: all slices in one file, in that order, each with its place."""
-    stored = sitk.GetArrayFromImage(volume)[order]
-    dataset = _dataset("MR", uid.generate_uid(), stored, {})
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = uid.EnhancedMRImageStorage
-    dataset.NumberOfFrames = len(order)
-    shared, frames = Dataset(), []
+    dataset = _dataset("MR", uid.generate_uid(), sitk.GetArrayFromImage(volume)[order], {})
+    shared = _shared(volume)
+    shared.PixelValueTransformationSequence = [_scale(slope)]
+    _save_enhanced(path, dataset, uid.EnhancedMRImageStorage, shared, [_own(volume, number) for number in order])
+
+
+def write_dynamic_enhanced(
+    path: Path, volume: sitk.Image, images: list[tuple[int, int]], slopes: dict[tuple[int, int], float], series_uid: str
+) -> None:
+    """An enhanced PET with images of several times, each in a scale of its own.
+
+    images: number of the time, from 0, and of the slice; the stored values are those of the volume, turned by as many
+    rows as the time's number. slopes: by image.
+    """
+    stored = np.stack([np.roll(sitk.GetArrayFromImage(volume)[number], time, axis=0) for time, number in images])
+    dataset, groups = _dataset("PT", series_uid, stored, {}), []
+    for time, number in images:
+        own, content = _own(volume, number), Dataset()
+        content.TemporalPositionIndex = time + 1
+        content.FrameAcquisitionDateTime = f"20240301235{time + 8}30.5"
+        content.FrameAcquisitionDuration = 60_000.0 * (time + 1)
+        own.FrameContentSequence = [content]
+        own.PixelValueTransformationSequence = [_scale(slopes[time, number])]
+        groups.append(own)
+    _save_enhanced(path, dataset, uid.EnhancedPETImageStorage, _shared(volume), groups)
+
+
+def _scale(slope: float) -> Dataset:
     scale = Dataset()
     scale.RescaleSlope, scale.RescaleIntercept, scale.RescaleType = slope, 0.0, "US"
-    shared.PixelValueTransformationSequence = [scale]
-    for number in order:
-        position, orientation, measures, frame = Dataset(), Dataset(), Dataset(), Dataset()
-        _place(position, orientation, measures, volume, number)
-        measures.SliceThickness = volume.GetSpacing()[2]
-        frame.PlanePositionSequence = [position]
-        shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
-        frames.append(frame)
-    dataset.SharedFunctionalGroupsSequence, dataset.PerFrameFunctionalGroupsSequence = [shared], frames
+    return scale
+
+
+def _shared(volume: sitk.Image) -> Dataset:
+    shared, orientation, measures = Dataset(), Dataset(), Dataset()
+    _place(Dataset(), orientation, measures, volume, 0)
+    measures.SliceThickness = volume.GetSpacing()[2]
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    return shared
+
+
+def _own(volume: sitk.Image, number: int) -> Dataset:
+    own, position = Dataset(), Dataset()
+    _place(position, Dataset(), Dataset(), volume, number)
+    own.PlanePositionSequence = [position]
+    return own
+
+
+def _save_enhanced(path: Path, dataset: FileDataset, kind: uid.UID, shared: Dataset, own: list[Dataset]) -> None:
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = kind
+    dataset.NumberOfFrames = len(own)
+    dataset.SharedFunctionalGroupsSequence, dataset.PerFrameFunctionalGroupsSequence = [shared], own
     dataset.save_as(path, enforce_file_format=True)
 
 

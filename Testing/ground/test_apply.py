@@ -100,6 +100,23 @@ def test_the_interpolation_can_be_chosen(folder: Path) -> None:
     assert np.abs(sitk.GetArrayFromImage(got) - sitk.GetArrayFromImage(expected)).max() < 1e-4
 
 
+def test_every_frame_of_a_dynamic_pet_equals_itks_own_and_keeps_its_time(folder: Path) -> None:
+    moving, fixed = (sitk.ReadImage(str(folder / name)) for name in ("moving.nrrd", "fixed.nrrd"))
+    frames = [moving * level for level in (1.0, 3.0)]
+    sitk.WriteImage(sitk.JoinSeries(frames), str(folder / "pet.nii.gz"))
+    times = {"FrameTimesStart": [0, 10], "FrameDuration": [10, 30]}
+    (folder / "pet.json").write_text(json.dumps(times), encoding="utf-8")
+    assert run_apply(folder, "pet.nii.gz", "--reference", "fixed.nrrd", "--out", "out") == 0
+    transform = sitk.ReadTransform(str(folder / "deformation.h5"))
+    carried = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "out" / "pet.nii.gz")))
+    for got, frame in zip(carried, frames, strict=True):
+        lowest = float(sitk.GetArrayFromImage(frame).min())
+        expected = sitk.GetArrayFromImage(sitk.Resample(frame, fixed, transform, sitk.sitkLinear, lowest))
+        assert np.abs(got - expected).max() < 1e-4 * expected.max()
+    assert json.loads((folder / "out" / "pet.json").read_text()) == {**times, "Frames": 2}
+    assert run_apply(folder, "pet.nii.gz", "--reference", "fixed.nrrd", "--out", "pet.nii.gz") == 2  # the input
+
+
 def test_an_image_goes_there_and_back(folder: Path) -> None:
     y, x, z = np.mgrid[:20, :24, :22] / 4.0
     image = sitk.ReadImage(str(folder / "fixed.nrrd"))

@@ -49,14 +49,14 @@ def test_the_mean_of_the_chosen_frames_is_weighted_by_their_durations(folder: Pa
 
 def test_times_come_from_the_header_where_no_sidecar_has_them_and_none_are_invented(folder: Path) -> None:
     (folder / "pet.json").unlink()
-    mean, frames = read_dynamic(folder / "pet.nii.gz", None)
+    _, frames = read_dynamic(folder / "pet.nii.gz", None)
     assert frames.starts == (0.0, 1.0, 2.0) and frames.durations == (1.0, 1.0, 1.0)  # ITK's own spacing of a series
     content = bytearray(sitk_unpacked(folder))
     content[123] = 2  # xyzt_units: mm, and no unit of time
     (folder / "unknown.nii").write_bytes(content)
-    mean, frames = read_dynamic(folder / "unknown.nii", None)
+    _, frames = read_dynamic(folder / "unknown.nii", None)
     assert frames.times() == {"Frames": 3, "RegisteredFrames": [1, 2, 3]}
-    assert "not weighted, since their durations are not known" in mean.remarks[0]
+    assert "not weighted, since their durations are not known" in frames.remark("unknown.nii")
 
 
 def sitk_unpacked(folder: Path) -> bytes:

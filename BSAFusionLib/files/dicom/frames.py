@@ -1,15 +1,17 @@
 """The images of a DICOM series, ordered along their normal and checked to be a whole volume."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset, FileDataset
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.dicom.moments import UNTIMED, Moment, classic_moment, enhanced_moment
 
 DIRECTION_TOLERANCE = 1e-3  # between direction cosines, which are written with few digits
+PLACE_DECIMALS = 4  # of a height in mm, below which images lie at the same one
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Frame:
         slope: Rescale slope.
         intercept: Rescale intercept.
         mirror: Sum of a stored value and of what GDCM makes of it in a MONOCHROME1 image; None for others.
+        moment: When it was measured.
     """
 
     path: Path
@@ -39,6 +42,7 @@ class Frame:
     slope: float
     intercept: float
     mirror: int | None = None
+    moment: Moment = UNTIMED
 
     @property
     def normal(self) -> np.ndarray:
@@ -47,7 +51,7 @@ class Frame:
 
 
 def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
-    """Return the images of a series from the first to the last along their normal.
+    """Return the images of a series in order along their normal, and by time where they share a place.
 
     Args:
         headers: One a file: of a classic series (an image a file), an enhanced multi-frame CT, MR or PET, or of NM.
@@ -72,8 +76,7 @@ def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
             raise FusionError(
                 "The images of the DICOM series are not slices of one volume (a localizer?); give another series."
             )
-    frames.sort(key=lambda frame: frame.position @ first.normal)
-    return frames
+    return sorted(frames, key=lambda frame: (round(frame.position @ first.normal, PLACE_DECIMALS), frame.moment))
 
 
 def _frames(header: FileDataset) -> list[Frame]:
@@ -82,7 +85,7 @@ def _frames(header: FileDataset) -> list[Frame]:
         return _enhanced(header)
     if header.Modality == "NM":
         return _nuclear(header)
-    return [_frame(header, 0, header, header, header, header)]
+    return [replace(_frame(header, 0, header, header, header, header), moment=classic_moment(header))]
 
 
 def _enhanced(header: FileDataset) -> list[Frame]:
@@ -95,20 +98,15 @@ def _enhanced(header: FileDataset) -> list[Frame]:
             return found
 
         scaled = "PixelValueTransformationSequence" in own or "PixelValueTransformationSequence" in shared
-        frames.append(
-            _frame(
-                header,
-                index,
-                group("PlanePositionSequence"),
-                group("PlaneOrientationSequence"),
-                group("PixelMeasuresSequence"),
-                group("PixelValueTransformationSequence") if scaled else Dataset(),
-            )
+        frame = _frame(
+            header,
+            index,
+            group("PlanePositionSequence"),
+            group("PlaneOrientationSequence"),
+            group("PixelMeasuresSequence"),
+            group("PixelValueTransformationSequence") if scaled else Dataset(),
         )
-    if len({(frame.slope, frame.intercept) for frame in frames}) > 1:
-        raise FusionError(
-            "The frames of the DICOM file are scaled one by one, which is not read here; convert it to NIfTI or NRRD."
-        )
+        frames.append(replace(frame, moment=enhanced_moment(header, own)))
     return frames
 
 
@@ -118,23 +116,17 @@ def _nuclear(header: FileDataset) -> list[Frame]:
     Source: DICOM PS3.3, C.8.4.15.
     """
     detector = header.DetectorInformationSequence[0]
-    first = _frame(header, 0, detector, detector, header, header)
+    first = replace(_frame(header, 0, detector, detector, header, header), moment=classic_moment(header))
     step = float(header.get("SpacingBetweenSlices", None) or header.SliceThickness)
     order = np.asarray(header.get("SliceVector", None) or range(1, int(header.NumberOfFrames) + 1))
     return [
-        _frame(header, index, detector, detector, header, header, (number - 1) * step * first.normal)
+        replace(first, index=index, position=first.position + (number - 1) * step * first.normal)
         for index, number in enumerate(order.tolist())
     ]
 
 
 def _frame(
-    header: FileDataset,
-    index: int,
-    position: Dataset,
-    orientation: Dataset,
-    measures: Dataset,
-    scale: Dataset,
-    moved: np.ndarray | float = 0.0,
+    header: FileDataset, index: int, position: Dataset, orientation: Dataset, measures: Dataset, scale: Dataset
 ) -> Frame:
     """Return a frame from the data sets that hold its position, orientation, pixel spacing and rescale slope."""
     across, down = _numbers(orientation.ImageOrientationPatient).reshape(2, 3)
@@ -143,7 +135,7 @@ def _frame(
     return Frame(
         Path(str(header.filename)),
         index,
-        _numbers(position.ImagePositionPatient).reshape(3) + moved,
+        _numbers(position.ImagePositionPatient).reshape(3),
         across / np.linalg.norm(across),
         down / np.linalg.norm(down),
         (float(rows), float(columns)),

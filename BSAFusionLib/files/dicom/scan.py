@@ -2,25 +2,24 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.misc import is_dicom
 
-from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.frames import Frame, frames_in_order
 from BSAFusionLib.files.dicom.series import Series, choose_series
 from BSAFusionLib.files.dicom.source import series_source
-from BSAFusionLib.files.dicom.steps import Steps, measure_steps
+from BSAFusionLib.files.dicom.steps import measure_steps
 from BSAFusionLib.files.dicom.suv import suv_factor
+from BSAFusionLib.files.dicom.time_points import points_times, time_points
+from BSAFusionLib.files.dicom.voxels import read_voxels, without_doubles
+from BSAFusionLib.files.dynamic import Frames, chosen_frames
 from BSAFusionLib.files.orientation import MAX_ROUNDING_MM
-from BSAFusionLib.files.paths import readable_by_gdcm
 from BSAFusionLib.files.straighten import even_slices, place, straighten, straightened
 from BSAFusionLib.modalities import from_dicom
-from BSAFusionLib.pipeline.memory import explain_memory_errors
-
-SAME_PLACE_MM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,13 @@ class Scan:
     """A volume and what its tags say.
 
     Attributes:
-        image: In LPS and mm, without metadata of the files.
+        image: In LPS and mm, without metadata of the files; of a dynamic series the mean of the chosen frames.
         modality: "mri", or a name in `MODALITIES`.
         unit: "HU", "SUVbw" (g/ml, by body weight), a PET's own unit as in (0054,1001), or "" where unknown.
         series_uid: Series Instance UID.
         frame_of_reference_uid: Frame of Reference UID, "" where there is none.
         remarks: What the user should know, a sentence each.
+        frames: All frames of a dynamic PET or SPECT; None of other series.
     """
 
     image: sitk.Image
@@ -42,6 +42,14 @@ class Scan:
     series_uid: str
     frame_of_reference_uid: str
     remarks: tuple[str, ...]
+    frames: Frames | None = None
+
+
+class _Placed(NamedTuple):
+    """A volume in space, and what was done to place it there."""
+
+    image: sitk.Image
+    remarks: tuple[str, ...]
 
 
 def is_dicom_path(path: Path) -> bool:
@@ -49,7 +57,7 @@ def is_dicom_path(path: Path) -> bool:
     return path.is_dir() or (path.is_file() and is_dicom(path))
 
 
-def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None) -> Scan:
+def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None, chosen: str | None = None) -> Scan:
     """Read the one series of a wanted modality; a PET comes in SUV where its tags allow.
 
     Args:
@@ -57,6 +65,7 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
             since it is often called after the patient.
         wanted: Modalities, as in `MODALITIES`, or "mri".
         series_uid: Series Instance UID of the series to take, or None.
+        chosen: Frames of a dynamic series to take the mean of, counted from 1, such as "3-8,12"; None for all.
 
     Raises:
         FusionError: There is no such series or more than one, or it is no whole volume.
@@ -64,73 +73,53 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
     source = series_source(path, series_uid)
     series = choose_series(source.path, wanted, source.series_uid)
     frames = frames_in_order(series.headers)
-    voxels = _values(frames)
-    once = _each_once(voxels, frames)
-    doubles = series.doubles + len(frames) - len(once)
-    frames, voxels = [frames[number] for number in once], voxels[once] if len(once) < len(frames) else voxels
-    image, remarks = _in_space(voxels, frames, measure_steps(frames), series.name)
-    if doubles:
-        remarks = (f"{doubles} images of {series.name} were there twice; each was taken once.", *remarks)
+    frames, voxels, doubles = without_doubles(frames, read_voxels(frames))
+    points = time_points(frames)
+    placed = [_in_space(voxels[point], [frames[number] for number in point], series.name) for point in points]
+    remarks = placed[0].remarks
+    if doubles + series.doubles:
+        twice = f"{doubles + series.doubles} images of {series.name} were there twice; each was taken once."
+        remarks = (twice, *remarks)
     unit, factor, about_unit = _unit(series)
-    if factor is not None:
-        image = sitk.Cast(sitk.Cast(image, sitk.sitkFloat64) * factor, sitk.sitkFloat32)
+    images = [one.image if factor is None else _scaled(one.image, factor) for one in placed]
+    dynamic = _dynamic(images, points_times(frames, points), chosen) if len(points) > 1 else None
     header = series.headers[0]
     return Scan(
-        image,
+        images[0] if dynamic is None else dynamic.mean(),
         from_dicom(header.Modality) or "",
         unit,
         series.uid,
         str(header.get("FrameOfReferenceUID", "")),
         (*source.remarks(series), *remarks, *about_unit),
+        dynamic,
     )
 
 
-def _values(frames: list[Frame]) -> np.ndarray:
-    """Return voxels (slice, row, column) in the order of the frames, rescaled; integers stay integers."""
-    files = list(dict.fromkeys(frame.path for frame in frames))
-    if len(files) not in (1, len(frames)):
-        raise FusionError("The DICOM series is spread over several multi-frame files; give one of them by itself.")
-    scales = {(frame.slope, frame.intercept) for frame in frames}
-    whole = len(scales) == 1 and all(value.is_integer() for value in next(iter(scales)))
-    kind = sitk.sitkUnknown if whole else sitk.sitkFloat32  # the type that fits the first file need not fit the others
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # of spacings, which `frames` has measured
-    try:
-        with explain_memory_errors(), readable_by_gdcm(files) as names:
-            if len(files) == 1:
-                voxels = sitk.GetArrayFromImage(sitk.ReadImage(names[0], kind, imageIO="GDCMImageIO"))
-                voxels = voxels.reshape(-1, *voxels.shape[-2:])[[frame.index for frame in frames]]
-            else:
-                voxels = sitk.GetArrayFromImage(sitk.ReadImage(names, kind, imageIO="GDCMImageIO"))
-    except (RuntimeError, IndexError) as error:
-        raise FusionError("An image of the DICOM series is cut short or damaged; send the series again.") from error
-    return _as_stored(voxels, frames)
+def _dynamic(images: list[sitk.Image], times: dict[str, tuple[float, ...]], chosen: str | None) -> Frames:
+    return Frames(
+        tuple(sitk.Cast(image, sitk.sitkFloat32) for image in images),
+        times["start"],
+        times["duration"],
+        chosen_frames(chosen, len(images)),
+        times["reference"],
+    )
 
 
-def _each_once(voxels: np.ndarray, frames: list[Frame]) -> list[int]:
-    """Return the numbers of the frames without those that show the same as the one before, at the same place."""
-    once = [0]
-    for number in range(1, len(frames)):
-        same_place = np.abs(frames[number].position - frames[once[-1]].position).max() < SAME_PLACE_MM
-        if not (same_place and np.array_equal(voxels[number], voxels[once[-1]])):
-            once.append(number)
-    return once
+def _scaled(image: sitk.Image, factor: float) -> sitk.Image:
+    scaled: sitk.Image = sitk.Cast(sitk.Cast(image, sitk.sitkFloat64) * factor, sitk.sitkFloat32)
+    return scaled
 
 
-def _as_stored(voxels: np.ndarray, frames: list[Frame]) -> np.ndarray:
-    """Undo GDCM's inversion of MONOCHROME1 images: their values mean the same, and only their display is inverted."""
-    if all(frame.mirror is None for frame in frames):
-        return voxels
-    kind = np.float32 if voxels.dtype.kind == "f" else np.int32
-    stored = voxels.astype(kind)
-    for plane, frame in zip(stored, frames, strict=True):
-        if frame.mirror is not None:
-            plane[:] = frame.slope * frame.mirror + 2 * frame.intercept - plane
-    return stored
+def _in_space(voxels: np.ndarray, frames: list[Frame], name: str) -> _Placed:
+    """Return a volume on a right-angled grid of even spacing, and what was done for that.
 
-
-def _in_space(voxels: np.ndarray, frames: list[Frame], steps: Steps, name: str) -> tuple[sitk.Image, tuple[str, ...]]:
-    """Return the volume on a right-angled grid of even spacing, and what was done for that."""
+    Args:
+        voxels: (slice, row, column).
+        frames: One a slice, in order.
+        name: The series' in remarks.
+    """
     remarks: tuple[str, ...] = ()
+    steps = measure_steps(frames)
     if not steps.even:
         steps_mm = np.diff(steps.heights)
         even = even_slices(voxels, steps.heights, steps.step)
@@ -149,10 +138,10 @@ def _in_space(voxels: np.ndarray, frames: list[Frame], steps: Steps, name: str) 
     image = sitk.GetImageFromArray(voxels)
     if np.linalg.norm(sideways) <= max(MAX_ROUNDING_MM, 2 * steps.rounding):  # of the first and the last slice
         place(image, matrix)
-        return image, remarks
+        return _Placed(image, remarks)
     matrix[:3, 2] += sideways * steps.step / height
     place(image, matrix)
-    return straighten(image), (*remarks, straightened(name))
+    return _Placed(straighten(image), (*remarks, straightened(name)))
 
 
 def _unit(series: Series) -> tuple[str, float | None, tuple[str, ...]]:

@@ -42,6 +42,10 @@ TAG_NAMES = (
     "RescaleSlope",
     "RescaleIntercept",
     "RescaleType",
+    # for the time points of a dynamic series, beside AcquisitionDate and AcquisitionTime
+    "FrameReferenceTime",
+    "ActualFrameDuration",
+    "TemporalPositionIdentifier",
     # for SUV
     "Units",
     "SUVType",

@@ -16,6 +16,8 @@ def suv_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
     headers: of all images of a series, since the earliest acquisition counts.
     """
     first = headers[0]
+    if "PerFrameFunctionalGroupsSequence" in first:
+        return None, "the tags of an enhanced multi-frame file are not read for that"
     unit = first.get("Units")
     if unit == "GML" and first.get("SUVType", "BW") == "BW":
         return 1.0, ""
