@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from BSAFusionLib.color_maps import COLOR_MAPS, flaws
+from BSAFusionLib.color_maps import DEFAULT as DEFAULT_COLOR_MAP
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 
@@ -124,6 +126,13 @@ class Settings:
     weights: Path | str | None = _choice(  # noqa: RUF009
         None, "--weights", "a checkpoint (default: the shipped one for the modality)", metavar="FILE"
     )
+    color_map: str = _choice(
+        DEFAULT_COLOR_MAP,
+        "--color-map",
+        # Twice the sign, since argparse formats the text.
+        f"of the overlay (default: %(default)s); the lightness of some does not rise: {flaws()}".replace("% ", "%% "),
+        values=tuple(COLOR_MAPS),
+    )
 
     def __post_init__(self) -> None:
         self._check_value("modality", self.modality, (AUTO, *MODALITIES))
@@ -132,6 +141,7 @@ class Settings:
             self._check_value("pre-alignment", self.prealignment, (*INITIALIZATIONS, "a transform"))
         self._check_value("slice axis", self.slice_axis, SLICE_AXES)
         self._check_value("precision", self.precision, PRECISIONS)
+        self._check_value("color map", self.color_map, tuple(COLOR_MAPS))
         if self.ct_window is not None:
             center, width = self.ct_window
             if not (math.isfinite(center) and math.isfinite(width) and width > 0):

@@ -11,7 +11,7 @@ from typing import Any
 
 from BSAFusionLib.cohort.cases import Case, LeftOut
 from BSAFusionLib.files.atomic import written_whole
-from BSAFusionLib.pipeline.summary import doubt_of, sentences
+from BSAFusionLib.pipeline.summary import doubt_of, known_error, sentences
 
 SUMMARY_NAMES = ("summary.csv", "summary.html")
 COLUMNS = (
@@ -106,8 +106,8 @@ def row(outcome: Outcome) -> dict[str, Any]:
 
 
 def _measured(report: dict[str, Any]) -> dict[str, Any]:
-    """Return the summary of a report, its motion and its expected error, by `COLUMNS`; "" for what it lacks."""
-    error, motion = report.get("expected_error") or {}, report.get("motion") or {}
+    """Return the summary of a report, its motion and its expected error, by `COLUMNS`; "" for what is not known."""
+    error, motion = known_error(report) or {}, report.get("motion") or {}
     means = [error[region] for region in ("brain", "head") if error.get(region) is not None]
     return {
         "summary": " ".join(sentences(report)),
@@ -119,7 +119,7 @@ def _measured(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _largest_error(report: dict[str, Any]) -> float | None:
-    return (report.get("expected_error") or {}).get("largest")
+    return (known_error(report) or {}).get("largest")
 
 
 def write_summary(outcomes: list[Outcome], left_out: Sequence[LeftOut], folder: Path) -> None:

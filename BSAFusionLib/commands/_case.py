@@ -184,8 +184,6 @@ def _write_page(finished: FinishedCase, record: "Record", folder: Path, names: N
 
 def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder: Path, names: Names) -> None:
     """Write the report as JSON."""
-    from BSAFusionLib.report.overlay import COLOR_MAP
-
     fixed, moving, case = finished
     report = case.result.report
     sources = {role: volume.metadata for role, volume in (("fixed", fixed), ("moving", moving)) if volume.metadata}
@@ -195,7 +193,7 @@ def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder
     missing |= dict.fromkeys(("frames", "frame_times"), moving.frames is None)
     content = {
         **report.as_dict(),
-        "overlay": {**asdict(case.pictures.overlay), "color_map": COLOR_MAP},
+        "overlay": asdict(case.pictures.overlay),
         "files": {what: name for what, name in asdict(names).items() if not missing.get(what, False)},
         "inputs": {role: path_from(folder.parent, path) for role, path in paths.items()},
         **({"dicom": sources} if sources else {}),

@@ -3,10 +3,11 @@
 import numpy as np
 import slicer
 
+from BSAFusionLib.color_maps import COLOR_MAPS
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.display import show_legend, show_volumes
 from BSAFusionLib.pipeline.ct_window import decimals_of
-from BSAFusionLib.report.overlay import COLOR_MAP, COLORS, OPACITY, OverlayWindow
+from BSAFusionLib.report.overlay import OPACITY, OverlayWindow, colors_at
 
 COLORS_IN_TABLE = 256
 ERROR_OPACITY = 0.6  # of the expected error, so that the anatomy below it is seen everywhere
@@ -51,29 +52,52 @@ def color_by_value(
     if volume.GetImageData().GetNumberOfScalarComponents() > 1:
         return
     display.SetWindowLevelMinMax(window.low, window.high)
-    display.SetAndObserveColorNodeID(color_node(volume.GetScene()).GetID())
+    set_color_map(volume, window.color_map)
     show_legend(volume, f"{quantity} ({window.unit})", True)
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
     legend.SetLabelFormat(f"%.{decimals_of(window.high - window.low)}f")
 
 
-def color_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
-    """Return Slicer's color node of the overlay's map; add it to a scene without Slicer's color files.
+def set_color_map(volume: slicer.vtkMRMLScalarVolumeNode, color_map: str) -> None:
+    """Show a volume in a color map, a name in `COLOR_MAPS`; window, threshold and legend stay."""
+    volume.GetDisplayNode().SetAndObserveColorNodeID(color_node(volume.GetScene(), color_map).GetID())
+
+
+def color_node(scene: slicer.vtkMRMLScene, color_map: str) -> slicer.vtkMRMLColorNode:
+    """Return Slicer's color node of a map; add it to a scene without Slicer's colors.
 
     It gets the ID that Slicer gives it, so that a saved scene shows the map when Slicer opens it.
+
+    Args:
+        scene: The scene.
+        color_map: A name in `COLOR_MAPS`.
     """
-    file_name = f"{COLOR_MAP}.txt"
-    node = scene.GetNodeByID(slicer.vtkMRMLColorLogic.GetFileColorNodeID(file_name))
-    if node is not None:
-        return node
+    label = COLOR_MAPS[color_map].label
+    node = _pet_node(label) or _table_node(label, color_map)
+    return scene.GetNodeByID(f"{node.GetClassName()}{node.GetSingletonTag()}") or scene.AddNode(node)
+
+
+def _pet_node(label: str) -> slicer.vtkMRMLPETProceduralColorNode | None:
+    """Return a color node as Slicer's color logic makes it for its PET map of that name; None where it has none."""
+    node = slicer.vtkMRMLPETProceduralColorNode()
+    for kind in range(node.GetFirstType(), node.GetLastType() + 1):
+        node.SetType(kind)
+        if node.GetTypeAsString() == label:
+            node.SetName(label)
+            node.SetSingletonTag(label)
+            node.SaveWithSceneOff()
+            return node
+    return None
+
+
+def _table_node(label: str, color_map: str) -> slicer.vtkMRMLColorTableNode:
+    """Return a color node as Slicer's color logic makes it of its file of that name."""
     node = slicer.vtkMRMLColorTableNode()
     node.SetTypeToFile()
-    node.SetName(COLOR_MAP)
-    node.SetSingletonTag(f"File{file_name}")
+    node.SetName(label)
+    node.SetSingletonTag(f"File{label}.txt")
     node.SaveWithSceneOff()
     node.SetNumberOfColors(COLORS_IN_TABLE)
-    levels, points = np.linspace(0, 1, COLORS_IN_TABLE), np.linspace(0, 1, len(COLORS))
-    channels = [np.interp(levels, points, channel).tolist() for channel in COLORS.T]
-    for entry, color in enumerate(zip(*channels, strict=True)):
+    for entry, color in enumerate(colors_at(np.linspace(0, 1, COLORS_IN_TABLE), color_map).tolist()):
         node.SetColor(entry, *color, 1.0)
-    return scene.AddNode(node)
+    return node

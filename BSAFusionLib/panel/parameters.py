@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
+from BSAFusionLib.color_maps import COLOR_MAPS
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.request import Outputs, camelCase
@@ -26,7 +27,8 @@ class _Choice(Enum):
         """Return the text that the panel shows."""
         if self.value == AUTO:
             return _("Automatic")
-        return MODALITIES[self.value].label if self.value in MODALITIES else self.value
+        rows = {**MODALITIES, **COLOR_MAPS}
+        return rows[self.value].label if self.value in rows else self.value
 
 
 def _choice(name: str, values: Iterable[str]) -> type[_Choice]:

@@ -1,11 +1,13 @@
 """The panel's display section: slice views, before and after, grid and legend."""
 
+import json
 from types import SimpleNamespace
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from BSAFusionLib.color_maps import COLOR_MAPS
 from BSAFusionLib.mrml.display import (
     checkerboard,
     draw_grid,
@@ -16,10 +18,12 @@ from BSAFusionLib.mrml.display import (
     show_volumes,
 )
 from BSAFusionLib.mrml.hierarchy import file_beside
+from BSAFusionLib.mrml.node_checks import components
 from BSAFusionLib.mrml.nodes import displacement_range, network_grid, put_network_part, put_volume
-from BSAFusionLib.mrml.overlay import show_expected_error, show_overlay
+from BSAFusionLib.mrml.overlay import set_color_map, show_expected_error, show_overlay
 from BSAFusionLib.mrml.placement import place_under, put_back
 from BSAFusionLib.panel.parameters import Parameters, View
+from BSAFusionLib.pipeline.summary import doubt_of
 
 
 class Views:
@@ -28,7 +32,7 @@ class Views:
     def __init__(self, ui: SimpleNamespace) -> None:
         self._ui = ui
         self._parameters: Parameters | None = None
-        self._shown: tuple[tuple, tuple] = (), ()  # choices that the views show: of the volumes, and of the grid
+        self._shown: tuple[tuple, tuple, tuple] = (), (), ()  # choices that the views show, as `_choices` has them
         self._flicker = qt.QTimer()
         self._flicker.connect("timeout()", self._swap)
         ui.beforeButton.connect("clicked(bool)", lambda checked: self._place(after=False))
@@ -46,12 +50,14 @@ class Views:
     def update(self) -> None:
         """Apply the choices that have changed."""
         self._enable()
-        volumes, grid = self._shown
+        volumes, grid, colors = self._shown
         self._shown = self._choices()
         if self._shown[0] != volumes:
             self._showVolumes()
         if self._shown[1] != grid:
             self._showGrid()
+        if self._shown[2] != colors:
+            self._showColors()
 
     def show(self, parameters: Parameters) -> None:
         """Show the result of a parameter node, even one that the panel does not follow now."""
@@ -91,6 +97,12 @@ class Views:
         if grid is not None:
             show_grid(grid, parameters.gridSpacing, in_slices, in_3d, by_displacement)
             show_legend(grid, _("Displacement (mm)"), by_displacement and (in_slices or in_3d))
+
+    def _showColors(self) -> None:
+        """Show the registered volume in the chosen color map; one in color keeps its own colors."""
+        registered = self._parameters.reportRegisteredVolume if self._complete() else None
+        if registered is not None and components(registered) == 1:
+            set_color_map(registered, self._parameters.colorMap.value)
 
     def _networkTransform(self) -> slicer.vtkMRMLGridTransformNode | None:
         """Return the network's part of the output transform, ready to be drawn.
@@ -146,17 +158,28 @@ class Views:
             )
         if view is not parameters.view:
             return _("This display needs the registered volume, which was not made; the fused volume is shown instead.")
+        if view is View.EXPECTED_ERROR and doubt_of(json.loads(parameters.report)):
+            return _(
+                "The result is doubtful: these colors hold only if it is right, and do not show how far off it is."
+            )
         if view is View.FUSED:
             return parameters.reportFusedVolume.GetDescription() or ""
         if view is View.OVERLAY:
-            return _("Low values of the registered volume are transparent; change its window and colors under Volumes.")
+            note = _("Low values are transparent; change the window under Volumes.")
+            return " ".join(filter(None, (self._flaw(), note)))
         return ""
 
-    def _choices(self) -> tuple[tuple, tuple]:
-        """Return the choices for the volumes, and those for the grid."""
+    def _flaw(self) -> str:
+        """Return what a reader must know of the lightness of the chosen color map; "" where it rises throughout."""
+        row = COLOR_MAPS[self._parameters.colorMap.value]
+        text = _("{color_map} {flaw}: there brighter is not always more.")
+        return text.format(color_map=row.label, flaw=row.flaw) if row.flaw else ""
+
+    def _choices(self) -> tuple[tuple, tuple, tuple]:
+        """Return the choices for the volumes, those for the grid, and those for the colors."""
         parameters = self._parameters
         if parameters is None:
-            return (), ()
+            return (), (), ()
         return (
             (parameters.view, parameters.blend, parameters.checkerFields),
             (
@@ -166,6 +189,7 @@ class Views:
                 parameters.gridOfNetwork,
                 parameters.gridSpacing,
             ),
+            (parameters.colorMap,),
         )
 
     def _enable(self) -> None:

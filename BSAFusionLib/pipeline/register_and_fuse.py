@@ -85,7 +85,7 @@ def register_and_fuse(
         report = _with_verdict(report, case, heads, evidence, deformation)
         if deformation.expected_error is not None:
             error = summarize_error(deformation.expected_error, plan.head, heads.fixed)
-            report = replace(report, expected_error=error)
+            report = replace(report, expected_error=replace(error, only_if_right=report.verdict.doubtful))
     report = replace(report, seconds=timer.seconds)
     fields = deformation.estimated, deformation.expected_error
     return Result(fused, registered, deformation.applied, initial.transform, report, *fields)

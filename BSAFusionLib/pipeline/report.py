@@ -102,6 +102,8 @@ class ExpectedError:
             in reports of older versions.
         largest_at: That place, mm towards right, anterior and superior, in the fixed volume's space.
         largest_in: The part of the head that it lies in, such as "lower left front".
+        only_if_right: True where the result is doubtful: the figures are those of a right result, and tell nothing of
+            how far off this one is.
     """
 
     head: float
@@ -110,6 +112,7 @@ class ExpectedError:
     largest: float | None = None
     largest_at: tuple[float, float, float] | None = None
     largest_in: str = ""
+    only_if_right: bool = False
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "ExpectedError":

@@ -35,6 +35,14 @@ def doubt_of(report: Mapping[str, Any]) -> str:
     return " ".join(("Doubtful:", *verdict.get("reasons", ()))) if verdict.get("doubtful") else ""
 
 
+def known_error(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the expected error of a report; None where it is not known, or cannot be told of a doubtful result.
+
+    It comes from evidence near the result, which does not show that the whole head lies in a wrong place.
+    """
+    return None if doubt_of(report) else report.get("expected_error")
+
+
 def sentences(report: Mapping[str, Any]) -> tuple[str, str]:
     """Return two sentences: what was moved and by how much; the expected error and where to look."""
     return f"{_moved(report)}{_bent(report['network_displacement'])}.", _expected(report)
@@ -55,7 +63,7 @@ def short_table(report: Mapping[str, Any]) -> list[Row]:
             f"mean {total['mean']:.1f}, maximum {total['maximum']:.1f} mm",
             "How far points inside the head move in all, by rigid motion and deformation.",
         ),
-        *_error_rows(report.get("expected_error")),
+        *_error_rows(report),
         *_landmark_rows(report.get("landmarks")),
         Row(
             "Jacobian",
@@ -115,20 +123,17 @@ def _bent(network: Mapping[str, float]) -> str:
 
 
 def _expected(report: Mapping[str, Any]) -> str:
-    error = report.get("expected_error")
+    error = known_error(report)
     if error is None:
-        return (
-            "The expected error is unknown for these weights; compare the ventricles and the edge of the brain in the "
-            "overlay."
-        )
+        is_unknown = report.get("expected_error") is None
+        why = "is unknown for these weights" if is_unknown else "cannot be told while the result is in doubt"
+        return f"The expected error {why}; compare the ventricles and the edge of the brain in the overlay."
     text = f"Expect an error of {_regions(error)}"
     if error.get("largest") is not None:
         text += (
             f"; look first at the {error['largest_in']} of the head ({place_text(error['largest_at'])} mm), where it "
             f"is largest, {error['largest']:.1f} mm"
         )
-    if (report.get("verdict") or {}).get("doubtful"):
-        return f"If the result is right in spite of the doubt, e{text[1:]}."
     return f"{text}."
 
 
@@ -159,15 +164,24 @@ def _motion_rows(motion: Mapping[str, Any] | None) -> list[Row]:
     ]
 
 
-def _error_rows(error: Mapping[str, Any] | None) -> list[Row]:
-    if error is None:
-        return []
+def error_text(error: Mapping[str, Any]) -> str:
+    """Return the figures of an expected error in one line."""
     names = ("head", "largest") if error.get("brain") is None else ("brain", "skull_base", "largest")
     known = [f"{name.replace('_', ' ')} {error[name]:.1f}" for name in names if error.get(name) is not None]
+    return f"{', '.join(known)} mm"
+
+
+def _error_rows(report: Mapping[str, Any]) -> list[Row]:
+    if report.get("expected_error") is None:
+        return []
+    error = known_error(report)
+    if error is None:
+        meaning = "It holds for a right result only. The details have the figure that it would be then."
+        return [Row("Expected error", "cannot be told, see the doubt", meaning)]
     return [
         Row(
             "Expected error",
-            f"{', '.join(known)} mm",
+            error_text(error),
             "How far off the result is expected to be, from the evidence of all slices: means in the brain and near "
             "the skull base, and the largest value. Calibrated on simulated heads.",
         )

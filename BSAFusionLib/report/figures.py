@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from BSAFusionLib.report.overlay import COLOR_MAP, blend
+from BSAFusionLib.report.overlay import OverlayWindow, blend, colors_at
 from BSAFusionLib.report.pictures import Pictures, Plane
 
 if TYPE_CHECKING:  # imported where figures are made, since it takes a second
@@ -20,6 +20,7 @@ GRID_LINES_MM = 10.0
 TILE_INCHES = 4.0  # at 100 dots an inch
 FIGURE_INCHES, TITLE_INCHES = 9.0, 0.3
 WHEN = ("before", "after")
+SHADES = 256  # of a color map
 # Readable on any ground, in the map's darkest and lightest colors.
 LETTER_STYLE: dict[str, Any] = {
     "color": "white",
@@ -43,7 +44,7 @@ class Drawing:
 
     def overlay(self) -> bytes:
         """Draw the moving volume in colors over the fixed one, before and after, with a color bar."""
-        colors = _colors(self.pictures.overlay.low, self.pictures.overlay.high)
+        colors = _colors(self.pictures.overlay)
 
         def draw(when: str) -> Draw:
             def draw_plane(axes: "Axes", plane: Plane) -> Any:
@@ -62,7 +63,7 @@ class Drawing:
         """
         window = self.pictures.overlay
         low, high = (window.low, window.high) if in_color else self._moving_window
-        colors = COLOR_MAP.lower() if in_color else "gray"
+        colors = _colors(window).cmap if in_color else "gray"
 
         def draw(when: str) -> Draw:
             def draw_plane(axes: "Axes", plane: Plane) -> Any:
@@ -136,8 +137,7 @@ class Drawing:
 
     def expected_error(self) -> bytes:
         """Draw the expected length of the error over the fixed volume, with a color bar in mm."""
-        window = self.pictures.error_window()
-        colors = _colors(window.low, window.high)
+        colors = _colors(self.pictures.error_window())
 
         def draw(axes: "Axes", plane: Plane) -> Any:
             _show(axes, plane, self._fixed(plane))
@@ -217,12 +217,13 @@ class Drawing:
         return _png(figure)
 
 
-def _colors(low: float, high: float) -> "ScalarMappable":
-    """Return the overlay's colors between two values."""
+def _colors(window: OverlayWindow) -> "ScalarMappable":
+    """Return the colors of a window."""
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import ListedColormap, Normalize
 
-    return ScalarMappable(Normalize(low, high), COLOR_MAP.lower())
+    colors = ListedColormap(colors_at(np.linspace(0, 1, SHADES), window.color_map))
+    return ScalarMappable(Normalize(window.low, window.high), colors)
 
 
 def _window(planes: tuple[Plane, ...], *names: str) -> tuple[float, float]:

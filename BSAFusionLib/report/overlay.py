@@ -4,16 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Points of Inferno (S. van der Walt and N. Smith, matplotlib, CC0) by rising level; its luminance rises all the way.
-COLOR_MAP = "Inferno"
-COLORS = np.array(
-    (
-        (0, 0, 4), (11, 7, 36), (33, 12, 74), (61, 9, 101), (87, 16, 110), (113, 25, 110), (138, 34, 106),
-        (163, 44, 97), (188, 55, 84), (210, 70, 68), (228, 90, 49), (241, 115, 29), (249, 142, 9),
-        (252, 172, 17), (249, 203, 53), (242, 234, 105), (252, 255, 164),
-    ),
-    np.float32,
-) / 255  # fmt: skip
+from BSAFusionLib.color_maps import COLOR_MAPS, DEFAULT
+
 TRANSPARENT_BELOW, OPAQUE_ABOVE = 0.14, 0.16  # levels
 OPACITY = 0.92  # above, so that the MRI's shapes still shimmer through
 HIGH_PERCENTILE = 99.5  # of the values inside the head
@@ -29,11 +21,13 @@ class OverlayWindow:
         low: Value at the map's beginning, where the MRI alone is seen.
         high: Value at the map's end.
         unit: Of both, such as "SUV", "Bq/mL" or "HU"; "relative" where the file says none.
+        color_map: A name in `COLOR_MAPS`.
     """
 
     low: float
     high: float
     unit: str
+    color_map: str = DEFAULT
 
     @property
     def shown_from(self) -> float:
@@ -41,16 +35,17 @@ class OverlayWindow:
         return self.low + (TRANSPARENT_BELOW + OPAQUE_ABOVE) / 2 * (self.high - self.low)
 
 
-def choose_window(values: np.ndarray, low: float, unit: str) -> OverlayWindow:
+def choose_window(values: np.ndarray, low: float, unit: str, color_map: str = DEFAULT) -> OverlayWindow:
     """Choose the window of an overlay.
 
     Args:
         values: Of the registered volume inside the head, any shape, finite or NaN.
         low: Value at which nothing of it should be seen.
         unit: Of the values.
+        color_map: A name in `COLOR_MAPS`.
     """
     high = float(f"{np.nanpercentile(values, HIGH_PERCENTILE):.3g}") if np.isfinite(values).any() else low
-    return OverlayWindow(float(low), max(high, float(low) + 1e-6 * max(1.0, abs(low))), unit)
+    return OverlayWindow(float(low), max(high, float(low) + 1e-6 * max(1.0, abs(low))), unit, color_map)
 
 
 def blend(gray: np.ndarray, values: np.ndarray, window: OverlayWindow) -> np.ndarray:
@@ -67,7 +62,12 @@ def blend(gray: np.ndarray, values: np.ndarray, window: OverlayWindow) -> np.nda
     level = np.nan_to_num(np.clip((values - window.low) / (window.high - window.low), 0, 1))
     ramp = np.clip((level - TRANSPARENT_BELOW) / (OPAQUE_ABOVE - TRANSPARENT_BELOW), 0, 1)
     opacity = (OPACITY * ramp**2 * (3 - 2 * ramp))[..., None]
-    points = np.linspace(0, 1, len(COLORS))
-    color = np.stack([np.interp(level, points, channel) for channel in COLORS.T], axis=-1)
+    color = colors_at(level, window.color_map)
     blended: np.ndarray = ((1 - opacity) * np.nan_to_num(gray)[..., None] + opacity * color).astype(np.float32)
     return blended
+
+
+def colors_at(level: np.ndarray, color_map: str) -> np.ndarray:
+    """Return the colors of levels in [0, 1]: RGB in [0, 1], (..., 3)."""
+    points = np.array(COLOR_MAPS[color_map].points)
+    return np.stack([np.interp(level, points[:, 0], channel / 255) for channel in points[:, 1:].T], axis=-1)

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.report import Report
-from BSAFusionLib.pipeline.summary import doubt_of, sentences, short_table
+from BSAFusionLib.pipeline.summary import doubt_of, known_error, sentences, short_table
 from BSAFusionLib.report.figures import GRID_LINES_MM, Drawing
 from BSAFusionLib.report.pictures import Pictures
 from BSAFusionLib.report.record import CITATIONS, Record
 from BSAFusionLib.report.table import detail_rows
+
+ERROR_CAPTION = "Expected length of the error in mm, over the MRI; its colors begin at the smallest"
 
 
 def page(pictures: Pictures, report: Report, title: str, record: Record) -> str:
@@ -34,7 +36,7 @@ def page(pictures: Pictures, report: Report, title: str, record: Record) -> str:
         details=detail_rows(content),
         overviews=_encoded(_overviews(drawing, report)),
         pictures=_encoded(_network_pictures(drawing, report)),
-        further=_encoded(_further_pictures(drawing)),
+        further=_encoded(_further_pictures(drawing, report)),
         scans={"MRI": record.fixed.texts(), MODALITIES[report.modality].label: record.moving.texts()},
         record=record,
         settings=", ".join(f"{name.replace('_', ' ')} {value}" for name, value in record.settings.items()),
@@ -49,9 +51,8 @@ def _overviews(drawing: Drawing, report: Report) -> dict[str, bytes]:
         f"{row.label} over the MRI, before and after registration": drawing.overlay(),
         f"The MRI, and the {row.label} before and after registration": drawing.registered(row.in_color),
     }
-    if report.expected_error is not None:
-        caption = "Expected length of the error in mm, over the MRI; its colors begin at the smallest"
-        pictures[caption] = drawing.expected_error()
+    if known_error(report.as_dict()) is not None:
+        pictures[ERROR_CAPTION] = drawing.expected_error()
     return pictures
 
 
@@ -65,9 +66,13 @@ def _network_pictures(drawing: Drawing, report: Report) -> dict[str, bytes]:
     }
 
 
-def _further_pictures(drawing: Drawing) -> dict[str, bytes]:
+def _further_pictures(drawing: Drawing, report: Report) -> dict[str, bytes]:
     """Draw what those look at who open the details, by caption."""
+    if_right = {}
+    if report.expected_error is not None and report.verdict.doubtful:
+        if_right[f"{ERROR_CAPTION}; only if the result is right in spite of the doubt"] = drawing.expected_error()
     return {
+        **if_right,
         "Checkerboard of both volumes, before and after registration": drawing.checkerboard(),
         "Edges of the moving volume on the fixed one, before and after registration": drawing.edges(),
         "Jacobian determinant: red where it expands, blue where it shrinks; black lines surround folds": (

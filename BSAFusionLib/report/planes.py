@@ -3,6 +3,7 @@
 import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.color_maps import DEFAULT
 from BSAFusionLib.geometry.fields import field_from_transform, jacobian_determinant
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.ct_units import recognize_ct_units
@@ -18,13 +19,14 @@ HISTOGRAM_VOXELS = 200_000  # at most, for the histograms of displacements
 LPS_AXES = {"Axial": 2, "Coronal": 1, "Sagittal": 0}  # the axis of LPS across each plane
 
 
-def sample_pictures(fixed: sitk.Image, moving: sitk.Image, result: Result) -> Pictures:
+def sample_pictures(fixed: sitk.Image, moving: sitk.Image, result: Result, color_map: str = DEFAULT) -> Pictures:
     """Sample what the pictures of a report are drawn from; a few hundred kB, however large the volumes are.
 
     Args:
         fixed: The MRI.
         moving: The moving volume as it was placed.
         result: Their registration.
+        color_map: Of the overlay, a name in `COLOR_MAPS`.
 
     Returns:
         An axial, a coronal and a sagittal plane through the middle of the head, and lengths of displacements in it.
@@ -48,7 +50,7 @@ def sample_pictures(fixed: sitk.Image, moving: sitk.Image, result: Result) -> Pi
     return Pictures(
         tuple(planes),
         *(np.linalg.norm(sitk.GetArrayFromImage(field)[inside], axis=-1).astype(np.float32) for field in fields),
-        choose_window(in_head, *_shown(moving, result.report.modality)),
+        choose_window(in_head, *_shown(moving, result.report.modality), color_map),
     )
 
 

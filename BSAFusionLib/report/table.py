@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from BSAFusionLib.pipeline.summary import Row
+from BSAFusionLib.pipeline.summary import Row, error_text, known_error
 
 _SIMILARITY = (
     "Similarity inside the head, in nats: as placed, with the initial transform, and after registration. It should "
@@ -16,6 +16,10 @@ _AGREEMENT = (
 _FRACTION = (
     "How much of the network's deformation was applied: all of it with calibrated weights, and with others as much as "
     "passed the check of the mutual information."
+)
+_ERROR_IF_RIGHT = (
+    "What the expected error would be if the result were right in spite of the doubt. It comes from evidence near the "
+    "result and does not show that the whole head lies in a wrong place: do not quote it."
 )
 
 
@@ -39,6 +43,7 @@ def detail_rows(report: Mapping[str, Any]) -> list[Row]:
         Row("Mutual information", information, _SIMILARITY),
         *([Row("Feature agreement", ", ".join(agreements), _AGREEMENT)] if agreements else []),
         Row("Fraction applied", _fraction_applied(verdict, report.get("expected_error") is not None), _FRACTION),
+        *_error_if_right(report),
         Row("Displacement, 95 %", f"{report['displacement']['percentile_95']:.1f} mm", "In all, inside the head."),
         Row("Slices", f"{report['slices']}", "Slices that the network fused."),
         Row("Device", report["device"], "Where the network ran."),
@@ -46,6 +51,14 @@ def detail_rows(report: Mapping[str, Any]) -> list[Row]:
         Row("Weights", f"{report['weights']} ({report['weights_sha256'][:12]})", "File and start of its SHA-256."),
         *(Row("Remark", text, "") for text in report.get("details", ())),
     ]
+
+
+def _error_if_right(report: Mapping[str, Any]) -> list[Row]:
+    """Return the expected error of a doubtful result."""
+    error = report.get("expected_error")
+    if error is None or known_error(report) is not None:
+        return []
+    return [Row("Expected error, if right", error_text(error), _ERROR_IF_RIGHT)]
 
 
 def _fraction_applied(verdict: Mapping[str, Any], calibrated: bool) -> str:

@@ -91,8 +91,8 @@ def test_no_text_is_cut_off_at_a_width_of_350_pixels(opened):
 
 def test_the_choices_in_lists_can_be_read_at_a_width_of_350_pixels(opened):
     cut = []
-    for name in ("presetComboBox", "modalityComboBox", "startComboBox", "sliceAxisComboBox", "viewComboBox"):
-        box = getattr(opened.ui, name)
+    for name in ("preset", "modality", "start", "sliceAxis", "view", "colorMap"):
+        box = getattr(opened.ui, f"{name}ComboBox")
         room = (
             box.style().subControlRect(qt.QStyle.CC_ComboBox, _option(box), qt.QStyle.SC_ComboBoxEditField, box).width()
         )

@@ -104,7 +104,7 @@ def test_choices_of_the_grid_leave_the_views_volumes_alone(done, parameters, sce
 
 def test_the_result_is_shown_as_an_overlay_at_first(done, parameters, scene, heads):
     assert layers(scene) == {(heads[0].GetID(), parameters.reportRegisteredVolume.GetID(), OPACITY)}
-    assert "change its window and colors under Volumes" in done.ui.viewNoteLabel.text
+    assert "change the window under Volumes" in done.ui.viewNoteLabel.text
     choose(done, View.FUSED)
     assert "Read no uptake from it" in done.ui.viewNoteLabel.text
     choose(done, View.BLEND)
@@ -271,6 +271,44 @@ def test_displayed_values_are_never_changed_by_looking(done, parameters, heads):
         choose(done, view)
     for volume, kept in zip((*heads, parameters.fusedVolume, parameters.registeredVolume), voxels, strict=True):
         np.testing.assert_array_equal(arrayFromVolume(volume), kept)
+
+
+def test_another_color_map_is_shown_at_once_and_its_flaw_is_named(done, parameters, finish):
+    display = parameters.reportRegisteredVolume.GetDisplayNode()
+    window = display.GetWindow(), display.GetLevel(), display.GetLowerThreshold()
+    box = done.ui.colorMapComboBox
+    for name, flaw in (("Viridis", ""), ("PET-DICOM", "PET-DICOM gets darker from 25 to 50 % of the window")):
+        box.currentIndex = box.findText(name)
+        assert display.GetColorNode().GetName() == name
+        assert done.ui.viewNoteLabel.text.startswith(flaw or "Low values are transparent")
+    assert (display.GetWindow(), display.GetLevel(), display.GetLowerThreshold()) == window
+    done.ui.registeredVolumeSelector.setCurrentNode(None)
+    finish()
+    assert parameters.reportRegisteredVolume.GetDisplayNode() is not display
+    assert parameters.reportRegisteredVolume.GetDisplayNode().GetColorNode().GetName() == "PET-DICOM"
+    done.ui.advancedCollapsibleButton.collapsed = False
+    harness.click(done.ui.resetButton)
+    assert parameters.reportRegisteredVolume.GetDisplayNode().GetColorNode().GetName() == "Inferno"
+
+
+def test_a_color_map_set_under_volumes_stays_until_another_is_chosen(done, parameters, finish):
+    display = parameters.reportRegisteredVolume.GetDisplayNode()
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeRed")
+    finish()
+    choose(done, View.BLEND)
+    choose(done, View.OVERLAY)
+    assert display.GetColorNodeID() == "vtkMRMLColorTableNodeRed"
+
+
+def test_the_expected_error_of_a_doubtful_result_is_shown_with_a_warning(done, parameters, heads):
+    parameters.reportExpectedErrorVolume = heads[1]  # any volume will do, since the note is asked for
+    choose(done, View.EXPECTED_ERROR)
+    doubtful = json.loads(parameters.report)["verdict"]["doubtful"]
+    assert ("these colors hold only if it is right" in done.ui.viewNoteLabel.text) == doubtful
+    report = json.loads(parameters.report)
+    report["verdict"]["doubtful"] = not doubtful
+    parameters.report = json.dumps(report)
+    assert ("these colors hold only if it is right" in done.ui.viewNoteLabel.text) != doubtful
 
 
 def test_the_grid_shows_the_networks_part_alone_and_the_total_again(done, parameters, scene):

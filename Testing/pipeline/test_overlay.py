@@ -5,14 +5,41 @@ import pytest
 import SimpleITK as sitk
 from scipy.stats import spearmanr
 
+from BSAFusionLib.color_maps import COLOR_MAPS, DEFAULT
 from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS
-from BSAFusionLib.report.overlay import COLORS, OverlayWindow, blend, choose_window
+from BSAFusionLib.report.overlay import OverlayWindow, blend, choose_window, colors_at
 from BSAFusionLib.report.overlay_volume import overlay_volume
+from BSAFusionLib.settings import Settings, options
 
 
-def test_the_colors_rise_in_luminance_over_the_whole_window() -> None:
-    steps = np.diff(COLORS @ LUMINANCE_WEIGHTS)
-    assert steps.min() > 0.5 * steps.mean()
+def luminance_steps(color_map: str, low: float, high: float) -> np.ndarray:
+    """Return the steps of luminance between 100 levels of a part of the window, relative to a map that rises evenly."""
+    levels = np.linspace(low, high, 100)
+    return np.diff(colors_at(levels, color_map) @ LUMINANCE_WEIGHTS) / np.diff(levels)
+
+
+@pytest.mark.parametrize("name", [row.name for row in COLOR_MAPS.values() if not row.flaw])
+def test_the_colors_rise_in_luminance_over_the_whole_window(name: str) -> None:
+    assert luminance_steps(name, 0, 1).min() > 0.1
+    assert luminance_steps(DEFAULT, 0, 1).min() > 0.4
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "mean"), [("pet-dicom", 0.25, 0.5, -0.34), ("pet-heat", 0.345, 1, 0.17)]
+)
+def test_what_is_said_of_the_lightness_of_the_other_maps_is_so(name: str, low: float, high: float, mean: float) -> None:
+    assert f"from {100 * low:.0f} to {100 * high:.0f} %" in COLOR_MAPS[name].flaw or "34 %" in COLOR_MAPS[name].flaw
+    steps = luminance_steps(name, low, high)
+    assert steps.mean() == pytest.approx(mean, abs=0.01)
+    if name == "pet-heat":
+        np.testing.assert_allclose(steps, luminance_steps("pet-rainbow", low, high), atol=1e-6)
+
+
+def test_the_help_names_every_map_that_does_not_rise() -> None:
+    flawed = {row.name for row in COLOR_MAPS.values() if row.flaw}
+    assert flawed == {"pet-dicom", "pet-heat", "pet-rainbow"}
+    assert all(name in options()["color_map"].help for name in flawed)
+    assert Settings.color_map == DEFAULT
 
 
 def test_lightness_tells_the_uptake_and_below_it_the_mri() -> None:
@@ -54,6 +81,8 @@ def test_a_whole_volume_lies_on_the_mris_grid(in_color: bool) -> None:
     registered.CopyInformation(fixed)
     overlay = overlay_volume(fixed, registered, OverlayWindow(0.0, 200.0, "counts"))
     rgb = sitk.GetArrayFromImage(overlay)
+    other = overlay_volume(fixed, registered, OverlayWindow(0.0, 200.0, "counts", "viridis"))
+    np.testing.assert_allclose(sitk.GetArrayFromImage(other)[2, 2, 2], 0.92 * np.array((253, 231, 37)), atol=20)
     assert (overlay.GetDirection(), overlay.GetSpacing()) == (fixed.GetDirection(), fixed.GetSpacing())
     assert rgb.shape == (4, 5, 6, 3)
     assert rgb[2, 2, 2, 0] > rgb[2, 2, 2, 2] + 50  # the hottest is yellow

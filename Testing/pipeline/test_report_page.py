@@ -147,9 +147,8 @@ def test_the_expected_error_is_shown_over_the_mri_and_said_in_the_table(case, re
     mri, moving, result = case
     error = sitk.Image(mri.GetSize(), sitk.sitkFloat32) + 1.5
     error.CopyInformation(mri)
-    known = replace(
-        report, expected_error=ExpectedError(1.5, 0.74, 1.62, 2.28, (-32.4, 40.0, -20.0), "lower left front")
-    )
+    regions = ExpectedError(1.5, 0.74, 1.62, 2.28, (-32.4, 40.0, -20.0), "lower left front")
+    known = replace(report, verdict=Verdict(), expected_error=regions)
     pictures = sample_pictures(mri, moving, replace(result, expected_error=error, report=known))
     for plane in pictures.planes:
         assert np.nanmax(plane.expected_error_mm) == pytest.approx(1.5)
@@ -158,6 +157,13 @@ def test_the_expected_error_is_shown_over_the_mri_and_said_in_the_table(case, re
     assert "Expected length of the error" in html
     shown = "brain 0.7, skull base 1.6, largest 2.3 mm"
     assert f"<th>Expected error</th><td>{shown}</td>" in html
+    doubtful = replace(known, verdict=report.verdict)
+    first, details = page(pictures, doubtful, "PET & MRI", record).split("<summary>Details</summary>")
+    assert "The expected error cannot be told while the result is in doubt" in first
+    assert "Expected length of the error" not in first
+    assert shown not in first
+    assert f"<th>Expected error, if right</th><td>{shown}</td>" in details
+    assert "Expected length of the error" in details
 
 
 def test_the_page_says_where_the_result_comes_from(pictures, report):

@@ -13,6 +13,7 @@ from BSAFusionLib.pipeline.measures import Displacement, RigidMotion
 from BSAFusionLib.pipeline.motion import measure_motion
 from BSAFusionLib.pipeline.report import ExpectedError, Report, Verdict
 from BSAFusionLib.pipeline.summary import sentences, short_table, summary_text
+from BSAFusionLib.report.table import detail_rows
 from Testing.reports import example_report
 
 center = np.array((10.0, -20.0, 30.0))
@@ -46,12 +47,19 @@ def test_printing_a_report_prints_the_summary_also_after_json(report):
     assert len(lines) < 15
 
 
-def test_doubts_come_first_and_take_the_expected_error_back(report):
+def test_doubts_come_first_and_no_error_is_told_of_a_doubtful_result(report):
     doubtful = replace(report, verdict=Verdict(doubtful=True, reasons=("No head was found.",)), warnings=("Look.",))
     lines = str(doubtful).splitlines()
     assert lines[0] == "Doubtful: No head was found."
-    assert lines[2].startswith("If the result is right in spite of the doubt, expect an error of 0.7 mm")
+    assert lines[2].startswith("The expected error cannot be told while the result is in doubt; compare ")
+    assert "Expected error          cannot be told, see the doubt" in lines
     assert lines[-1].split(maxsplit=1) == ["Warning", "Look."]
+    for figure in ("0.7", "1.6", "2.3"):  # the error's, which only the details show
+        assert figure not in str(doubtful)
+    details = {row.name: row for row in detail_rows(doubtful.as_dict())}
+    assert details["Expected error, if right"].figure == "brain 0.7, skull base 1.6, largest 2.3 mm"
+    assert "do not quote it" in details["Expected error, if right"].meaning
+    assert "Expected error, if right" not in {row.name for row in detail_rows(report.as_dict())}
 
 
 @pytest.mark.parametrize(

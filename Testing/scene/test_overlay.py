@@ -5,12 +5,13 @@ import pytest
 import slicer
 from slicer.util import arrayFromVolume
 
+from BSAFusionLib.color_maps import COLOR_MAPS
 from BSAFusionLib.mrml.display import add_slice_views, show_volumes
 from BSAFusionLib.mrml.logic import BSAFusionLogic
 from BSAFusionLib.mrml.overlay import ERROR_OPACITY, color_node, show_expected_error, show_overlay
 from BSAFusionLib.mrml.rendering import OffscreenSliceView
 from BSAFusionLib.mrml.scene import nodes_of_class
-from BSAFusionLib.report.overlay import COLORS, OPACITY, blend
+from BSAFusionLib.report.overlay import OPACITY, blend, colors_at
 from Testing.scene.conftest import lattice, rigid
 
 
@@ -63,15 +64,33 @@ def test_a_slice_view_draws_what_the_report_draws(application, heads, process):
     assert np.abs(drawn - blend(gray, values, window))[clear].max() < 0.03
 
 
-def test_the_color_node_has_the_maps_own_colors_and_slicers_id(scene):
-    node = color_node(scene)
-    assert node.GetID() == "vtkMRMLColorTableNodeFileInferno.txt"
+@pytest.mark.parametrize("name", COLOR_MAPS)
+def test_the_color_node_has_the_maps_own_colors_and_slicers_id(scene, name):
+    """Of Slicer's PET maps, too, whose points are written down for programs without Slicer."""
+    node = color_node(scene, name)
+    kind = "PETProceduralColorNode" if "PET" in COLOR_MAPS[name].label else "ColorTableNodeFile"
+    assert node.GetID().removesuffix(".txt") == f"vtkMRML{kind}{COLOR_MAPS[name].label}"
     assert not node.GetSaveWithScene()
-    assert color_node(scene) is node
-    table = node.GetLookupTable()
-    at_points = [table.GetTableValue(round(255 * n / 16)) for n in range(17)]
-    np.testing.assert_allclose(np.array(at_points)[:, :3], COLORS, atol=0.02)
-    assert {color[3] for color in at_points} == {1.0}
+    assert color_node(scene, name) is node
+    table = node.CreateLookupTableCopy()
+    drawn = [table.GetTableValue(entry)[:3] for entry in range(table.GetNumberOfTableValues())]
+    np.testing.assert_allclose(drawn, colors_at(np.linspace(0, 1, len(drawn)), name), atol=0.01)
+
+
+def test_a_scene_with_slicers_colors_keeps_them(scene):
+    logic = slicer.vtkMRMLColorLogic()
+    logic.SetMRMLScene(scene)
+    slicers = scene.GetNodeByID("vtkMRMLPETProceduralColorNodePET-DICOM")
+    assert slicers is not None
+    assert color_node(scene, "pet-dicom") is slicers
+
+
+def test_the_chosen_color_map_is_that_of_the_registered_volume(heads, process):
+    result = process(*heads, color_map="pet-dicom")
+    display = result.registeredVolume.GetDisplayNode()
+    assert display.GetColorNode().GetName() == "PET-DICOM"
+    assert result.pictures.overlay.color_map == "pet-dicom"
+    assert "color_map='pet-dicom'" in result.record.command
 
 
 def test_the_legend_stands_beside_the_overlay_alone(application, heads, process):
@@ -86,6 +105,26 @@ def test_the_legend_stands_beside_the_overlay_alone(application, heads, process)
     assert right_of_the_head() > 200
     show_volumes(result.fusedVolume)
     assert right_of_the_head() < 100
+
+
+def test_the_legend_follows_the_window_and_the_colors_that_are_set_under_volumes(application, heads, process):
+    view = OffscreenSliceView(application, (300, 300))
+    result = process(*heads)
+    view.look_at(heads[0])
+    show_overlay(heads[0], result.registeredVolume)
+    display = result.registeredVolume.GetDisplayNode()
+
+    def legend():
+        return view.picture()[:, 240:].astype(int)
+
+    pictures = [legend()]
+    display.SetWindowLevelMinMax(1, 40)
+    pictures.append(legend())
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+    pictures.append(legend())
+    colored = [np.ptp(picture, axis=-1).max() > 60 for picture in pictures]
+    assert colored == [True, True, False]
+    assert (np.abs(pictures[1] - pictures[0]).max(axis=-1) > 60).sum() > 50  # other numbers
 
 
 @pytest.mark.parametrize(

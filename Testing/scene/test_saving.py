@@ -75,7 +75,7 @@ def test_a_scene_of_a_script_opens_with_the_overlay_in_slicers_views(
     save_scene(scene, tmp_path / "scene.mrb")
 
     opened = other.scene
-    inferno = color_node(opened)  # which Slicer has from the start
+    inferno = color_node(opened, "inferno")  # which Slicer has from the start
     assert opened.ReadFromMRB(str(tmp_path / "scene.mrb"))
     registered = opened.GetFirstNodeByName(result.registeredVolume.GetName())
     views = nodes_of_class(opened, "vtkMRMLSliceCompositeNode")
