@@ -34,7 +34,7 @@ def put_registered(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRM
     node = _put(job, computed.registered, name, job.registeredVolume, window)
     copy_unit(job.movingVolume, node)
     if not _filled_before(job.registeredVolume, job):
-        color_by_value(node, overlay, MODALITIES[computed.report.modality].label)
+        color_by_value(node, overlay, MODALITIES[computed.report.modality].label, overlay.shown_from)
     return node
 
 
@@ -51,7 +51,7 @@ def put_expected_error(job: "Job", computed: "Computed", name: str) -> slicer.vt
     window = computed.pictures.error_window()
     node = _put(job, computed.expectedError, name, given, (window.low, window.high))
     if not _filled_before(given, job):
-        color_by_value(node, window, "Expected error", transparent=False)
+        color_by_value(node, window, "Expected error", shown_from=0.0)
     return node
 
 

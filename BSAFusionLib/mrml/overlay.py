@@ -35,7 +35,7 @@ def show_expected_error(fixed: slicer.vtkMRMLVolumeNode, expected_error: slicer.
 
 
 def color_by_value(
-    volume: slicer.vtkMRMLScalarVolumeNode, window: OverlayWindow, quantity: str, transparent: bool = True
+    volume: slicer.vtkMRMLScalarVolumeNode, window: OverlayWindow, quantity: str, shown_from: float
 ) -> None:
     """Show a volume in the overlay's colors, with a legend; a color volume keeps its own colors.
 
@@ -43,12 +43,12 @@ def color_by_value(
         volume: The volume, with a display node.
         window: Of its values.
         quantity: What the values are, for the legend.
-        transparent: Let the volume be transparent below `window.shown_from`.
+        shown_from: Value below which the volume is transparent, as it is where it has none.
     """
     display = volume.GetDisplayNode()
     display.AutoWindowLevelOff()
-    display.SetThreshold(window.shown_from, max(window.high, volume.GetImageData().GetScalarRange()[1]))
-    display.SetApplyThreshold(transparent)
+    display.SetThreshold(shown_from, max(window.high, volume.GetImageData().GetScalarRange()[1]))
+    display.ApplyThresholdOn()
     if volume.GetImageData().GetNumberOfScalarComponents() > 1:
         return
     display.SetWindowLevelMinMax(window.low, window.high)

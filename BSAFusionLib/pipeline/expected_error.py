@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from BSAFusionLib.head_pose.search import HeadPose
 
 SPACING_MM = 8.0  # of the map; the error is about as smooth as the displacement
+OUTLINE_SPACING_MM = 3.0  # of the map inside the head
 SAMPLES = 64
 SAMPLES_AT_ONCE = 16
 BRAIN_RADIUS_MM = 60.0  # of a standard head, around the brain's center
@@ -54,6 +55,25 @@ def expected_error(posterior: Posterior, applied: sitk.Image, fixed: sitk.Image)
     image = sitk.GetImageFromArray((total / SAMPLES).T.astype(np.float32))
     image.CopyInformation(grid)
     return image
+
+
+def inside_head(error: sitk.Image, head: sitk.Image) -> sitk.Image:
+    """Restrict the expected error to the head, where alone there is evidence.
+
+    Args:
+        error: Of `expected_error`.
+        head: Mask of the fixed head.
+
+    Returns:
+        float32, mm, on a lattice over the same volume that is fine enough for the head's outline; NaN outside.
+    """
+    grid = lattice_over(head, [OUTLINE_SPACING_MM] * 3)
+    # With values beyond the last voxels, where a grid's end may lie by rounding.
+    values = sitk.Resample(error, grid, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32, True)
+    inside = resample_mask(head, grid)
+    masked = sitk.GetImageFromArray(np.where(inside, sitk.GetArrayFromImage(values), np.float32(np.nan)))
+    masked.CopyInformation(grid)
+    return masked
 
 
 def summarize_error(error: sitk.Image, head: sitk.Image, pose: "HeadPose") -> ExpectedError:

@@ -14,7 +14,7 @@ from BSAFusionLib.pipeline.case import Case, Initialization, prepare_case
 from BSAFusionLib.pipeline.color import color_fused
 from BSAFusionLib.pipeline.deformation import Deformation, make_deformation
 from BSAFusionLib.pipeline.doubt import judge
-from BSAFusionLib.pipeline.expected_error import summarize_error
+from BSAFusionLib.pipeline.expected_error import inside_head, summarize_error
 from BSAFusionLib.pipeline.head_start import HeadStart
 from BSAFusionLib.pipeline.initialization import find_heads, initialize
 from BSAFusionLib.pipeline.intensities import in_color
@@ -83,11 +83,13 @@ def register_and_fuse(
     with timer.stage("report"):
         report = _report(case, plan, initial, deformation, aligned)
         report = _with_verdict(report, case, heads, evidence, deformation)
+        error_map = None
         if deformation.expected_error is not None:
+            error_map = inside_head(deformation.expected_error, plan.head)
             error = summarize_error(deformation.expected_error, plan.head, heads.fixed)
             report = replace(report, expected_error=replace(error, only_if_right=report.verdict.doubtful))
     report = replace(report, seconds=timer.seconds)
-    fields = deformation.estimated, deformation.expected_error
+    fields = deformation.estimated, error_map
     return Result(fused, registered, deformation.applied, initial.transform, report, *fields)
 
 

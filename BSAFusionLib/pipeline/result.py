@@ -26,7 +26,8 @@ class Result:
         report: The figures of the run.
         estimated_field: The network's field before any of it was reduced, on that grid without the margin.
         expected_error: Expected distance in mm between where the total transform carries a point and where it belongs,
-            float32 on a coarse lattice over the fixed volume; None where the weights are not calibrated.
+            float32 on a coarse lattice over the fixed volume, NaN outside the head; None where the weights are not
+            calibrated.
     """
 
     fused: sitk.Image

@@ -55,7 +55,8 @@ class Outcome:
         deformation: The total transform.
         report: Measures and warnings.
         pictures: Slices for the report's page.
-        expected_error: In mm, on a coarse lattice over the fixed volume; None where it is not known.
+        expected_error: In mm, on a coarse lattice over the fixed volume, NaN outside the head; None where it is not
+            known.
     """
 
     fused: Volume

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.head_pose.search import HeadPose
-from BSAFusionLib.pipeline.expected_error import summarize_error
+from BSAFusionLib.pipeline.expected_error import inside_head, summarize_error
 from BSAFusionLib.pipeline.measures import Displacement, RigidMotion
 from BSAFusionLib.pipeline.motion import measure_motion
 from BSAFusionLib.pipeline.report import ExpectedError, Report, Verdict
@@ -80,6 +80,27 @@ def test_every_kind_of_run_has_its_sentences(report, changes, moved, expected):
     first, second = sentences(changed)
     assert moved in first
     assert second.startswith(expected)
+
+
+def test_the_map_of_the_error_has_values_inside_the_head_alone():
+    fine, coarse = sitk.Image(61, 61, 61, sitk.sitkUInt8), sitk.Image(31, 31, 31, sitk.sitkFloat32)
+    fine.SetSpacing((2.0, 2.0, 2.0))
+    coarse.SetSpacing((4.0, 4.0, 4.0))
+    k, j, i = np.mgrid[:31, :31, :31]
+    error = sitk.GetImageFromArray((1 + 0.1 * i + 0.02 * k).astype(np.float32))
+    error.CopyInformation(coarse)
+    k, j, i = np.mgrid[:61, :61, :61]
+    head = sitk.GetImageFromArray(((k - 30) ** 2 + (j - 30) ** 2 + (i - 40) ** 2 < 20.5**2).astype(np.uint8))
+    head.CopyInformation(fine)
+    shown = inside_head(error, head)
+    values, spacing = sitk.GetArrayFromImage(shown), shown.GetSpacing()[0]
+    assert 2 < spacing <= 3
+    k, j, i = np.mgrid[tuple(slice(0, count) for count in values.shape)] * spacing
+    inside = np.sqrt((k - 60) ** 2 + (j - 60) ** 2 + (i - 80) ** 2) < 41 - 2 * spacing
+    outside = np.sqrt((k - 60) ** 2 + (j - 60) ** 2 + (i - 80) ** 2) > 41 + 2 * spacing
+    np.testing.assert_allclose(values[inside], (1 + 0.1 * i / 4 + 0.02 * k / 4)[inside], atol=1e-5)
+    assert np.isnan(values[outside]).all()
+    assert np.isfinite(values[:, :, -1]).any()  # where the head reaches the volume's end
 
 
 def test_the_motion_is_that_of_the_moving_volume_in_ras():
