@@ -143,7 +143,15 @@ def read_input(
         "Unit": scan.unit,
     }
     # Called by its modality: the folder may well be called after the patient.
-    return Input(scan.image, scan.modality.upper(), scan.modality, metadata, scan.remarks, frames=scan.frames)
+    return Input(
+        scan.image,
+        scan.modality.upper(),
+        scan.modality,
+        metadata,
+        scan.remarks,
+        scan.placed,
+        frames=scan.frames,
+    )
 
 
 def _read_dynamic(pair: Pair) -> Input:

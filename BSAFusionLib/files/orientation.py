@@ -48,7 +48,7 @@ def placement_of(header: NiftiHeader, name: str) -> Placement:
         if only is not None:
             return Placement(only, unit_remarks)
         unplaced = np.diag([*np.where(spacing > 0, spacing, 1.0) * unit, 1.0])
-        return Placement(unplaced, (says_nothing(name), *unit_remarks), stated=False)
+        return Placement(unplaced, (says_nothing(f"The file {name}"), *unit_remarks), stated=False)
     apart = farthest(sform, qform, size)
     if apart <= CONFLICT_MM or right_angled(sform, size)[1] > MAX_ROUNDING_MM:  # a qform cannot hold a shear
         return Placement(sform, unit_remarks)
@@ -59,11 +59,10 @@ def placement_of(header: NiftiHeader, name: str) -> Placement:
     return Placement(sform, (remark, *unit_remarks))
 
 
-def says_nothing(name: str) -> str:
+def says_nothing(subject: str) -> str:
     """Return the remark for a file without orientation."""
     return (
-        f"The file {name} does not say how the head lies in it, so left and right may be exchanged; check them in the "
-        "result."
+        f"{subject} does not say how the head lies in it, so left and right may be exchanged; check them in the result."
     )
 
 

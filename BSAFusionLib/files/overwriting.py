@@ -115,9 +115,9 @@ def _identities(path: Path) -> Iterator[Hashable]:
 
 
 def _is_dicom(file: Path) -> bool:
-    from pydicom.misc import is_dicom  # here, so that the panel opens without it
+    from BSAFusionLib.files.dicom.recognize import is_dicom_file  # here, since rooms below need this module
 
     try:
-        return is_dicom(file)
+        return is_dicom_file(file)
     except OSError:
         return True  # unreadable: to refuse is safe

@@ -135,7 +135,7 @@ def _loaded(path: Path) -> LoadedVolume:
             image = reader.Execute()
         placed = not states_no_orientation(named)
     image = _one_volume(image, path)
-    return _in_mm(LoadedVolume(image, () if placed else (says_nothing(path.name),), placed), path)
+    return _in_mm(LoadedVolume(image, () if placed else (says_nothing(f"The file {path.name}"),), placed), path)
 
 
 def _in_mm(volume: LoadedVolume, path: Path) -> LoadedVolume:

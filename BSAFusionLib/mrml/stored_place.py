@@ -37,7 +37,7 @@ def remarks_on_file(volume: slicer.vtkMRMLVolumeNode) -> tuple[str, ...]:
         header = nifti_header(path)
         if header is None:
             known = path.suffix.lower() in HEADER_SUFFIXES
-            return (says_nothing(path.name),) if known and states_no_orientation(path) else ()
+            return (says_nothing(f"The file {path.name}"),) if known and states_no_orientation(path) else ()
         placement = placement_of(header, path.name)
     except (OSError, EOFError, ValueError, struct.error, zlib.error):
         return ()  # it changed since Slicer read it

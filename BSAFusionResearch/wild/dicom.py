@@ -43,6 +43,17 @@ def inverted(dataset: FileDataset, number: int) -> None:
     dataset.PhotometricInterpretation = "MONOCHROME1"
 
 
+def without_place(dataset: FileDataset, number: int) -> None:
+    """Leave out orientation and position."""
+    del dataset.ImageOrientationPatient, dataset.ImagePositionPatient
+
+
+def jittering_position(dataset: FileDataset, number: int) -> None:
+    """Move a slice by up to 0.1 mm along each axis."""
+    jitter = np.random.default_rng(number).uniform(-0.1, 0.1, 3)
+    dataset.ImagePositionPatient = np.add(dataset.ImagePositionPatient, jitter).tolist()
+
+
 def rounded_position(dataset: FileDataset, number: int) -> None:
     """Write positions with one decimal."""
     dataset.ImagePositionPatient = [round(float(value), 1) for value in dataset.ImagePositionPatient]

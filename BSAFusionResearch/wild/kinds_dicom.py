@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from pydicom import dcmread, uid
 
 from BSAFusionResearch.wild import dicom
 from BSAFusionResearch.wild.cases import FOUND, Pair, Truth, WildCase
 from BSAFusionResearch.wild.kinds_read import hounsfield
 from BSAFusionResearch.wild.sources import Sources, carried, rigid
 
+PREAMBLE_BYTES = 132
 MOTION = rigid((6.0, 4.0, -8.0), (7.0, -12.0, 9.0))
 
 Writer = Callable[[sitk.Image, Path], Path]
@@ -31,14 +33,18 @@ def dicom_cases() -> list[WildCase]:
         "plain": (_plain, ()),
         "positions-of-one-decimal": (_rounded, ()),
         "monochrome1": (_inverted, ()),
+        "positions-that-jitter": (_jittering, ()),
         "exported-twice": (_twice, ()),
+        "with-localizer": (_with_localizer, ("left out",)),
+        "without-preamble": (_without_preamble, ()),
         "two-distances": (_two_distances, ("distance|spacing",)),
         "one-file-of-it": (_one_file, ()),
         "tilted-gantry": (_tilted, ("shear|tilt|straight",)),
     }
-    return cases + [
+    cases += [
         WildCase("11", name, FOUND, partial(_series, write=write), said) for name, (write, said) in writers.items()
     ]
+    return [*cases, WildCase("11", "without-places", FOUND, _without_places, ("does not say how the head lies",))]
 
 
 def _given(sources: Sources, folder: Path, name: str) -> Pair:
@@ -55,6 +61,14 @@ def _series(sources: Sources, folder: Path, write: Writer) -> Pair:
     return Pair(fixed, moving, "ct", truth=truth)
 
 
+def _without_places(sources: Sources, folder: Path) -> Pair:
+    """Write an upright CT whose images have numbers, but neither orientation nor position."""
+    fixed = dicom.write_series(sources.template("mri_t1") * 1000, folder / "mr", "MR")
+    placed = sitk.DICOMOrient(hounsfield(sources), "LPS")
+    moving = dicom.write_series(placed, folder / "ct", "CT", dicom.without_place)
+    return Pair(fixed, moving, "ct", truth=sources.template_truth("ct", placed=placed))
+
+
 def _plain(image: sitk.Image, folder: Path) -> Path:
     return dicom.write_series(image, folder, "CT")
 
@@ -65,6 +79,26 @@ def _rounded(image: sitk.Image, folder: Path) -> Path:
 
 def _inverted(image: sitk.Image, folder: Path) -> Path:
     return dicom.write_series(image, folder, "CT", dicom.inverted)
+
+
+def _jittering(image: sitk.Image, folder: Path) -> Path:
+    return dicom.write_series(image, folder, "CT", dicom.jittering_position)
+
+
+def _with_localizer(image: sitk.Image, folder: Path) -> Path:
+    """Add a sagittal image to the series."""
+    dicom.write_series(image, folder, "CT")
+    localizer = dcmread(folder / "0010.dcm")
+    localizer.ImageOrientationPatient, localizer.InstanceNumber = [0, 1, 0, 0, 0, -1], 1000
+    localizer.SOPInstanceUID = localizer.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid()
+    localizer.save_as(folder / "localizer.dcm")
+    return folder
+
+
+def _without_preamble(image: sitk.Image, folder: Path) -> Path:
+    for path in dicom.write_series(image, folder, "CT").iterdir():
+        path.write_bytes(path.read_bytes()[PREAMBLE_BYTES:])
+    return folder
 
 
 def _twice(image: sitk.Image, folder: Path) -> Path:

@@ -9,8 +9,9 @@ from pydicom import Dataset, FileDataset
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.moments import UNTIMED, Moment, classic_moment, enhanced_moment
+from BSAFusionLib.files.dicom.unplaced import MOST, spans_an_image
 
-DIRECTION_TOLERANCE = 1e-3  # between direction cosines, which are written with few digits
+DIRECTION_TOLERANCE = 4e-3  # between direction cosines: half a millimeter at a head's surface
 PLACE_DECIMALS = 4  # of a height in mm, below which images lie at the same one
 
 
@@ -69,14 +70,32 @@ def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
         )
     if len(frames) < 2:
         raise FusionError("The DICOM series has a single image; give one that is a volume.")
+    frames = _of_one_volume(frames)
     first = frames[0]
-    for frame in frames:
-        turned = max(np.abs(frame.across - first.across).max(), np.abs(frame.down - first.down).max())
-        if turned > DIRECTION_TOLERANCE or frame.size != first.size or not np.allclose(frame.spacing, first.spacing):
-            raise FusionError(
-                "The images of the DICOM series are not slices of one volume (a localizer?); give another series."
-            )
     return sorted(frames, key=lambda frame: (round(frame.position @ first.normal, PLACE_DECIMALS), frame.moment))
+
+
+def _of_one_volume(frames: list[Frame]) -> list[Frame]:
+    """Return the images that are parallel and of one size, without a few others (a localizer)."""
+    stacks: list[list[Frame]] = []
+    for frame in frames:
+        stack = next((stack for stack in stacks if _belong_together(frame, stack[0])), None)
+        if stack is None:
+            stacks.append([frame])
+        else:
+            stack.append(frame)
+    largest = max(stacks, key=len)
+    if len(largest) < max(2, MOST * len(frames)):
+        raise FusionError(
+            "The images of the DICOM series are not slices of one volume (a localizer?); give another series."
+        )
+    return largest
+
+
+def _belong_together(one: Frame, other: Frame) -> bool:
+    turned = max(np.abs(one.across - other.across).max(), np.abs(one.down - other.down).max())
+    same_grid = one.size == other.size and np.allclose(one.spacing, other.spacing)
+    return bool(turned <= DIRECTION_TOLERANCE and same_grid)
 
 
 def _frames(header: FileDataset) -> list[Frame]:
@@ -85,6 +104,8 @@ def _frames(header: FileDataset) -> list[Frame]:
         return _enhanced(header)
     if header.Modality == "NM":
         return _nuclear(header)
+    if int(header.get("NumberOfFrames", None) or 1) > 1:
+        raise ValueError("several images, of which none has a place")
     return [replace(_frame(header, 0, header, header, header, header), moment=classic_moment(header))]
 
 
@@ -130,6 +151,8 @@ def _frame(
 ) -> Frame:
     """Return a frame from the data sets that hold its position, orientation, pixel spacing and rescale slope."""
     across, down = _numbers(orientation.ImageOrientationPatient).reshape(2, 3)
+    if not spans_an_image([*across, *down]):
+        raise ValueError("directions that span no image")
     rows, columns = _numbers(measures.PixelSpacing)
     slope, intercept = _numbers([scale.get("RescaleSlope", 1), scale.get("RescaleIntercept", 0)])
     return Frame(

@@ -7,17 +7,18 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 from pydicom import Dataset
-from pydicom.misc import is_dicom
 
 from BSAFusionLib.files.dicom.frames import Frame, frames_in_order
+from BSAFusionLib.files.dicom.recognize import is_dicom_file
 from BSAFusionLib.files.dicom.series import Series, choose_series
 from BSAFusionLib.files.dicom.source import series_source
 from BSAFusionLib.files.dicom.steps import measure_steps
 from BSAFusionLib.files.dicom.suv import suv_factor
 from BSAFusionLib.files.dicom.time_points import points_times, time_points
+from BSAFusionLib.files.dicom.unplaced import with_places
 from BSAFusionLib.files.dicom.voxels import read_voxels, without_doubles
 from BSAFusionLib.files.dynamic import Frames, chosen_frames
-from BSAFusionLib.files.orientation import MAX_ROUNDING_MM
+from BSAFusionLib.files.orientation import MAX_ROUNDING_MM, says_nothing
 from BSAFusionLib.files.straighten import even_slices, place, straighten, straightened
 from BSAFusionLib.modalities import from_dicom
 
@@ -34,6 +35,7 @@ class Scan:
         frame_of_reference_uid: Frame of Reference UID, "" where there is none.
         remarks: What the user should know, a sentence each.
         frames: All frames of a dynamic PET or SPECT; None of other series.
+        placed: Whether the tags say how the head lies.
     """
 
     image: sitk.Image
@@ -43,6 +45,7 @@ class Scan:
     frame_of_reference_uid: str
     remarks: tuple[str, ...]
     frames: Frames | None = None
+    placed: bool = True
 
 
 class _Placed(NamedTuple):
@@ -54,7 +57,7 @@ class _Placed(NamedTuple):
 
 def is_dicom_path(path: Path) -> bool:
     """Tell whether a path is read as DICOM: a folder, or a file that is one by its first bytes."""
-    return path.is_dir() or (path.is_file() and is_dicom(path))
+    return path.is_dir() or (path.is_file() and is_dicom_file(path))
 
 
 def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None, chosen: str | None = None) -> Scan:
@@ -72,7 +75,9 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
     """
     source = series_source(path, series_uid)
     series = choose_series(source.path, wanted, source.series_uid)
-    frames = frames_in_order(series.headers)
+    headers, known_place = with_places(series.headers)
+    frames = frames_in_order(headers)
+    others = series.images - len(frames)
     frames, voxels, doubles = without_doubles(frames, read_voxels(frames))
     points = time_points(frames)
     placed = [_in_space(voxels[point], [frames[number] for number in point], series.name) for point in points]
@@ -83,16 +88,26 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
     unit, factor, about_unit = _unit(series)
     images = [one.image if factor is None else _scaled(one.image, factor) for one in placed]
     dynamic = _dynamic(images, points_times(frames, points), chosen) if len(points) > 1 else None
-    header = series.headers[0]
+    header = headers[0]
     return Scan(
         images[0] if dynamic is None else dynamic.mean(),
         from_dicom(header.Modality) or "",
         unit,
         series.uid,
         str(header.get("FrameOfReferenceUID", "")),
-        (*source.remarks(series), *remarks, *about_unit),
+        (*source.remarks(series), *_about_images(series, others, known_place), *remarks, *about_unit),
         dynamic,
+        known_place,
     )
+
+
+def _about_images(series: Series, others: int, placed: bool) -> tuple[str, ...]:
+    """Return what the user should know about the images of a series: some were left out, or their place is unknown."""
+    left_out = (
+        f"{others} of {series.images} images of {series.name} were left out: no slices of its volume (a localizer?)."
+    )
+    unplaced = says_nothing(f"T{series.name[1:]}")
+    return (*((left_out,) if others else ()), *(() if placed else (unplaced,)))
 
 
 def _dynamic(images: list[sitk.Image], times: dict[str, tuple[float, ...]], chosen: str | None) -> Frames:

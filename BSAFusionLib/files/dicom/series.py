@@ -12,6 +12,7 @@ from pydicom.uid import UID
 
 from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.files.atomic import UNFINISHED
+from BSAFusionLib.files.dicom.recognize import is_dicom_file
 from BSAFusionLib.modalities import MRI, from_dicom
 
 # All that is ever read of a file besides its pixels: neither names nor numbers of a patient are among them.
@@ -30,6 +31,7 @@ TAG_NAMES = (
     "PixelSpacing",
     "ImagePositionPatient",
     "ImageOrientationPatient",
+    "SliceLocation",
     "SpacingBetweenSlices",
     "SliceThickness",
     "SliceVector",
@@ -154,7 +156,7 @@ def series_in(path: Path) -> list[Series]:
     doubles: Counter[str] = Counter()
     for file in files:
         try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS, force=is_dicom_file(file))
             list(header.iterall())  # pydicom takes each tag's value apart only now
         except InvalidDicomError:  # what lies beside the images: a DICOMDIR's viewer, notes
             continue

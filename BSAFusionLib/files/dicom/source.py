@@ -40,7 +40,7 @@ def series_source(path: Path, series_uid: str | None = None) -> Source:
         return Source(path, series_uid)
     tags = ["SeriesInstanceUID", "NumberOfFrames", "Modality"]
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
         frames = int(header.get("NumberOfFrames", 1) or 1)
     except PermissionError:
         raise

@@ -7,7 +7,9 @@ import numpy as np
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.frames import Frame
 
+EVEN_SHARE = 0.1  # of the distance between slices that each may be off a line through all, by jitter of the table
 STEP_TOLERANCE = 0.02  # of the distance between slices
+MISSING_RATIO = 1.5  # of the distances beside a gap, at least, where a slice is missing; less is jitter
 LEAST_STEP = 0.1  # of the median distance; slices closer than that lie in one place
 MAX_DECIMALS = 6  # of a position, beyond which it counts as exact
 SHORTEST_STRETCH = 3  # of larger distances that a protocol means
@@ -52,7 +54,7 @@ def measure_steps(frames: list[Frame]) -> Steps:
     mean = float(heights[-1] - heights[0]) / (len(heights) - 1)
     rounding = _rounding(frames)
     rounding = rounding if rounding <= MAX_ROUNDING_SHARE * mean else 0.0
-    if np.abs(steps - step).max() <= STEP_TOLERANCE * step or _off_a_line(heights) <= rounding:
+    if _off_a_line(heights) <= max(rounding, EVEN_SHARE * mean):
         return Steps(heights, mean, True, rounding)
     gap = _gap(steps, max(STEP_TOLERANCE * step, 2 * rounding))
     if gap is not None:
@@ -86,6 +88,8 @@ def _gap(steps: np.ndarray, tolerance: float) -> int | None:
     stretches = np.split(np.arange(len(steps)), changes)
     for number, stretch in enumerate(stretches):
         beside = [stretches[other] for other in (number - 1, number + 1) if 0 <= other < len(stretches)]
-        if len(stretch) < SHORTEST_STRETCH and all(steps[stretch[0]] > steps[other[0]] for other in beside):
+        if len(stretch) < SHORTEST_STRETCH and all(
+            steps[stretch[0]] > MISSING_RATIO * steps[other[0]] for other in beside
+        ):
             return int(stretch[0])
     return None

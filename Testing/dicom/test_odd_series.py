@@ -1,0 +1,169 @@
+"""Series whose images say too little, or do not all belong to one volume, and files without a preamble."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from pydicom import Dataset, dcmread, uid
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.dicom.recognize import is_dicom_file
+from BSAFusionLib.files.dicom.scan import is_dicom_path, read_scan
+from BSAFusionLib.modalities import MODALITIES
+from Testing.dicom.conftest import write_series
+
+every = ("mri", *MODALITIES)
+unplaced = "The CT's DICOM series does not say how the head lies in it, so left and right may be exchanged"
+
+
+@pytest.fixture
+def axial() -> sitk.Image:
+    """Sixteen slices along z of noise, which no two slices share."""
+    image = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 2000, (16, 9, 7)).astype(np.int16))
+    image.SetSpacing((1.1, 0.9, 3.0))
+    image.SetOrigin((-4.0, 5.0, 6.0))
+    return image
+
+
+def change(folder: Path, how: Callable[[Dataset, int], None]) -> None:
+    """Change the data sets of a folder, each with its number from 0."""
+    for path in folder.iterdir():
+        dataset = dcmread(path)
+        how(dataset, int(dataset.InstanceNumber) - 1)
+        dataset.save_as(path)
+
+
+def without(*tags: str, **others: float) -> Callable[[Dataset, int], None]:
+    """Remove tags, and set others to a number times that of the slice."""
+
+    def how(dataset: Dataset, number: int) -> None:
+        for tag in tags:
+            delattr(dataset, tag)
+        for tag, step in others.items():
+            setattr(dataset, tag, step * number)
+
+    return how
+
+
+def blank(dataset: Dataset, number: int) -> None:
+    dataset.ImageOrientationPatient = [0] * 6
+
+
+@pytest.mark.parametrize(
+    ("how", "step_mm"),
+    [
+        (without("ImageOrientationPatient"), 3.0),
+        (blank, 3.0),
+        (without("ImagePositionPatient", SliceLocation=-2.5), 2.5),
+        (without("ImageOrientationPatient", "ImagePositionPatient", SliceLocation=1.25), 1.25),
+        (without("ImageOrientationPatient", "ImagePositionPatient"), 3.0),
+    ],
+)
+def test_images_without_a_place_are_stacked_in_their_order_and_it_is_said(
+    axial: sitk.Image, tmp_path: Path, how: Callable[[Dataset, int], None], step_mm: float
+) -> None:
+    write_series(tmp_path, axial, "CT", SliceThickness=3.0)
+    change(tmp_path, how)
+    scan = read_scan(tmp_path, every)
+    assert scan.image.GetSpacing() == pytest.approx((1.1, 0.9, step_mm))
+    assert scan.image.GetDirection() == pytest.approx((1, 0, 0, 0, 1, 0, 0, 0, 1))
+    voxels = sitk.GetArrayFromImage(axial)
+    downward = any(dcmread(path).get("SliceLocation", 0) < 0 for path in tmp_path.iterdir())
+    assert np.array_equal(sitk.GetArrayFromImage(scan.image), voxels[::-1] if downward else voxels)
+    assert not scan.placed
+    assert scan.remarks[0].startswith(unplaced)
+
+
+def test_without_a_distance_there_is_no_volume(axial: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, axial, "CT")
+    change(tmp_path, without("ImagePositionPatient"))
+    for path in tmp_path.iterdir():
+        assert "SliceThickness" not in dcmread(path)
+    with pytest.raises(FusionError, match="does not say where its images lie"):
+        read_scan(tmp_path, every)
+
+
+def test_images_in_one_file_that_have_no_places_are_no_volume(axial: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, axial, "CT")
+    for path in sorted(tmp_path.iterdir())[1:]:
+        path.unlink()
+    (path,) = tmp_path.iterdir()
+    dataset = dcmread(path)
+    dataset.NumberOfFrames, dataset.PixelData = 4, 4 * dataset.PixelData
+    dataset.save_as(path)
+    with pytest.raises(FusionError, match="does not say where its images lie"):
+        read_scan(path, every)
+
+
+def add_localizer(folder: Path, how: Callable[[Dataset], None]) -> None:
+    """Add two more images of the same series."""
+    paths = sorted(folder.iterdir())[:2]
+    for number, path in enumerate(paths):
+        dataset = dcmread(path)
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid()
+        dataset.InstanceNumber = 100 + number
+        how(dataset)
+        dataset.save_as(folder / f"localizer{number}.dcm")
+
+
+def turn(dataset: Dataset) -> None:
+    dataset.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+
+
+def enlarge(dataset: Dataset) -> None:
+    dataset.PixelSpacing = [5, 5]
+
+
+def misplace(dataset: Dataset) -> None:
+    del dataset.ImageOrientationPatient, dataset.ImagePositionPatient
+
+
+@pytest.mark.parametrize("how", [turn, enlarge, misplace])
+def test_a_localizer_in_the_series_is_left_out_and_said(
+    axial: sitk.Image, tmp_path: Path, how: Callable[[Dataset], None]
+) -> None:
+    write_series(tmp_path, axial, "CT")
+    add_localizer(tmp_path, how)
+    scan = read_scan(tmp_path, every)
+    assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(axial))
+    assert scan.image.GetOrigin() == pytest.approx(axial.GetOrigin())
+    assert scan.placed
+    said = "2 of 18 images of the CT's DICOM series were left out: no slices of its volume (a localizer?)."
+    assert scan.remarks == (said,)
+
+
+def test_positions_that_jitter_are_even(axial: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, axial, "CT")
+    jitter = np.random.default_rng(3).uniform(-0.2, 0.2, 16)
+
+    def how(dataset: Dataset, number: int) -> None:
+        dataset.ImagePositionPatient = [*dataset.ImagePositionPatient[:2], 6.0 + 3.0 * number + jitter[number]]
+
+    change(tmp_path, how)
+    scan = read_scan(tmp_path, every)
+    assert scan.image.GetSpacing()[2] == pytest.approx(3.0, abs=0.03)
+    assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(axial))
+    assert scan.remarks == ()
+
+
+@pytest.mark.parametrize("cut", [128 + 4, None], ids=["without preamble", "data set alone"])
+def test_files_without_a_preamble_are_read(axial: sitk.Image, tmp_path: Path, cut: int | None) -> None:
+    write_series(tmp_path, axial, "CT")
+    for path in tmp_path.iterdir():
+        content = path.read_bytes()
+        path.write_bytes(content[cut or content.index(b"\x08\x00\x16\x00UI") :])
+    for given in (tmp_path, next(tmp_path.iterdir())):
+        assert is_dicom_path(given)
+        scan = read_scan(given, every)
+        assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(axial))
+
+
+def test_other_files_are_not_taken_for_dicom(axial: sitk.Image, tmp_path: Path) -> None:
+    for name in ("a.nii", "a.nrrd", "a.mha", "a.tif", "a.hdr"):
+        sitk.WriteImage(axial, str(tmp_path / name))
+    (tmp_path / "short").write_bytes(b"\x08\x00\x16\x00UI")
+    (tmp_path / "empty").touch()
+    for path in tmp_path.iterdir():
+        assert not is_dicom_file(path), path.name
