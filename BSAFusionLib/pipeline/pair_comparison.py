@@ -4,6 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.grids import downsample, voxel_centers
+from BSAFusionLib.pipeline.brain_only import divide_ramp
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.measures import corrected_information
 from BSAFusionLib.pipeline.network_input import NetworkInput
@@ -22,15 +23,22 @@ class PairComparison:
         volumes: Both, as they were before they were made coarse.
     """
 
-    def __init__(self, volumes: NetworkInput, spacing_mm: float = SPACING_MM) -> None:
+    def __init__(
+        self, volumes: NetworkInput, spacing_mm: float = SPACING_MM, brain_center: tuple[float, ...] | None = None
+    ) -> None:
         """Prepare to compare two volumes.
 
         Args:
             volumes: Both in [0, 1], float32.
             spacing_mm: Of the grids that they are compared on.
+            brain_center: Of the fixed volume, mm, LPS: a coil's ramp is fitted around it and divided out, since it
+                hides what both volumes share; None to leave the volume as it is.
         """
         self.volumes = volumes
+        self._spacing_mm = spacing_mm
         self._grid, moving = (downsample(image, spacing_mm) for image in volumes)
+        if brain_center is not None:
+            self._grid = divide_ramp(self._grid, brain_center)
         fixed_head = head_mask(self._grid)
         self._fixed_head = sitk.GetArrayFromImage(fixed_head) > 0
         self._near_head = sitk.GetArrayFromImage(sitk.BinaryDilate(fixed_head, (1, 1, 1))) > 0
@@ -38,6 +46,14 @@ class PairComparison:
         self._moving_ranks = _ranks(moving)
         self._moving = moving
         self._moving_space = sitk.Cast(moving >= 0, sitk.sitkFloat32)
+
+    def without_ramp(self, brain_center: np.ndarray) -> "PairComparison":
+        """Return the comparison without a coil's ramp in the fixed volume.
+
+        Args:
+            brain_center: Of the fixed volume, (3,), mm, LPS.
+        """
+        return PairComparison(self.volumes, self._spacing_mm, tuple(brain_center.tolist()))
 
     def information(self, transform: sitk.Transform) -> float:
         """Return the mutual information of the intensities' ranks near the fixed head, corrected for their number.

@@ -33,6 +33,8 @@ def measure_opinion(
     if turned[0] != turned[1]:
         fine = PairComparison(pair.volumes, handedness.SPACING_MM)
         mirrored = handedness.mirror_share(fine, heads, transform)
+    if heads.fixed.found:
+        pair = pair.without_ramp(heads.fixed.translation)
     return SecondOpinion(
         fixed_head=heads.fixed.found,
         moving_head=heads.moving.found,

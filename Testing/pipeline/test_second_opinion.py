@@ -13,6 +13,7 @@ from BSAFusionLib.pipeline.network_input import NetworkInput, make_network_input
 from BSAFusionLib.pipeline.pair_comparison import PairComparison
 from BSAFusionLib.pipeline.second_opinion import estimated_length, measure_opinion, pose_gap
 from BSAFusionLib.settings import Settings
+from BSAFusionResearch.wild.sources import with_ramp
 
 CENTER = np.array((12.0, -20.0, 30.0))  # of the phantoms, mm, LPS
 IDENTITY = sitk.Transform(3, sitk.sitkIdentity)
@@ -61,6 +62,17 @@ def test_a_right_result_is_more_similar_than_random_poses_and_a_wrong_one_is_not
     thrown_off = sitk.TranslationTransform(3, (70.0, 0.0, 0.0))
     ratio = [pair.information(move) / pair.random_information(move) for move in (IDENTITY, thrown_off)]
     assert ratio[0] > 2 * ratio[1]
+
+
+@pytest.mark.parametrize("toward", [(0.0, -1.0, 0.2), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0)])
+def test_a_coil_on_one_side_does_not_hide_what_both_show(volumes, pair, toward):
+    bright = NetworkInput(with_ramp(volumes.fixed, 8.0, toward), volumes.moving)
+    heads = HeadStart(rigid_between(pose(), pose()), pose(), pose())
+    opinions = [measure_opinion(each, heads, IDENTITY, 1.0) for each in (pair, PairComparison(bright))]
+    contrast = [opinion.information / opinion.information_random for opinion in opinions]
+    assert contrast[1] == pytest.approx(contrast[0], rel=0.15)
+    assert contrast[1] > 1.2 * PairComparison(bright).information(IDENTITY) / opinions[1].information_random
+    assert judge(opinions[1]).reasons == judge(opinions[0]).reasons
 
 
 def test_heads_beside_each_other_do_not_overlap(pair):
