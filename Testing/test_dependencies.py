@@ -41,8 +41,8 @@ rooms = {
         {*core, "files", "report", "worker"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}
     ),
     "viewer": Room(
-        {*core, "files", "mrml"},
-        {"numpy", "SimpleITK", "slicer", "trame", "trame_server", "trame_slicer", "aiohttp"},
+        {*core, "files", "report", "mrml"},
+        {"numpy", "SimpleITK", "slicer", "vtkmodules", "trame", "trame_server", "trame_slicer", "aiohttp"},
     ),
     "commands": Room(
         {*core, "presets", "threads", "files", "report", "worker", "cohort", "mrml", "viewer"},

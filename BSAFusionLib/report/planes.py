@@ -50,7 +50,7 @@ def sample_pictures(fixed: sitk.Image, moving: sitk.Image, result: Result, color
     return Pictures(
         tuple(planes),
         *(np.linalg.norm(sitk.GetArrayFromImage(field)[inside], axis=-1).astype(np.float32) for field in fields),
-        choose_window(in_head, *_shown(moving, result.report.modality), color_map),
+        choose_window(in_head, *shown_from(moving, result.report.modality), color_map),
     )
 
 
@@ -60,7 +60,7 @@ def gray_values(image: sitk.Image) -> np.ndarray:
     return values @ LUMINANCE_WEIGHTS if values.ndim == 4 else values
 
 
-def _shown(moving: sitk.Image, modality: str) -> tuple[float, str]:
+def shown_from(moving: sitk.Image, modality: str) -> tuple[float, str]:
     """Return the value below which an overlay shows nothing, of a CT what is no bone, and the values' unit."""
     if MODALITIES[modality].window is None:
         return 0.0, RELATIVE

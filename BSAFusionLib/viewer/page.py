@@ -1,5 +1,10 @@
 """The viewer's page: three slice views, a 3D view, and the controls for them."""
 
+from functools import partial
+from typing import Any
+
+import slicer
+from slicer.util import arrayFromVTKMatrix
 from trame.app import get_server
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import client, html
@@ -10,21 +15,43 @@ from trame_slicer.core import LayoutManager, SlicerApp
 from trame_slicer.rca_view import register_rca_factories
 from trame_slicer.views import AbstractView, Layout, LayoutDirection, SliceView, ViewLayoutDefinition
 
+from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.mrml.overlay import fused_meaning
+from BSAFusionLib.mrml.scene import nodes_of_class
+from BSAFusionLib.pipeline.ct_window import decimals_of
+from BSAFusionLib.report.overlay import COLORS, OverlayWindow
+from BSAFusionLib.viewer.letters import edge_letters
+from BSAFusionLib.viewer.readout import read_all
 from BSAFusionLib.viewer.result_folder import Found
-from BSAFusionLib.viewer.result_scene import ResultScene
+from BSAFusionLib.viewer.result_scene import ERROR, FUSED, REGISTERED, TOTAL, ResultScene
 
 DISCLAIMER = "For research use only. Not for clinical use."
 LAYOUT_NAME = "Four views"
-DOUBT_HEIGHT_PX = 56  # room for three lines
+MOUSE_HELP = (
+    "In a slice: drag to change the window (left and right its width, up and down its center), turn the wheel to "
+    "scroll, drag with the right button to zoom and with the middle one to pan."
+)
+NO_POINT = "Point at a slice to read its values."
+OVERLAY_COLORS = ", ".join(f"rgb({red:.0f}, {green:.0f}, {blue:.0f})" for red, green, blue in 255 * COLORS)
+GRID_COLORS = "rgb(0, 255, 0), rgb(255, 255, 0), rgb(255, 0, 0)"
 STYLE = """
 html { overflow: hidden; }
+.page { display: flex; flex-direction: column; height: 100vh; }
+.bar { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 16px; padding: 4px 12px; }
+.views { flex: 1; min-height: 0; display: flex; flex-direction: column; }
 .choices .v-btn { text-transform: none; letter-spacing: normal; }
-.doubt { justify-content: flex-start; font-weight: bold; overflow-y: auto; }
+.doubt { padding: 4px 12px; font-weight: bold; max-height: 30vh; overflow-y: auto; }
 .view-label { position: absolute; top: 8px; left: 8px; padding: 0 8px; border-left: 4px solid; color: white;
   background: rgba(0, 0, 0, 0.6); font-size: 14px; user-select: none; }
 .view-fit { position: absolute; top: 4px; right: 4px; color: white; background: rgba(0, 0, 0, 0.6); }
-.legend { display: inline-block; width: 120px; height: 10px; margin: 0 6px;
-  background: linear-gradient(to right, rgb(0, 255, 0), rgb(255, 255, 0), rgb(255, 0, 0)); }
+.view-letter { position: absolute; color: white; font-weight: bold; text-shadow: 0 0 3px black; pointer-events: none;
+  user-select: none; }
+.view-letter-left { left: 8px; top: 50%; }
+.view-letter-right { right: 8px; top: 50%; }
+.view-letter-top { top: 4px; left: 50%; }
+.view-letter-bottom { bottom: 32px; left: 50%; }
+.legend { display: flex; align-items: center; gap: 6px; white-space: nowrap; }
+.color-bar { width: 120px; height: 10px; border: 1px solid gray; }
 .view-slider { position: absolute; bottom: 0; left: 8px; right: 8px; }
 """
 
@@ -38,79 +65,200 @@ class Page:
 
     def __init__(self, found: Found) -> None:
         self.server = get_server(client_type="vue3")
+        self._found = found
         application = SlicerApp()
         self._result = ResultScene(application, found)
         register_rca_factories(
             application.view_manager,
             self.server,
-            slice_view_ui_f=self._draw_controls,
+            slice_view_ui_f=self._draw_slice_controls,
             three_d_view_ui_f=self._draw_controls,
         )
         views = LayoutManager(application.scene, application.view_manager, self.server)
         views.register_layout(LAYOUT_NAME, _four_views())
         views.set_layout(LAYOUT_NAME)
         self._result.fit()
+        self._opacities = {overlay: self._result.default_opacity(overlay) for overlay in self._result.overlays}
+        self._follow_state()
+        self._follow_windows()
+        self._follow_cursor(application.scene)
+        self._draw(views)
+
+    def _follow_state(self) -> None:
+        """Let the views follow the controls."""
         state = self.server.state
-        state.update({"overlay": "Registered", "opacity": 0.5, "grid_in_slices": False, "grid_in_3d": False})
-        state.change("overlay", "opacity", "grid_in_slices", "grid_in_3d")(self._show)
-        state.trame__title = f"BSAFusion: {found.name}"
-        self._draw(found, views)
+        state.update(
+            {
+                "overlay": REGISTERED,
+                "opacity": self._opacities[REGISTERED],
+                "grid": TOTAL,
+                "grid_in_slices": False,
+                "grid_in_3d": False,
+                "slices_in_3d": False,
+                "window_of_fixed": False,
+                "readout": NO_POINT,
+                "trame__title": f"BSAFusion: {self._found.name}",
+            }
+        )
+        state.change("overlay")(self._take_opacity)
+        state.change("overlay", "opacity")(self._show)
+        state.change("grid", "grid_in_slices", "grid_in_3d")(self._show_grid)
+        state.change("slices_in_3d")(lambda slices_in_3d, **_: self._result.show_slices_in_3d(slices_in_3d))
+        state.change("window_of_fixed")(lambda window_of_fixed, **_: self._result.drag_window_of_fixed(window_of_fixed))
 
-    def _show(self, overlay: str, opacity: float, grid_in_slices: bool, grid_in_3d: bool, **_: object) -> None:
-        self._result.show(overlay, opacity, grid_in_slices, grid_in_3d)
+    def _take_opacity(self, overlay: str, **_: Any) -> None:
+        """Return to the opacity that was chosen for what lies over the MRI now."""
+        self.server.state.opacity = self._opacities[overlay]
 
-    def _draw(self, found: Found, views: LayoutManager) -> None:
+    def _show(self, overlay: str, opacity: float, **_: Any) -> None:
+        for other, window in self._result.windows.items():
+            if other == overlay or window is self._result.windows.get(overlay):
+                self._opacities[other] = opacity  # places of one volume are compared at one opacity
+        self._result.show(overlay, opacity)
+        self._write_windows()
+
+    def _show_grid(self, grid: str, grid_in_slices: bool, grid_in_3d: bool, **_: Any) -> None:
+        self._result.show_grid(grid, grid_in_slices, grid_in_3d)
+        self.server.state.grid_range = [f"{length:.1f}" for length in self._result.displacement_range(grid)]
+
+    def _follow_windows(self) -> None:
+        """Let the color bars follow the windows."""
+        for window in (*self._result.windows.values(), self._result.fixed_window):
+            window.changed = self._write_windows
+        self._write_windows()
+
+    def _write_windows(self) -> None:
+        state = self.server.state
+        window, label = self._result.windows.get(state.overlay), MODALITIES[self._found.modality].label
+        name = ERROR if state.overlay == ERROR else label
+        state.window = [name, *_ends(window.current)] if window is not None else None
+        state.fixed_window = _ends(self._result.fixed_window.current)
+
+    def _reset_windows(self) -> None:
+        for window in (*self._result.windows.values(), self._result.fixed_window):
+            window.reset()
+        self._result.render()
+
+    def _follow_cursor(self, scene: slicer.vtkMRMLScene) -> None:
+        """Let the line of values follow the cursor in slice views."""
+        (self._crosshair,) = nodes_of_class(scene, "vtkMRMLCrosshairNode")
+        self._crosshair.AddObserver(self._crosshair.CursorPositionModifiedEvent, self._read)
+
+    def _read(self, *_: Any) -> None:
+        ras, state = [0.0, 0.0, 0.0], self.server.state
+        in_a_slice = self._crosshair.GetCursorPositionRAS(ras)
+        state.readout = read_all(self._result.probes(state.overlay), ras) if in_a_slice else NO_POINT
+
+    def _draw(self, views: LayoutManager) -> None:
+        found = self._found
         with VAppLayout(self.server, theme="dark") as page:
             client.Style(STYLE)
-            with vuetify.VAppBar(density="compact"):
-                vuetify.VAppBarTitle("{{ trame__title }}")
-                with vuetify.VBtnToggle(
-                    v_model=("overlay",), mandatory=True, density="compact", variant="outlined", classes="choices"
-                ):
-                    for name in self._result.overlays:
-                        vuetify.VBtn(name, value=name)
-                html.Span("Fused" if found.fixed is None else "MRI", classes="ml-8 mr-4")
-                vuetify.VSlider(v_model=("opacity",), min=0, max=1, step=0.01, hide_details=True, max_width=160)
-                html.Span(
-                    f"{{{{ overlay === 'Fused' ? 'Fused' : '{found.modality.upper()}' }}}}",
-                    classes="ml-4 mr-6",
-                    style="width: 3.5em",
-                )
-                for choice, label in (("grid_in_slices", "Grid"), ("grid_in_3d", "Grid in 3D")):
-                    vuetify.VSwitch(
-                        v_model=(choice,), label=label, color="primary", hide_details=True, classes="mr-4 flex-grow-0"
-                    )
-            if found.doubt:
-                vuetify.VSystemBar(found.doubt, color="error", height=DOUBT_HEIGHT_PX, classes="doubt")
-            with vuetify.VMain(style="height: 100vh"):
-                views.initialize_layout_grid(page)
-            with vuetify.VFooter(app=True, classes="py-1 text-caption"):
-                smallest, largest = self._result.displacement_range
-                with html.Div(v_show=("grid_in_slices || grid_in_3d",), classes="mr-6 text-no-wrap"):
-                    html.Span(f"Displacement {smallest:.1f}")
-                    html.Span(classes="legend")
-                    html.Span(f"{largest:.1f} mm")
-                html.Span(" ".join(found.missing), classes="text-warning")
-                vuetify.VSpacer()
-                html.Span(DISCLAIMER, classes="ml-6 text-no-wrap")
+            with vuetify.VMain(), html.Div(classes="page"):
+                if found.doubt:
+                    html.Div(found.doubt, classes="doubt bg-error")
+                with html.Div(classes="bar verdict"):
+                    html.Span("{{ trame__title }}", classes="font-weight-bold")
+                    html.Span(" ".join(found.sentences), classes="text-caption")
+                with html.Div(classes="bar controls"):
+                    self._draw_choices()
+                with html.Div(classes="views"):
+                    views.initialize_layout_grid(page)
+                with html.Div(classes="bar text-caption"):
+                    self._draw_bars()
+                with html.Div(classes="bar text-caption"):
+                    html.Span("{{ readout }}", classes="readout")
+                    html.Span(fused_meaning(found.modality), v_show=(f"overlay === '{FUSED}'",))
+                    html.Span(" ".join(found.missing), classes="text-warning")
+                    vuetify.VSpacer()
+                    html.Span(DISCLAIMER, classes="text-no-wrap")
 
-    def _draw_controls(self, server: object, view_id: str, view: AbstractView) -> None:
-        """Add a view's name in Slicer's color for it, a button that fits it, and a slice view's slider."""
+    def _draw_choices(self) -> None:
+        fixed = "Fused" if self._found.fixed is None else "MRI"
+        _toggle("overlay", {name: name for name in self._result.overlays})
+        with html.Div(classes="d-flex align-center"):
+            html.Span(fixed, classes="mr-4")
+            vuetify.VSlider(v_model=("opacity",), min=0, max=1, step=0.01, hide_details=True, width=110)
+            html.Span("Overlay", classes="ml-4")
+        _switch("grid_in_slices", "Grid")
+        _switch("grid_in_3d", "Grid in 3D")
+        if len(self._result.grids) > 1:
+            no_grid = "!(grid_in_slices || grid_in_3d)"
+            _toggle("grid", {name: name for name in self._result.grids}, disabled=(no_grid,))
+        _switch("slices_in_3d", "Slices in 3D")
+        with html.Div(classes="d-flex align-center", title=MOUSE_HELP):
+            html.Span("Drag changes", classes="mr-2")
+            _toggle("window_of_fixed", {fixed: True, "Overlay": False})
+            vuetify.VBtn(
+                icon="mdi-restore", variant="text", density="compact", title="Reset windows", click=self._reset_windows
+            )
+
+    def _draw_bars(self) -> None:
+        """Draw a color bar of the overlay, of the MRI, and of a grid that is shown."""
+        with html.Div(v_if=("window",), classes="legend overlay-bar"):
+            html.Span("{{ window[0] }} {{ window[1] }}")
+            _color_bar(OVERLAY_COLORS)
+            html.Span("{{ window[2] }} {{ window[3] }}")
+        with html.Div(classes="legend fixed-bar"):
+            html.Span("MRI {{ fixed_window[0] }}" if self._found.fixed is not None else "Fused {{ fixed_window[0] }}")
+            _color_bar("black, white")
+            html.Span("{{ fixed_window[1] }}")
+        with html.Div(v_if=("grid_in_slices || grid_in_3d",), classes="legend grid-bar"):
+            html.Span("Displacement {{ grid_range[0] }}")
+            _color_bar(GRID_COLORS)
+            html.Span("{{ grid_range[1] }} mm")
+
+    def _draw_controls(self, _server: object, _view_id: str, view: AbstractView) -> None:
+        """Add a view's name in Slicer's color for it, and a button that fits it."""
         color = ", ".join(f"{part:.0%}" for part in view.get_view_node().GetLayoutColor())
-        in_slice = isinstance(view, SliceView)
-        html.Div(
-            view.get_orientation() if in_slice else "3D", classes="view-label", style=f"border-color: rgb({color})"
-        )
+        name = view.get_orientation() if isinstance(view, SliceView) else "3D"
+        html.Div(name, classes="view-label", style=f"border-color: rgb({color})")
         vuetify.VBtn(
             icon="mdi-fit-to-screen-outline",
             variant="text",
             density="compact",
             classes="view-fit",
+            title="Fit",
             click=lambda: self._result.fit_view(view),
         )
-        if in_slice:
-            slice_offset = connect_slice_view_slider_to_state(server, view)
-            Slider(typed_state=slice_offset, classes="view-slider", density="compact")
+
+    def _draw_slice_controls(self, server: object, view_id: str, view: SliceView) -> None:
+        """Add the controls of a view, a slider, and the letters of the patient's sides."""
+        self._draw_controls(server, view_id, view)
+        slice_offset = connect_slice_view_slider_to_state(server, view)
+        Slider(typed_state=slice_offset, classes="view-slider", density="compact")
+        view.modified.connect(partial(self._write_letters, view_id))
+        self._write_letters(view_id, view)
+        for edge in edge_letters(arrayFromVTKMatrix(view.get_view_node().GetSliceToRAS())):
+            html.Div(f"{{{{ letters_{view_id}.{edge} }}}}", classes=f"view-letter view-letter-{edge}")
+
+    def _write_letters(self, view_id: str, view: SliceView) -> None:
+        matrix = arrayFromVTKMatrix(view.get_view_node().GetSliceToRAS())
+        self.server.state[f"letters_{view_id}"] = edge_letters(matrix)
+
+
+def _toggle(state: str, choices: dict[str, Any], **attributes: Any) -> None:
+    """Draw buttons of which one is chosen; `choices` are values of the state by their labels."""
+    with vuetify.VBtnToggle(
+        v_model=(state,), mandatory=True, density="compact", variant="outlined", classes="choices", **attributes
+    ):
+        for label, value in choices.items():
+            vuetify.VBtn(label, value=(str(value).lower(),) if isinstance(value, bool) else value, size="small")
+
+
+def _switch(state: str, label: str) -> None:
+    vuetify.VSwitch(
+        v_model=(state,), label=label, color="primary", density="compact", hide_details=True, classes="flex-grow-0"
+    )
+
+
+def _color_bar(colors: str) -> None:
+    html.Span(classes="color-bar", style=f"background: linear-gradient(to right, {colors})")
+
+
+def _ends(window: OverlayWindow) -> list[str]:
+    """Return the text of a window's ends and of its unit."""
+    decimals = decimals_of(window.high - window.low)
+    return [f"{window.low:.{decimals}f}", f"{window.high:.{decimals}f}", window.unit]
 
 
 def _four_views() -> Layout:

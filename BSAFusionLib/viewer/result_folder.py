@@ -16,8 +16,11 @@ from BSAFusionLib.files.volumes import read_volume
 from BSAFusionLib.geometry.fields import compose_transform, field_from_transform
 from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.modalities import MODALITIES
-from BSAFusionLib.pipeline.summary import doubt_of
+from BSAFusionLib.pipeline.summary import doubt_of, sentences
+from BSAFusionLib.report.overlay import OverlayWindow
+from BSAFusionLib.viewer.windows import overlay_window
 
+REQUIRED = {"prealignment", "displacement", "network_displacement"}  # of a report
 EXPECTED = "give the folder that `run.py fuse` or `run.py demo` wrote, or that of one case of `run.py batch`"
 UNDEFORMED_SPACING_MM = 20.0  # of the field that is shown where the network adds nothing
 SAME_GRID_MM = 1e-3  # largest distance of two grids: NIfTI stores positions in single precision
@@ -39,6 +42,9 @@ class Found:
         fixed: The MRI; None where it was not found.
         moving: The moving volume; None where it was not found.
         missing: Messages about volumes that were not found.
+        window: Of the registered volume over the MRI.
+        expected_error: Expected length of the error, mm, on a coarse lattice; None where it is not known.
+        sentences: What was moved and by how much; the expected error and where to look.
         doubt: "Doubtful: " and the reasons; "" where the result is not doubtful.
     """
 
@@ -53,7 +59,10 @@ class Found:
     fixed: sitk.Image | None
     moving: sitk.Image | None
     missing: tuple[str, ...]
-    doubt: str = ""
+    window: OverlayWindow
+    expected_error: sitk.Image | None
+    sentences: tuple[str, str]
+    doubt: str
 
 
 def read_result(place: Path, fixed: Path | None = None, moving: Path | None = None) -> Found:
@@ -74,7 +83,7 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
     for file in files.values():
         if not file.is_file():
             raise FusionError(f"The result in {folder} lacks {file.name}; run fuse again, or {EXPECTED}.")
-    fused = read_volume(files["fused"])
+    fused, registered = read_volume(files["fused"]), read_volume(files["registered"])
     prealignment, network_field = _read_deformation(files["deformation"], fused)
     sources = {"fixed": fixed or _named(report, "fixed", folder), "moving": moving or _named(report, "moving", folder)}
     images = {role: _read_source(source, role, report) for role, source in sources.items()}
@@ -87,7 +96,7 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
         report["modality"],
         report["prealignment"] != "none",
         fused,
-        read_volume(files["registered"]),
+        registered,
         field_from_transform(
             compose_transform(network_field, prealignment), lattice_over(fused, network_field.GetSpacing())
         ),
@@ -96,6 +105,9 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
         images["fixed"],
         images["moving"],
         tuple(_sentence(role, report) for role, image in images.items() if image is None),
+        overlay_window(report, registered),
+        _read_expected_error(report, folder),
+        sentences(report),
         doubt_of(report),
     )
 
@@ -119,7 +131,7 @@ def _read_report(path: Path) -> dict[str, Any]:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FusionError(f"The report {path} cannot be read; run fuse again.") from error
-    if not isinstance(report, dict) or report.get("modality") not in MODALITIES or "prealignment" not in report:
+    if not isinstance(report, dict) or report.get("modality") not in MODALITIES or not report.keys() >= REQUIRED:
         raise FusionError(f"{path} is not the report of a result; {EXPECTED}.")
     return report
 
@@ -139,6 +151,16 @@ def _read_deformation(path: Path, fused: sitk.Image) -> tuple[sitk.Transform, si
         return sitk.CompositeTransform(initial), sitk.DisplacementFieldTransform(last).GetDisplacementField()
     except (RuntimeError, ValueError) as error:
         raise FusionError(f"The deformation {path} is damaged or not from BSAFusion; run fuse again.") from error
+
+
+def _read_expected_error(report: dict[str, Any], folder: Path) -> sitk.Image | None:
+    """Return the expected error that the report names; None where it names none."""
+    name = report.get("files", {}).get("expected_error")
+    if name is None:
+        return None
+    if not (folder / name).is_file():
+        raise FusionError(f"The result in {folder} lacks {name}; run fuse again, or {EXPECTED}.")
+    return read_volume(folder / name)
 
 
 def _named(report: dict[str, Any], role: str, folder: Path) -> Path | None:

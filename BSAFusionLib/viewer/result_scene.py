@@ -4,55 +4,72 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 from trame_slicer.core import SlicerApp
-from trame_slicer.views import AbstractView, ThreeDView, ViewDirection
+from trame_slicer.views import AbstractView, SliceView, ThreeDView, ViewDirection
 
+from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.convert import content_from_fields, content_from_image
-from BSAFusionLib.mrml.display import draw_grid, link_and_fit, show_grid, show_in_heat, show_volumes
-from BSAFusionLib.mrml.nodes import put_grid_transform, put_linear_transform, put_volume
+from BSAFusionLib.mrml.display import draw_grid, hide_grid, link_and_fit, show_grid, show_legend, show_volumes
+from BSAFusionLib.mrml.nodes import (
+    displacement_range,
+    network_grid,
+    put_grid_transform,
+    put_linear_transform,
+    put_network_part,
+    put_volume,
+)
+from BSAFusionLib.mrml.overlay import ERROR_OPACITY, color_by_value
 from BSAFusionLib.mrml.scene import nodes_of_class
+from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionLib.report.overlay import OPACITY, RELATIVE, OverlayWindow
+from BSAFusionLib.report.planes import gray_values
+from BSAFusionLib.viewer.head_surface import put_head_surface
+from BSAFusionLib.viewer.readout import Probe
 from BSAFusionLib.viewer.result_folder import Found
+from BSAFusionLib.viewer.shared_window import SharedWindow
+from BSAFusionLib.viewer.windows import error_window
+
+BEFORE, RIGID, REGISTERED = "Before", "Rigid initialization", "Registered"
+FUSED, ERROR = "BSAFusion fused", "Expected error"
+TOTAL, NETWORK = "Total", "Network's part"
+ERROR_SPACING_MM = 2.0  # of the expected error as it is shown
+OUTSIDE = -1e6  # in place of the expected error outside the head: so low that no slice interpolates a color from it
 
 
 class ResultScene:
-    """The volumes of a result in an application's scene, with the deformation as a grid.
+    """The volumes of a result in an application's scene, with the deformation as a grid and the head's surface.
 
     Attributes:
         overlays: Volumes that can be shown over the MRI, by their labels: the moving volume before registration, after
-            the rigid initialization, and registered, as far as they exist, and the fused volume.
-        displacement_range: Smallest and largest displacement in mm, green and red on the grid.
+            the rigid initialization, and registered, as far as they exist; the fused volume; the expected error where
+            it is known.
+        grids: Grids that can be shown, by their labels: of the whole transform, and of the network's part if it adds
+            something.
+        windows: Window of what lies over the MRI, by its label; that of the fused volume is fixed.
+        fixed_window: Window of the MRI.
     """
 
     def __init__(self, application: SlicerApp, found: Found) -> None:
-        self._application = application
-        moving = found.modality.upper()
-        window = (0, 255) if MODALITIES[found.modality].in_color else (0, 1)
-        fused = self._put(found.fused, "Fused", window=window)
-        registered = self._put(found.registered, f"{moving} registered")
-        if MODALITIES[found.modality].in_color and registered.GetImageData().GetNumberOfScalarComponents() == 1:
-            show_in_heat(registered)
-        self.overlays = {}
-        if found.moving is not None:
-            self.overlays["Before"] = self._put(found.moving, moving, like=registered)
-        if found.moving is not None and found.has_initialization:
-            initialized = self._put(found.moving, f"{moving} after rigid initialization", like=registered)
-            initial = put_linear_transform(application.scene, found.prealignment, "Rigid initialization")
-            initialized.SetAndObserveTransformNodeID(initial.GetID())
-            self.overlays["Rigid initialization"] = initialized
-        self.overlays |= {"Registered": registered, "Fused": fused}
-        self._background = fused if found.fixed is None else self._put(found.fixed, "MRI")
-        content = content_from_fields(found.coarse_field, found.network_field, found.prealignment, np.eye(4))
-        self._line_spacing_mm = content.lines_mm
-        self.displacement_range = content.smallest_mm, content.largest_mm
-        self._grid = put_grid_transform(application.scene, content, "Deformation")
-        draw_grid(self._grid, self._background, content.lines_mm, *self.displacement_range)
+        self._application, self._found = application, found
+        self._background = self._put(found.fused if found.fixed is None else found.fixed, "MRI")
+        self._head = _head_of(found.fused if found.fixed is None else found.fixed)
+        self.overlays = self._put_moving(found)
+        moving = SharedWindow(list(self.overlays.values()), found.window, transparent=True)
+        self.windows = dict.fromkeys(self.overlays, moving)
+        color = MODALITIES[found.modality].in_color
+        self.overlays[FUSED] = self._put(found.fused, FUSED, window=(0, 255) if color else (0, 1))
+        if found.expected_error is not None:
+            self._put_error(found.expected_error)
+        display = self._background.GetDisplayNode()
+        low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+        self.fixed_window = SharedWindow([self._background], OverlayWindow(low, high, RELATIVE))
+        self.grids = self._put_grids(found)
+        self._surface = put_head_surface(application.scene, self._head)
 
     def fit(self) -> None:
-        """Fit the MRI into each slice view, and the slices into the 3D view."""
+        """Fit the MRI into each slice view, and the head into the 3D view."""
         show_volumes(self._background)
         link_and_fit(self._application.app_logic, self._background)
-        for view in nodes_of_class(self._application.scene, "vtkMRMLSliceNode"):
-            view.SetSliceVisible(True)
         for view in self._application.view_manager.get_threed_views():
             self.fit_view(view)
 
@@ -65,28 +82,126 @@ class ResultScene:
             camera = view.get_camera_node().GetCamera()
             camera.Azimuth(40)
             camera.Elevation(25)
-            camera.Dolly(1.5)  # not Zoom, which would accumulate
+            camera.Dolly(1.2)  # not Zoom, which would accumulate
             view.first_renderer().ResetCameraClippingRange()
 
-    def show(self, overlay: str, opacity: float, grid_in_slices: bool, grid_in_3d: bool) -> None:
-        """Set what the views show.
+    def default_opacity(self, overlay: str) -> float:
+        """Return the opacity that an overlay is first shown with."""
+        return {FUSED: 1.0, ERROR: ERROR_OPACITY}.get(overlay, OPACITY)
+
+    def show(self, overlay: str, opacity: float) -> None:
+        """Show a volume over the MRI.
 
         Args:
-            overlay: A key of `overlays`, shown over the MRI.
-            opacity: Of the overlay, 0 to 1.
-            grid_in_slices: Show the deformation grid in slice views.
-            grid_in_3d: Show it in 3D views.
+            overlay: A key of `overlays`.
+            opacity: Of it, 0 to 1.
         """
         show_volumes(self._background, self.overlays[overlay], opacity)
-        show_grid(self._grid, self._line_spacing_mm, grid_in_slices, grid_in_3d)
+        self.render()
+
+    def show_grid(self, grid: str, in_slices: bool, in_3d: bool) -> None:
+        """Show a deformation grid.
+
+        Args:
+            grid: A key of `grids`; the other one is hidden.
+            in_slices: Show it in slice views.
+            in_3d: Show it in 3D views.
+        """
+        for node in self.grids.values():
+            hide_grid(node)
+        show_grid(self.grids[grid], self._line_spacing_mm, in_slices, in_3d)
+        self.render()
+
+    def show_slices_in_3d(self, shown: bool) -> None:
+        """Show the slices in the 3D view in place of the head's surface, or the surface."""
+        self._surface.GetDisplayNode().SetVisibility(not shown)
+        for view in nodes_of_class(self._application.scene, "vtkMRMLSliceNode"):
+            view.SetSliceVisible(shown)
+        self.render()
+
+    def drag_window_of_fixed(self, fixed: bool) -> None:
+        """Let dragging in slice views change the window of the MRI, or that of what lies over it."""
+        interaction = self._application.app_logic.GetInteractionNode()
+        interaction.SetCurrentInteractionMode(interaction.AdjustWindowLevel)
+        for view in self._application.view_manager.get_views():
+            if isinstance(view, SliceView):
+                dragging = view.get_displayable_manager_by_class("vtkMRMLScalarBarDisplayableManager")
+                dragging.SetAdjustBackgroundWindowLevelEnabled(fixed)
+                dragging.SetAdjustForegroundWindowLevelEnabled(not fixed)
+
+    def displacement_range(self, grid: str) -> tuple[float, float]:
+        """Return the smallest and the largest displacement of a grid in mm, which are green and red on it."""
+        low, high = self.grids[grid].GetDisplayNode().GetScalarRange()
+        return low, high
+
+    def probes(self, overlay: str) -> list[Probe]:
+        """Return the volumes whose values are read at the cursor, with the volume of an overlay among them."""
+        found, label = self._found, MODALITIES[self._found.modality].label
+        unit = f"({RELATIVE})" if found.window.unit == RELATIVE else found.window.unit
+        probes = [] if found.fixed is None else [Probe("MRI", found.fixed)]
+        probes.append(Probe(f"{label} registered", found.registered, unit))
+        if overlay == BEFORE and found.moving is not None:
+            probes.append(Probe(f"{label} before", found.moving, unit))
+        if overlay == RIGID and found.moving is not None:
+            probes.append(Probe(f"{label} after {RIGID.lower()}", found.moving, unit, transform=found.prealignment))
+        if found.expected_error is not None:
+            probes.append(Probe(ERROR.lower(), found.expected_error, "mm", sitk.sitkLinear, within=self._head))
+        return probes
+
+    def render(self) -> None:
+        """Draw all views again."""
         for view in self._application.view_manager.get_views():
             view.schedule_render()  # not every change of a node does it, such as opacity 0
 
-    def _put(
-        self,
-        image: sitk.Image,
-        name: str,
-        window: tuple[float, float] | None = None,
-        like: slicer.vtkMRMLVolumeNode | None = None,
-    ) -> slicer.vtkMRMLVolumeNode:
-        return put_volume(self._application.scene, content_from_image(image), name, window=window, like=like)
+    def _put_moving(self, found: Found) -> dict[str, slicer.vtkMRMLVolumeNode]:
+        """Put the moving volume into the scene in all its places, in the overlay's colors."""
+        label, nodes = MODALITIES[found.modality].label, {}
+        if found.moving is not None:
+            nodes[BEFORE] = self._put(found.moving, label)
+        if found.moving is not None and found.has_initialization:
+            nodes[RIGID] = self._put(found.moving, f"{label} after {RIGID.lower()}")
+            initial = put_linear_transform(self._application.scene, found.prealignment, RIGID)
+            nodes[RIGID].SetAndObserveTransformNodeID(initial.GetID())
+        nodes[REGISTERED] = self._put(found.registered, f"{label} registered")
+        for node in nodes.values():
+            _color(node, found.window, label, transparent=True)
+        return nodes
+
+    def _put_error(self, error: sitk.Image) -> None:
+        """Put the expected error into the scene, transparent outside the head as in the report."""
+        window = error_window(error, self._head)
+        lattice = lattice_over(self._head, [ERROR_SPACING_MM] * 3)
+        inside = sitk.Resample(self._head, lattice, sitk.Transform(), sitk.sitkNearestNeighbor)
+        shown = self._put(sitk.Mask(sitk.Resample(error, lattice), inside, OUTSIDE), ERROR)
+        _color(shown, window, ERROR, transparent=False)
+        shown.GetDisplayNode().SetLowerThreshold(0.0)
+        shown.GetDisplayNode().SetApplyThreshold(True)
+        self.overlays[ERROR] = shown
+        self.windows[ERROR] = SharedWindow([shown], window)
+
+    def _put_grids(self, found: Found) -> dict[str, slicer.vtkMRMLGridTransformNode]:
+        content = content_from_fields(found.coarse_field, found.network_field, found.prealignment, np.eye(4))
+        self._line_spacing_mm = content.lines_mm
+        total = put_grid_transform(self._application.scene, content, TOTAL)
+        draw_grid(total, self._background, content.lines_mm, content.smallest_mm, content.largest_mm)
+        network = put_network_part(total)
+        if network is None:
+            return {TOTAL: total}
+        draw_grid(network, self._background, content.lines_mm, *displacement_range(network_grid(total)))
+        return {TOTAL: total, NETWORK: network}
+
+    def _put(self, image: sitk.Image, name: str, window: tuple[float, float] | None = None) -> slicer.vtkMRMLVolumeNode:
+        return put_volume(self._application.scene, content_from_image(image), name, window=window)
+
+
+def _color(node: slicer.vtkMRMLVolumeNode, window: OverlayWindow, quantity: str, transparent: bool) -> None:
+    """Show a volume in the overlay's colors, without Slicer's legend: the page has one color bar for all views."""
+    color_by_value(node, window, quantity, transparent)
+    show_legend(node, quantity, False)
+
+
+def _head_of(image: sitk.Image) -> sitk.Image:
+    """Return the mask of the head in an image, scalar or RGB."""
+    gray = sitk.GetImageFromArray(gray_values(image))
+    gray.CopyInformation(image)
+    return head_mask(gray)

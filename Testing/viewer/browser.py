@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Playwright
 
 repository = Path(__file__).resolve().parents[2]
 browsers = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
@@ -38,14 +42,19 @@ def served(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen]
 
 
 class Browser:
-    """A page of Chromium; problems: what its console or its network had to complain about."""
+    """A page of Chromium; problems: what its console or its network had to complain about.
 
-    def __init__(self, address: str) -> None:
-        chromium = find_chromium()
-        from playwright.sync_api import sync_playwright  # here, since not every user has it
+    Args:
+        address: Of the page.
+        beside: Another page, whose Chromium is used: playwright starts once in a thread.
+    """
 
-        self._playwright = sync_playwright().start()
-        self._chromium = self._playwright.chromium.launch(executable_path=chromium)
+    def __init__(self, address: str, beside: "Browser | None" = None) -> None:
+        self._playwright = None if beside is not None else _start_playwright()
+        if beside is not None:
+            self._chromium = beside._chromium
+        else:
+            self._chromium = self._playwright.chromium.launch(executable_path=find_chromium())
         self.page = self._chromium.new_page(viewport={"width": 1280, "height": 800})
         self.page.set_default_timeout(1000 * patience)
         self.problems: list[str] = []
@@ -58,8 +67,10 @@ class Browser:
         self.page.locator(".layout-grid-item img").nth(len(views) - 1).wait_for()
 
     def close(self) -> None:
-        self._chromium.close()
-        self._playwright.stop()
+        self.page.close()
+        if self._playwright is not None:
+            self._chromium.close()
+            self._playwright.stop()
 
     def picture(self, view: str) -> np.ndarray:
         """Return the picture in a view: float, (rows, columns, 3), RGB, 0 to 255."""
@@ -78,15 +89,67 @@ class Browser:
             before = now
         return before
 
+    def press(self, button: str) -> None:
+        self.page.get_by_role("button", name=button, exact=True).click()
+
+    def press_reset(self) -> None:
+        self.page.get_by_title("Reset windows").click()
+
+    def drag(self, view: str, columns: int, rows: int) -> None:
+        """Drag the mouse in a view, from its middle, by pixels to the right and downwards."""
+        box = self.box(view)
+        middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(*middle)
+        self.page.mouse.down()
+        self.page.mouse.move(middle[0] + columns, middle[1] + rows, steps=5)
+        self.page.mouse.up()
+
+    def point(self, view: str, across: float, down: float) -> str:
+        """Move the mouse to a place in a view, in shares of its size, and return what is read there."""
+        box = self.box(view)
+        self.page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"] - 1)
+        self.page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+        return self.settled(".readout")
+
+    def box(self, view: str) -> dict[str, float]:
+        """Return the place of a view on the page: x, y, width and height in pixels."""
+        return self.page.locator(".layout-grid-item").nth(views.index(view)).bounding_box()
+
+    def settled(self, selector: str) -> str:
+        """Return an element's text once it stays the same."""
+        element = self.page.locator(selector)
+        before, lasting = "", 0
+        while lasting < lasts:
+            time.sleep(0.2)
+            now = element.inner_text()
+            lasting = lasting + 1 if now == before else 0
+            before = now
+        return before
+
+    def wait_for_text(self, selector: str, fits: Callable[[str], bool]) -> str:
+        """Wait for an element's text that fits, and return it; otherwise raise AssertionError."""
+        end = time.monotonic() + patience
+        while not fits(now := self.page.locator(selector).inner_text()):
+            assert time.monotonic() < end, f"{selector} does not become what it should: {now}"
+            time.sleep(0.1)
+        return now
+
     def choose(self, overlay: str) -> None:
-        self.page.get_by_role("button", name=overlay).click()
+        self.press(overlay)
 
     def fade(self, key: str) -> None:
         """Moves the slider between MRI and overlay by a key, such as Home or End."""
-        self.page.locator("header").get_by_role("slider").press(key)
+        self.page.locator(".controls").get_by_role("slider").press(key)
 
     def toggle(self, switch: str) -> None:
         self.page.get_by_label(switch, exact=True).click()
+
+
+def _start_playwright() -> "Playwright":
+    find_chromium()
+    from playwright.sync_api import sync_playwright  # here, since not every user has it
+
+    return sync_playwright().start()
 
 
 def find_chromium() -> str:

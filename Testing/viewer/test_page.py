@@ -1,5 +1,8 @@
 """The viewer's page, in a real browser, shows a result that `fuse` wrote, to nobody but whoever started it."""
 
+import itertools
+import json
+import re
 import signal
 import subprocess
 import urllib.error
@@ -10,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import SimpleITK as sitk
 
 from Testing.viewer.browser import Browser, served, views
+from Testing.viewer.conftest import BENT_MM, ERROR_MM
 
 slices = ("Axial", "Coronal", "Sagittal")
+axes = ("RL", "AP", "SI")
 much, little = 1.0, 0.6  # mean differences between pictures, of 255; compression alone makes 0.35
 
 
@@ -35,9 +41,16 @@ def colored(picture: np.ndarray) -> bool:
     return (np.ptp(picture, axis=-1) > 100).mean() > 0.02
 
 
+def place_of(readout: str) -> list[float]:
+    """Return the point that a line of values begins with: mm, RAS."""
+    letters = re.match(r"([RL]) (\d+), ([AP]) (\d+), ([SI]) (\d+) mm", readout).groups()
+    signs = [1 if letter == pair[0] else -1 for letter, pair in zip(letters[::2], axes, strict=True)]
+    return [sign * float(length) for sign, length in zip(signs, letters[1::2], strict=True)]
+
+
 @pytest.fixture(scope="module")
-def server(result: Path) -> Iterator[tuple[str, subprocess.Popen]]:
-    with served(result) as (address, process):
+def server(bent_result: Path) -> Iterator[tuple[str, subprocess.Popen]]:
+    with served(bent_result) as (address, process):
         yield address, process
 
 
@@ -60,9 +73,139 @@ def test_a_doubtful_result_says_so_above_the_views(browser: Browser) -> None:
 
 
 @pytest.mark.browser
+def test_the_page_begins_with_the_verdict(browser: Browser) -> None:
+    assert "The PET was moved by" in browser.page.locator(".verdict").inner_text()
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("view", views)
 def test_no_view_is_empty(browser: Browser, view: str) -> None:
     browser.wait_for(view, seen)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("view", "letters"),
+    [("Axial", ["R", "L", "A", "P"]), ("Coronal", ["R", "L", "S", "I"]), ("Sagittal", ["A", "P", "S", "I"])],
+)
+def test_a_slice_view_bears_the_letters_of_the_sides_that_its_points_lie_on(
+    browser: Browser, view: str, letters: list[str]
+) -> None:
+    item = browser.page.locator(".layout-grid-item").nth(views.index(view))
+    edges = ("left", "right", "top", "bottom")
+    assert [item.locator(f".view-letter-{edge}").inner_text() for edge in edges] == letters
+    spots = ((0.05, 0.5), (0.95, 0.5), (0.5, 0.2), (0.5, 0.8))
+    places = [place_of(browser.point(view, *spot)) for spot in spots]
+    for first, second in ((0, 1), (2, 3)):
+        towards = axes.index(next(pair for pair in axes if letters[first] in pair))
+        sign = 1 if letters[first] == axes[towards][0] else -1
+        assert sign * places[first][towards] > sign * places[second][towards] + 20
+
+
+@pytest.mark.browser
+def test_the_values_under_the_cursor_are_those_of_the_files_there(browser: Browser, bent_result: Path) -> None:
+    browser.choose("Registered")
+    text = browser.point("Axial", 0.5, 0.5)
+    right, anterior, superior = place_of(text)
+    files = {"MRI": bent_result.parent / "mri.nii.gz", "PET registered": bent_result / "registered.nrrd"}
+    for name, path in files.items():
+        (value,) = re.findall(rf"\| {name} (-?\d+)", text)
+        image = sitk.ReadImage(str(path))
+        near = [
+            image.EvaluateAtPhysicalPoint((-right + x, -anterior + y, superior + z), sitk.sitkNearestNeighbor)
+            for x, y, z in itertools.product((-0.5, 0, 0.5), repeat=3)  # the place is written in whole mm
+        ]
+        assert float(value) in near
+    assert re.search(r"PET registered \d+ SUV", text)
+    error = float(re.findall(r"expected error ([\d.]+) mm", text)[0])
+    assert error == pytest.approx(ERROR_MM, abs=0.05)
+    assert ": outside" in browser.point("Axial", 0.02, 0.5)
+
+
+@pytest.mark.browser
+def test_the_color_bar_gives_the_window_and_its_unit(browser: Browser, bent_result: Path) -> None:
+    browser.press_reset()
+    browser.choose("Registered")
+    high = json.loads((bent_result / "report.json").read_text())["overlay"]["high"]
+    browser.wait_for_text(".overlay-bar", lambda text: text.split() == ["PET", "0", f"{high:.0f}", "SUV"])
+
+
+@pytest.mark.browser
+def test_dragging_changes_the_overlays_window_in_all_views_until_it_is_reset(browser: Browser) -> None:
+    browser.choose("Registered")
+    browser.fade("End")
+    browser.press_reset()
+    bars = {selector: browser.settled(selector) for selector in (".overlay-bar", ".fixed-bar")}
+    before = {view: browser.wait_for(view, colored) for view in slices}
+    browser.drag("Axial", 0, -60)
+    browser.wait_for_text(".overlay-bar", lambda text: text != bars[".overlay-bar"])
+    for view in slices:
+        browser.wait_for(view, lambda picture, view=view: differs(picture, before[view]))
+    assert browser.settled(".fixed-bar") == bars[".fixed-bar"]
+    browser.press_reset()
+    browser.wait_for_text(".overlay-bar", lambda text: text == bars[".overlay-bar"])
+    browser.wait_for("Coronal", lambda picture: equals(picture, before["Coronal"]))
+
+
+@pytest.mark.browser
+def test_dragging_changes_the_mris_window_where_that_is_chosen(browser: Browser) -> None:
+    browser.press_reset()
+    bars = {selector: browser.settled(selector) for selector in (".overlay-bar", ".fixed-bar")}
+    browser.press("MRI")
+    browser.drag("Coronal", 0, -60)
+    browser.wait_for_text(".fixed-bar", lambda text: text != bars[".fixed-bar"])
+    assert browser.settled(".overlay-bar") == bars[".overlay-bar"]
+    browser.press("Overlay")
+    browser.press_reset()
+    browser.wait_for_text(".fixed-bar", lambda text: text == bars[".fixed-bar"])
+
+
+@pytest.mark.browser
+def test_the_expected_error_lies_over_the_mri_with_its_color_bar_in_mm(browser: Browser) -> None:
+    browser.choose("Registered")
+    browser.fade("End")
+    registered = browser.wait_for("Axial", colored)
+    browser.choose("Expected error")
+    text = browser.wait_for_text(".overlay-bar", lambda text: text.startswith("Expected error"))
+    low, high = (float(figure) for figure in re.findall(r"\d\.\d+", text))
+    assert ERROR_MM - 0.25 <= low < ERROR_MM < high <= ERROR_MM + 0.25 and text.endswith("mm")
+    picture = browser.wait_for("Axial", lambda picture: differs(picture, registered))
+    # It grows from right to left of the patient, and so does the luminance from left to right of the view.
+    middle = picture[picture.shape[0] // 3 : 2 * picture.shape[0] // 3].mean(axis=(0, 2))
+    center = len(middle) // 2
+    assert middle[center + 10 : center + 60].mean() > 1.1 * middle[center - 60 : center - 10].mean()
+    browser.choose("Registered")
+
+
+@pytest.mark.browser
+def test_the_networks_part_of_the_grid_can_be_chosen(browser: Browser) -> None:
+    without = browser.wait_for("Axial", seen)
+    browser.toggle("Grid")
+    total = browser.wait_for("Axial", lambda picture: differs(picture, without))
+    lengths = browser.wait_for_text(".grid-bar", bool)
+    browser.press("Network's part")
+    part = browser.wait_for_text(".grid-bar", lambda text: text != lengths)
+    assert [float(figure) for figure in re.findall(r"\d+\.\d", part)] == pytest.approx([0.0, BENT_MM], abs=0.2)
+    browser.wait_for("Axial", lambda picture: differs(picture, total) and differs(picture, without))
+    browser.press("Total")
+    browser.wait_for("Axial", lambda picture: equals(picture, total))
+    browser.toggle("Grid")
+
+
+@pytest.mark.browser
+def test_at_800_pixels_all_controls_are_in_sight_and_the_views_large(browser: Browser) -> None:
+    browser.page.set_viewport_size({"width": 800, "height": 600})
+    browser.toggle("Grid")  # with the choice of its part
+    for control in browser.page.locator("button:visible, .controls [role=slider], .readout, .overlay-bar").all():
+        box = control.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 800
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 600
+    for view in views:
+        browser.wait_for(view, lambda picture: (picture.max(axis=-1) > 100).mean() > 0.02)
+        assert browser.box(view)["height"] > 120 and browser.box(view)["width"] > 380
+    browser.toggle("Grid")
+    browser.page.set_viewport_size({"width": 1280, "height": 800})
+    browser.wait_for("Axial", seen)
 
 
 @pytest.mark.browser
@@ -93,7 +236,7 @@ def test_before_rigid_initialization_and_fused_are_three_pictures(browser: Brows
     before = browser.wait_for("Axial", colored)
     browser.choose("Rigid initialization")
     start = browser.wait_for("Axial", lambda picture: differs(picture, before))
-    browser.choose("Fused")
+    browser.choose("BSAFusion fused")
     browser.wait_for("Axial", lambda picture: differs(picture, before) and differs(picture, start))
     browser.choose("Before")
     browser.wait_for("Axial", lambda picture: equals(picture, before))
@@ -107,7 +250,8 @@ def test_the_slider_fades_from_the_mri_to_what_lies_over_it(browser: Browser) ->
     browser.fade("End")
     registered = browser.wait_for("Coronal", colored)
     browser.fade("ArrowLeft")
-    browser.fade("PageDown")
+    for _ in range(4):
+        browser.fade("PageDown")
     browser.wait_for("Coronal", lambda picture: differs(picture, registered) and differs(picture, fixed))
     browser.choose("Before")
     browser.fade("Home")
@@ -137,6 +281,16 @@ def test_the_3d_view_turns_with_the_mouse_and_comes_back(browser: Browser) -> No
     browser.wait_for("3D", lambda picture: differs(picture, before))
     view.get_by_role("button").click()
     browser.wait_for("3D", lambda picture: equals(picture, before))
+
+
+@pytest.mark.browser
+def test_the_3d_view_shows_the_head_or_the_slices(browser: Browser) -> None:
+    head = browser.wait_for("3D", seen)
+    assert not colored(head)
+    browser.toggle("Slices in 3D")
+    browser.wait_for("3D", lambda picture: differs(picture, head))
+    browser.toggle("Slices in 3D")
+    browser.wait_for("3D", lambda picture: equals(picture, head))
 
 
 @pytest.mark.browser
@@ -170,7 +324,30 @@ def test_nobody_sees_the_patient_without_the_key(address: str, path: str) -> Non
         urllib.request.urlopen(address.split("?")[0] + path)
 
 
-def test_an_interrupt_ends_it_without_a_word(result: Path, server: tuple[str, subprocess.Popen]) -> None:
+@pytest.mark.browser
+def test_a_new_page_shows_the_pet_over_the_mri_and_leaves_no_word_when_it_is_closed(
+    browser: Browser, result: Path
+) -> None:
+    with served(result) as (address, process):
+        tab = Browser(address, beside=browser)
+        assert all(colored(tab.wait_for(view, seen)) for view in slices)
+        tab.close()
+        for _ in range(3):  # while it is used
+            tab = Browser(address, beside=browser)
+            box = tab.box("3D")
+            tab.page.mouse.move(box["x"] + 100, box["y"] + 100)
+            tab.page.mouse.down()
+            tab.page.mouse.move(box["x"] + 250, box["y"] + 150, steps=30)
+            tab.close()
+        tab = Browser(address, beside=browser)  # the server still works
+        tab.wait_for("Axial", seen)
+        tab.close()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
+
+
+def test_an_interrupt_ends_it_without_a_word(server: tuple[str, subprocess.Popen]) -> None:
     process = server[1]
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)

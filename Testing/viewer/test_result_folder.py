@@ -1,4 +1,4 @@
-"""The viewer shows a folder of results, or reports why it cannot."""
+"""The viewer reads a folder of results, or reports why it cannot."""
 
 import json
 import shutil
@@ -9,17 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from slicer.util import arrayFromTransformMatrix
-from trame.app import get_server
-from trame_slicer.core import SlicerApp
 
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.cohort.cases import Case
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.inputs import Pair
 from BSAFusionLib.viewer.result_folder import read_result
-from BSAFusionLib.viewer.result_scene import ResultScene
-from BSAFusionLib.viewer.serving import serve
 
 
 @pytest.fixture
@@ -49,32 +44,18 @@ def test_a_doubtful_result_says_so_and_one_of_an_older_version_does_not(folder: 
     assert read_result(folder).doubt == ""
 
 
-def test_every_way_to_lie_over_the_mri_is_offered(folder: Path) -> None:
-    shown = ResultScene(SlicerApp(), read_result(folder))
-    assert list(shown.overlays) == ["Before", "Rigid initialization", "Registered", "Fused"]
+def test_the_verdict_is_read_in_two_sentences(folder: Path) -> None:
+    moved, expected = read_result(folder).sentences
+    assert moved.startswith("The PET was moved by ") and moved.endswith("; the network bent nothing.")
+    assert expected.startswith("The expected error is unknown for these weights")
 
 
-def test_the_rigid_initialization_moves_the_volume_as_the_deformation_does_far_from_the_mri(folder: Path) -> None:
-    shown = ResultScene(SlicerApp(), read_result(folder))
-    transform = sitk.ReadTransform(str(folder / "deformation.h5"))
-    x, y, z = transform.TransformPoint((-900.0, 900.0, 0.0))  # LPS, where the network's part has faded to zero
-    to_world = arrayFromTransformMatrix(shown.overlays["Rigid initialization"].GetParentTransformNode())
-    assert to_world @ (-x, -y, z, 1) == pytest.approx((900, -900, 0, 1), abs=1e-3)
-
-
-def test_without_the_moving_volume_there_is_no_before_and_the_page_can_say_why(folder: Path) -> None:
+def test_without_the_moving_volume_the_page_can_say_why_there_is_no_before(folder: Path) -> None:
     (folder.parent / "pet.nii.gz").unlink()
-    found = read_result(folder)
-    assert list(ResultScene(SlicerApp(), found).overlays) == ["Registered", "Fused"]
-    assert found.missing == (
+    assert read_result(folder).missing == (
         "The PET is not where the report says. Its place before registration cannot be shown; run view again with "
         "--moving and its file or DICOM folder.",
     )
-
-
-def test_without_an_initial_transform_there_is_no_rigid_initialization(folder: Path) -> None:
-    change_report(folder, prealignment="none")
-    assert list(ResultScene(SlicerApp(), read_result(folder)).overlays) == ["Before", "Registered", "Fused"]
 
 
 def test_inputs_that_the_report_does_not_name_can_be_given(folder: Path) -> None:
@@ -99,7 +80,7 @@ def test_a_case_of_batch_is_read_by_its_own_names(folder: Path) -> None:
         sitk.WriteImage(sitk.ReadImage(str(folder / old)), str(folder / new))
         (folder / old).unlink()
     (folder / "deformation.h5").rename(folder / names.deformation)
-    change_report(folder, files=asdict(names))
+    change_report(folder, files={what: asdict(names)[what] for what in ("fused", "registered", "deformation")})
     (folder / "report.json").rename(folder / names.report)
     (folder / f"{names.fused.split('.')[0]}.json").write_text("{}")  # batch describes each volume, too
     assert read_result(folder).missing == ()
@@ -125,6 +106,7 @@ def swap_inputs(folder: Path) -> None:
         (lose("report.json"), "There is no result in"),
         (lose("fused.nrrd"), "lacks fused.nrrd"),
         (lambda folder: (folder / "report.json").write_text("[]"), "is not the report of a result"),
+        (lambda folder: change_report(folder, files={"expected_error": "error.nrrd"}), "lacks error.nrrd"),
         (lambda folder: (folder / "report.json").write_text("{"), "report.json cannot be read"),
         (cut("registered.nrrd"), "registered.nrrd cannot be read"),
         (cut("deformation.h5"), "deformation.h5 is damaged"),
@@ -138,8 +120,3 @@ def test_a_folder_that_cannot_be_shown_is_rejected_in_one_sentence(
     damage(folder)
     assert main(["view", str(folder), "--no-browser"]) == 2
     assert said in capfd.readouterr().err.splitlines()[-1]  # HDF5 has words of its own for a damaged file
-
-
-def test_a_port_in_use_is_reported_in_one_sentence() -> None:
-    with pytest.raises(FusionError, match="Port 99999 is already in use or invalid"):
-        serve(get_server("a port", client_type="vue3"), 99999, open_browser=False)

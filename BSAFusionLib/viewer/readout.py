@@ -1,0 +1,62 @@
+"""The values of a result's volumes at a point."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import SimpleITK as sitk
+
+from BSAFusionLib.pipeline.summary import place_text
+
+WHOLE_FROM = 100  # values from here on are written without decimals
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A volume that values are read from.
+
+    Attributes:
+        name: Of the volume.
+        image: The volume, scalar or RGB, mm, LPS.
+        unit: Of its values; "" where they have none.
+        interpolator: Nearest neighbor reads voxels as they are stored.
+        transform: Fixed point to a point of the volume, mm, LPS.
+        within: Mask of where the values mean something, on any grid; None for everywhere.
+    """
+
+    name: str
+    image: sitk.Image
+    unit: str = ""
+    interpolator: int = sitk.sitkNearestNeighbor
+    transform: sitk.Transform | None = None
+    within: sitk.Image | None = None
+
+    def read(self, point: Sequence[float]) -> str:
+        """Return the name, and the value at a fixed point (mm, LPS) with its unit, such as "PET 5.21 SUV"."""
+        place = self.transform.TransformPoint(point) if self.transform is not None else point
+        if not _holds(self.image, place) or not self._means_something(point):
+            return f"{self.name}: outside"
+        value = self.image.EvaluateAtPhysicalPoint(place, self.interpolator)
+        text = ", ".join(map(_number, value)) if isinstance(value, tuple) else _number(value)
+        return f"{self.name} {text} {self.unit}".rstrip()
+
+    def _means_something(self, point: Sequence[float]) -> bool:
+        if self.within is None:
+            return True
+        return _holds(self.within, point) and self.within.EvaluateAtPhysicalPoint(point, sitk.sitkNearestNeighbor) > 0
+
+
+def read_all(probes: Iterable[Probe], ras: Sequence[float]) -> str:
+    """Return a point (mm, RAS) and the values of all volumes there, in one line."""
+    right, anterior, superior = ras
+    values = [probe.read((-right, -anterior, superior)) for probe in probes]
+    return " | ".join([f"{place_text(ras)} mm", *values])
+
+
+def _holds(image: sitk.Image, point: Sequence[float]) -> bool:
+    """Return True for a point in one of an image's voxels."""
+    index = image.TransformPhysicalPointToContinuousIndex(point)
+    return all(-0.5 <= at < size - 0.5 for at, size in zip(index, image.GetSize(), strict=True))
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= WHOLE_FROM or float(value).is_integer() else f"{value:.3g}"
