@@ -15,11 +15,12 @@ from trame_slicer.core import LayoutManager, SlicerApp
 from trame_slicer.rca_view import register_rca_factories
 from trame_slicer.views import AbstractView, Layout, LayoutDirection, SliceView, ViewLayoutDefinition
 
+from BSAFusionLib.color_maps import COLOR_MAPS
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.overlay import fused_meaning
 from BSAFusionLib.mrml.scene import nodes_of_class
 from BSAFusionLib.pipeline.ct_window import decimals_of
-from BSAFusionLib.report.overlay import COLORS, OverlayWindow
+from BSAFusionLib.report.overlay import OverlayWindow
 from BSAFusionLib.viewer.letters import edge_letters
 from BSAFusionLib.viewer.readout import read_all
 from BSAFusionLib.viewer.result_folder import Found
@@ -32,7 +33,6 @@ MOUSE_HELP = (
     "scroll, drag with the right button to zoom and with the middle one to pan."
 )
 NO_POINT = "Point at a slice to read its values."
-OVERLAY_COLORS = ", ".join(f"rgb({red:.0f}, {green:.0f}, {blue:.0f})" for red, green, blue in 255 * COLORS)
 GRID_COLORS = "rgb(0, 255, 0), rgb(255, 255, 0), rgb(255, 0, 0)"
 STYLE = """
 html { overflow: hidden; }
@@ -131,7 +131,7 @@ class Page:
         state = self.server.state
         window, label = self._result.windows.get(state.overlay), MODALITIES[self._found.modality].label
         name = ERROR if state.overlay == ERROR else label
-        state.window = [name, *_ends(window.current)] if window is not None else None
+        state.window = [name, *_ends(window.current), _css(window.current.color_map)] if window is not None else None
         state.fixed_window = _ends(self._result.fixed_window.current)
 
     def _reset_windows(self) -> None:
@@ -196,7 +196,7 @@ class Page:
         """Draw a color bar of the overlay, of the MRI, and of a grid that is shown."""
         with html.Div(v_if=("window",), classes="legend overlay-bar"):
             html.Span("{{ window[0] }} {{ window[1] }}")
-            _color_bar(OVERLAY_COLORS)
+            html.Div(classes="color-bar", style=("`background: linear-gradient(to right, ${window[4]})`",))
             html.Span("{{ window[2] }} {{ window[3] }}")
         with html.Div(classes="legend fixed-bar"):
             html.Span("MRI {{ fixed_window[0] }}" if self._found.fixed is not None else "Fused {{ fixed_window[0] }}")
@@ -253,6 +253,11 @@ def _switch(state: str, label: str) -> None:
 
 def _color_bar(colors: str) -> None:
     html.Span(classes="color-bar", style=f"background: linear-gradient(to right, {colors})")
+
+
+def _css(color_map: str) -> str:
+    """Return the points of a color map as stops of a CSS gradient."""
+    return ", ".join(f"rgb({r}, {g}, {b}) {level:.1%}" for level, r, g, b in COLOR_MAPS[color_map].points)
 
 
 def _ends(window: OverlayWindow) -> list[str]:

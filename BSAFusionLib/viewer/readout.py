@@ -1,5 +1,6 @@
 """The values of a result's volumes at a point."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,6 @@ class Probe:
         unit: Of its values; "" where they have none.
         interpolator: Nearest neighbor reads voxels as they are stored.
         transform: Fixed point to a point of the volume, mm, LPS.
-        within: Mask of where the values mean something, on any grid; None for everywhere.
     """
 
     name: str
@@ -28,21 +28,15 @@ class Probe:
     unit: str = ""
     interpolator: int = sitk.sitkNearestNeighbor
     transform: sitk.Transform | None = None
-    within: sitk.Image | None = None
 
     def read(self, point: Sequence[float]) -> str:
         """Return the name, and the value at a fixed point (mm, LPS) with its unit, such as "PET 5.21 SUV"."""
         place = self.transform.TransformPoint(point) if self.transform is not None else point
-        if not _holds(self.image, place) or not self._means_something(point):
+        value = self.image.EvaluateAtPhysicalPoint(place, self.interpolator) if _holds(self.image, place) else math.nan
+        if value != value:  # NaN
             return f"{self.name}: outside"
-        value = self.image.EvaluateAtPhysicalPoint(place, self.interpolator)
         text = ", ".join(map(_number, value)) if isinstance(value, tuple) else _number(value)
         return f"{self.name} {text} {self.unit}".rstrip()
-
-    def _means_something(self, point: Sequence[float]) -> bool:
-        if self.within is None:
-            return True
-        return _holds(self.within, point) and self.within.EvaluateAtPhysicalPoint(point, sitk.sitkNearestNeighbor) > 0
 
 
 def read_all(probes: Iterable[Probe], ras: Sequence[float]) -> str:

@@ -16,7 +16,7 @@ from BSAFusionLib.files.volumes import read_volume
 from BSAFusionLib.geometry.fields import compose_transform, field_from_transform
 from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.modalities import MODALITIES
-from BSAFusionLib.pipeline.summary import doubt_of, sentences
+from BSAFusionLib.pipeline.summary import doubt_of, known_error, sentences
 from BSAFusionLib.report.overlay import OverlayWindow
 from BSAFusionLib.viewer.windows import overlay_window
 
@@ -43,7 +43,7 @@ class Found:
         moving: The moving volume; None where it was not found.
         missing: Messages about volumes that were not found.
         window: Of the registered volume over the MRI.
-        expected_error: Expected length of the error, mm, on a coarse lattice; None where it is not known.
+        expected_error: Expected length of the error, mm, NaN outside the head; None where it is not known.
         sentences: What was moved and by how much; the expected error and where to look.
         doubt: "Doubtful: " and the reasons; "" where the result is not doubtful.
     """
@@ -154,9 +154,9 @@ def _read_deformation(path: Path, fused: sitk.Image) -> tuple[sitk.Transform, si
 
 
 def _read_expected_error(report: dict[str, Any], folder: Path) -> sitk.Image | None:
-    """Return the expected error that the report names; None where it names none."""
+    """Return the expected error that the report names; None where it names none, and where the result is doubtful."""
     name = report.get("files", {}).get("expected_error")
-    if name is None:
+    if name is None or known_error(report) is None:
         return None
     if not (folder / name).is_file():
         raise FusionError(f"The result in {folder} lacks {name}; run fuse again, or {EXPECTED}.")

@@ -6,7 +6,6 @@ import slicer
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView, SliceView, ThreeDView, ViewDirection
 
-from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.convert import content_from_fields, content_from_image
 from BSAFusionLib.mrml.display import draw_grid, hide_grid, link_and_fit, show_grid, show_legend, show_volumes
@@ -32,8 +31,6 @@ from BSAFusionLib.viewer.windows import error_window
 BEFORE, RIGID, REGISTERED = "Before", "Rigid initialization", "Registered"
 FUSED, ERROR = "BSAFusion fused", "Expected error"
 TOTAL, NETWORK = "Total", "Network's part"
-ERROR_SPACING_MM = 2.0  # of the expected error as it is shown
-OUTSIDE = -1e6  # in place of the expected error outside the head: so low that no slice interpolates a color from it
 
 
 class ResultScene:
@@ -145,7 +142,7 @@ class ResultScene:
         if overlay == RIGID and found.moving is not None:
             probes.append(Probe(f"{label} after {RIGID.lower()}", found.moving, unit, transform=found.prealignment))
         if found.expected_error is not None:
-            probes.append(Probe(ERROR.lower(), found.expected_error, "mm", sitk.sitkLinear, within=self._head))
+            probes.append(Probe(ERROR.lower(), found.expected_error, "mm", sitk.sitkLinear))
         return probes
 
     def render(self) -> None:
@@ -164,20 +161,14 @@ class ResultScene:
             nodes[RIGID].SetAndObserveTransformNodeID(initial.GetID())
         nodes[REGISTERED] = self._put(found.registered, f"{label} registered")
         for node in nodes.values():
-            _color(node, found.window, label, transparent=True)
+            _color(node, found.window, label, found.window.shown_from)
         return nodes
 
     def _put_error(self, error: sitk.Image) -> None:
-        """Put the expected error into the scene, transparent outside the head as in the report."""
-        window = error_window(error, self._head)
-        lattice = lattice_over(self._head, [ERROR_SPACING_MM] * 3)
-        inside = sitk.Resample(self._head, lattice, sitk.Transform(), sitk.sitkNearestNeighbor)
-        shown = self._put(sitk.Mask(sitk.Resample(error, lattice), inside, OUTSIDE), ERROR)
-        _color(shown, window, ERROR, transparent=False)
-        shown.GetDisplayNode().SetLowerThreshold(0.0)
-        shown.GetDisplayNode().SetApplyThreshold(True)
-        self.overlays[ERROR] = shown
-        self.windows[ERROR] = SharedWindow([shown], window)
+        window = error_window(error)
+        self.overlays[ERROR] = self._put(error, ERROR)
+        _color(self.overlays[ERROR], window, ERROR, shown_from=0.0)
+        self.windows[ERROR] = SharedWindow([self.overlays[ERROR]], window)
 
     def _put_grids(self, found: Found) -> dict[str, slicer.vtkMRMLGridTransformNode]:
         content = content_from_fields(found.coarse_field, found.network_field, found.prealignment, np.eye(4))
@@ -194,9 +185,9 @@ class ResultScene:
         return put_volume(self._application.scene, content_from_image(image), name, window=window)
 
 
-def _color(node: slicer.vtkMRMLVolumeNode, window: OverlayWindow, quantity: str, transparent: bool) -> None:
+def _color(node: slicer.vtkMRMLVolumeNode, window: OverlayWindow, quantity: str, shown_from: float) -> None:
     """Show a volume in the overlay's colors, without Slicer's legend: the page has one color bar for all views."""
-    color_by_value(node, window, quantity, transparent)
+    color_by_value(node, window, quantity, shown_from)
     show_legend(node, quantity, False)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.color_maps import COLOR_MAPS, DEFAULT
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.report.overlay import OverlayWindow, choose_window
 from BSAFusionLib.report.pictures import MIN_ERROR_RANGE_MM
@@ -20,21 +21,20 @@ def overlay_window(report: Mapping[str, Any], registered: sitk.Image) -> Overlay
         registered: The registered volume, scalar or RGB.
     """
     if stated := report.get("overlay"):
-        return OverlayWindow(stated["low"], stated["high"], stated["unit"])
+        color_map = stated.get("color_map")
+        known = color_map if color_map in COLOR_MAPS else DEFAULT
+        return OverlayWindow(stated["low"], stated["high"], stated["unit"], known)
     values = gray_values(registered)
     head = sitk.GetArrayFromImage(head_mask(sitk.GetImageFromArray(values))) > 0
     return choose_window(values[head], *shown_from(registered, report["modality"]))
 
 
-def error_window(error: sitk.Image, head: sitk.Image) -> OverlayWindow:
-    """Return the window of the expected error: from its smallest to its largest value in the head.
+def error_window(error: sitk.Image) -> OverlayWindow:
+    """Return the window of the expected error, in mm: from its smallest to its largest value.
 
     Args:
-        error: Expected error, mm.
-        head: Mask of the head.
+        error: Expected error, mm, NaN outside the head.
     """
     values = sitk.GetArrayFromImage(error)
-    inside = sitk.GetArrayFromImage(sitk.Resample(head, error, sitk.Transform(), sitk.sitkNearestNeighbor)) > 0
-    values = values[inside] if inside.any() else values
     smallest, largest = float(np.nanmin(values)), float(np.nanmax(values))
     return OverlayWindow(smallest, max(largest, smallest + MIN_ERROR_RANGE_MM), "mm")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.files.volumes import write_transform
 from BSAFusionLib.geometry.fields import displacement_transform
 from BSAFusionLib.geometry.grids import lattice_over
+from BSAFusionLib.pipeline.expected_error import inside_head
+from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionLib.pipeline.report import ExpectedError
 from Testing.phantoms import save_untrained, small_head
 
-ERROR_MM = 0.75  # at the middle of `known_error`
+ERROR_MM = 0.75  # in the middle of `known_error`
 BENT_MM = 6.0
 
 
@@ -44,6 +48,8 @@ def bent_result(result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     sitk.WriteImage(known_error(fixed), str(folder / Names.expected_error))
     report = json.loads((folder / Names.report).read_text())
     report["files"]["expected_error"] = Names.expected_error
+    report["expected_error"] = asdict(ExpectedError(ERROR_MM))
+    report["verdict"] |= {"doubtful": False, "reasons": []}  # of which no expected error is told
     report["overlay"]["unit"] = "SUV"
     (folder / Names.report).write_text(json.dumps(report))
     return folder
@@ -51,10 +57,9 @@ def bent_result(result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def known_error(fixed: sitk.Image) -> sitk.Image:
     """Make a map of expected errors that grow from right to left, by 0.5 mm over the volume."""
-    lattice = lattice_over(fixed, [20.0] * 3)
-    columns, rows, slices = lattice.GetSize()
-    values = np.broadcast_to(np.linspace(ERROR_MM - 0.25, ERROR_MM + 0.25, columns), (slices, rows, columns))
-    return _on(lattice, values.astype(np.float32))
+    head = head_mask(fixed)
+    values = np.broadcast_to(np.linspace(ERROR_MM - 0.25, ERROR_MM + 0.25, fixed.GetWidth()), fixed.GetSize()[::-1])
+    return inside_head(_on(fixed, values), head)
 
 
 def bent_field(fixed: sitk.Image) -> sitk.Image:

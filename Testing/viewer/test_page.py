@@ -67,12 +67,6 @@ def browser(address: str) -> Iterator[Browser]:
 
 
 @pytest.mark.browser
-def test_a_doubtful_result_says_so_above_the_views(browser: Browser) -> None:
-    said = browser.page.locator(".doubt").inner_text()
-    assert said.startswith("Doubtful: No head was found in either volume")  # ellipsoids are none
-
-
-@pytest.mark.browser
 def test_the_page_begins_with_the_verdict(browser: Browser) -> None:
     assert "The PET was moved by" in browser.page.locator(".verdict").inner_text()
 
@@ -325,11 +319,14 @@ def test_nobody_sees_the_patient_without_the_key(address: str, path: str) -> Non
 
 
 @pytest.mark.browser
-def test_a_new_page_shows_the_pet_over_the_mri_and_leaves_no_word_when_it_is_closed(
+def test_a_new_page_says_a_doubt_first_shows_the_pet_over_the_mri_and_leaves_no_word_when_it_is_closed(
     browser: Browser, result: Path
 ) -> None:
     with served(result) as (address, process):
         tab = Browser(address, beside=browser)
+        doubt = tab.page.locator(".doubt")
+        assert doubt.inner_text().startswith("Doubtful: No head was found in either volume")  # ellipsoids are none
+        assert doubt.bounding_box()["y"] < tab.page.locator(".verdict").bounding_box()["y"]
         assert all(colored(tab.wait_for(view, seen)) for view in slices)
         tab.close()
         for _ in range(3):  # while it is used

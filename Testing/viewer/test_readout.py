@@ -49,10 +49,10 @@ def test_beyond_the_volume_nothing_is_read(numbered: sitk.Image, point: tuple[fl
     assert Probe("PET", numbered).read(point) == "PET: outside"
 
 
-def test_where_values_mean_nothing_none_is_read(numbered: sitk.Image) -> None:
-    inside = image_of((np.mgrid[:4, :5, :6][2] < 3).astype(np.uint8))
-    probe = Probe("error", numbered, within=inside)
-    assert [probe.read((x, 36.0, 9.0)) for x in (-16.0, -14.0)] == ["error 122", "error: outside"]
+def test_where_a_map_has_no_value_none_is_read() -> None:
+    column = np.mgrid[:4, :5, :6][2].astype(np.float32)
+    probe = Probe("error", image_of(np.where(column < 3, column, np.nan)), "mm", sitk.sitkLinear)
+    assert [probe.read((x, 36.0, 9.0)) for x in (-16.0, -14.0)] == ["error 2 mm", "error: outside"]
 
 
 def test_colors_are_read_by_their_parts() -> None:

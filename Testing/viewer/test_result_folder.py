@@ -50,6 +50,13 @@ def test_the_verdict_is_read_in_two_sentences(folder: Path) -> None:
     assert expected.startswith("The expected error is unknown for these weights")
 
 
+def test_the_expected_error_of_a_doubtful_result_is_not_shown(bent_result: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(bent_result, tmp_path / "result")
+    assert read_result(folder).expected_error is not None
+    change_report(folder, verdict={"doubtful": True, "reasons": ["The first."]})
+    assert read_result(folder).expected_error is None
+
+
 def test_without_the_moving_volume_the_page_can_say_why_there_is_no_before(folder: Path) -> None:
     (folder.parent / "pet.nii.gz").unlink()
     assert read_result(folder).missing == (
@@ -99,6 +106,15 @@ def swap_inputs(folder: Path) -> None:
     sitk.WriteImage(sitk.Image(8, 8, 8, sitk.sitkInt16), str(folder.parent / "ct.nrrd"))
 
 
+def lose_expected_error(folder: Path) -> None:
+    change_report(
+        folder,
+        files={"expected_error": "error.nrrd"},
+        expected_error={"head": 0.8},
+        verdict={"doubtful": False, "reasons": []},
+    )
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -106,7 +122,7 @@ def swap_inputs(folder: Path) -> None:
         (lose("report.json"), "There is no result in"),
         (lose("fused.nrrd"), "lacks fused.nrrd"),
         (lambda folder: (folder / "report.json").write_text("[]"), "is not the report of a result"),
-        (lambda folder: change_report(folder, files={"expected_error": "error.nrrd"}), "lacks error.nrrd"),
+        (lose_expected_error, "lacks error.nrrd"),
         (lambda folder: (folder / "report.json").write_text("{"), "report.json cannot be read"),
         (cut("registered.nrrd"), "registered.nrrd cannot be read"),
         (cut("deformation.h5"), "deformation.h5 is damaged"),

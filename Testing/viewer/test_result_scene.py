@@ -69,9 +69,9 @@ def test_the_expected_error_is_shown_in_the_head_alone(shown: ResultScene, bent_
     values = arrayFromVolume(node)
     drawn = values[values >= node.GetDisplayNode().GetLowerThreshold()]
     assert node.GetDisplayNode().GetApplyThreshold()
-    assert drawn.mean() == pytest.approx(ERROR_MM, abs=0.02)
+    assert drawn.mean() == pytest.approx(ERROR_MM, abs=0.03)
     share = (sitk.GetArrayFromImage(head_mask(found.fixed)) > 0).mean()
-    assert drawn.size / values.size == pytest.approx(share, abs=0.03)
+    assert drawn.size / values.size == pytest.approx(share, abs=0.05)
     low, high = shown.windows["Expected error"].current.low, shown.windows["Expected error"].current.high
     assert ERROR_MM - 0.25 <= low < drawn.min() + 0.05 and drawn.max() - 0.05 < high <= ERROR_MM + 0.25
 

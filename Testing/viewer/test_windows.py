@@ -17,8 +17,8 @@ FIRST = OverlayWindow(0.0, 10.0, "SUV")
 
 
 def test_the_reports_window_counts() -> None:
-    report = {"modality": "pet", "overlay": {"low": 0.0, "high": 8.5, "unit": "SUV", "color_map": "Inferno"}}
-    assert overlay_window(report, small_head(0)) == OverlayWindow(0.0, 8.5, "SUV")
+    report = {"modality": "pet", "overlay": {"low": 0.0, "high": 8.5, "unit": "SUV", "color_map": "viridis"}}
+    assert overlay_window(report, small_head(0)) == OverlayWindow(0.0, 8.5, "SUV", "viridis")
 
 
 def test_without_one_a_pets_window_ends_where_few_of_the_head_are_above() -> None:
@@ -34,11 +34,15 @@ def test_without_one_a_cts_window_begins_with_bone() -> None:
     assert (window.low, window.unit) == (150.0, "HU")
 
 
-def test_the_expected_error_has_the_window_of_the_head() -> None:
-    head = sitk.GetImageFromArray((np.mgrid[:20, :20, :20][2] < 10).astype(np.uint8))
-    error = sitk.GetImageFromArray(np.mgrid[:5, :5, :5][2].astype(np.float32))
-    error.SetSpacing((4.0, 4.0, 4.0))
-    assert error_window(error, head) == OverlayWindow(0.0, 2.0, "mm")  # 3 and 4 lie outside
+def test_the_expected_error_has_the_window_of_its_values_in_the_head() -> None:
+    values = np.mgrid[:5, :5, :5][2] / 4
+    error = sitk.GetImageFromArray(np.where(values < 0.6, values, np.nan))
+    assert error_window(error) == OverlayWindow(0.0, 0.5, "mm")
+
+
+def test_the_expected_error_has_a_window_where_it_is_the_same_everywhere() -> None:
+    window = error_window(sitk.GetImageFromArray(np.full((3, 3, 3), 0.7)))
+    assert (window.low, window.high) == pytest.approx((0.7, 0.8))
 
 
 @pytest.fixture
@@ -50,7 +54,7 @@ def scene() -> slicer.vtkMRMLScene:
 def volumes(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLVolumeNode]:
     nodes = [put_volume(scene, content_from_image(small_head(shift)), "PET") for shift in (0, 3)]
     for node in nodes:
-        color_by_value(node, FIRST, "PET")
+        color_by_value(node, FIRST, "PET", FIRST.shown_from)
     return nodes
 
 
