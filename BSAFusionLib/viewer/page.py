@@ -51,6 +51,7 @@ html { overflow: hidden; }
 .view-letter-top { top: 4px; left: 50%; }
 .view-letter-bottom { bottom: 32px; left: 50%; }
 .legend { display: flex; align-items: center; gap: 6px; white-space: nowrap; }
+.readout { padding: 0 12px 4px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .color-bar { width: 120px; height: 10px; border: 1px solid gray; }
 .view-slider { position: absolute; bottom: 0; left: 8px; right: 8px; }
 """
@@ -163,14 +164,15 @@ class Page:
                     self._draw_choices()
                 with html.Div(classes="views"):
                     views.initialize_layout_grid(page)
+                if found.missing:
+                    html.Div(" ".join(found.missing), classes="bar text-caption text-warning")
                 with html.Div(classes="bar text-caption"):
                     self._draw_bars()
-                with html.Div(classes="bar text-caption"):
-                    html.Span("{{ readout }}", classes="readout")
-                    html.Span(fused_meaning(found.modality), v_show=(f"overlay === '{FUSED}'",))
-                    html.Span(" ".join(found.missing), classes="text-warning")
                     vuetify.VSpacer()
                     html.Span(DISCLAIMER, classes="text-no-wrap")
+                html.Div(
+                    "{{ readout }}", classes="readout text-caption"
+                )  # of one line, so that the views stay in place
 
     def _draw_choices(self) -> None:
         fixed = "Fused" if self._found.fixed is None else "MRI"
@@ -198,6 +200,7 @@ class Page:
             html.Span("{{ window[0] }} {{ window[1] }}")
             html.Div(classes="color-bar", style=("`background: linear-gradient(to right, ${window[4]})`",))
             html.Span("{{ window[2] }} {{ window[3] }}")
+        html.Span(fused_meaning(self._found.modality), v_if=(f"overlay === '{FUSED}'",))
         with html.Div(classes="legend fixed-bar"):
             html.Span("MRI {{ fixed_window[0] }}" if self._found.fixed is not None else "Fused {{ fixed_window[0] }}")
             _color_bar("black, white")
