@@ -1,4 +1,4 @@
-"""Printing that never fails, whatever the console's code page and whoever stopped reading."""
+"""Printing that never fails, whatever the console's code page, and also where it is closed or full."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 
 class Console:
-    """A text stream that replaces characters its code page lacks, and ignores that nobody reads it any more.
+    """A text stream that replaces characters its code page lacks, and ignores that nothing can be written to it.
 
     Args:
         stream: Standard output or standard error.
@@ -38,7 +38,7 @@ class Console:
     def _unfailing(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:
+        except OSError:  # nobody reads any more, or the disk that the output goes to is full
             # What is still buffered goes nowhere, too, so that Python does not complain when it ends.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
@@ -46,13 +46,34 @@ class Console:
 
 
 @contextlib.contextmanager
-def unfailing_console(stdout: TextIO, stderr: TextIO) -> Iterator[None]:
-    """Print through `Console` in this context."""
+def unfailing_console(stdout: TextIO | None, stderr: TextIO | None) -> Iterator[None]:
+    """Print through `Console` in this context.
+
+    Args:
+        stdout: Standard output; None where it is closed, as Python has it.
+        stderr: Standard error, likewise.
+    """
     # What the commands print has write() and flush() and all that the stream has.
-    out, err = Console(stdout), Console(stderr)
+    out, err = Console(stdout or _nowhere(1)), Console(stderr or _nowhere(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # type: ignore[type-var]
         try:
             yield
         finally:
             out.flush()
             err.flush()
+
+
+def _nowhere(descriptor: int) -> TextIO:
+    """Return a stream whose text is dropped, in place of a closed one.
+
+    It takes the closed one's descriptor. Otherwise the next file that is opened would, and what libraries print would
+    go into that file.
+    """
+    with contextlib.suppress(OSError):
+        os.fstat(descriptor)
+        return open(os.devnull, "w", encoding="utf-8")
+    opened = os.open(os.devnull, os.O_WRONLY)
+    if opened != descriptor:
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    return open(descriptor, "w", encoding="utf-8", closefd=False)

@@ -55,6 +55,30 @@ def test_a_mistake_is_said_in_one_sentence_on_any_console(tmp_path: Path, code_p
     assert not list((tmp_path / "o").glob(".unfinished*"))
 
 
+closed_or_full = ["1>&-", "2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"] + ["1>/dev/full"] * Path("/dev/full").exists()
+
+
+@pytest.mark.parametrize("redirection", closed_or_full)
+def test_output_that_is_closed_or_full_is_no_error_and_nothing_gets_into_a_result(
+    tmp_path: Path, redirection: str
+) -> None:
+    program = (
+        "import contextlib, os, sys; from BSAFusionLib.commands._console import unfailing_console\n"
+        "with unfailing_console(sys.stdout, sys.stderr):\n"
+        "    with open('result', 'wb') as file:\n"
+        "        print('to nobody'); print('nor here', file=sys.stderr); sys.stdout.flush()\n"
+        "        for descriptor in (1, 2):\n"
+        "            with contextlib.suppress(OSError): os.write(descriptor, b'from a library')\n"
+        "sys.exit(0)"
+    )
+    command = f'"{sys.executable}" -c "$PROGRAM" {redirection}'
+    environment = {**os.environ, "PYTHONPATH": str(repository), "PROGRAM": program}
+    finished = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert finished.returncode == 0
+    assert "Traceback" not in finished.stderr
+    assert (tmp_path / "result").read_bytes() == b""
+
+
 def test_output_into_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     command = f"{sys.executable} -m BSAFusionLib --help 2>err.txt | true; echo ${{PIPESTATUS[0]}}"
     environment = {**os.environ, "PYTHONPATH": str(repository)}
