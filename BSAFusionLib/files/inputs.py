@@ -14,6 +14,7 @@ from BSAFusionLib.files.stated_modality import named_modality, sounds_like_mri, 
 from BSAFusionLib.files.volumes import load_volume
 from BSAFusionLib.modalities import MODALITIES, MRI, listed
 from BSAFusionLib.pipeline.intensities import guess_modality
+from BSAFusionLib.pipeline.roles import in_hounsfield_units
 from BSAFusionLib.settings import AUTO
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
@@ -177,10 +178,11 @@ def _known_modality(pair: Pair) -> str:
 def _guessed(volume: Input, path: Path) -> Input:
     """Return a volume whose modality nothing states with the likeliest one, and a remark that says so.
 
-    A volume in Hounsfield units is a CT, whatever its name. In other units it may be anything, and the name decides.
+    A volume that is certainly in Hounsfield units is a CT, whatever its name. Else the name decides: a PET, too, may
+    have values far below zero.
     """
     by_values, by_name = guess_modality(volume.image), named_modality(path)
-    hounsfield = MODALITIES[by_values].window is not None
+    hounsfield = MODALITIES[by_values].window is not None and (not by_name or in_hounsfield_units(volume.image))
     modality = by_values if hounsfield else by_name or by_values
     reason = "its values, which reach below those of tissue as Hounsfield units do" if hounsfield else "its name"
     if not (hounsfield or by_name):

@@ -13,6 +13,9 @@ AIR_SHARE = 0.03  # of the voxels, at least, around a head
 SOFT_HU = (-300.0, 300.0)  # in which the most frequent tissue is looked for
 TISSUE_HU = (0.0, 90.0)  # where it is, in a head or body
 SOFT_SHARE = 0.05  # of the voxels
+CLIPPED_HU = (-300.0, 0.0)  # the value of the air where it was clipped or set
+BONE_HU = 300.0
+BONE_SHARE = (0.005, 0.5)  # of what is not air
 HIGHEST_HU = 10_000.0  # above which only a few voxels of metal lie
 BIN_HU = 10.0
 WRAP = 1 << 16
@@ -54,8 +57,26 @@ def recognize_ct_units(voxels: np.ndarray) -> CtUnits | None:
 def is_hounsfield(values: np.ndarray) -> bool:
     """Return whether values, of a sample of voxels, can only be Hounsfield units of a head or body in air."""
     air = (values > AIR_HU[0]) & (values < AIR_HU[1])
+    return len(values) > 0 and bool(air.mean() >= AIR_SHARE) and _shows_tissue(values)
+
+
+def is_clipped_hounsfield(values: np.ndarray) -> bool:
+    """Return whether values, of a sample of voxels, are likely Hounsfield units whose air is set to another value."""
+    different, counts = np.unique(values, return_counts=True)
+    if len(different) < 2 or counts.max() < AIR_SHARE * len(values):
+        return False
+    air = different[counts.argmax()]
+    if not CLIPPED_HU[0] <= air <= CLIPPED_HU[1]:
+        return False
+    inside = values[values != air]
+    bone = (inside > BONE_HU).mean()
+    return bool(BONE_SHARE[0] <= bone <= BONE_SHARE[1]) and _shows_tissue(inside)
+
+
+def _shows_tissue(values: np.ndarray) -> bool:
+    """Return whether the most frequent soft tissue lies where it does in Hounsfield units."""
     soft = values[(values > SOFT_HU[0]) & (values < SOFT_HU[1])]
-    if len(values) == 0 or air.mean() < AIR_SHARE or len(soft) < SOFT_SHARE * len(values):
+    if len(soft) < SOFT_SHARE * len(values):
         return False
     counts, edges = np.histogram(soft, bins=round((SOFT_HU[1] - SOFT_HU[0]) / BIN_HU), range=SOFT_HU)
     most = edges[counts.argmax()] + BIN_HU / 2

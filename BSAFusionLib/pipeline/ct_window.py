@@ -7,12 +7,13 @@ import numpy as np
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import Modality
-from BSAFusionLib.pipeline.ct_units import recognize_ct_units
-from BSAFusionLib.pipeline.guess import looks_hounsfield
+from BSAFusionLib.pipeline.ct_units import is_clipped_hounsfield, recognize_ct_units
+from BSAFusionLib.pipeline.guess import finite_sample, looks_hounsfield
 
 BONE_PERCENTILE = 85  # bone is about the brightest sixth of a head
 BRAIN_LEVEL = 0.4  # of brain in the brain window
 LEAST_SHOWN = 0.005  # of the voxels of the head that must not be black, and not white
+LEAST_CONTRAST = 0.02  # of the levels that the head must take up
 DIGITS = 2  # of a range's width that are written
 
 
@@ -57,6 +58,12 @@ def choose_window(
     window = _window(*row.window)
     if units is not None or (looks_hounsfield(voxels) and _shows(window, foreground)):
         return window
+    if is_clipped_hounsfield(finite_sample(voxels).astype(np.float64)):
+        warning = (
+            f"The {row.label} was taken for Hounsfield units whose air is set to another value; its window is "
+            f"{in_words(window.low, window.high)}. Set the CT window if it is in other units."
+        )
+        return window._replace(warning=warning)
     low, high = _brain_window(foreground)
     return Window(
         low,
@@ -87,9 +94,11 @@ def _window(center: float, width: float) -> Window:
 
 
 def _shows(window: Window, foreground: np.ndarray) -> bool:
-    """Return whether some of the head is not black, and some of it not white."""
+    """Return whether some of the head is not black, some of it not white, and not all of it is one gray."""
     not_black, not_white = (foreground > window.low).mean(), (foreground < window.high).mean()
-    return bool(min(not_black, not_white) >= LEAST_SHOWN)
+    ends = np.percentile(foreground, (100 * LEAST_SHOWN, 100 * (1 - LEAST_SHOWN))).clip(window.low, window.high)
+    contrast = (ends[1] - ends[0]) / (window.high - window.low)
+    return bool(min(not_black, not_white) >= LEAST_SHOWN and contrast >= LEAST_CONTRAST)
 
 
 def _nothing_shows(window: Window, voxels: np.ndarray, foreground: np.ndarray, row: Modality) -> str:
@@ -100,10 +109,11 @@ def _nothing_shows(window: Window, voxels: np.ndarray, foreground: np.ndarray, r
     else:
         low, high = _brain_window(foreground)
         center, width = (low + high) / 2, high - low
+    middle = in_words(center, center + width).split()[0]  # with digits that the width calls for
     return (
         f"Nothing of the {row.label} shows in the window {in_words(window.low, window.high)}: its values run from "
-        f"{in_words(float(voxels.min()), float(voxels.max()))}. Set the CT window to center {center:.4g} and width "
-        f"{width:.4g} (--ct-window {center:.4g} {width:.4g})."
+        f"{in_words(float(voxels.min()), float(voxels.max()))}. Set the CT window to center {middle} and width "
+        f"{width:.4g} (--ct-window {middle} {width:.4g})."
     )
 
 

@@ -37,9 +37,24 @@ def _windows() -> list[WildCase]:
     }
     for name, change in values.items():
         cases.append(WildCase("05", f"template-{name}", SAID, partial(_changed_ct, change=change), WINDOW_WORDS))
-    far = {"ct_window": (3000.0, 100.0)}
-    make = partial(_changed_ct, change=lambda hounsfield: hounsfield.astype(np.int16), choices=far)
-    return [*cases, WildCase("05", "template-window-of-metal", SAID, make, WINDOW_WORDS)]
+    cases += [
+        WildCase(
+            "05", "template-air-set-to-0", SAID, partial(_changed_ct, change=lambda hu: np.maximum(hu, 0)), ("air",)
+        )
+    ]
+    windows = {
+        "metal": (1.0, (3000.0, 100.0)),
+        "other-units": (2e-5, (40.0, 80.0)),
+        "one-gray": (1.0, (40.0, 1e6)),
+    }
+    for name, (factor, window) in windows.items():
+        make = partial(
+            _changed_ct,
+            change=lambda hu, factor=factor: (hu * factor).astype(np.float32),
+            choices={"ct_window": window},
+        )
+        cases.append(WildCase("05", f"template-window-of-{name}", SAID, make, WINDOW_WORDS))
+    return cases
 
 
 def _tilts() -> list[WildCase]:

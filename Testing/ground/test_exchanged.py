@@ -115,6 +115,17 @@ def test_a_guessed_modality_is_said_with_the_option_that_sets_it(
     assert "give --modality" in moving.remarks[0]
 
 
+def test_a_pet_by_its_name_stays_one_though_noise_is_far_below_zero(inputs, tmp_path) -> None:
+    pet = sitk.Cast(sitk.ReadImage(str(inputs["mri"])), sitk.sitkFloat32)
+    noise = np.random.default_rng(0).normal(0, 300, pet.GetSize()[::-1]).astype(np.float32)
+    noisy = sitk.GetImageFromArray(10000 * sitk.GetArrayFromImage(pet) / sitk.GetArrayFromImage(pet).max() + noise)
+    noisy.CopyInformation(pet)
+    sitk.WriteImage(noisy, str(tmp_path / "fdg_pet.nii.gz"))
+    moving = read_pair(Pair(inputs["mri"], tmp_path / "fdg_pet.nii.gz"))[1]
+    assert moving.modality == "pet"
+    assert "because of its name" in moving.remarks[0]
+
+
 def test_a_stated_modality_is_not_guessed(inputs, tmp_path) -> None:
     sitk.WriteImage(abs(sitk.ReadImage(str(inputs["ct"]))), str(tmp_path / "sub-1_ct.nii.gz"))
     moving = read_pair(Pair(inputs["mri"], tmp_path / "sub-1_ct.nii.gz"))[1]

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.pipeline.ct_units import CtUnits, recognize_ct_units
+from BSAFusionLib.pipeline.ct_units import CtUnits, is_clipped_hounsfield, recognize_ct_units
 from BSAFusionLib.pipeline.ct_window import in_words
 from BSAFusionLib.pipeline.input_checks import check_volumes
 from BSAFusionLib.pipeline.intensities import measure_intensities
@@ -46,6 +46,27 @@ def test_what_was_done_to_hounsfield_units_is_recognized_where_it_is_certain(hu,
         assert np.array_equal(units.unwrap(values) - units.offset, hu)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda hu: np.maximum(hu, 0),
+        lambda hu: np.where(hu < -200, -200, hu),
+        lambda hu: np.where(hu < -150, 0, hu).astype(np.float32),
+    ],
+)
+def test_hounsfield_units_whose_air_was_set_to_another_value_keep_the_brain_window(ct, hu, changed) -> None:
+    assert recognize_ct_units(changed(hu)) is None
+    intensities, warning = measure_intensities(like(ct, changed(hu)), "ct")
+    assert (intensities.low, intensities.high) == (0, 80)
+    assert warning is not None
+    assert "whose air is set to another value" in warning
+
+
+@pytest.mark.parametrize("changed", [lambda hu: np.maximum(hu, 0) / 10, lambda hu: np.maximum(hu + 1024, 0)])
+def test_other_units_above_zero_are_not_taken_for_clipped_ones(hu, changed) -> None:
+    assert not is_clipped_hounsfield(changed(hu).ravel())
+
+
 @pytest.mark.parametrize("name", ["mri", "pet"])
 def test_other_scans_are_not_in_hounsfield_units(request: pytest.FixtureRequest, name: str) -> None:
     assert recognize_ct_units(sitk.GetArrayFromImage(request.getfixturevalue(name))) is None
@@ -67,6 +88,17 @@ def test_a_window_in_which_nothing_shows_is_refused_and_another_proposed(ct: sit
         measure_intensities(ct, "ct", window)
     with pytest.raises(FusionError, match=r"--ct-window 1064 80"):
         measure_intensities(ct + 1024, "ct", (40, 80))
+
+
+@pytest.mark.parametrize(("scale", "window"), [(2e-5, (40, 80)), (1.0, (40, 1e6)), (1e-9, (0, 1))])
+def test_a_window_in_which_all_is_one_gray_is_refused(ct: sitk.Image, hu: np.ndarray, scale: float, window) -> None:
+    with pytest.raises(FusionError, match="Nothing of the CT shows"):
+        measure_intensities(like(ct, (hu + 1024) * scale), "ct", window)
+
+
+def test_the_proposed_center_has_the_digits_that_the_width_calls_for(ct: sitk.Image) -> None:
+    with pytest.raises(FusionError, match=r"--ct-window 32808 80\)"):
+        measure_intensities(ct + 32768, "ct", (40, 80))
 
 
 @pytest.mark.parametrize("window", [(40, 80), (35, 100), (500, 2000), (40, 400), (600, 800)])
