@@ -95,7 +95,7 @@ class Page:
                 "grid": TOTAL,
                 "grid_in_slices": False,
                 "grid_in_3d": False,
-                "slices_in_3d": False,
+                "cut_head": True,
                 "window_of_fixed": False,
                 "readout": NO_POINT,
                 "trame__title": f"BSAFusion: {self._found.name}",
@@ -104,7 +104,7 @@ class Page:
         state.change("overlay")(self._take_opacity)
         state.change("overlay", "opacity")(self._show)
         state.change("grid", "grid_in_slices", "grid_in_3d")(self._show_grid)
-        state.change("slices_in_3d")(lambda slices_in_3d, **_: self._result.show_slices_in_3d(slices_in_3d))
+        state.change("cut_head")(lambda cut_head, **_: self._result.cut_head(cut_head))
         state.change("window_of_fixed")(lambda window_of_fixed, **_: self._result.drag_window_of_fixed(window_of_fixed))
 
     def _take_opacity(self, overlay: str, **_: Any) -> None:
@@ -125,8 +125,12 @@ class Page:
     def _follow_windows(self) -> None:
         """Let the color bars follow the windows."""
         for window in (*self._result.windows.values(), self._result.fixed_window):
-            window.changed = self._write_windows
+            window.changed = self._window_changed
         self._write_windows()
+
+    def _window_changed(self) -> None:
+        self._write_windows()
+        self._result.render()  # the 3D view, too
 
     def _write_windows(self) -> None:
         state = self.server.state
@@ -138,7 +142,6 @@ class Page:
     def _reset_windows(self) -> None:
         for window in (*self._result.windows.values(), self._result.fixed_window):
             window.reset()
-        self._result.render()
 
     def _follow_cursor(self, scene: slicer.vtkMRMLScene) -> None:
         """Let the line of values follow the cursor in slice views."""
@@ -159,7 +162,9 @@ class Page:
                     html.Div(found.doubt, classes="doubt bg-error")
                 with html.Div(classes="bar verdict"):
                     html.Span("{{ trame__title }}", classes="font-weight-bold")
-                    html.Span(" ".join(found.sentences), classes="text-caption")
+                    vuetify.VSpacer()
+                    html.Span(DISCLAIMER, classes="text-caption")
+                    html.Div(" ".join(found.sentences), classes="text-caption w-100")
                 with html.Div(classes="bar controls"):
                     self._draw_choices()
                 with html.Div(classes="views"):
@@ -168,8 +173,6 @@ class Page:
                     html.Div(" ".join(found.missing), classes="bar text-caption text-warning")
                 with html.Div(classes="bar text-caption"):
                     self._draw_bars()
-                    vuetify.VSpacer()
-                    html.Span(DISCLAIMER, classes="text-no-wrap")
                 html.Div(
                     "{{ readout }}", classes="readout text-caption"
                 )  # of one line, so that the views stay in place
@@ -186,7 +189,7 @@ class Page:
         if len(self._result.grids) > 1:
             no_grid = "!(grid_in_slices || grid_in_3d)"
             _toggle("grid", {name: name for name in self._result.grids}, disabled=(no_grid,))
-        _switch("slices_in_3d", "Slices in 3D")
+        _switch("cut_head", "Cut head")
         with html.Div(classes="d-flex align-center", title=MOUSE_HELP):
             html.Span("Drag changes", classes="mr-2")
             _toggle("window_of_fixed", {fixed: True, "Overlay": False})

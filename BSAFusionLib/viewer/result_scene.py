@@ -18,11 +18,10 @@ from BSAFusionLib.mrml.nodes import (
     put_volume,
 )
 from BSAFusionLib.mrml.overlay import ERROR_OPACITY, color_by_value
-from BSAFusionLib.mrml.scene import nodes_of_class
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.report.overlay import OPACITY, RELATIVE, OverlayWindow
 from BSAFusionLib.report.planes import gray_values
-from BSAFusionLib.viewer.head_surface import put_head_surface
+from BSAFusionLib.viewer.cut_head import CutHead
 from BSAFusionLib.viewer.readout import Probe
 from BSAFusionLib.viewer.result_folder import Found
 from BSAFusionLib.viewer.shared_window import SharedWindow
@@ -48,8 +47,9 @@ class ResultScene:
 
     def __init__(self, application: SlicerApp, found: Found) -> None:
         self._application, self._found = application, found
-        self._background = self._put(found.fused if found.fixed is None else found.fixed, "MRI")
-        self._head = _head_of(found.fused if found.fixed is None else found.fixed)
+        background = found.fused if found.fixed is None else found.fixed
+        self._background = self._put(background, "MRI")
+        self._head = CutHead(application.scene, _head_of(background))
         self.overlays = self._put_moving(found)
         moving = SharedWindow(list(self.overlays.values()), found.window, transparent=True)
         self.windows = dict.fromkeys(self.overlays, moving)
@@ -61,12 +61,12 @@ class ResultScene:
         low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
         self.fixed_window = SharedWindow([self._background], OverlayWindow(low, high, RELATIVE))
         self.grids = self._put_grids(found)
-        self._surface = put_head_surface(application.scene, self._head)
 
     def fit(self) -> None:
-        """Fit the MRI into each slice view, and the head into the 3D view."""
+        """Fit, once there are views, the MRI into the slice views and the head, cut along them, into the 3D view."""
         show_volumes(self._background)
         link_and_fit(self._application.app_logic, self._background)
+        self._head.follow(self._application.view_manager.get_slice_views(), self._application.app_logic)
         for view in self._application.view_manager.get_threed_views():
             self.fit_view(view)
 
@@ -109,11 +109,9 @@ class ResultScene:
         show_grid(self.grids[grid], self._line_spacing_mm, in_slices, in_3d)
         self.render()
 
-    def show_slices_in_3d(self, shown: bool) -> None:
-        """Show the slices in the 3D view in place of the head's surface, or the surface."""
-        self._surface.GetDisplayNode().SetVisibility(not shown)
-        for view in nodes_of_class(self._application.scene, "vtkMRMLSliceNode"):
-            view.SetSliceVisible(shown)
+    def cut_head(self, is_cut: bool) -> None:
+        """Show the head in 3D cut open along the slices, or whole."""
+        self._head.show(is_cut)
         self.render()
 
     def drag_window_of_fixed(self, fixed: bool) -> None:

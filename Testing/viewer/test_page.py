@@ -278,13 +278,24 @@ def test_the_3d_view_turns_with_the_mouse_and_comes_back(browser: Browser) -> No
 
 
 @pytest.mark.browser
-def test_the_3d_view_shows_the_head_or_the_slices(browser: Browser) -> None:
-    head = browser.wait_for("3D", seen)
-    assert not colored(head)
-    browser.toggle("Slices in 3D")
-    browser.wait_for("3D", lambda picture: differs(picture, head))
-    browser.toggle("Slices in 3D")
-    browser.wait_for("3D", lambda picture: equals(picture, head))
+def test_the_3d_view_shows_the_head_cut_open_to_the_pet_or_whole(browser: Browser) -> None:
+    browser.choose("Registered")
+    browser.fade("End")
+    cut = browser.wait_for("3D", colored)
+    browser.toggle("Cut head")
+    browser.wait_for("3D", lambda picture: seen(picture) and not colored(picture))
+    browser.toggle("Cut head")
+    browser.wait_for("3D", lambda picture: equals(picture, cut))
+
+
+@pytest.mark.browser
+def test_a_slice_that_is_scrolled_cuts_the_head_in_3d_elsewhere(browser: Browser) -> None:
+    before = browser.wait_for("3D", seen)
+    slider = browser.page.locator(".layout-grid-item").nth(views.index("Coronal")).get_by_role("slider")
+    slider.press("PageDown")
+    browser.wait_for("3D", lambda picture: differs(picture, before))
+    slider.press("PageUp")
+    browser.wait_for("3D", lambda picture: equals(picture, before))
 
 
 @pytest.mark.browser

@@ -3,13 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
 from slicer.util import arrayFromTransformMatrix, arrayFromVolume
 from trame_slicer.core import SlicerApp
-from vtkmodules.vtkFiltersCore import vtkFeatureEdges, vtkMassProperties
 
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.viewer.result_folder import read_result
@@ -97,22 +95,3 @@ def test_one_grid_is_shown_at_a_time(shown: ResultScene) -> None:
 
 def test_a_network_that_adds_nothing_has_no_grid(application: SlicerApp, result: Path) -> None:
     assert list(ResultScene(application, read_result(result)).grids) == ["Total"]
-
-
-def test_the_head_in_3d_is_closed_and_lies_where_the_mri_shows_it(
-    application: SlicerApp, shown: ResultScene, bent_result: Path
-) -> None:
-    surface = application.scene.GetFirstNodeByName("Head").GetPolyData()
-    head = head_mask(read_result(bent_result).fixed)
-    shape = sitk.LabelShapeStatisticsImageFilter()
-    shape.Execute(head)
-    left, posterior, superior = shape.GetCentroid(1)
-    assert np.array(surface.GetCenter()) == pytest.approx((-left, -posterior, superior), abs=4.0)
-    mass = vtkMassProperties()
-    mass.SetInputData(surface)
-    assert mass.GetVolume() == pytest.approx(shape.GetPhysicalSize(1), rel=0.1)
-    edges = vtkFeatureEdges()
-    edges.SetInputData(surface)
-    edges.FeatureEdgesOff()
-    edges.Update()
-    assert edges.GetOutput().GetNumberOfCells() == 0  # neither open nor doubled
