@@ -181,6 +181,28 @@ def test_landmarks_weights_and_sidecars_are_inputs(
         assert_refused(tmp_path, capsys, file, "fuse", mri, pet, *options, "--json", file)
 
 
+def test_a_mask_and_what_is_carried_along_are_inputs(
+    mri: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pet, mask, transform = tmp_path / "pet.nrrd", out / "fused.nrrd", tmp_path / "rigid.tfm"
+    for path in (pet, mask):
+        sitk.WriteImage(small_head(1, slices=3), str(path))
+    sitk.WriteTransform(sitk.TranslationTransform(3, (1.0, 2.0, 3.0)), str(transform))
+    assert_refused(tmp_path, capsys, mask, "fuse", mri, pet, "--fixed-mask", mask, "--out", out)
+    carried = ["apply", transform, pet, mask, "--reference", mri, "--out"]
+    assert_refused(tmp_path, capsys, mask, *carried, out)
+    assert_refused(tmp_path, capsys, pet, *carried[:3], *carried[4:], pet)
+
+
+@pytest.mark.parametrize("link", [hard_link, symbolic_link])
+def test_links_lead_to_a_dicom_file(
+    mri: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture, link: Callable[[Path, Path], None]
+) -> None:
+    write_series(tmp_path / "PT", small_head(0, slices=3), "PT")
+    link(next((tmp_path / "PT").iterdir()), out / "report.html")
+    assert_refused(tmp_path, capsys, "report.html", "fuse", mri, tmp_path / "PT", "--out", out)
+
+
 def test_two_results_need_two_files_and_a_folder_is_none(
     mri: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
