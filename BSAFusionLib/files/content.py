@@ -1,6 +1,5 @@
 """What a file holds by its first bytes, whatever its name says: a compression, and the format of a volume."""
 
-import bz2
 import contextlib
 import gzip
 import re
@@ -19,6 +18,7 @@ HEAD_BYTES = 1 << 16  # in which a header names itself
 META_IMAGE = re.compile(rb"^\s*(ObjectType|NDims|Comment)\s*=.*^ElementDataFile\s*=", re.MULTILINE | re.DOTALL)
 NAMED = {".nrrd": (".nrrd", ".nhdr"), ".mha": (".mha", ".mhd")}
 """By the ending for a format, all endings by which ITK knows it; it tells capitals apart."""
+HEADER_SUFFIXES = (*NAMED[".nrrd"], *NAMED[".mha"])
 
 
 def packing_of(path: Path) -> str:
@@ -30,8 +30,12 @@ def packing_of(path: Path) -> str:
 
 def opened(path: Path) -> BinaryIO:
     """Open a file that may be compressed."""
-    opening = {"": open, ".gz": gzip.open, ".bz2": bz2.open}[packing_of(path)]
-    return opening(path, "rb")  # type: ignore[operator,no-any-return]
+    packing = packing_of(path)
+    if packing == ".bz2":
+        import bz2  # here, since not every Python is built with it
+
+        return bz2.open(path, "rb")  # type: ignore[return-value]
+    return gzip.open(path, "rb") if packing else path.open("rb")  # type: ignore[return-value]
 
 
 @contextlib.contextmanager

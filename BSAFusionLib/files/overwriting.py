@@ -10,7 +10,6 @@ from BSAFusionLib.errors import FusionError
 
 HEADER_BYTES = 1 << 20  # of a NRRD or MetaImage file, in which it names the files that hold its voxels
 TWO_FILE_SUFFIXES = (".hdr", ".img", ".hdr.gz", ".img.gz")  # of Analyze and of NIfTI in two files
-HEADER_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 DATA_FILE = re.compile(rb"^(?:ElementDataFile|data ?file)[ \t]*[:=][ \t]*(.+?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 NUMBER = re.compile(r"%0?\d*d")  # in the name of a series of files, as both formats allow
 
@@ -67,9 +66,9 @@ def files_of(path: Path) -> Iterator[Path]:
     beside = [f"{stem}.json"]
     if suffix.lower() in TWO_FILE_SUFFIXES:
         beside += [f"{stem}{other}" for other in TWO_FILE_SUFFIXES]
-    elif suffix.lower() in HEADER_SUFFIXES:
-        yield from _data_files(path)
-    elif suffix.lower().endswith("aa") or not os.path.isfile(path):
+    if os.path.isfile(path):
+        yield from _data_files(path)  # of any name, since volumes are read by what they hold
+    if suffix.lower().endswith("aa") or not os.path.isfile(path):
         yield from _matching(path.parent, glob.escape(path.name.removesuffix("aa")) + "[a-z][a-z]")
     yield from (file for name in beside if os.path.isfile(file := path.with_name(name)) and file != path)
 

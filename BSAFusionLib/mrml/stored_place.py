@@ -9,6 +9,7 @@ import slicer
 from slicer.util import arrayFromVTKMatrix
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
+from BSAFusionLib.files.content import HEADER_SUFFIXES
 from BSAFusionLib.files.nifti_header import nifti_header
 from BSAFusionLib.files.orientation import (
     CONFLICT_MM,
@@ -20,7 +21,6 @@ from BSAFusionLib.files.orientation import (
     says_nothing,
     states_no_orientation,
 )
-from BSAFusionLib.files.overwriting import HEADER_SUFFIXES
 
 
 def remarks_on_file(volume: slicer.vtkMRMLVolumeNode) -> tuple[str, ...]:

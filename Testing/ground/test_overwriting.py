@@ -146,9 +146,11 @@ def test_files_that_a_header_names_belong_to_it(tmp_path: Path, header: str, dat
     (tmp_path / "sub").mkdir()
     for name in data:
         (tmp_path / name).touch()
-    path = tmp_path / ("volume.nhdr" if header.startswith("NRRD") else "volume.mhd")
-    path.write_bytes(header.encode())
-    assert sorted(files_of(path)) == sorted([path, *(tmp_path / name for name in data)])
+    for name in ("volume.nhdr" if header.startswith("NRRD") else "volume.mhd", "volume.hdr", "volume.txt", "volume"):
+        path = tmp_path / name
+        path.write_bytes(header.encode())
+        assert sorted(files_of(path)) == sorted([path, *(tmp_path / name for name in data)])
+        path.unlink()
 
 
 @pytest.mark.parametrize(
