@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from BSAFusionLib.errors import FusionError
 
 PIXELS_PER_SIGMA = 16.0  # smoothness of the deformations that the network was trained on
@@ -39,6 +41,8 @@ class Calibration:
         error: Amplitudes of the smooth error.
         slope: Of what is reported against what is true.
         relative_error: Further amplitude of the elastic smooth error, as a fraction of the elastic displacement's.
+        length_scale: Expected length of the error in mm where the model says 1 mm.
+        length_exponent: Power of the model's length that the expected length rises with.
     """
 
     trust: float
@@ -48,6 +52,17 @@ class Calibration:
     error: Amplitudes
     slope: float = 1.0
     relative_error: float = 0.0
+    length_scale: float = 1.0
+    length_exponent: float = 1.0
+
+    def expected_lengths(self, modeled: np.ndarray) -> np.ndarray:
+        """Return the expected lengths of the error from those of the model, mm; both have any shape.
+
+        The model takes small errors for larger and large ones for smaller than they are; a power of its lengths, fitted
+        on the same patients, sets that right and leaves their order as it is.
+        """
+        lengths: np.ndarray = self.length_scale * modeled**self.length_exponent
+        return lengths
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values as they stand in a card."""
@@ -67,7 +82,8 @@ class Calibration:
                 for name, value in content.items()
             }
             calibration = cls(**values)
-            positive = [calibration.trust, calibration.sigma_mm, calibration.slope, *calibration.expected]
+            lengths = [calibration.length_scale, calibration.length_exponent]
+            positive = [calibration.trust, calibration.sigma_mm, calibration.slope, *calibration.expected, *lengths]
             others = [*calibration.spread, *calibration.error, calibration.relative_error]
             valid = min(positive) > 0 and min(others) >= 0
         except (TypeError, ValueError) as error:

@@ -28,7 +28,8 @@ SKULL_BASE_MM = (-60.0, -30.0)  # of a standard head, from the brain's center up
 def expected_error(posterior: Posterior, applied: sitk.Image, fixed: sitk.Image) -> sitk.Image:
     """Compute the expected length of the difference between the true and the applied displacement.
 
-    It is the mean over displacements drawn from the posterior. What the basis leaves out is drawn as noise.
+    The lengths of deviations drawn from the posterior are averaged, and the calibration sets them right. What the basis
+    leaves out is drawn as noise; what of the posterior's mean was not applied is added in squares.
 
     Args:
         posterior: Of the displacement.
@@ -48,11 +49,13 @@ def expected_error(posterior: Posterior, applied: sitk.Image, fixed: sitk.Image)
     noise_mm = posterior.amplitudes.elastic * np.sqrt(np.maximum(left_out, 0))
     random = np.random.default_rng(0)
     total = np.zeros(left_out.shape)
-    for deviations in np.array_split(posterior.deviations(SAMPLES), SAMPLES // SAMPLES_AT_ONCE):
-        errors = too_little + basis.evaluate(deviations, axes)
-        errors += noise_mm * random.standard_normal(errors.shape)
-        total += np.linalg.norm(errors, axis=1).sum(axis=0)
-    image = sitk.GetImageFromArray((total / SAMPLES).T.astype(np.float32))
+    for drawn in np.array_split(posterior.deviations(SAMPLES), SAMPLES // SAMPLES_AT_ONCE):
+        deviations = basis.evaluate(drawn, axes)
+        deviations += noise_mm * random.standard_normal(deviations.shape)
+        total += np.linalg.norm(deviations, axis=1).sum(axis=0)
+    unknown = posterior.calibration.expected_lengths(total / SAMPLES)
+    lengths = np.hypot(np.linalg.norm(too_little, axis=0), unknown)
+    image = sitk.GetImageFromArray(lengths.T.astype(np.float32))
     image.CopyInformation(grid)
     return image
 

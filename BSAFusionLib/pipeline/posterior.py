@@ -47,6 +47,7 @@ class Posterior:
 
     Attributes:
         basis: The functions.
+        calibration: How far the evidence was trusted.
         amplitudes: Of the displacement, estimated from this case.
         mean: (3, function), mm along the fixed volume's index axes.
         factor: Lower Cholesky factor of the precision of the reported displacement (coefficient, coefficient).
@@ -55,6 +56,7 @@ class Posterior:
     """
 
     basis: SmoothBasis
+    calibration: Calibration
     amplitudes: Amplitudes
     mean: np.ndarray
     factor: np.ndarray
@@ -113,7 +115,8 @@ def infer(observed: Observed, calibration: Calibration) -> Posterior:
     factor = cholesky(precision, lower=True, overwrite_a=True)
     gain = calibration.slope * true / reported
     mean = gain * cho_solve((factor, True), calibration.trust * observed.weighted)
-    return Posterior(observed.basis, amplitudes, mean.reshape(3, -1), factor, gain, true - gain**2 * reported)
+    remaining = true - gain**2 * reported
+    return Posterior(observed.basis, calibration, amplitudes, mean.reshape(3, -1), factor, gain, remaining)
 
 
 def posterior_field(posterior: Posterior, grid: sitk.Image) -> sitk.Image:

@@ -1,6 +1,6 @@
 """Fits the calibration of one modality by the likelihood of the truth, a point of the brain at a time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +25,8 @@ FIRST_GUESS = {
 FIRST_STEPS = (0.7, -0.5, -0.5, 0.5, 0.5, 0.5, -0.15, -0.5)  # of the logarithms
 # A weak prior: the log score lost for a factor of e away from the first guess; a slope far from 1 is least likely.
 PENALTIES = np.array([0.003, 0.003, 0.003, 0.003, 0.003, 0.003, 0.1, 0.003])
-MAX_TRIALS = 250
-# E|e| of a normal vector with equal variances, over the root of its expected square: sqrt(8 / (3 pi)).
-LENGTH_PER_RMS = float(np.sqrt(8 / (3 * np.pi)))
+MAX_TRIALS = 500
+LENGTH_PENALTY = 0.01  # of the logarithm of the lengths' exponent
 
 
 @dataclass
@@ -67,7 +66,9 @@ class Score(NamedTuple):
     squared: float
 
 
-def fit_calibration(cases: list[FittedCase], sigma_mm: float) -> tuple[Calibration, float]:
+def fit_calibration(
+    cases: list[FittedCase], sigma_mm: float, max_trials: int = MAX_TRIALS
+) -> tuple[Calibration, float]:
     """Fit a calibration, and return it with the mean cost of the cases."""
     guess = np.log(list(FIRST_GUESS.values()))
 
@@ -77,16 +78,33 @@ def fit_calibration(cases: list[FittedCase], sigma_mm: float) -> tuple[Calibrati
         return float(likelihood + (PENALTIES * (logarithms - guess) ** 2).sum())
 
     simplex = np.vstack([guess, guess + np.diag(FIRST_STEPS)])
-    options = {"maxfev": MAX_TRIALS, "initial_simplex": simplex, "fatol": 1e-3, "xatol": 0.02, "adaptive": True}
+    options = {"maxfev": max_trials, "initial_simplex": simplex, "fatol": 1e-3, "xatol": 0.02, "adaptive": True}
     found = minimize(cost, guess, method="Nelder-Mead", options=options)
-    calibration = _calibration(found.x, sigma_mm)
+    calibration = fit_lengths(cases, _calibration(found.x, sigma_mm))
     return calibration, float(np.mean([score(case, calibration).cost for case in cases]))
+
+
+def fit_lengths(cases: list[FittedCase], calibration: Calibration) -> Calibration:
+    """Fit the lengths of the error that a calibration expects, and leave its other values as they are."""
+    predictions = [_predict(case, calibration) for case in cases]
+
+    def corrected(logarithms: np.ndarray) -> Calibration:
+        scale, exponent = np.exp(logarithms).round(4).tolist()
+        return replace(calibration, length_scale=scale, length_exponent=exponent)
+
+    def cost(logarithms: np.ndarray) -> float:
+        tried = corrected(logarithms)
+        pairs = zip(predictions, cases, strict=True)
+        likelihood = np.mean([compare(prediction.corrected(tried), case.truth).cost for prediction, case in pairs])
+        return float(likelihood + LENGTH_PENALTY * logarithms[1] ** 2)
+
+    found = minimize(cost, [0.0, 0.1], method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-5})
+    return corrected(found.x)
 
 
 def score(case: FittedCase, calibration: Calibration) -> Score:
     """Compare the prediction of one case with the truth."""
-    case.amplitudes = case.rotated.amplitudes(calibration, case.amplitudes)
-    return compare(case.rotated.predict(calibration, case.amplitudes), case.truth)
+    return compare(_predict(case, calibration).corrected(calibration), case.truth)
 
 
 def compare(prediction: Prediction, truth: np.ndarray) -> Score:
@@ -98,9 +116,14 @@ def compare(prediction: Prediction, truth: np.ndarray) -> Score:
     return Score(
         cost=float(((white**2).sum(axis=1) / 2 + log_volume).mean() / 3),
         errors=np.linalg.norm(errors, axis=1),
-        predicted=LENGTH_PER_RMS * np.sqrt(np.trace(prediction.covariance, axis1=1, axis2=2)),
+        predicted=prediction.lengths,
         squared=float((white**2).mean()),
     )
+
+
+def _predict(case: FittedCase, calibration: Calibration) -> Prediction:
+    case.amplitudes = case.rotated.amplitudes(calibration, case.amplitudes)
+    return case.rotated.predict(calibration, case.amplitudes)
 
 
 def _calibration(logarithms: np.ndarray, sigma_mm: float) -> Calibration:

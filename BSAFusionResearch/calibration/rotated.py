@@ -19,11 +19,25 @@ AFFINE_PARTS = np.tile(np.repeat([0, 1], [1, AFFINE_FUNCTIONS - 1]), 3)  # of th
 MAX_ESTIMATES = 60  # of the marginal likelihood, of which each slope takes some
 
 
+# E|e| of a normal vector with equal variances, over the root of its expected square: sqrt(8 / (3 pi)).
+LENGTH_PER_RMS = float(np.sqrt(8 / (3 * np.pi)))
+
+
 class Prediction(NamedTuple):
     """Normal distributions of the displacement at points: mean (n, 3), mm, and covariance (n, 3, 3), mm^2."""
 
     mean: np.ndarray
     covariance: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Return the expected lengths of the difference between displacement and mean (n,), mm."""
+        return LENGTH_PER_RMS * np.sqrt(np.trace(self.covariance, axis1=1, axis2=2))
+
+    def corrected(self, calibration: Calibration) -> "Prediction":
+        """Return the prediction with the lengths that a calibration expects, in the same directions."""
+        factors = calibration.expected_lengths(self.lengths) / self.lengths
+        return Prediction(self.mean, self.covariance * np.square(factors)[:, None, None])
 
 
 class _Solution(NamedTuple):

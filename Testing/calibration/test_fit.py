@@ -9,7 +9,7 @@ from BSAFusionLib.network.stack import Stack
 from BSAFusionLib.pipeline.calibration import Amplitudes, Calibration
 from BSAFusionLib.pipeline.posterior import Observed, infer, observe_cells
 from BSAFusionLib.pipeline.smooth_basis import SmoothBasis
-from BSAFusionResearch.calibration.fit import FittedCase, compare, fit_calibration
+from BSAFusionResearch.calibration.fit import FittedCase, compare, fit_calibration, fit_lengths, score
 from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, save_prepared
 from BSAFusionResearch.calibration.rotated import Prediction, RotatedCase
 from BSAFusionResearch.calibration.table import figures, rank_correlation
@@ -70,13 +70,30 @@ def test_a_fit_finds_the_precision_that_the_noise_has_and_predicts_the_error():
         observed, points, truth = simulated(seed, elastic, 0.2)
         claimed = Observed(observed.basis, 5 * observed.information, 5 * observed.weighted)  # five times too sure
         cases.append(FittedCase(str(seed), elastic, 1.0, RotatedCase.of(claimed, points), truth))
-    calibration, _ = fit_calibration(cases, SIGMA)
+    calibration, _ = fit_calibration(cases, SIGMA, max_trials=150)
     assert calibration.trust == pytest.approx(0.2, rel=0.5)
     measured = figures(cases, calibration)
     assert set(measured["groups"]) == {"0.02 mm", "0.7 mm", "1.5 mm"}
     for group in measured["groups"].values():
         assert 0.7 < group["true_to_predicted"] < 1.4
     assert measured["rank_between"] > 0.5
+
+
+def test_lengths_that_come_out_wrong_by_a_power_are_set_right():
+    random, cases = np.random.default_rng(5), []
+    for seed, elastic in enumerate((0.02, 1.5)):
+        observed, points, _ = simulated(seed, elastic, 0.1)
+        rotated = RotatedCase.of(observed, np.tile(points, (20, 1)))
+        amplitudes = rotated.amplitudes(CALIBRATION)
+        mean, covariance = prediction = rotated.predict(CALIBRATION, amplitudes)
+        white = (np.linalg.cholesky(covariance) @ random.standard_normal((*mean.shape, 1)))[..., 0]
+        truth = mean + white * (1.2 * prediction.lengths**0.5)[:, None]  # of length 1.2 length^1.5, not length
+        cases.append(FittedCase(str(seed), elastic, 1.0, rotated, truth, amplitudes))
+    fitted = fit_lengths(cases, CALIBRATION)
+    assert fitted.length_scale == pytest.approx(1.2, rel=0.1)
+    assert fitted.length_exponent == pytest.approx(1.5, rel=0.1)
+    for case in cases:
+        assert score(case, fitted).squared == pytest.approx(1, rel=0.15)
 
 
 def test_a_score_counts_errors_in_standard_deviations():

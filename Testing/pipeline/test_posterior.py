@@ -165,6 +165,17 @@ def test_the_expected_error_is_the_distance_of_what_was_not_applied_where_all_is
     assert inner(sitk.GetArrayFromImage(expected_error(posterior, field, grid))).mean() < 0.5
 
 
+def test_the_calibration_corrects_the_length_of_the_error(mri):
+    evidence = observe([told(mri, "k", 0.05)], mri, (40.0, 40.0, 40.0))
+    modeled, corrected = (
+        sitk.GetArrayFromImage(expected_error(posterior, posterior_field(posterior, mri), mri))
+        for posterior in (
+            infer(evidence, each) for each in (CALIBRATED, replace(CALIBRATED, length_scale=0.9, length_exponent=1.5))
+        )
+    )
+    assert inner(corrected) == pytest.approx(0.9 * inner(modeled) ** 1.5, rel=0.05)
+
+
 def test_without_evidence_the_expected_error_is_that_of_the_usual_displacement(mri):
     posterior = infer(observe([told(mri, "k", 0.0)], mri, sigma), uncalibrated(1.0))
     error = sitk.GetArrayFromImage(expected_error(posterior, posterior_field(posterior, mri), mri))
