@@ -42,8 +42,7 @@ class PairComparison:
         fixed_head = head_mask(self._grid)
         self._fixed_head = sitk.GetArrayFromImage(fixed_head) > 0
         self._near_head = sitk.GetArrayFromImage(sitk.BinaryDilate(fixed_head, (1, 1, 1))) > 0
-        self._fixed_ranks = sitk.GetArrayFromImage(_ranks(self._grid))
-        self._moving_ranks = _ranks(moving)
+        self._fixed = sitk.GetArrayFromImage(self._grid)
         self._moving = moving
         self._moving_space = sitk.Cast(moving >= 0, sitk.sitkFloat32)
 
@@ -58,7 +57,8 @@ class PairComparison:
     def information(self, transform: sitk.Transform) -> float:
         """Return the mutual information of the intensities' ranks near the fixed head, corrected for their number.
 
-        Ranks do not change if something outside the brain is far hotter than it.
+        Ranks do not change if something outside the brain is far hotter than it. They are those of the compared voxels
+        alone: among all of a wide field of view, those of a head are nearly equal.
 
         Args:
             transform: Fixed point to moving point, mm, LPS.
@@ -69,8 +69,8 @@ class PairComparison:
         inside = self._near_head & (self._resampled(self._moving_space, transform) > 0.5)
         if inside.sum() < LEAST_VOXELS:
             return 0.0
-        moving = self._resampled(self._moving_ranks, transform)
-        return corrected_information(self._fixed_ranks[inside], moving[inside], BINS)
+        moving = self._resampled(self._moving, transform)
+        return corrected_information(_ranks(self._fixed[inside]), _ranks(moving[inside]), BINS)
 
     def random_information(self, transform: sitk.Transform) -> float:
         """Return the mean mutual information over random poses about a transform, the same ones in every run."""
@@ -107,11 +107,8 @@ class PairComparison:
         return values
 
 
-def _ranks(image: sitk.Image) -> sitk.Image:
-    """Return the share of voxels below each one, in [0, 1], float32; equal voxels have their middle rank."""
-    values = sitk.GetArrayFromImage(image)
-    _, places, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
-    shares = (np.cumsum(counts) - counts / 2) / values.size
-    ranks = sitk.GetImageFromArray(shares[places].reshape(values.shape).astype(np.float32))
-    ranks.CopyInformation(image)
-    return ranks
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return the share of values (n,) below each one, in [0, 1]; equal values have their middle rank."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    shares: np.ndarray = (np.cumsum(counts) - counts / 2) / values.size
+    return shares[places]

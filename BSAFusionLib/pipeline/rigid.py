@@ -27,6 +27,9 @@ from BSAFusionLib.pipeline.rigid_search import (
 INITIAL_TURN_DEG = 12.0  # to either side about each axis; every larger turn is within reach of one of them
 LEVELS = (Level(8.0, 4.0, 2), Level(4.0, 2.0, 1), Level(3.0, 0.5, 1))
 NEAR_LEVELS = (Level(4.0, 2.0, 2), Level(3.0, 0.5, 2))  # where it is known about where to search
+# Sharp bones catch a search that begins turned by as little as the heads' poses may be off.
+TURNED_LEVELS = (Level(8.0, 2.0, 2), Level(4.0, 1.0, 2), Level(3.0, 0.5, 2))
+POSE_TURN_DEG = 6.0
 NEAR_HEADS_MM = 20.0  # a result further from the heads' poses has followed something else than the heads
 ENOUGH_SIMILARITY = 0.9  # of the best that the brains alone reach; a result in the whole head with less is rejected
 
@@ -68,8 +71,9 @@ def prealign_rigidly(
     moving = crop_near(moving, fixed, from_heads)
     as_placed = sitk.Euler3DTransform()
     as_placed.SetCenter(from_heads.GetCenter())
-    candidates = [from_heads] + ([as_placed] if largest_gap(from_heads, as_placed) <= NEAR_HEADS_MM else [])
-    ranked = search(fixed, moving, candidates, NEAR_LEVELS, progress, cancelled, region)
+    candidates = [_turned(from_heads, turn) for turn in _small_turns(POSE_TURN_DEG)]
+    candidates += [as_placed] if largest_gap(from_heads, as_placed) <= NEAR_HEADS_MM else []
+    ranked = search(fixed, moving, candidates, TURNED_LEVELS, progress, cancelled, region)
     near = [found for _, found in ranked if largest_gap(from_heads, found) <= NEAR_HEADS_MM]
     if mask is not None:
         return refine_finely(fixed, moving, near[0], cancelled, region) if near else from_heads
@@ -127,18 +131,30 @@ def _check_by_brain(
 
 def _initial_candidates(fixed: sitk.Image, moving: sitk.Image) -> list[sitk.Euler3DTransform]:
     """Return the transforms from which the search begins."""
-    turns = np.radians(INITIAL_TURN_DEG) * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
     candidates = []
     for method in (
         sitk.CenteredTransformInitializerFilter.MOMENTS,
         sitk.CenteredTransformInitializerFilter.GEOMETRY,
     ):
         centered = sitk.CenteredTransformInitializer(fixed, moving, sitk.Euler3DTransform(), method)
-        for turn in turns:
-            candidate = sitk.Euler3DTransform(centered)
-            candidate.SetRotation(*turn.tolist())
-            candidates.append(candidate)
+        candidates += [_turned(sitk.Euler3DTransform(centered), turn) for turn in _small_turns(INITIAL_TURN_DEG)]
     return candidates
+
+
+def _small_turns(degrees: float) -> np.ndarray:
+    """Return no turn, and one to either side about each axis (7, 3), radians."""
+    turns: np.ndarray = np.radians(degrees) * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
+    return turns
+
+
+def _turned(transform: sitk.Euler3DTransform, turn: np.ndarray) -> sitk.Euler3DTransform:
+    """Return a transform that first turns about its center, by angles (3,) in radians."""
+    before = sitk.Euler3DTransform()
+    before.SetRotation(*turn.tolist())
+    turned = sitk.Euler3DTransform(transform)
+    matrices = (np.reshape(each.GetMatrix(), (3, 3)) for each in (transform, before))
+    turned.SetMatrix(np.matmul(*matrices).ravel().tolist(), 1e-6)
+    return turned
 
 
 def crop_near(moving: sitk.Image, fixed: sitk.Image, from_heads: sitk.Euler3DTransform) -> sitk.Image:
