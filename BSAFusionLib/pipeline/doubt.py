@@ -1,7 +1,26 @@
 """Decide whether a result is doubtful: figures in, decision out."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
+
+
+class Weights(NamedTuple):
+    """Weights of three figures, whose weighted sum is how much more likely a result is wrong than right (log odds).
+
+    `run.py fit_verdict` fits them. Each figure alone overlaps between right and wrong results; together they do not.
+
+    Attributes:
+        constant: Where all logarithms are 0.
+        pose_gap: Of the logarithm of the pose gap in mm.
+        estimated: Of the logarithm of what the network estimated, in mm.
+        contrast: Of the logarithm of mutual information, relative to that of random poses.
+    """
+
+    constant: float
+    pose_gap: float
+    estimated: float
+    contrast: float
 
 
 class Limits(NamedTuple):
@@ -10,28 +29,32 @@ class Limits(NamedTuple):
     Attributes:
         pose_gap_mm: Most; the heads' own poses are off by up to 7 mm.
         pose_gap_deg: Most.
-        estimated_mm: Most.
         overlap: Least.
-        contrast: Least mutual information, relative to that of random poses.
         gain: Least mutual information, relative to that as placed.
         close_mm: Within that of the heads' own poses, less mutual information than as placed is no reason to doubt: a
             wrong place can be the more similar one where the intensities are uneven.
         mirror_share: Most.
         undecided_mirror_share: Most where nothing has to be said of a mirrored image.
+        log_odds: Most of all three figures.
+        log_odds_without_poses: Most without the pose gap, which says nothing where wrong poses led to a wrong result.
     """
 
     pose_gap_mm: float = 12.0
     pose_gap_deg: float = 18.0
-    estimated_mm: float = 3.5
-    overlap: float = 0.5
-    contrast: float = 2.3
+    overlap: float = 0.25
     gain: float = 0.9
     close_mm: float = 7.0
     mirror_share: float = 1.03
     undecided_mirror_share: float = 0.97
+    log_odds: float = 0.0
+    log_odds_without_poses: float = 1.5
 
 
+WEIGHTS = Weights(-7.31, 1.98, 2.63, -0.77)
+WEIGHTS_WITHOUT_POSES = Weights(-2.59, 0.0, 3.87, -2.43)
 LIMITS = Limits()
+LEAST_FIGURE = 0.1  # of those whose logarithm is taken
+LEAST_INFORMATION = 1e-3  # nats
 HALF_TURNS = {
     "x": ("left-right axis", "mirrored"),
     "y": ("front-back axis", "mirrored top to bottom"),
@@ -92,8 +115,10 @@ class Doubt(NamedTuple):
 
 
 def judge(opinion: SecondOpinion, limits: Limits = LIMITS) -> Doubt:
-    """Decide whether a result is doubtful, and say why: one figure beyond its limit is enough."""
-    reasons = [*_no_head(opinion), *_apart(opinion, limits), *_dissimilar(opinion, limits)]
+    """Decide whether a result is doubtful, and why: a figure beyond its limit, or three that are unlikely together."""
+    reasons = [*_no_head(opinion), *_apart(opinion, limits), *_less_similar(opinion, limits)]
+    if not reasons:  # otherwise enough is said
+        reasons = _unlikely(opinion, limits)
     if not reasons:  # otherwise the result is too wrong for left and right to be told apart
         reasons = _mirror_reasons(opinion, limits)
     return Doubt(bool(reasons), tuple(reasons), _turn_remarks(opinion, limits))
@@ -117,11 +142,6 @@ def _apart(opinion: SecondOpinion, limits: Limits) -> list[str]:
             f"The result differs by {gap_mm:.0f} mm and {gap_deg:.0f} degrees from where the head was found in each "
             "volume by itself; compare the registered volume with the MRI."
         )
-    if opinion.estimated_mm is not None and opinion.estimated_mm > limits.estimated_mm:
-        reasons.append(
-            f"The network estimates that the slices are still {opinion.estimated_mm:.1f} mm apart on average, more "
-            f"than the {limits.estimated_mm:.1f} mm that are left after a right initialization."
-        )
     if opinion.overlap < limits.overlap:
         reasons.append(
             f"Only {100 * opinion.overlap:.0f} % of the smaller head lies in the other one; compare the registered "
@@ -130,18 +150,51 @@ def _apart(opinion: SecondOpinion, limits: Limits) -> list[str]:
     return reasons
 
 
-def _dissimilar(opinion: SecondOpinion, limits: Limits) -> list[str]:
-    reasons = []
-    if opinion.information < limits.contrast * opinion.information_random:
-        reasons.append(
-            "The volumes are hardly more similar than in random poses "
-            f"({opinion.information:.3f} and {opinion.information_random:.3f} nats of mutual information); check that "
-            "both show the same head."
-        )
+def _unlikely(opinion: SecondOpinion, limits: Limits) -> list[str]:
+    odds = log_odds(opinion, WEIGHTS), log_odds(opinion, WEIGHTS_WITHOUT_POSES)
+    if not any(
+        found is not None and found > most
+        for found, most in zip(odds, (limits.log_odds, limits.log_odds_without_poses), strict=True)
+    ):
+        return []
+    gap = "" if opinion.pose_gap_mm is None else f"it is {opinion.pose_gap_mm:.0f} mm from the heads' own poses, "
+    return [
+        f"The evidence as a whole speaks against this result: {gap}the network estimates that the slices are still "
+        f"{opinion.estimated_mm:.1f} mm apart, and the volumes are {_contrast(opinion):.1f} times as similar as in "
+        "random poses; compare the registered volume with the MRI."
+    ]
+
+
+def log_odds(opinion: SecondOpinion, weights: Weights) -> float | None:
+    """Return how much more likely a result is wrong than right, as the logarithm of the odds.
+
+    Returns:
+        None where a figure that counts is missing.
+    """
+    total = weights.constant
+    for figure, weight in zip(log_figures(opinion), weights[1:], strict=True):
+        if weight != 0 and figure is None:
+            return None
+        total += weight * (figure or 0.0)
+    return total
+
+
+def log_figures(opinion: SecondOpinion) -> tuple[float | None, ...]:
+    """Return the logarithms of the figures that `Weights` weighs, in its order; None where one is missing."""
+    figures = (opinion.pose_gap_mm, opinion.estimated_mm, _contrast(opinion))
+    return tuple(None if figure is None else math.log(max(figure, LEAST_FIGURE)) for figure in figures)
+
+
+def _contrast(opinion: SecondOpinion) -> float:
+    """Return the mutual information relative to that of random poses, of which there is a little at least."""
+    return opinion.information / max(opinion.information_random, LEAST_INFORMATION)
+
+
+def _less_similar(opinion: SecondOpinion, limits: Limits) -> list[str]:
     close = opinion.pose_gap_mm is not None and opinion.pose_gap_mm <= limits.close_mm
-    if opinion.information < limits.gain * opinion.information_placed and not close:
-        reasons.append("The volumes are less similar than before registration; choose another initial transform.")
-    return reasons
+    if opinion.information >= limits.gain * opinion.information_placed or close:
+        return []
+    return ["The volumes are less similar than before registration; choose another initial transform."]
 
 
 def _mirror_reasons(opinion: SecondOpinion, limits: Limits) -> list[str]:

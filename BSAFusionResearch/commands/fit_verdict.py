@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         if name == "chosen on":
             figures["ranges"] = figure_ranges(results)
             _print_ranges(figures["ranges"])
+            figures["weights"] = _print_weights(results)
     if arguments.json:
         save_json(figures, arguments.json)
     return 0
@@ -107,6 +108,16 @@ def _print_rates(title: str, rates: dict[str, "Rates"]) -> None:
         f"falsely doubtful under 3 mm: {everything.falsely} of {everything.right}",
         flush=True,
     )
+
+
+def _print_weights(results: list["TriedResult"]) -> dict[str, dict[str, float]]:
+    """Fit the weights of the log odds, with and without the poses, print and return them."""
+    from BSAFusionResearch.second_opinion.weights import fit_weights
+
+    fitted = {name: fit_weights(results, name == "with poses")._asdict() for name in ("with poses", "without poses")}
+    for name, weights in fitted.items():
+        print(f"log odds {name}: " + ", ".join(f"{part} {value:.2f}" for part, value in weights.items()), flush=True)
+    return fitted
 
 
 def _print_ranges(ranges: dict[str, list[float]]) -> None:

@@ -20,6 +20,7 @@ from BSAFusionResearch.second_opinion.pairs import SimulatedPair
 
 RIGHT_MM, WRONG_MM = 3.0, 10.0  # mean errors in the brain below and above which a result is right and wrong
 SLICES = 4  # on which the network is asked, spread over the head
+POSES_AGREE = ", and so the poses"  # what the kind ends with where the poses are made to agree with a wrong result
 POSES_LED_ASTRAY = 3.0, 3.0  # mm and degrees by which poses differ that led the search to its wrong result
 
 
@@ -61,7 +62,7 @@ def try_results(pair: SimulatedPair, network: LoadedNetwork, number: int) -> lis
         if kind in ("shifted", "turned"):
             gap_mm, gap_deg = POSES_LED_ASTRAY
             led_astray = replace(opinion, pose_gap_mm=gap_mm, pose_gap_deg=gap_deg)
-            tried.append(replace(tried[-1], kind=f"{kind}, and so the poses", opinion=asdict(led_astray)))
+            tried.append(replace(tried[-1], kind=f"{kind}{POSES_AGREE}", opinion=asdict(led_astray)))
     return tried
 
 

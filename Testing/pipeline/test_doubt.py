@@ -1,4 +1,4 @@
-"""A result is doubtful where one figure lies beyond what right results reach, and each such figure gives its reason."""
+"""A result is doubtful where a figure, or three together, lie beyond what right results reach; the reason says so."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,11 +33,14 @@ def test_nothing_is_said_of_a_result_that_all_evidence_agrees_with():
         ({"fixed_head": False, "moving_head": False}, "No head was found in either volume"),
         ({"pose_gap_mm": LIMITS.pose_gap_mm + 30}, "differs by 42 mm and 4 degrees"),
         ({"pose_gap_deg": 170.0}, "differs by 5 mm and 170 degrees"),
-        ({"estimated_mm": 6.5}, "still 6.5 mm apart"),
-        ({"overlap": 0.31}, "Only 31 % of the smaller head"),
+        ({"overlap": 0.11}, "Only 11 % of the smaller head"),
         (
-            {"information": 0.21, "information_placed": 0.1},
-            "hardly more similar than in random poses (0.210 and 0.200 nats",
+            {"estimated_mm": 6.5, "pose_gap_mm": 9.0},
+            "it is 9 mm from the heads' own poses, the network estimates that the slices are still 6.5 mm apart",
+        ),
+        (
+            {"information": 0.21, "information_placed": 0.1, "pose_gap_mm": 8.0, "estimated_mm": 3.5},
+            "the volumes are 1.0 times as similar as in random poses",
         ),
         ({"information_placed": 0.9, "pose_gap_mm": 9.0}, "less similar than before registration"),
     ],
@@ -49,6 +52,15 @@ def test_each_figure_beyond_its_limit_is_a_reason_of_its_own(figures, said):
     assert all(reason.endswith(".") for reason in doubt.reasons)
 
 
+@pytest.mark.parametrize("figures", [{"estimated_mm": 5.0}, {"information": 0.35}, {"pose_gap_mm": 10.0}])
+def test_one_unusual_figure_alone_is_no_reason(figures):
+    assert not judge(replace(agreed, **figures)).doubtful
+
+
+def test_poses_that_agree_do_not_outweigh_all_the_rest():
+    assert judge(replace(agreed, pose_gap_mm=2.0, estimated_mm=5.0, information=0.25)).doubtful
+
+
 def test_heads_that_lie_on_each_other_may_be_less_similar_than_as_placed():
     assert not judge(replace(agreed, information_placed=0.9, pose_gap_mm=LIMITS.close_mm)).doubtful
 
@@ -57,9 +69,7 @@ def test_the_guide_names_the_limits_in_use():
     section = guide.read_text(encoding="utf-8").split("### Doubtful results")[1].split("## Troubleshooting")[0]
     for limit in (
         f"over {LIMITS.pose_gap_mm:g} mm or {LIMITS.pose_gap_deg:g} degrees",
-        f"over {LIMITS.estimated_mm:g} mm long",
         f"less than {100 * LIMITS.overlap:g} % of the smaller head",
-        f"less than {LIMITS.contrast:g} times",
         f"less than {LIMITS.gain:g} times",
         f"within {LIMITS.close_mm:g} mm",
         f"over {LIMITS.mirror_share:g} times",

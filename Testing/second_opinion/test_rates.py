@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from BSAFusionLib.pipeline.doubt import SecondOpinion, log_odds
 from BSAFusionLib.pipeline.network_input import make_network_input
 from BSAFusionLib.pipeline.pair_comparison import PairComparison
 from BSAFusionLib.settings import Settings
@@ -14,6 +15,7 @@ from BSAFusionResearch.pose.validate import standard_brain_points
 from BSAFusionResearch.second_opinion.pairs import KINDS, simulate_pair
 from BSAFusionResearch.second_opinion.rates import DEVIATIONS, Rates, figure_ranges, rates_by_kind
 from BSAFusionResearch.second_opinion.results import TriedResult
+from BSAFusionResearch.second_opinion.weights import fit_weights
 from BSAFusionResearch.simulation.heads import head_files
 from Testing.pipeline.test_doubt import agreed
 
@@ -48,6 +50,24 @@ def test_ranges_are_those_of_right_results_and_their_limits_those_of_a_normal_lo
     least, low, median, high, largest = figure_ranges(results)["pose gap, mm"]
     assert (least, largest) == pytest.approx((np.exp(logarithms.min()), np.exp(logarithms.max())))
     assert np.log([low, median, high]) == pytest.approx(1.0 + 0.2 * np.array([-DEVIATIONS, 0, DEVIATIONS]), abs=0.06)
+
+
+def test_weights_tell_what_no_figure_tells_alone():
+    random, results = np.random.default_rng(3), []
+    for number in range(400):
+        wrong = number % 2 == 1
+        gap, estimated, contrast = np.exp(random.normal(0, 0.5, 3) + np.array([0.7, 0.7, -0.7]) * (1 if wrong else -1))
+        figures = {"pose_gap_mm": gap, "estimated_mm": estimated, "information": 0.1 * contrast}
+        opinion = replace(agreed, information_random=0.1, **figures)
+        results += [tried("shifted" if wrong else "right", 30.0 if wrong else 1.0, opinion)]
+        results += [tried("shifted, and so the poses", 30.0, replace(opinion, pose_gap_mm=0.1))] * wrong
+    alone, together = fit_weights(results, with_poses=False), fit_weights(results, with_poses=True)
+    assert alone.pose_gap == 0
+    assert min(together.pose_gap, together.estimated, -together.contrast, alone.estimated, -alone.contrast) > 1
+    honest = [result for result in results if not result.kind.endswith("poses")]
+    odds = np.array([log_odds(SecondOpinion(**result.opinion), together) for result in honest])
+    wrong = np.array([result.error_mm > 10 for result in honest])
+    assert ((odds > 0) == wrong).mean() > 0.97  # each figure alone: 0.92
 
 
 def test_both_volumes_agree_through_the_truth_of_a_pair_as_nowhere_else(shared):
