@@ -46,12 +46,12 @@ class Limits(NamedTuple):
     close_mm: float = 7.0
     mirror_share: float = 1.03
     undecided_mirror_share: float = 0.97
-    log_odds: float = 0.0
+    log_odds: float = 0.7
     log_odds_without_poses: float = 1.5
 
 
-WEIGHTS = Weights(-7.31, 1.98, 2.63, -0.77)
-WEIGHTS_WITHOUT_POSES = Weights(-2.59, 0.0, 3.87, -2.43)
+WEIGHTS = Weights(-4.56, 1.20, 2.98, -1.22)
+WEIGHTS_WITHOUT_POSES = Weights(-0.68, 0.0, 3.34, -2.67)
 LIMITS = Limits()
 LEAST_FIGURE = 0.1  # of those whose logarithm is taken
 LEAST_INFORMATION = 1e-3  # nats
