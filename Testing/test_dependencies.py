@@ -58,7 +58,7 @@ rooms = {
     ),
     "simulation": Room({*core, "files"}, {"numpy", "SimpleITK", "scipy"}),
     "pose": Room({"head_pose", "simulation"}, {"torch", "numpy", "SimpleITK", "pytorch_optimizer"}),
-    "second_opinion": Room({*core, "pose"}, {"numpy", "SimpleITK"}),
+    "second_opinion": Room({*core, "pose"}, {"numpy", "SimpleITK", "scipy"}),
     "parity": Room({*base, "network"}, {"torch", "numpy", "einops"}),
     "evaluation": Room(
         {*core, "files", "training"},
