@@ -4,8 +4,10 @@ import slicer
 
 from BSAFusionLib.modalities import from_dicom
 from BSAFusionLib.mrml.scene import nodes_of_class
+from BSAFusionLib.report.units import PET_UNITS, unit_name
 
-HOUNSFIELD_CODE = "[hnsf'U]"  # of Slicer's DICOM import, in UCUM
+HOUNSFIELD_CODE, NO_UNIT_CODE = "[hnsf'U]", "1"  # of Slicer's DICOM import, in UCUM
+UNITS_TAG, SUV_TYPE_TAG = "0054,1001", "0054,1006"
 
 
 def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
@@ -32,22 +34,41 @@ def modality_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
 
 
 def unit_of(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
-    """Return the unit that Slicer stores with a volume's values, such as "SUV" or "Bq/mL".
+    """Return the unit of a volume's values as a UCUM code, such as "Bq/ml" or "{SUVbw}g/ml".
+
+    Slicer's own DICOM import stores a unit with a CT and an MRI only, and the PET DICOM extension with a PET. Without
+    one, the tags of a PET in Slicer's DICOM database tell it: the import keeps the values in the unit of the files.
 
     Returns:
         None without one, and for Hounsfield units, which the values themselves show, also where they were shifted.
     """
     units = volume.GetVoxelValueUnits()
-    code = units.GetCodeValue() if units is not None else None
-    if code == HOUNSFIELD_CODE:
+    if units is None:
+        return _unit_from_dicom(volume)
+    code = units.GetCodeValue()
+    return None if code in (HOUNSFIELD_CODE, NO_UNIT_CODE) else code
+
+
+def _unit_from_dicom(volume: slicer.vtkMRMLScalarVolumeNode) -> str | None:
+    """Return the unit that the tags of a PET state; None without tags."""
+    database = getattr(slicer, "dicomDatabase", None)  # None without Slicer's DICOM module
+    instances = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
+    if database is None or not instances:
         return None
-    return "SUV" if code and "SUV" in code else code
+    units = database.instanceValue(instances[0], UNITS_TAG)
+    if units == "GML" and (kind := database.instanceValue(instances[0], SUV_TYPE_TAG)):
+        return f"{{SUV{kind.lower()}}}g/ml"
+    return PET_UNITS.get(units, units or None)
 
 
 def copy_unit(of: slicer.vtkMRMLScalarVolumeNode, to: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Store one volume's quantity and unit with another volume."""
+    """Store one volume's quantity and unit with another volume, also where its DICOM tags alone state the unit."""
     to.SetVoxelValueQuantity(of.GetVoxelValueQuantity())
-    to.SetVoxelValueUnits(of.GetVoxelValueUnits())
+    units = of.GetVoxelValueUnits()
+    if units is None and (code := unit_of(of)) is not None:
+        units = slicer.vtkCodedEntry()
+        units.SetValueSchemeMeaning(code, "UCUM", unit_name(code))
+    to.SetVoxelValueUnits(units)
 
 
 def file_beside(node: slicer.vtkMRMLNode, neighbor: slicer.vtkMRMLNode) -> None:

@@ -6,10 +6,10 @@ import slicer
 from BSAFusionLib.color_maps import COLOR_MAPS
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.display import show_legend, show_volumes
-from BSAFusionLib.pipeline.ct_window import decimals_of
 from BSAFusionLib.report.overlay import OPACITY, OverlayWindow, colors_at
 
 COLORS_IN_TABLE = 256
+LEGEND_DIGITS = 3  # at least
 ERROR_OPACITY = 0.6  # of the expected error, so that the anatomy below it is seen everywhere
 
 
@@ -55,7 +55,9 @@ def color_by_value(
     set_color_map(volume, window.color_map)
     show_legend(volume, f"{quantity} ({window.unit})", True)
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
-    legend.SetLabelFormat(f"%.{decimals_of(window.high - window.low)}f")
+    # Significant digits, not decimals, so that the numbers stay apart when the user narrows the window.
+    digits = max(LEGEND_DIGITS, len(str(int(max(abs(window.low), abs(window.high))))))
+    legend.SetLabelFormat(f"%.{digits}g")
 
 
 def set_color_map(volume: slicer.vtkMRMLScalarVolumeNode, color_map: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from BSAFusionLib.head_pose.search import HeadPose
 
 SPACING_MM = 8.0  # of the map; the error is about as smooth as the displacement
-OUTLINE_SPACING_MM = 3.0  # of the map inside the head
+OUTLINE_SPACING_MM = 2.0  # of the map inside the head
 SAMPLES = 64
 SAMPLES_AT_ONCE = 16
 BRAIN_RADIUS_MM = 60.0  # of a standard head, around the brain's center

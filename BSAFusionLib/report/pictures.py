@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from BSAFusionLib.report.overlay import OverlayWindow
+from BSAFusionLib.report.units import unit_name
 
 MIN_ERROR_RANGE_MM = 0.1  # a color bar needs a range, also where all errors are equal
 
@@ -61,8 +62,8 @@ class Pictures:
         return OverlayWindow(smallest, max(largest, smallest + MIN_ERROR_RANGE_MM), "mm")
 
     def in_unit(self, unit: str | None) -> "Pictures":
-        """Return the same pictures with the unit of the moving volume's values, where one is known."""
-        return replace(self, overlay=replace(self.overlay, unit=unit)) if unit else self
+        """Return the same pictures with the unit of the moving volume's values, as for `unit_name`, if one is known."""
+        return replace(self, overlay=replace(self.overlay, unit=unit_name(unit))) if unit else self
 
     def save(self, path: Path) -> None:
         """Write all arrays to one .npz file; it takes a few hundred kB."""

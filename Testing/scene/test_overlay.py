@@ -1,17 +1,23 @@
 """The overlay in a scene: PET, SPECT and bone in color over the MRI, with a legend, as the report draws it."""
 
+from itertools import pairwise
+
 import numpy as np
+import pydicom
 import pytest
+import SimpleITK as sitk
 import slicer
 from slicer.util import arrayFromVolume
 
 from BSAFusionLib.color_maps import COLOR_MAPS
 from BSAFusionLib.mrml.display import add_slice_views, show_volumes
+from BSAFusionLib.mrml.hierarchy import unit_of
 from BSAFusionLib.mrml.logic import BSAFusionLogic
 from BSAFusionLib.mrml.overlay import ERROR_OPACITY, color_node, show_expected_error, show_overlay
 from BSAFusionLib.mrml.rendering import OffscreenSliceView
 from BSAFusionLib.mrml.scene import nodes_of_class
 from BSAFusionLib.report.overlay import OPACITY, blend, colors_at
+from Testing.dicom.conftest import write_series
 from Testing.scene.conftest import lattice, rigid
 
 
@@ -118,17 +124,27 @@ def test_the_legend_follows_the_window_and_the_colors_that_are_set_under_volumes
         return view.picture()[:, 240:].astype(int)
 
     pictures = [legend()]
+    numbers = {legend_of(result.registeredVolume).GetLabelFormat() % value for value in (0, 7.35, 0.1, 0.125, 0.15)}
+    assert numbers == {"0", "7.35", "0.1", "0.125", "0.15"}  # of another window, too
     display.SetWindowLevelMinMax(1, 40)
     pictures.append(legend())
-    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+    display.SetAndObserveColorNodeID(color_node(application.scene, "viridis").GetID())
     pictures.append(legend())
-    colored = [np.ptp(picture, axis=-1).max() > 60 for picture in pictures]
-    assert colored == [True, True, False]
-    assert (np.abs(pictures[1] - pictures[0]).max(axis=-1) > 60).sum() > 50  # other numbers
+    changed = [np.abs(after - before).max(axis=-1) > 60 for before, after in pairwise(pictures)]
+    assert [part.sum() > 50 for part in changed] == [True, True]  # other numbers, then other colors
+    green = pictures[2][..., 1] - pictures[2][..., 0] > 60
+    assert green[:, -40:].any() and not (pictures[1][..., 1] - pictures[1][..., 0] > 60).any()
 
 
 @pytest.mark.parametrize(
-    ("value", "title"), [("{SUVbw}g/ml", "PET (SUV)"), ("Bq/mL", "PET (Bq/mL)"), (None, "PET (relative)")]
+    ("value", "title"),
+    [
+        ("{SUVbw}g/ml", "PET (SUV)"),
+        ("{SUVlbm}g/ml", "PET (SUV lbm)"),
+        ("Bq/mL", "PET (Bq/mL)"),
+        ("1", "PET (relative)"),
+        (None, "PET (relative)"),
+    ],
 )
 def test_the_legend_has_the_unit_that_slicer_stores_with_the_moving_volume(value, title, heads, process):
     if value is not None:
@@ -139,6 +155,37 @@ def test_the_legend_has_the_unit_that_slicer_stores_with_the_moving_volume(value
     assert legend_of(registered).GetTitleText() == title
     if value is not None:
         assert registered.GetVoxelValueUnits().GetCodeValue() == value
+
+
+class DicomDatabase:
+    """Answers as Slicer's database of DICOM files does: with the text of a tag in the file of an instance."""
+
+    def __init__(self, folder):
+        self.headers = [pydicom.dcmread(path) for path in folder.iterdir()]
+
+    def instanceValue(self, instance, tag):
+        (header,) = (header for header in self.headers if instance == header.SOPInstanceUID)
+        return str(header[tag.replace(",", "")].value) if tag.replace(",", "") in header else ""
+
+
+@pytest.mark.parametrize(
+    ("tags", "title"),
+    [
+        ({"Units": "BQML"}, "PET (Bq/mL)"),
+        ({"Units": "CNTS"}, "PET (counts)"),
+        ({"Units": "GML"}, "PET (SUV)"),
+        ({"Units": "GML", "SUVType": "LBMJAMES128"}, "PET (SUV lbmjames128)"),
+        ({}, "PET (relative)"),
+    ],
+)
+def test_of_a_pet_from_slicers_dicom_import_the_files_tell_the_unit(tags, title, heads, process, tmp_path, monkeypatch):
+    write_series(tmp_path, sitk.Image(8, 8, 3, sitk.sitkInt16), "PT", **tags)
+    database = DicomDatabase(tmp_path)
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    heads[1].SetAttribute("DICOM.instanceUIDs", " ".join(header.SOPInstanceUID for header in database.headers))
+    registered = process(*heads).registeredVolume
+    assert legend_of(registered).GetTitleText() == title
+    assert unit_of(registered) == unit_of(heads[1])  # so that another run of it has it, too
 
 
 @pytest.mark.parametrize(("added", "unit"), [(0, "HU"), (-1024, "HU -1024"), (1024, "HU +1024")])
