@@ -1,6 +1,6 @@
 """Register and fuse two volume nodes of a scene; the scene changes completely or not at all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ from BSAFusionLib.mrml.packages import require_packages
 from BSAFusionLib.mrml.placement import mark_as_filled, parent_to_world, place_under
 from BSAFusionLib.mrml.record import record_of
 from BSAFusionLib.mrml.request import Outputs, Request
+from BSAFusionLib.mrml.sequences import Dynamic, dynamic_of, put_registered_sequence
 from BSAFusionLib.mrml.stored_place import remarks_on_file
 from BSAFusionLib.mrml.transaction import all_or_nothing
 from BSAFusionLib.pipeline.guess import likeliest_modality
@@ -46,6 +47,7 @@ from BSAFusionLib.report.pictures import Pictures
 from BSAFusionLib.report.record import Record
 from BSAFusionLib.settings import AUTO, Settings
 from BSAFusionLib.worker.case import Outcome, compute_case
+from BSAFusionLib.worker.frames import carried_frames
 from BSAFusionLib.worker.volumes import Volume
 
 if TYPE_CHECKING:
@@ -76,10 +78,13 @@ class Job:
     landmarks: LandmarkPairs | None
     remarks: tuple[str, ...] = ()  # on the files of both volumes
     fixedMask: Volume | None = None
+    dynamic: Dynamic | None = None
 
     def nodes(self) -> list[slicer.vtkMRMLNode]:
         """Return the nodes that the run needs in the scene when it ends."""
         nodes = self.fixedVolume, self.movingVolume, *self.outputs.nodes(), *self.carry
+        if self.dynamic is not None:
+            nodes = (*nodes, self.dynamic.sequence)
         return [node for node in nodes if node is not None]
 
 
@@ -95,6 +100,7 @@ class Computed:
         pictures: Slices for the report's page.
         expectedError: In mm; None where it was not requested or is not known.
         result: The pipeline's own result; None where another process computed it.
+        frames: Of a dynamic volume, registered.
     """
 
     fused: VolumeContent
@@ -104,6 +110,7 @@ class Computed:
     pictures: Pictures
     expectedError: VolumeContent | None = None
     result: "Result | None" = None
+    frames: tuple[VolumeContent, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,7 @@ class ProcessResult:
         rigidTransform: Where split was asked for: the rigid part. A node below it is carried as by `gridTransform`.
         networkTransform: What the network adds, the parent of `rigidTransform`; None also where that is nothing.
         expectedErrorVolume: Expected length of the error, mm; None where it was not requested or is not known.
+        registeredSequence: All frames of a dynamic volume on the fixed volume's grid, at their index values.
     """
 
     fusedVolume: slicer.vtkMRMLScalarVolumeNode
@@ -131,6 +139,7 @@ class ProcessResult:
     rigidTransform: slicer.vtkMRMLLinearTransformNode | None = None
     networkTransform: slicer.vtkMRMLGridTransformNode | None = None
     expectedErrorVolume: slicer.vtkMRMLScalarVolumeNode | None = None
+    registeredSequence: slicer.vtkMRMLSequenceNode | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -180,7 +189,9 @@ class BSAFusionLogic:
                 a linear transform node that would carry the moving volume, from where it lies in the world, to the
                 fixed one. `modality="auto"` goes by DICOM, then by the intensities. `split=True` is that of `Outputs`.
                 `fixedMask` is a label map or segmentation node: the rigid registration and the mutual information of
-                the report look only there.
+                the report look only there. Where the moving volume shows a sequence, the mean of its frames is
+                registered and all are carried along; `frames`, counted from 1 such as "3-8,12", chooses those of the
+                mean.
 
         Raises:
             FusionError: A problem that the user can fix.
@@ -208,9 +219,10 @@ class BSAFusionLogic:
         landmarks = outputs.fixedLandmarks, outputs.movingLandmarks
         if landmarks.count(None) == 1:
             raise FusionError("Landmarks are given on one of the volumes only; give the same points on both, or none.")
+        dynamic = dynamic_of(request.movingVolume, request.frames)
         return Job(
             voxels_of(request.fixedVolume),
-            voxels_of(request.movingVolume),
+            voxels_of(request.movingVolume) if dynamic is None else dynamic.mean(),
             parent_to_world(request.movingVolume),
             checkedSettings,
             request.fixedVolume,
@@ -222,8 +234,13 @@ class BSAFusionLogic:
             outputs,
             request.carry,
             landmark_pairs(*landmarks) if None not in landmarks else None,
-            (*remarks_on_file(request.fixedVolume), *remarks_on_file(request.movingVolume)),
+            (
+                *remarks_on_file(request.fixedVolume),
+                *remarks_on_file(request.movingVolume),
+                *([] if dynamic is None else [dynamic.remark()]),
+            ),
             mask_voxels(request.fixedMask) if request.fixedMask is not None else None,
+            dynamic,
         )
 
     def check(self, *arguments: Any, **choices: Any) -> Settings:
@@ -302,10 +319,11 @@ class BSAFusionLogic:
         require_packages()
         mask = job.fixedMask.image() if job.fixedMask is not None else None
         case = compute_case(job.fixed.image(), job.moving.image(), job.settings, progress, cancelled, mask)
-        return replace(self.computed(job, case.outcome()), result=case.result)
+        frames = () if job.dynamic is None else carried_frames(job.dynamic.frames, case.result)
+        return replace(self.computed(job, case.outcome(), frames), result=case.result)
 
-    def computed(self, job: Job, outcome: Outcome) -> Computed:
-        """Convert an outcome, from this or another process, for nodes; the voxels are copied."""
+    def computed(self, job: Job, outcome: Outcome, frames: Iterable[Volume] = ()) -> Computed:
+        """Convert an outcome and the registered frames, from this or another process, for nodes; voxels are copied."""
         transform = content_from_deformation(outcome.deformation, job.movingToWorld)
         report = replace(outcome.report, warnings=(*job.remarks, *outcome.report.warnings))
         if job.landmarks is not None:
@@ -320,6 +338,7 @@ class BSAFusionLogic:
             content_from_voxels(outcome.expected_error)
             if job.outputs.makeExpectedError and outcome.expected_error is not None
             else None,
+            frames=tuple(content_from_voxels(frame) for frame in frames),
         )
 
     def fill(self, job: Job, computed: Computed) -> ProcessResult:
@@ -355,6 +374,7 @@ class BSAFusionLogic:
             else:
                 show_volumes(fusedVolume)
             mark_as_filled(volumes, gridTransform, job.movingVolume)
+            sequence = put_registered_sequence(job, computed, f"{job.movingVolume.GetName()} registered frames")
         record = record_of(job, computed.pictures.overlay.unit)
         filled = fusedVolume, gridTransform, registeredVolume
-        return ProcessResult(*filled, computed.report, computed.pictures, record, *parts, expectedError)
+        return ProcessResult(*filled, computed.report, computed.pictures, record, *parts, expectedError, sequence)

@@ -25,6 +25,8 @@ def record_of(job: "Job", unit: str) -> Record:
     texts = {name: "..." if hasattr(value, "TransformPoint") else repr(value) for name, value in given.items()}
     if job.fixedMask is not None:
         texts["fixedMask"] = "..."
+    if job.dynamic is not None and len(job.dynamic.registered) < len(job.dynamic.frames):
+        texts["frames"] = repr(",".join(str(number + 1) for number in job.dynamic.registered))
     nodes = (f"getNode({node.GetName()!r})" for node in (job.fixedVolume, job.movingVolume))
     arguments = ", ".join((*nodes, *(f"{name}={text}" for name, text in texts.items())))
     return Record(

@@ -59,6 +59,7 @@ class Request:
     outputs: Outputs
     carry: tuple[slicer.vtkMRMLTransformableNode, ...]
     fixedMask: slicer.vtkMRMLDisplayableNode | None = None
+    frames: str | None = None
 
     @classmethod
     def of(
@@ -69,6 +70,7 @@ class Request:
         outputs: Outputs | Mapping[str, Any] | None = None,
         carry: Sequence[slicer.vtkMRMLTransformableNode] = (),
         fixedMask: slicer.vtkMRMLDisplayableNode | None = None,
+        frames: str | None = None,
         **choices: Any,
     ) -> "Request":
         """Combine settings, outputs and single choices, also under the names of version 0.4.
@@ -89,7 +91,7 @@ class Request:
                 )
             choices["prealignment"] = transform_from_node(initial)
         settings = replace(settings or Settings(AUTO), **choices)
-        return cls(fixedVolume, movingVolume, settings, outputs, tuple(carry), fixedMask)
+        return cls(fixedVolume, movingVolume, settings, outputs, tuple(carry), fixedMask, frames)
 
 
 def camelCase(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from BSAFusionLib.pipeline.memory import explain_memory_errors
 from BSAFusionLib.pipeline.progress import Progress
 from BSAFusionLib.worker.case import compute_case, read_case, write_outcome
+from BSAFusionLib.worker.frames import carried_frames, read_frames, write_frames
 from BSAFusionLib.worker.loading import load
 
 
@@ -15,9 +16,11 @@ def do_case(arguments: dict[str, Any], progress: Progress, cancelled: Callable[[
     """Compute a case that `write_case` wrote; the outcome goes into the same folder."""
     load(("SimpleITK", "scipy", "torch", "einops", "safetensors"))
     fixed, moving, settings, fixed_mask = read_case(arguments)
+    folder = Path(arguments["folder"])
     with explain_memory_errors():
-        outcome = compute_case(fixed, moving, settings, progress, cancelled, fixed_mask).outcome()
-    return write_outcome(outcome, Path(arguments["folder"]))
+        case = compute_case(fixed, moving, settings, progress, cancelled, fixed_mask)
+        frames = carried_frames(read_frames(arguments, folder), case.result)
+        return {**write_outcome(case.outcome(), folder), **write_frames(frames, folder, "carried")}
 
 
 def list_devices(arguments: dict[str, Any], progress: Progress, cancelled: Callable[[], bool]) -> list[dict[str, Any]]:
