@@ -74,6 +74,13 @@ class BSAFusion(ScriptedLoadableModule):
         slicer.app.connect("startupCompleted()", registerSampleData)
 
 
+def hideGrids(*transforms):
+    """Hide the grids of transforms, None among them, in all views."""
+    for transform in transforms:
+        if transform is not None:
+            hide_grid(transform)
+
+
 def registerSampleData():
     """Add the MRI and PET of the extension to Slicer's Sample Data module."""
     import SampleData
@@ -127,7 +134,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.presetChoice = PresetChoice(self.ui)
         self.run = Run(self.ui, self.logic, self.worker, self.onDone)
         self.views = Views(self.ui)
-        self.results = Results(self.ui)
+        self.results = Results(self.ui, self.onResultChosen)
         self.setupRow = SetupRow(self.ui, onMissing=self.onMissing)
         self.ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
 
@@ -176,6 +183,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Cancel a run that lost a node, and put nodes of a removed result back."""
         self.run.nodesRemoved()
         self.views.update()
+        if not slicer.mrmlScene.IsClosing():
+            self.results.show()
         if node.IsA("vtkMRMLTransformNode") and not slicer.mrmlScene.IsClosing():
             put_back_orphans(slicer.mrmlScene)
 
@@ -243,22 +252,25 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onDone(self, job, result, isFurther):
         """Store the outputs of a run, so that the next one fills the same nodes, and show them.
 
-        The outputs of a further moving volume stand beside them; the panel goes on showing the first one's.
+        Those of a further moving volume get a row of their own; the panel goes on showing the first one's.
         """
-        from BSAFusionLib.panel.results import as_json
+        from BSAFusionLib.panel.parameters import keep_result, show_result
+        from BSAFusionLib.panel.results import values_of
 
         parameters = self.logic.getParameterNode()  # also while another module is shown
+        values = values_of(job, result)
         if isFurther:
-            for node in (result.gridTransform, result.networkTransform):
-                if node is not None:
-                    hide_grid(node)
+            hideGrids(result.gridTransform, result.networkTransform)
+            keep_result(parameters, values)
+            self.results.remember(result)
             self.views.show(parameters)
             return
-        last = parameters.reportGridTransform, parameters.reportNetworkTransform
-        isFirst = last[0] is not result.gridTransform
-        for node in last:
-            if isFirst and node is not None:
-                hide_grid(node)
+        isFirst = parameters.reportGridTransform is not result.gridTransform
+        if isFirst:
+            hideGrids(parameters.reportGridTransform, parameters.reportNetworkTransform)
+        elif result.rigidTransform is None:  # those of an earlier run are filled by a later one
+            for name in ("reportRigidTransform", "reportNetworkTransform"):
+                values[name] = parameters.getValue(name)
         with slicer.util.NodeModify(parameters.parameterNode):
             parameters.fusedVolume = result.fusedVolume
             parameters.gridTransform = result.gridTransform
@@ -266,18 +278,23 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 parameters.registeredVolume = result.registeredVolume
             if (parameters.reportFixedVolume, parameters.reportMovingVolume) != (job.fixedVolume, job.movingVolume):
                 parameters.checkerboardVolume = None  # the checkerboard is named after the former volumes
-            parameters.reportFixedVolume, parameters.reportMovingVolume = job.fixedVolume, job.movingVolume
-            parameters.reportFusedVolume = result.fusedVolume
-            parameters.reportGridTransform = result.gridTransform
-            parameters.reportRegisteredVolume = result.registeredVolume
-            parameters.reportExpectedErrorVolume = result.expectedErrorVolume
-            if isFirst or result.rigidTransform is not None:
-                parameters.reportRigidTransform = result.rigidTransform
-                parameters.reportNetworkTransform = result.networkTransform
-            parameters.report = as_json(result.report)
+            show_result(parameters, values)
             if isFirst:
                 parameters.gridSpacing = result.gridTransform.GetDisplayNode().GetGridSpacingMm()
-        self.results.done(result)
+        keep_result(parameters, values)
+        self.results.remember(result)
+        self.views.show(parameters)
+
+    def onResultChosen(self, kept):
+        """Show another result of the scene, and hide the grid of the one before."""
+        from BSAFusionLib.panel.parameters import show_result
+
+        parameters = self.logic.getParameterNode()
+        hideGrids(parameters.reportGridTransform, parameters.reportNetworkTransform)
+        with slicer.util.NodeModify(parameters.parameterNode):
+            parameters.checkerboardVolume = None  # the checkerboard is named after the former volumes
+            show_result(parameters, kept)
+        self.results.show()
         self.views.show(parameters)
 
 

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.panel.parameters import Modality, Parameters, Start, carried, further
+from BSAFusionLib.panel.parameters import Modality, Parameters, Start, carried, further, is_dynamic, result_nodes
 
 
 class Choices:
@@ -42,6 +42,7 @@ class Choices:
         ui.modalityFoundLabel.visible = bool(ui.modalityFoundLabel.text)
         by_transform = parameters.start is Start.TRANSFORM
         ui.startTransformSelector.visible = ui.startTransformSelectorLabel.visible = by_transform
+        ui.framesLineEdit.visible = ui.framesLineEditLabel.visible = is_dynamic(parameters)
         ui.registeredVolumeSelector.enabled = parameters.makeRegistered
         for widget in (ui.ctWindowCentreSpinBox, ui.ctWindowWidthSpinBox):
             widget.enabled = not parameters.ctWindowAutomatic
@@ -59,18 +60,20 @@ class Choices:
             return
         self._inputs = inputs
         with slicer.util.NodeModify(parameters.parameterNode):
-            if parameters.fusedVolume is parameters.reportFusedVolume:
+            if parameters.fusedVolume in result_nodes(parameters, "reportFusedVolume"):
                 parameters.fusedVolume = None
-            if parameters.gridTransform is parameters.reportGridTransform:
+            if parameters.gridTransform in result_nodes(parameters, "reportGridTransform"):
                 parameters.gridTransform = None
-            if parameters.registeredVolume is parameters.reportRegisteredVolume:
+            if parameters.registeredVolume in result_nodes(parameters, "reportRegisteredVolume"):
                 parameters.registeredVolume = None
 
     def _keepLastFused(self) -> None:
         """Give another modality a fused volume of its own where one is in color and the other gray."""
         parameters = self._parameters
         fused, moving = parameters.fusedVolume, parameters.movingVolume
-        if None in (fused, moving) or fused is not parameters.reportFusedVolume or moving.GetImageData() is None:
+        if None in (fused, moving) or fused not in result_nodes(parameters, "reportFusedVolume"):
+            return
+        if moving.GetImageData() is None:
             return
         modality = parameters.modality.value
         if parameters.modality is Modality.AUTO:

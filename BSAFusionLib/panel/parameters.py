@@ -1,6 +1,6 @@
 """The panel's choices in a parameter node of the scene, and the request to the logic that they make."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Annotated, Any, Union
 
@@ -12,6 +12,7 @@ from BSAFusionLib.color_maps import COLOR_MAPS
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.request import Outputs, camelCase
+from BSAFusionLib.mrml.sequences import sequence_of
 from BSAFusionLib.presets import Preset, preset_of
 from BSAFusionLib.settings import AUTO, Settings, options
 
@@ -99,14 +100,42 @@ def _with_choices(cls: type) -> type:
     return cls
 
 
+# A result: its report as JSON, the volumes that it aligned, and what it made of them.
+_RESULT = {
+    "report": str,
+    "reportFixedVolume": slicer.vtkMRMLScalarVolumeNode,
+    "reportMovingVolume": AnyVolume,
+    "reportFusedVolume": AnyVolume,
+    "reportGridTransform": slicer.vtkMRMLGridTransformNode,
+    "reportRegisteredVolume": AnyVolume,
+    "reportRigidTransform": slicer.vtkMRMLLinearTransformNode,
+    "reportNetworkTransform": slicer.vtkMRMLGridTransformNode,
+    "reportExpectedErrorVolume": slicer.vtkMRMLScalarVolumeNode,
+}
+
+
+def _with_result(cls: type) -> type:
+    """Add a parameter for every part of a result."""
+    cls.__annotations__.update(_RESULT)
+    return cls
+
+
+@parameterNodeWrapper
+@_with_result
+class KeptResult:
+    """The result of one pair of volumes, in a node of its own that is saved with the scene."""
+
+
 @parameterNodeWrapper
 @_with_choices
+@_with_result
 class Parameters:
     """The choices, by the SlicerParameterName of the .ui file's widgets; saved scenes store these names."""
 
     fixedVolume: slicer.vtkMRMLScalarVolumeNode
     movingVolume: AnyVolume
     modality: Modality = Modality.AUTO
+    frames: str = ""
     start: Start = Start.RIGID
     startTransform: slicer.vtkMRMLLinearTransformNode
     fixedMask: AnyMask
@@ -134,17 +163,9 @@ class Parameters:
     gridOfNetwork: bool = False
     gridSpacing: Annotated[float, WithinRange(1, 100)] = 10.0
 
-    # The last run: its report as JSON, the volumes that it aligned, what it made of them (above stands where the next
-    # one is to go), and the checkerboard.
-    report: str = ""
-    reportFixedVolume: slicer.vtkMRMLScalarVolumeNode
-    reportMovingVolume: AnyVolume
-    reportFusedVolume: AnyVolume
-    reportGridTransform: slicer.vtkMRMLGridTransformNode
-    reportRegisteredVolume: AnyVolume
-    reportRigidTransform: slicer.vtkMRMLLinearTransformNode
-    reportNetworkTransform: slicer.vtkMRMLGridTransformNode
-    reportExpectedErrorVolume: slicer.vtkMRMLScalarVolumeNode
+    # The results of all pairs, a node each; the one that is shown is copied to the parameters of `_with_result`. Above
+    # stands where the next one is to go.
+    results: list[slicer.vtkMRMLScriptedModuleNode]
     checkerboardVolume: slicer.vtkMRMLVectorVolumeNode
     fixedLandmarks: slicer.vtkMRMLMarkupsFiducialNode
     movingLandmarks: slicer.vtkMRMLMarkupsFiducialNode
@@ -182,6 +203,69 @@ def chosen_preset(parameters: Parameters) -> Preset | None:
     return preset_of({"prealignment": parameters.start.value, **_plain_choices(parameters)})
 
 
+def is_dynamic(parameters: Parameters) -> bool:
+    """Return True where the moving volume shows a frame of a sequence."""
+    return parameters.movingVolume is not None and sequence_of(parameters.movingVolume) is not None
+
+
+def kept_results(parameters: Parameters) -> list[KeptResult]:
+    """Return the results whose moving volume is still in the scene, in the order of their first runs."""
+    kept = [KeptResult(node) for node in parameters.results if node is not None]
+    return [result for result in kept if result.reportMovingVolume is not None]
+
+
+def keep_result(parameters: Parameters, values: Mapping[str, Any]) -> None:
+    """Keep a result beside those of other pairs of volumes; it replaces the former one of its own pair.
+
+    Args:
+        parameters: The panel's parameters.
+        values: By the names of `_RESULT`.
+    """
+    pair = values["reportFixedVolume"], values["reportMovingVolume"]
+    kept = _kept_of(parameters, *pair)
+    if kept is None:
+        scene = pair[0].GetScene()
+        name = scene.GenerateUniqueName(_("BSAFusion result of {name}").format(name=pair[1].GetName()))
+        node = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", name)
+        kept = KeptResult(node)
+        parameters.results = [*(other for other in parameters.results if other is not None), node]
+    _copy_result(values, kept)
+
+
+def show_result(parameters: Parameters, values: Mapping[str, Any] | KeptResult) -> None:
+    """Make a result the one that the panel shows, in one modification."""
+    if isinstance(values, KeptResult):
+        values = {name: values.getValue(name) for name in _RESULT}
+    _copy_result(values, parameters)
+
+
+def is_shown(parameters: Parameters, result: KeptResult) -> bool:
+    """Return True for the result that the panel shows."""
+    return all(parameters.getValue(name) == result.getValue(name) for name in ("report", "reportMovingVolume"))
+
+
+def result_nodes(parameters: Parameters, name: str) -> list[slicer.vtkMRMLNode]:
+    """Return the nodes that the results of all pairs have under a name of `_RESULT`."""
+    nodes = [parameters.getValue(name), *(kept.getValue(name) for kept in kept_results(parameters))]
+    return [node for node in nodes if node is not None]
+
+
+def _copy_result(values: Mapping[str, Any], to: Parameters | KeptResult) -> None:
+    with slicer.util.NodeModify(to.parameterNode):
+        for name in _RESULT:
+            to.setValue(name, values[name])
+
+
+def _kept_of(
+    parameters: Parameters, fixed: slicer.vtkMRMLNode | None, moving: slicer.vtkMRMLNode | None
+) -> KeptResult | None:
+    """Return the result of a pair of volumes."""
+    for kept in kept_results(parameters):
+        if (kept.reportFixedVolume, kept.reportMovingVolume) == (fixed, moving):
+            return kept
+    return None
+
+
 def carried(parameters: Parameters) -> list[slicer.vtkMRMLDisplayableNode]:
     """Return the nodes that are chosen to move along and still in the scene."""
     return [node for node in parameters.carry if node is not None]
@@ -200,7 +284,9 @@ def further_requests(parameters: Parameters) -> list[dict[str, Any]]:
         makeExpectedError=parameters.makeExpectedError,
     )
     first = request(parameters)
-    return [{**first, "movingVolume": node, "outputs": outputs, "carry": []} for node in further(parameters)]
+    return [
+        {**first, "movingVolume": node, "outputs": outputs, "carry": [], "frames": None} for node in further(parameters)
+    ]
 
 
 def request(parameters: Parameters) -> dict[str, Any]:
@@ -223,21 +309,23 @@ def request(parameters: Parameters) -> dict[str, Any]:
         ),
         "carry": carried(parameters),
         "fixedMask": parameters.fixedMask,
+        "frames": parameters.frames if is_dynamic(parameters) and parameters.frames else None,
         **_choices(parameters),
     }
 
 
 def _filled_without_choice(parameters: Parameters) -> dict[str, Any]:
     """Return the outputs that have no selector, where the last run of the same volumes made them."""
-    last = parameters.reportFixedVolume, parameters.reportMovingVolume, parameters.reportGridTransform
-    if last != (parameters.fixedVolume, parameters.movingVolume, parameters.gridTransform):
-        return {}
-    filled = {}
+    inputs, filled = (parameters.fixedVolume, parameters.movingVolume), {}
+    last = _kept_of(parameters, *inputs) or parameters  # a scene of an older version has kept none
+    made = last.reportFixedVolume, last.reportMovingVolume, last.reportGridTransform
+    if made != (*inputs, parameters.gridTransform):
+        return filled
     if parameters.split:
-        filled["rigidTransform"] = parameters.reportRigidTransform
-        filled["networkTransform"] = parameters.reportNetworkTransform
+        filled["rigidTransform"] = last.reportRigidTransform
+        filled["networkTransform"] = last.reportNetworkTransform
     if parameters.makeExpectedError:
-        filled["expectedErrorVolume"] = parameters.reportExpectedErrorVolume
+        filled["expectedErrorVolume"] = last.reportExpectedErrorVolume
     return filled
 
 

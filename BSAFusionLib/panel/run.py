@@ -19,6 +19,7 @@ from BSAFusionLib.panel.progress import Progress
 from BSAFusionLib.pipeline.progress import Slices
 from BSAFusionLib.pipeline.summary import doubt_of, sentences
 from BSAFusionLib.worker.case import read_outcome, write_case
+from BSAFusionLib.worker.frames import read_frames, write_frames
 
 
 class Run:
@@ -100,7 +101,7 @@ class Run:
             self._job = job = self._logic.prepare(**choices)
             self._task = self._worker.start(
                 "case",
-                lambda folder: write_case(job.fixed, job.moving, job.settings, folder, job.fixedMask),
+                lambda folder: _arguments(job, folder),
                 onDone=self._computed,
                 onFailed=self._failed,
                 onCancelled=self._cancelled,
@@ -199,7 +200,8 @@ class Run:
     def _computed(self, answer: dict[str, Any], folder: Path) -> None:
         job, isFurther = self._job, self._isFurther
         try:
-            result = self._logic.fill(job, self._logic.computed(job, read_outcome(answer, folder)))
+            computed = self._logic.computed(job, read_outcome(answer, folder), read_frames(answer, folder))
+            result = self._logic.fill(job, computed)
         except Exception as error:  # all_or_nothing has put the scene back
             self._failed(error)
             return
@@ -242,6 +244,13 @@ class Run:
         if self._waiting:
             self._pause.start(0)
         self.update()
+
+
+def _arguments(job: Job, folder: Path) -> dict[str, Any]:
+    """Write a job's volumes to a folder, and return its arguments for the worker."""
+    frames = () if job.dynamic is None else job.dynamic.frames
+    case = write_case(job.fixed, job.moving, job.settings, folder, job.fixedMask)
+    return {**case, **write_frames(frames, folder, "frame")}
 
 
 def _outcome(result: ProcessResult) -> str:

@@ -48,6 +48,18 @@ def sentences(report: Mapping[str, Any]) -> tuple[str, str]:
     return f"{_moved(report)}{_bent(report['network_displacement'])}.", _expected(report)
 
 
+def one_line(report: Mapping[str, Any]) -> str:
+    """Return a result in a few words, for a table of several: doubtful or not, how far it moved, the expected error."""
+    motion, error = report.get("motion"), known_error(report)
+    moved_mm = _length(motion["shift_mm"]) if motion is not None else report["displacement"]["mean"]
+    parts = ["Doubtful"] if doubt_of(report) else []
+    parts.append(f"moved by {moved_mm:.1f} mm")
+    if error is not None:
+        parts.append(f"expected error {error['head'] if error.get('brain') is None else error['brain']:.1f} mm")
+    text = ", ".join(parts)
+    return text[0].upper() + text[1:]
+
+
 def short_table(report: Mapping[str, Any]) -> list[Row]:
     """Return the figures that every reader wants."""
     total, network = report["displacement"], report["network_displacement"]

@@ -1,10 +1,13 @@
 """Several moving volumes are run one after the other: a line each, outputs each; Cancel keeps what is complete."""
 
+import json
+
 import pytest
 import qt
 import slicer
 
 from BSAFusionLib.mrml.scene import save_scene
+from BSAFusionLib.pipeline.summary import one_line, sentences
 from Testing import harness
 from Testing.panel.conftest import lattice, rigid, state
 
@@ -34,6 +37,82 @@ def test_each_volume_has_its_line_and_its_outputs_and_the_first_is_shown(ready, 
     shown = {name: slicer.util.getNode(name).GetDisplayNode().GetVisibility2D() for name in names(scene)}
     assert shown == {"Follow-up to MRI": 0, "PET to MRI": 1}
     assert ready.ui.applyButton.visible and not ready.run.running
+
+
+def rows(ui):
+    table = ui.volumesTable
+    return {table.item(row, 0).text(): table.item(row, 1).text() for row in range(table.rowCount)}
+
+
+def test_each_volume_has_a_row_and_a_whole_report_of_its_own(ready, second, finish, scene, tmp_path, monkeypatch):
+    finish()
+    ui, parameters = ready.ui, ready.logic.getParameterNode()
+    assert ui.volumesTable.visible
+    assert list(rows(ui)) == ["PET", "Follow-up"]
+    assert ui.volumesTable.currentRow() == 0
+    for row, (name, grid) in enumerate((("PET", "PET to MRI"), ("Follow-up", "Follow-up to MRI"))):
+        ui.volumesTable.selectRow(row)
+        assert parameters.reportMovingVolume.GetName() == name
+        assert parameters.reportGridTransform.GetName() == grid
+        report = json.loads(parameters.report)
+        assert rows(ui)[name] == one_line(report)
+        assert rows(ui)[name].startswith("Doubtful" if report["verdict"]["doubtful"] else "Moved by ")
+        assert ui.summaryLabel.text == "\n\n".join(sentences(report))
+        target = tmp_path / f"{name}.html"
+        monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked, target=target: str(target))
+        harness.click(ui.savePageButton)
+        assert f"<h1>{grid}</h1>" in target.read_text(encoding="utf-8")
+
+
+def test_the_views_and_the_grid_follow_the_selected_row(ready, second, finish, scene):
+    for name in ("Red", "Green", "Yellow"):
+        scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", name)
+    ready.logic.getParameterNode().gridInSlices = True
+    finish()
+
+    def shown():
+        view = scene.GetNthNodeByClass(0, "vtkMRMLSliceCompositeNode")
+        displays = {name: slicer.util.getNode(name).GetDisplayNode() for name in names(scene)}
+        visible = [name for name, display in displays.items() if display.GetVisibility() and display.GetVisibility2D()]
+        return scene.GetNodeByID(view.GetForegroundVolumeID()).GetName(), visible
+
+    assert shown() == ("PET registered", ["PET to MRI"])
+    ready.ui.volumesTable.selectRow(1)
+    assert shown() == ("Follow-up registered", ["Follow-up to MRI"])
+    ready.ui.volumesTable.selectRow(0)
+    assert shown() == ("PET registered", ["PET to MRI"])
+
+
+def test_another_run_fills_the_first_ones_nodes_also_while_another_row_is_selected(ready, second, finish, scene):
+    finish()
+    parameters = ready.logic.getParameterNode()
+    made = parameters.fusedVolume, parameters.gridTransform, parameters.registeredVolume
+    ready.ui.volumesTable.selectRow(1)
+    follow_up = parameters.reportGridTransform
+    ready.ui.furtherVolumesSelector.setCheckState(second, qt.Qt.Unchecked)
+    finish()
+    assert (parameters.fusedVolume, parameters.gridTransform, parameters.registeredVolume) == made
+    assert parameters.reportGridTransform is made[1]
+    assert list(rows(ready.ui)) == ["PET", "Follow-up"]  # whose result is still there
+    ready.ui.volumesTable.selectRow(1)
+    assert parameters.reportGridTransform is follow_up
+    ready.ui.movingVolumeSelector.setCurrentNode(second)
+    assert parameters.gridTransform is None  # another volume's is never filled
+
+
+def test_the_rows_are_saved_with_the_scene_and_leave_with_their_volumes(ready, second, finish, scene, tmp_path):
+    finish()
+    lines = rows(ready.ui)
+    save_scene(scene, tmp_path / "scene.mrb")
+    scene.Clear()
+    assert not ready.ui.resultsCollapsibleButton.visible
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    assert rows(ready.ui) == lines
+    ready.ui.volumesTable.selectRow(1)
+    assert ready.logic.getParameterNode().reportMovingVolume.GetName() == "Follow-up"
+    assert not ready.ui.savePageButton.enabled  # its pictures are not in the scene
+    scene.RemoveNode(slicer.util.getNode("PET"))
+    assert not ready.ui.volumesTable.visible
 
 
 def test_cancel_keeps_the_complete_one_and_leaves_no_trace_of_the_other(ready, second, control, scene):
