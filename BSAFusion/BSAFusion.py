@@ -183,8 +183,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Cancel a run that lost a node, and put nodes of a removed result back."""
         self.run.nodesRemoved()
         self.views.update()
-        if not slicer.mrmlScene.IsClosing():
-            self.results.show()
+        if node.IsA("vtkMRMLVolumeNode") and not slicer.mrmlScene.IsClosing():
+            self.results.show()  # without the row of that volume
         if node.IsA("vtkMRMLTransformNode") and not slicer.mrmlScene.IsClosing():
             put_back_orphans(slicer.mrmlScene)
 
