@@ -44,7 +44,18 @@ def rows(ui):
     return {table.item(row, 0).text(): table.item(row, 1).text() for row in range(table.rowCount)}
 
 
+def shown(scene):
+    """Return the volume over the fixed one in the slice views, and the transforms whose grids are drawn there."""
+    view = scene.GetNthNodeByClass(0, "vtkMRMLSliceCompositeNode")
+    displays = {name: slicer.util.getNode(name).GetDisplayNode() for name in names(scene)}
+    visible = [name for name, display in displays.items() if display.GetVisibility() and display.GetVisibility2D()]
+    return scene.GetNodeByID(view.GetForegroundVolumeID()).GetName(), visible
+
+
 def test_each_volume_has_a_row_and_a_whole_report_of_its_own(ready, second, finish, scene, tmp_path, monkeypatch):
+    for name in ("Red", "Green", "Yellow"):
+        scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", name)
+    ready.logic.getParameterNode().gridInSlices = True
     finish()
     ui, parameters = ready.ui, ready.logic.getParameterNode()
     assert ui.volumesTable.visible
@@ -58,29 +69,11 @@ def test_each_volume_has_a_row_and_a_whole_report_of_its_own(ready, second, fini
         assert rows(ui)[name] == one_line(report)
         assert rows(ui)[name].startswith("Doubtful" if report["verdict"]["doubtful"] else "Moved by ")
         assert ui.summaryLabel.text == "\n\n".join(sentences(report))
+        assert shown(scene) == (f"{name} registered", [grid])
         target = tmp_path / f"{name}.html"
         monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked, target=target: str(target))
         harness.click(ui.savePageButton)
         assert f"<h1>{grid}</h1>" in target.read_text(encoding="utf-8")
-
-
-def test_the_views_and_the_grid_follow_the_selected_row(ready, second, finish, scene):
-    for name in ("Red", "Green", "Yellow"):
-        scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", name)
-    ready.logic.getParameterNode().gridInSlices = True
-    finish()
-
-    def shown():
-        view = scene.GetNthNodeByClass(0, "vtkMRMLSliceCompositeNode")
-        displays = {name: slicer.util.getNode(name).GetDisplayNode() for name in names(scene)}
-        visible = [name for name, display in displays.items() if display.GetVisibility() and display.GetVisibility2D()]
-        return scene.GetNodeByID(view.GetForegroundVolumeID()).GetName(), visible
-
-    assert shown() == ("PET registered", ["PET to MRI"])
-    ready.ui.volumesTable.selectRow(1)
-    assert shown() == ("Follow-up registered", ["Follow-up to MRI"])
-    ready.ui.volumesTable.selectRow(0)
-    assert shown() == ("PET registered", ["PET to MRI"])
 
 
 def test_another_run_fills_the_first_ones_nodes_also_while_another_row_is_selected(ready, second, finish, scene):
