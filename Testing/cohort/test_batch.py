@@ -140,6 +140,10 @@ def test_a_dry_run_lists_everybody_and_writes_nothing(
     )
     assert lines[3].startswith("sub-2_pet: left out: no MRI")
     assert lines[4] == "2 cases to do, 0 done before, 1 left out; nothing was written"
+    assert main(["batch", str(incomplete), "--out", str(out), "--dry-run", "--session-label", "b", *usual(table)]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines[:-1]] == ["sub-3_ses-b_pet"] * 2
+    assert lines[-1] == "1 cases to do, 0 done before, 0 left out; nothing was written"
     assert not out.exists()
 
 
@@ -174,6 +178,11 @@ def test_jobs_of_an_array_share_a_summary_that_loses_nobody(
     page = (out / "summary.html").read_text(encoding="utf-8")
     assert "2 cases, 2 doubtful, 0 failed, 1 left out</h1>" in page
     assert "Left out: no MRI" in page
+    assert main(["batch", str(incomplete), "--out", str(out), *usual(table), "--quiet", "--threads", "2"]) == 0
+    said = capfd.readouterr()
+    assert said.err == "" and "1 left out (sub-2_pet)" in said.out
+    assert main(["batch", str(incomplete), "--out", str(out), *usual(table), "--preset", "preview", "--dry-run"]) == 0
+    assert "2 cases to do" in capfd.readouterr().out  # with other choices
 
 
 def test_nothing_is_computed_before_all_paths_are_there(

@@ -71,6 +71,36 @@ def test_images_equal_itks_own_and_label_maps_stay_whole(folder: Path) -> None:
     assert carried.GetPixelID() == sitk.sitkInt16
 
 
+def test_a_lesion_lands_at_one_place_as_labels_as_a_point_and_as_a_surface(folder: Path) -> None:
+    center = np.array([3.0, -4.0, 0.0])  # of the moving volume, LPS
+    fine = sitk.Image(80, 80, 80, sitk.sitkInt16)
+    fine.SetOrigin([-40, -40, -40])
+    points = sitk.GetArrayFromImage(sitk.PhysicalPointSource(sitk.sitkVectorFloat64, fine.GetSize(), fine.GetOrigin()))
+    labels = sitk.GetImageFromArray((np.linalg.norm(points - center, axis=-1) < 4).astype(np.int16))
+    labels.CopyInformation(fine)
+    sitk.WriteImage(labels, str(folder / "lesion.nii.gz"))
+    sitk.WriteImage(fine, str(folder / "grid.nrrd"))
+    control_points = [{"id": "1", "label": "lesion", "position": center.tolist()}]
+    markups = {"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": control_points}
+    (folder / "lesion.mrk.json").write_text(json.dumps({"markups": [markups]}), encoding="utf-8")
+    sphere = vtkSphereSource()
+    sphere.SetRadius(4)
+    sphere.SetCenter(*(center * (-1, -1, 1)).tolist())  # Slicer's scene is in RAS
+    sphere.SetThetaResolution(24)
+    sphere.SetPhiResolution(24)
+    sphere.Update()
+    saved_by_slicer(folder / "lesion.vtp", sphere.GetOutput())
+    images = ("lesion.nii.gz", "lesion.mrk.json", "lesion.vtp")
+    assert run_apply(folder, *images, "--reference", "grid.nrrd", "--out", "out") == 0
+    carried = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "out" / "lesion.nii.gz"))) > 0
+    as_labels = points[carried].mean(axis=0)
+    (as_point,) = read_points(folder / "out" / "lesion.mrk.json")
+    as_surface = opened_in_slicer(folder / "out" / "lesion.vtp").mean(axis=0)
+    assert np.linalg.norm(as_point - center) > 3  # it moved
+    assert np.linalg.norm(as_labels - as_point) < 0.5
+    assert np.linalg.norm(as_labels - as_surface) < 0.5
+
+
 def test_a_file_that_says_it_holds_labels_is_believed(folder: Path) -> None:
     noise = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 9, (18, 20, 26)).astype(np.int16))
     noise.CopyInformation(sitk.ReadImage(str(folder / "moving.nrrd")))

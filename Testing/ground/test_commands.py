@@ -1,6 +1,7 @@
 """The commands, as a user starts them: what they write, what they say, and what a mistake leaves behind."""
 
 import argparse
+import html
 import importlib
 import json
 import shlex
@@ -19,6 +20,7 @@ from BSAFusionLib import version
 from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.pipeline.progress import STAGE_SHARES
+from BSAFusionLib.report.record import CITATIONS
 from BSAFusionLib.settings import Settings
 from BSAFusionLib.viewer.result_folder import read_result
 from Testing.markups import write_points
@@ -78,6 +80,8 @@ def fused(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     assert moved.startswith("The CT was moved by ")
     assert expected.startswith("The expected error is unknown for these weights")
     assert "Mutual information" not in finished.stdout  # it is among the details of the page
+    assert "\r" not in finished.stderr  # no terminal: a line a stage
+    assert [stage for stage in STAGE_SHARES if stage not in finished.stderr] == []
     return folder
 
 
@@ -125,6 +129,49 @@ def test_fused_and_registered_lie_on_the_fixed_grid(fused: Path, inputs: dict[st
         assert image.GetPixelID() == kind
         assert image.GetSize() == fixed.GetSize()
         assert image.GetOrigin() == pytest.approx(fixed.GetOrigin())
+
+
+def test_the_overlay_has_three_components_on_the_grid_of_the_registered_volume(fused: Path) -> None:
+    overlay, registered = (sitk.ReadImage(str(fused / name)) for name in ("overlay.nrrd", "registered.nrrd"))
+    assert (overlay.GetNumberOfComponentsPerPixel(), overlay.GetPixelIDTypeAsString()) == (
+        3,
+        "vector of 8-bit unsigned integer",
+    )
+    for place in ("GetSize", "GetOrigin", "GetSpacing", "GetDirection"):
+        assert getattr(overlay, place)() == pytest.approx(getattr(registered, place)(), abs=1e-6)
+    window = json.loads((fused / "report.json").read_text())["overlay"]
+    rgb, values = (sitk.GetArrayFromImage(image).astype(float) for image in (overlay, registered))
+    shown = values > window["low"] + 0.3 * (window["high"] - window["low"])
+    assert np.ptp(rgb[shown], axis=-1).min() > 50  # in color where there is much of it
+    assert np.ptp(rgb[values < window["low"]], axis=-1).max() == 0  # the MRI in gray where there is nothing
+
+
+def test_apply_makes_the_registered_volume_again(fused: Path, inputs: dict[str, Path], tmp_path: Path) -> None:
+    words = ["apply", fused / "deformation.h5", inputs["ct"], "--reference", inputs["mri"], "--out", tmp_path]
+    assert main(list(map(str, words))) == 0
+    again, registered = (sitk.ReadImage(str(path)) for path in (tmp_path / "ct.nrrd", fused / "registered.nrrd"))
+    assert again.GetPixelID() == registered.GetPixelID()
+    assert np.array_equal(sitk.GetArrayFromImage(again), sitk.GetArrayFromImage(registered))
+
+
+def test_the_page_begins_as_the_terminal_does_and_says_what_went_in(fused: Path) -> None:
+    page = html.unescape((fused / "report.html").read_text(encoding="utf-8"))
+    run = json.loads((fused / "report.json").read_text())["run"]
+    first = [
+        page.index(start) for start in ("Doubtful: No head", "The CT was moved by", "The expected error is unknown")
+    ]
+    assert first == sorted(first)
+    assert first[-1] < page.index("<img") < page.index("Mutual information")
+    for text in (
+        "ct.nrrd",
+        "40 x 48 x 10",
+        "4 x 4 x 8 mm",
+        run["command"],
+        run["date"],
+        f"BSAFusion {version}",
+        *CITATIONS,
+    ):
+        assert text in page
 
 
 def test_the_moving_file_through_the_deformation_is_the_registered_file(fused: Path, inputs: dict[str, Path]) -> None:
@@ -176,12 +223,16 @@ def test_both_parts_together_are_the_total_transform_also_in_slicer(fused: Path)
 
 
 def test_a_rigid_result_has_no_grid_and_leaves_none_of_an_earlier_one(
-    fused: Path, inputs: dict[str, Path], tmp_path: Path
+    fused: Path, inputs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     for name in ("network.h5", "scene.mrb", "notes.txt"):
         (tmp_path / name).write_text("of an earlier run")
-    options = ["--modality", "ct", "--out", tmp_path, "--weights", inputs["weights"], "--strength", "0"]
+    options = ["--out", tmp_path, "--weights", inputs["weights"], "--preset", "rigid"]
     assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], *options])]) == 0
+    guessed = "ct.nrrd was taken for a CT because of its name; if it is none, give --modality pet or spect."
+    said = capsys.readouterr()
+    assert said.err.startswith(guessed) and guessed in said.out
+    assert guessed in html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert {path.name for path in tmp_path.iterdir()} == results - {"network.h5"} | {"notes.txt"}
     assert "network" not in json.loads((tmp_path / "report.json").read_text())["files"]
     total, rigid = (sitk.ReadTransform(str(tmp_path / name)) for name in ("deformation.h5", "rigid.tfm"))

@@ -102,16 +102,9 @@ def test_fuse_carries_every_frame_as_it_carries_the_mean(folder: Path, capsys: p
     assert report["files"]["frames"] == "registered_frames.nii.gz"
     assert "--frames 2-3" in report["run"]["command"]
     sitk.WriteImage(sitk.ReadImage(str(folder / "pet.nii.gz"))[:, :, :, 1], str(folder / "static.nii.gz"))
-    static = [
-        "fuse",
-        folder / "mri.nii.gz",
-        folder / "static.nii.gz",
-        "--modality",
-        "pet",
-        "--out",
-        out,
-        "--strength",
-        0,
-    ]
+    static = ["fuse", folder / "mri.nii.gz", folder / "static.nii.gz", "--modality", "pet", "--out", out]
+    static += ["--strength", 0, "--quiet", "--threads", 2]
+    capsys.readouterr()
     assert main(list(map(str, [*static, *options]))) == 0
+    assert capsys.readouterr().err == ""
     assert not list(out.glob("registered_frames*"))  # of the earlier run
