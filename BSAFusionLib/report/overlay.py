@@ -6,7 +6,8 @@ import numpy as np
 
 from BSAFusionLib.color_maps import COLOR_MAPS, DEFAULT
 
-TRANSPARENT_BELOW, OPAQUE_ABOVE = 0.14, 0.16  # levels
+# Levels, close together: in between, where scalp and white matter often lie, lightness tells neither uptake nor MRI.
+TRANSPARENT_BELOW, OPAQUE_ABOVE = 0.147, 0.15
 OPACITY = 0.92  # above, so that the MRI's shapes still shimmer through
 HIGH_PERCENTILE = 99.5  # of the values inside the head
 BONE_HU = 150.0  # from which on a CT shows bone

@@ -11,6 +11,8 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import main
+from BSAFusionLib.network.weights import sha256
+from BSAFusionLib.pipeline.calibration import uncalibrated
 from Testing.cohort.cluster import cluster, kill_a_busy_worker, same_results
 from Testing.phantoms import save_untrained, small_head
 
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three PETs of one MRI, and one that is cut short; weights that nobody trained lie beside it."""
+    """Three PETs of one MRI, and one that is cut short; weights that nobody trained lie beside it, with a card."""
     folder = tmp_path_factory.mktemp("cohort")
     sitk.WriteImage(small_head(0, slices=3), str(folder / "mri.nii.gz"))
     rows = ["case,fixed,moving,modality"]
@@ -30,7 +32,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append(f"{number},mri.nii.gz,pet{number}.nii.gz,pet")
     broken = folder / "pet0.nii.gz"
     broken.write_bytes(broken.read_bytes()[:-200])
-    save_untrained(folder / "weights.safetensors", modality="pet")
+    save_untrained(weights := folder / "weights.safetensors", modality="pet")
+    card = {"sha256": sha256(weights.read_bytes()), "calibration": {"pet": uncalibrated(4.0).as_dict()}}
+    weights.with_suffix(".json").write_text(json.dumps(card))
     path = folder / "cohort.csv"
     path.write_text("\n".join(rows), encoding="utf-8")
     return path
@@ -71,7 +75,7 @@ def test_doubtful_cases_are_listed_first_then_the_damaged_file(local: Path) -> N
     assert {row["state"] for row in others} == {"finished"}
     assert all(row["summary"].startswith("The PET was taken as it was placed; the network bent ") for row in others)
     assert {float(row["shift_mm"]) for row in others} == {0.0}
-    assert {row["expected_error_mm"] for row in others} == {""}  # nobody calibrated these weights
+    assert {row["expected_error_mm"] for row in others} == {""}  # of no use while the result is in doubt
     page = (local / "summary.html").read_text(encoding="utf-8")
     assert "4 cases, 3 doubtful, 1 failed" in page
     assert "pet0.nii.gz cannot be read" in page
@@ -90,6 +94,8 @@ def test_every_case_has_what_fuse_writes_and_nothing_half_done(local: Path) -> N
         "sub-1_from-pet_to-MRI_mode-image_xfm.h5",
         "sub-1_from-pet_to-MRI_mode-image_xfm.json",
         "sub-1_from-pet_to-MRI_mode-image_desc-rigid_xfm.tfm",
+        "sub-1_space-MRI_desc-expectedError_pet.nii.gz",
+        "sub-1_space-MRI_desc-expectedError_pet.json",
         "sub-1_desc-petfusion_report.json",
         "sub-1_desc-petfusion_report.html",
         "sub-1_desc-petfusion_preview.png",
@@ -97,6 +103,8 @@ def test_every_case_has_what_fuse_writes_and_nothing_half_done(local: Path) -> N
     }
     network = {f"sub-1_from-pet_to-MRI_mode-image_desc-network_xfm{ending}" for ending in (".h5", ".json")}  # if any
     assert {path.name for path in (local / "sub-1" / "pet").iterdir()} - network == names
+    described = json.loads((local / "sub-1" / "pet" / "sub-1_space-MRI_desc-expectedError_pet.json").read_text())
+    assert (described["Units"], described["Sources"][0]) == ("mm", "bids:raw:mri.nii.gz")
     assert not list(local.rglob("*unfinished*"))
 
 

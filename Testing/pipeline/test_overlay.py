@@ -42,9 +42,13 @@ def test_the_help_names_every_map_that_does_not_rise() -> None:
     assert Settings.color_map == DEFAULT
 
 
-def test_lightness_tells_the_uptake_and_below_it_the_mri() -> None:
+@pytest.mark.parametrize("low_uptake", [0.0, 0.4])
+def test_lightness_tells_the_uptake_and_below_it_the_mri(low_uptake: float) -> None:
+    """Also where much of the head, such as scalp and white matter, lies near the threshold."""
     random = np.random.default_rng(0)
     gray, values = random.uniform(0, 1, 20_000), random.uniform(0, 10, 20_000)
+    near = random.uniform(0, 1, 20_000) < low_uptake
+    values[near] = random.uniform(1.2, 2.5, near.sum())
     window = choose_window(values, 0.0, "SUV")
     luminance = blend(gray, values, window) @ LUMINANCE_WEIGHTS
     shown = values > 0.15 * np.percentile(values, 99.5)
