@@ -17,6 +17,9 @@ from BSAFusionLib.errors import FusionError
 CASE_MEMORY_BYTES = 3 * 2**30
 CASE_GPU_MEMORY_BYTES = 4 * 2**30  # a cautious guess
 LOCAL_HOST = "127.0.0.1"  # the only address that this machine's processes listen on
+# A worker that ends while it reports to the scheduler logs an error with a traceback, although nothing is wrong; a case
+# that failed and a worker that died are outcomes.
+LOG_LEVEL = logging.CRITICAL
 GPU_RESOURCE = "GPU"  # the resource that workers with a GPU declare (`dask worker --resources GPU=1`)
 
 
@@ -118,11 +121,11 @@ def _local_cluster(count: int, gpus: int) -> SpecCluster:
             options.update(
                 resources={GPU_RESOURCE: 1}, env={"CUDA_VISIBLE_DEVICES": _visible_gpus(gpus)[number % gpus]}
             )
-        return {"cls": PatientNanny, "options": {"silence_logs": logging.ERROR, **options}}
+        return {"cls": PatientNanny, "options": {"silence_logs": LOG_LEVEL, **options}}
 
     web = {"dashboard": False, "dashboard_address": f"{LOCAL_HOST}:0"}
     scheduler = {"cls": Scheduler, "options": {"host": LOCAL_HOST, "port": 0, **web}}
-    return SpecCluster({number: worker(number) for number in range(count)}, scheduler, silence_logs=logging.ERROR)
+    return SpecCluster({number: worker(number) for number in range(count)}, scheduler, silence_logs=LOG_LEVEL)
 
 
 def _visible_gpus(count: int) -> list[str]:
