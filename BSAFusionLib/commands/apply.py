@@ -49,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FILE or FOLDER",
-        help="where to write; a folder unless it has the ending of the only IMAGE (default: NAME_applied beside each)",
+        help="where to write; a folder unless it has the ending of the only IMAGE, or of a volume if that is DICOM "
+        "(default: NAME_applied beside each)",
     )
 
 
@@ -175,12 +176,17 @@ def _sidecar(result: Path) -> Path:
 
 
 def _result(path: Path, out: Path | None, count: int) -> Path:
-    """Return where the result of an image is written."""
-    name = path.name
-    suffix = next((each for each in SUFFIXES if name.endswith(each)), path.suffix)
-    stem, suffix = name.removesuffix(suffix) or name, ".nrrd" if path.is_dir() or not suffix else suffix
+    """Return where the result of an image is written; of DICOM as NRRD, or as a file of another format if so named."""
+    from BSAFusionLib.files.dicom.scan import is_dicom_path
+    from BSAFusionLib.files.inputs import VOLUME_SUFFIXES
+
+    suffix = next((each for each in SUFFIXES if path.name.endswith(each)), path.suffix)
+    stem = path.name if path.is_dir() else path.name.removesuffix(suffix) or path.name
+    endings: tuple[str, ...] = (suffix,)
+    if is_dicom_path(path) or not suffix:
+        suffix, endings = ".nrrd", VOLUME_SUFFIXES
     if out is None:
         return path.with_name(f"{stem}_applied{suffix}")
-    if count == 1 and out.name.endswith(suffix) and not out.is_dir():
+    if count == 1 and out.name.endswith(endings) and not out.is_dir():
         return out
     return out / f"{stem}{suffix}"

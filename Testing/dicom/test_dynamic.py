@@ -165,6 +165,27 @@ def test_fuse_carries_every_frame_of_a_dicom_folder(tmp_path: Path, capsys: pyte
     assert patient_name not in sidecar + (out / "report.json").read_text()
 
 
+def test_apply_carries_every_frame_of_a_dicom_folder(
+    volume: sitk.Image, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_frames(tmp_path / "pet", volume, tuple(map(acquired, range(3))))
+    sitk.WriteImage(volume, str(tmp_path / "mri.nrrd"))
+    sitk.WriteTransform(sitk.TranslationTransform(3, volume.GetSpacing()), str(tmp_path / "shift.tfm"))
+    words = ["apply", tmp_path / "shift.tfm", tmp_path / "pet", "--reference", tmp_path / "mri.nrrd", "--out"]
+    assert main(list(map(str, [*words, tmp_path / "out"]))) == 2  # as out/pet.nrrd
+    assert "3 frames, which only a NIfTI can hold here; give a file that ends in .nii.gz" in capsys.readouterr().err
+    assert main(list(map(str, [*words, tmp_path / "moved.nii.gz"]))) == 0
+    carried = sitk.ReadImage(str(tmp_path / "moved.nii.gz"))
+    transform = sitk.ReadTransform(str(tmp_path / "shift.tfm"))
+    for number in range(3):
+        frame = sitk.GetImageFromArray(frame_values(volume, number).astype(np.float32))
+        frame.CopyInformation(volume)
+        lowest = float(sitk.GetArrayFromImage(frame).min())
+        expected = sitk.GetArrayFromImage(sitk.Resample(frame, volume, transform, sitk.sitkLinear, lowest))
+        assert np.abs(sitk.GetArrayFromImage(carried)[number] - expected).max() < 1e-4 * expected.max()
+    assert json.loads((tmp_path / "moved.json").read_text()) == {"FrameTimesStart": [0, 45, 90.5], "Frames": 3}
+
+
 def test_frames_of_a_static_series_are_rejected(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for name, modality in (("mr", "MR"), ("pet", "PT")):
         write_series(tmp_path / name, small_head(0, slices=6), modality)

@@ -12,6 +12,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersSources import vtkSphereSource
+from vtkmodules.vtkIOGeometry import vtkSTLWriter
 from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
 from BSAFusionLib import __main__ as command_line
@@ -228,7 +229,8 @@ def test_a_model_of_slicer_lands_on_the_fixed_volume(folder: Path, suffix: str) 
     assert np.allclose(carry_points(transform, after), before, atol=2e-3)
 
 
-def test_a_model_in_ras_is_read_as_that(folder: Path) -> None:
+@pytest.mark.parametrize("suffix", [".vtp", ".stl"])
+def test_a_model_in_ras_is_read_as_that(folder: Path, suffix: str) -> None:
     transform = sitk.ReadTransform(str(folder / "deformation.h5"))
     sphere = vtkSphereSource()
     sphere.SetCenter(3, 5, -2)
@@ -237,12 +239,14 @@ def test_a_model_in_ras_is_read_as_that(folder: Path) -> None:
     space.SetName("SPACE")
     space.InsertNextValue("RAS")
     surface.GetFieldData().AddArray(space)
-    writer = vtkXMLPolyDataWriter()
+    writer = vtkXMLPolyDataWriter() if suffix == ".vtp" else vtkSTLWriter()
+    if isinstance(writer, vtkSTLWriter):
+        writer.SetHeader("3D Slicer output. SPACE=RAS")
     writer.SetInputData(surface)
-    writer.SetFileName(str(folder / "ball.vtp"))
+    writer.SetFileName(str(folder / f"ball{suffix}"))
     writer.Write()
-    assert run_apply(folder, "ball.vtp", "--out", "moved.vtp") == 0
-    carried = carry_points(transform, opened_in_slicer(folder / "moved.vtp"))
+    assert run_apply(folder, f"ball{suffix}", "--out", f"moved{suffix}") == 0
+    carried = carry_points(transform, opened_in_slicer(folder / f"moved{suffix}"))
     assert np.allclose(carried.mean(axis=0), (-3, -5, -2), atol=0.5)
 
 
