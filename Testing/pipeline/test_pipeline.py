@@ -51,8 +51,12 @@ def test_all_images_lie_on_the_fixed_grid_and_the_field_leads_from_fixed_to_movi
     assert abs(result.registered[middle] - moving.EvaluateAtContinuousIndex(index)) <= 1
 
 
-def test_ct_and_mri_fuse_to_a_scalar_volume_between_0_and_1(mri, ct, settings):
-    fused = register_and_fuse(mri, ct, settings("ct")).fused
+def test_ct_and_mri_fuse_to_a_scalar_volume_between_0_and_1(mri, ct, settings, capsys):
+    result = register_and_fuse(mri, ct, settings("ct"))
+    print(result.report)
+    said = capsys.readouterr().out
+    assert "The CT was " in said.split("\n\n")[0] and len(said.splitlines()) < 20
+    fused = result.fused
     values = sitk.GetArrayViewFromImage(fused)
     assert fused.GetPixelID() == sitk.sitkFloat32
     assert values.min() >= 0

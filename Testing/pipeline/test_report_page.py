@@ -15,7 +15,7 @@ from BSAFusionLib import version
 from BSAFusionLib.pipeline.report import ExpectedError, LandmarkError, Verdict
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.summary import short_table
-from BSAFusionLib.report.figures import _letters
+from BSAFusionLib.report.figures import Drawing, _letters, _png
 from BSAFusionLib.report.page import page
 from BSAFusionLib.report.planes import sample_pictures
 from BSAFusionLib.report.record import CITATIONS, Record, Scan, settings_texts
@@ -192,6 +192,25 @@ def test_planes_bear_the_letters_of_the_patient_sides(pictures):
         assert "".join(text.get_text() for text in sorted(axes.texts, key=lambda text: text.get_position())) == sides
         columns = plane.coordinates[0]  # towards left or back
         assert columns[0, -1] > columns[0, 0]
+
+
+def test_the_rows_of_planes_bear_letters_and_a_color_bar_in_the_unit_of_the_values(pictures, monkeypatch):
+    drawn = []
+
+    def keep(figure):
+        drawn.append(figure)
+        return _png(figure)
+
+    monkeypatch.setattr("BSAFusionLib.report.figures._png", keep)
+    drawing = Drawing(pictures.in_unit("SUVbw"))
+    assert all(png.startswith(b"\x89PNG") for png in (drawing.overlay(), drawing.registered(in_color=True)))
+    for figure, rows in zip(drawn, (2, 3), strict=True):
+        *planes, bar = figure.axes
+        assert [sorted(text.get_text() for text in axes.texts if len(text.get_text()) == 1) for axes in planes] == (
+            [["L", "R"], ["L", "R"], ["A", "P"]] * rows
+        )
+        assert bar.get_ylabel() == "SUVbw"
+        assert bar.get_ylim() == pytest.approx((pictures.overlay.low, pictures.overlay.high))
 
 
 @pytest.mark.browser
