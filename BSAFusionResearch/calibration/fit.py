@@ -66,22 +66,18 @@ class Score(NamedTuple):
     squared: float
 
 
-def fit_calibration(
-    cases: list[FittedCase], sigma_mm: float, max_trials: int = MAX_TRIALS
-) -> tuple[Calibration, float]:
-    """Fit a calibration, and return it with the mean cost of the cases."""
+def fit_calibration(cases: list[FittedCase], sigma_mm: float, max_trials: int = MAX_TRIALS) -> Calibration:
+    """Fit all values of a calibration."""
     guess = np.log(list(FIRST_GUESS.values()))
 
     def cost(logarithms: np.ndarray) -> float:
         calibration = _calibration(logarithms, sigma_mm)
-        likelihood = np.mean([score(case, calibration).cost for case in cases])
-        return float(likelihood + (PENALTIES * (logarithms - guess) ** 2).sum())
+        return float(mean_cost(cases, calibration) + (PENALTIES * (logarithms - guess) ** 2).sum())
 
     simplex = np.vstack([guess, guess + np.diag(FIRST_STEPS)])
     options = {"maxfev": max_trials, "initial_simplex": simplex, "fatol": 1e-3, "xatol": 0.02, "adaptive": True}
     found = minimize(cost, guess, method="Nelder-Mead", options=options)
-    calibration = fit_lengths(cases, _calibration(found.x, sigma_mm))
-    return calibration, float(np.mean([score(case, calibration).cost for case in cases]))
+    return fit_lengths(cases, _calibration(found.x, sigma_mm))
 
 
 def fit_lengths(cases: list[FittedCase], calibration: Calibration) -> Calibration:
@@ -100,6 +96,11 @@ def fit_lengths(cases: list[FittedCase], calibration: Calibration) -> Calibratio
 
     found = minimize(cost, [0.0, 0.1], method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-5})
     return corrected(found.x)
+
+
+def mean_cost(cases: list[FittedCase], calibration: Calibration) -> float:
+    """Return the mean negative log density of the truth, a component, over cases."""
+    return float(np.mean([score(case, calibration).cost for case in cases]))
 
 
 def score(case: FittedCase, calibration: Calibration) -> Score:

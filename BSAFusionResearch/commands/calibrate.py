@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib.commands._case import write_json
 from BSAFusionLib.errors import FusionError
@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="patients of each modality (default: %(default)s)",
     )
     parser.add_argument(
+        "--only-lengths",
+        action="store_true",
+        help="keep the card's calibration, and fit only the lengths of the error that it expects",
+    )
+    parser.add_argument(
         "--report", action="store_true", help="also measure the cards' calibration on heads 13 to 15, without any fit"
     )
 
@@ -64,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         card = read_card(card_path) or read_card(weights)
         if card is None:
             raise FusionError(f"The weights {weights} have no card {weights.stem}.json; put it beside them.")
-        calibration = _fit(arguments, modality, weights)
+        calibration = _fit(arguments, modality, weights, card)
         card.setdefault("calibration", {})[modality] = calibration.as_dict()
         write_json(card, card_path)
         print(f"card in {card_path}", flush=True)
@@ -74,13 +79,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _fit(arguments: argparse.Namespace, modality: str, weights: Path) -> "Calibration":
-    """Fit the calibration of one modality and print what it comes to on the heads it was fitted on."""
-    from BSAFusionResearch.calibration.fit import fit_calibration
+def _fit(arguments: argparse.Namespace, modality: str, weights: Path, card: dict[str, Any]) -> "Calibration":
+    """Fit the calibration of one modality and print what it comes to on the heads it was fitted on.
+
+    Raises:
+        FusionError: Only the lengths are to be fitted, and the card has no calibration.
+    """
+    from BSAFusionLib.pipeline.calibration import read_calibration
+    from BSAFusionResearch.calibration.fit import fit_calibration, fit_lengths, mean_cost
     from BSAFusionResearch.simulation.heads import CHOOSING_HEADS
 
+    known = read_calibration(card, modality)
+    if arguments.only_lengths and known is None:
+        raise FusionError(f"The card of {weights} has no calibration; leave out --only-lengths.")
     cases = _cases(arguments, modality, weights, CHOOSING_HEADS)
-    calibration, cost = fit_calibration(cases, arguments.sigma)
+    if arguments.only_lengths and known is not None:
+        calibration = fit_lengths(cases, known)
+    else:
+        calibration = fit_calibration(cases, arguments.sigma)
+    cost = mean_cost(cases, calibration)
     print(f"\n{modality.upper()}: {calibration.as_dict()}; mean negative log density {cost:.4f}", flush=True)
     _print_figures(f"{modality.upper()}, heads {', '.join(CHOOSING_HEADS)}", cases, calibration)
     return calibration

@@ -70,7 +70,7 @@ def test_a_fit_finds_the_precision_that_the_noise_has_and_predicts_the_error():
         observed, points, truth = simulated(seed, elastic, 0.2)
         claimed = Observed(observed.basis, 5 * observed.information, 5 * observed.weighted)  # five times too sure
         cases.append(FittedCase(str(seed), elastic, 1.0, RotatedCase.of(claimed, points), truth))
-    calibration, _ = fit_calibration(cases, SIGMA, max_trials=150)
+    calibration = fit_calibration(cases, SIGMA, max_trials=150)
     assert calibration.trust == pytest.approx(0.2, rel=0.5)
     measured = figures(cases, calibration)
     assert set(measured["groups"]) == {"0.02 mm", "0.7 mm", "1.5 mm"}
