@@ -159,7 +159,8 @@ def _motion_rows(motion: Mapping[str, Any] | None) -> list[Row]:
     if motion is None:
         return []
     shift, turn = motion["shift_mm"], motion["turn_deg"]
-    about = ", ".join(f"{name[0]} {value:.1f}" for name, value in zip(AXES, turn, strict=True))
+    degrees = [round(value, 1) + 0.0 for value in turn]  # 0.0 makes 0 of -0
+    about = ", ".join(f"{name[0]} {value:.1f}" for name, value in zip(AXES, degrees, strict=True))
     return [
         Row(
             "Shift",

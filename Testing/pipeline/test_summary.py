@@ -45,6 +45,8 @@ def test_printing_a_report_prints_the_summary_also_after_json(report):
     assert "Rotation                10.0 degrees (R 0.0, A 6.0, S -8.0)" in lines
     assert "Expected error          brain 0.7, skull base 1.6, largest 2.3 mm" in lines
     assert len(lines) < 15
+    still = replace(report, motion=RigidMotion((0.0, 0.0, 0.0), (-0.01, 0.0, -0.0)))
+    assert "Rotation                0.0 degrees (R 0.0, A 0.0, S 0.0)" in str(still).splitlines()
 
 
 def test_doubts_come_first_and_no_error_is_told_of_a_doubtful_result(report):
