@@ -1,6 +1,7 @@
 """Register volumes rigidly, to initialize the network's registration."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Event
 
@@ -22,6 +23,7 @@ from BSAFusionLib.pipeline.rigid_search import (
     head_region,
     largest_gap,
     search,
+    wait_for,
 )
 
 INITIAL_TURN_DEG = 12.0  # to either side about each axis; every larger turn is within reach of one of them
@@ -114,6 +116,30 @@ def _check_by_brain(
     Otherwise return the result for the brains alone: an MRI that is bright on one side, or a gland hotter than the
     brain, leads mutual information in the whole head elsewhere.
     """
+    if in_head is None:
+        return _by_brain(fixed, moving, from_heads, None, cancelled)[0]
+    if sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == 1:
+        by_brain, enough = _by_brain(fixed, moving, from_heads, in_head, cancelled)
+        return refine_finely(fixed, moving, in_head, cancelled) if enough else by_brain
+    stop = Event()
+    # Either takes one thread; the result in the whole head is rarely rejected.
+    with ThreadPoolExecutor(1) as pool:
+        refining = pool.submit(refine_finely, fixed, moving, in_head, stop.is_set)
+        try:
+            by_brain, enough = _by_brain(fixed, moving, from_heads, in_head, cancelled)
+            return wait_for(refining, cancelled, stop) if enough else by_brain
+        finally:
+            stop.set()
+
+
+def _by_brain(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    from_heads: sitk.Euler3DTransform,
+    in_head: sitk.Euler3DTransform | None,
+    cancelled: CancelCheck | None,
+) -> tuple[sitk.Euler3DTransform, bool]:
+    """Return the result for the brains alone, and whether they are about as similar with the one in the whole head."""
     center = from_heads.GetCenter()
     even = brain_only(divide_ramp(downsample(fixed, NEAR_LEVELS[-1].spacing_mm), center), center)
     cool = brain_only(downsample(moving, NEAR_LEVELS[-1].spacing_mm), from_heads.TransformPoint(center))
@@ -122,11 +148,9 @@ def _check_by_brain(
     near = [found for _, found in ranked if largest_gap(from_heads, found) <= NEAR_HEADS_MM]
     by_brain = near[0] if near else from_heads
     if in_head is None:
-        return by_brain
+        return by_brain, False
     brains = Optimizer(even, cool, NEAR_LEVELS[-1], Event(), brain)
-    if brains.similarity(in_head) < ENOUGH_SIMILARITY * brains.similarity(by_brain):
-        return by_brain
-    return refine_finely(fixed, moving, in_head, cancelled)
+    return by_brain, brains.similarity(in_head) >= ENOUGH_SIMILARITY * brains.similarity(by_brain)
 
 
 def _initial_candidates(fixed: sitk.Image, moving: sitk.Image) -> list[sitk.Euler3DTransform]:

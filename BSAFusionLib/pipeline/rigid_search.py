@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import SimpleITK as sitk
@@ -42,6 +42,8 @@ class Level(NamedTuple):
 Candidate = tuple[float, sitk.Euler3DTransform]
 """Negative mutual information, infinite where the volumes do not overlap, and the transform."""
 
+
+Result = TypeVar("Result")
 
 Region = Callable[[sitk.Image], sitk.Image]
 """Makes the mask, uint8, of where mutual information is taken in a coarse fixed volume."""
@@ -141,7 +143,7 @@ class Optimizer:
         return value, transform
 
 
-def wait_for(future: "Future[Candidate]", cancelled: CancelCheck | None, stop: Event) -> Candidate:
+def wait_for(future: "Future[Result]", cancelled: CancelCheck | None, stop: Event) -> Result:
     """Return a future's result; `cancelled` is asked on this thread alone, since it may look at a window."""
     while True:
         if cancelled is not None and cancelled():

@@ -7,6 +7,7 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import Cancelled
 from BSAFusionLib.geometry.fields import error_mm
 from BSAFusionLib.pipeline.intensities import head_mask
+from BSAFusionLib.pipeline.rigid import prealign_rigidly
 from BSAFusionLib.pipeline.rigid_refinement import refine_finely
 from Testing.phantoms import MIDDLE_MM, centered_grid, make_head
 from Testing.pipeline.test_prealignment import seen
@@ -56,3 +57,20 @@ def test_volumes_that_do_not_overlap_keep_their_transform(mri, pet):
 def test_it_can_be_cancelled(mri, pet):
     with pytest.raises(Cancelled):
         refine_finely(mri, pet, apart(turn_deg=0.4, shift_mm=0.4), cancelled=lambda: True)
+
+
+@pytest.fixture
+def threads():
+    """Set the number of ITK's threads for the time of a test."""
+    usual = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    yield sitk.ProcessObject.SetGlobalDefaultNumberOfThreads
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(usual)
+
+
+def test_one_thread_and_two_give_the_same_transform(mri, pet, threads):
+    results = []
+    for count in (1, 2):
+        threads(count)
+        results.append(prealign_rigidly(mri, pet, from_heads=apart(turn_deg=2.0, shift_mm=3.0)).GetParameters())
+    assert np.allclose(*results, atol=1e-9)
+    assert not np.allclose(results[0], apart(turn_deg=2.0, shift_mm=3.0).GetParameters(), atol=0.1)
