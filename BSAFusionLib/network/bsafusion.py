@@ -6,9 +6,10 @@ import torch
 
 from BSAFusionLib.network.bsfa import BSFA, Fields, sum_of_fields
 from BSAFusionLib.network.estimate import Estimate
-from BSAFusionLib.network.interface import BSAFusionOutput, FusionNetwork, check_slices
+from BSAFusionLib.network.interface import BSAFusionOutput, FusionNetwork, Registration, check_slices
+from BSAFusionLib.network.light_mmff import LightMMFF
 from BSAFusionLib.network.mdf_fr import MDFFR, Encoder
-from BSAFusionLib.network.metadata import EXACT, Metadata
+from BSAFusionLib.network.metadata import EXACT, LIGHT, Metadata
 from BSAFusionLib.network.mmff import MMFF
 from BSAFusionLib.network.sampling import double, halve, warp
 
@@ -24,12 +25,13 @@ class BSAFusion(FusionNetwork):
 
     convention: ClassVar[str] = EXACT
     bsfa: BSFA
-    mmff: MMFF
+    mmff: MMFF | LightMMFF
 
     def __init__(self, metadata: Metadata | None = None) -> None:
         super().__init__(metadata or Metadata())
         self.mdf_fr = MDFFR()
-        self.bsfa, self.mmff = BSFA(Encoder.widths), MMFF(Encoder.widths)
+        self.bsfa = BSFA(Encoder.widths)
+        self.mmff = (LightMMFF if self.metadata.fusion == LIGHT else MMFF)(Encoder.widths)
 
     def forward(
         self, fixed: torch.Tensor, moving: torch.Tensor, fuse: bool = True, strength: float = 1.0
@@ -39,8 +41,18 @@ class BSAFusion(FusionNetwork):
         height, width = fixed.shape[-2:]
         registration = self.register(halve(fixed), halve(moving))
         field = (2 * strength * double(registration.field, align_corners=False))[..., :height, :width]
-        fused = self.mmff(registration.fixed, registration.moving, field, (fixed, moving)) if fuse else None
+        fused = self._fuse_registered(registration, field, (fixed, moving)) if fuse else None
         return BSAFusionOutput(fused, field, registration)
+
+    def _fuse_registered(
+        self, registration: Registration, field: torch.Tensor, slices: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
+        """Fuse slices (N, 1, H, W) whose field is known; the deep fusion moves features in place of the slices."""
+        fixed, moving = slices
+        if isinstance(self.mmff, LightMMFF):
+            return self.fuse(fixed, warp(moving, field))
+        fused: torch.Tensor = self.mmff(registration.fixed, registration.moving, field, slices)
+        return fused
 
     def evidence(self, fixed: torch.Tensor, moving: torch.Tensor) -> Estimate:
         """Return the last step's evidence; see `FusionNetwork.evidence`."""
@@ -61,8 +73,12 @@ class BSAFusion(FusionNetwork):
     def fuse(self, fixed: torch.Tensor, registered: torch.Tensor) -> torch.Tensor:
         """Fuse aligned slices; see `FusionNetwork.fuse`."""
         check_slices(fixed, registered)
-        encoded = self.mdf_fr.encode(halve(fixed), halve(registered))
-        fused: torch.Tensor = self.mmff(*encoded, None, (fixed, registered))
+        slices, small = (fixed, registered), (halve(fixed), halve(registered))
+        fused: torch.Tensor
+        if isinstance(self.mmff, LightMMFF):
+            fused = self.mmff(*self.mdf_fr.encode(*map(halve, small)), slices)
+        else:
+            fused = self.mmff(*self.mdf_fr.encode(*small), None, slices)
         return fused
 
     def warp(self, images: torch.Tensor, field: torch.Tensor) -> torch.Tensor:

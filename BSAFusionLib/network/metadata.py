@@ -5,6 +5,9 @@ from dataclasses import dataclass
 PUBLISHED = "published"
 EXACT = "exact"
 CONVENTIONS = (PUBLISHED, EXACT)
+DEEP = "deep"
+LIGHT = "light"
+FUSIONS = (DEEP, LIGHT)
 
 
 @dataclass(frozen=True)
@@ -16,15 +19,20 @@ class Metadata:
             the published zoom, the class token removed where it stands, steps that match local correlations.
         modality: "ct", "pet", "spect" or "all".
         size: Side of the square training slices, in pixels.
+        fusion: "deep" for the fusion whose last layers work at the full resolution, "light" for the one at half of it.
+            The published layout has its own.
 
     Raises:
-        ValueError: The convention is unknown.
+        ValueError: The convention or the fusion is unknown.
     """
 
     convention: str = EXACT
     modality: str = "all"
     size: int = 256
+    fusion: str = DEEP
 
     def __post_init__(self) -> None:
         if self.convention not in CONVENTIONS:
             raise ValueError(f"The convention must be one of {', '.join(CONVENTIONS)}, not {self.convention!r}.")
+        if self.fusion not in FUSIONS:
+            raise ValueError(f"The fusion must be one of {', '.join(FUSIONS)}, not {self.fusion!r}.")

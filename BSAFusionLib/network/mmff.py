@@ -11,32 +11,45 @@ from BSAFusionLib.network.mdf_fr import Encoded, Features, with_edges
 from BSAFusionLib.network.sampling import resize, warp
 
 
-class MMFF(nn.Module):
-    """Learns the difference between the fused slice and max(A, warped B).
+class FusionBlocks(nn.Module):
+    """The blocks that combine the encoder's maps, from its tokens up to half the resolution that it worked at."""
 
-    The blocks read the encoder's maps, from its tokens up to half the resolution that it worked at; the full resolution
-    comes in with shallow features that serve fusion alone. The larger of the two pixels is what the training's
-    intensity term asks for; starting there leaves the layers to learn what structure asks beyond it.
+    widths: ClassVar[tuple[int, ...]] = (64, 32, 16, 12)
+
+    def __init__(self, encoder_widths: tuple[int, ...]) -> None:
+        super().__init__()
+        previous = (0, *self.widths[:-1])
+        self.blocks = nn.ModuleList(
+            Restormer(2 * width + before, after)
+            for width, before, after in zip(reversed(encoder_widths), previous, self.widths, strict=True)
+        )
+
+    def combine(self, fixed_maps: list[torch.Tensor], moving_maps: list[torch.Tensor]) -> torch.Tensor:
+        """Combine aligned maps (N, C, h, w), coarsest first, to the last block's (N, 12, H, W)."""
+        previous: list[torch.Tensor] = []
+        for block, fixed_map, moving_map in zip(self.blocks, fixed_maps, moving_maps, strict=True):
+            size = (moving_map.shape[-2], moving_map.shape[-1])
+            enlarged = [resize(coarser, size) for coarser in previous]
+            previous = [block(torch.cat([fixed_map, moving_map, *enlarged], dim=1))]
+        return previous[0]
+
+
+class MMFF(FusionBlocks):
+    """Learns the difference between the fused slice and max(A, warped B), at full resolution.
+
+    The full resolution comes in with shallow features that serve fusion alone. The larger of the two pixels is what the
+    training's intensity term asks for; starting there leaves the layers to learn what structure asks beyond it.
     """
 
     shallow_width: ClassVar[int] = 8
     scales: ClassVar[tuple[int, ...]] = (32, 16, 8, 4)  # full-resolution pixels in a pixel of each level
 
     def __init__(self, encoder_widths: tuple[int, ...]) -> None:
-        super().__init__()
-        widths = tuple(reversed(encoder_widths))
-        fused_widths = (64, 32, 16, 12)
-        previous = (0, *fused_widths[:-1])
-        self.blocks = nn.ModuleList(
-            Restormer(2 * width + before, after)
-            for width, before, after in zip(widths, previous, fused_widths, strict=True)
-        )
+        super().__init__(encoder_widths)
+        joining, last = Restormer(2 * self.shallow_width + self.widths[-1], 12), nn.Conv2d(12, 1, 3, padding=1)
         self.shallow = Restormer(2, self.shallow_width)
-        joining, last = Restormer(2 * self.shallow_width + fused_widths[-1], 12), nn.Conv2d(12, 1, 3, padding=1)
         self.reconstruction = nn.Sequential(joining, last)
-        nn.init.zeros_(last.weight)
-        assert last.bias is not None
-        nn.init.zeros_(last.bias)
+        start_at_zero(last)
 
     def forward(
         self,
@@ -56,16 +69,13 @@ class MMFF(nn.Module):
         Returns:
             (N, 1, H, W) in [0, 1].
         """
-        fixed_maps = [fixed.token_map, *fixed.maps[-2::-1]]
-        moving_maps = [moving.token_map, *moving.maps[-2::-1]]
-        previous: list[torch.Tensor] = []
-        for block, fixed_map, moving_map, scale in zip(self.blocks, fixed_maps, moving_maps, self.scales, strict=True):
-            size = (moving_map.shape[-2], moving_map.shape[-1])
-            if field is not None:
-                moving_map = warp(moving_map, field_at_level(field, size, scale))
-            enlarged = [resize(coarser, size) for coarser in previous]
-            previous = [block(torch.cat([fixed_map, moving_map, *enlarged], dim=1))]
-        return self.reconstruct(previous[0], field, slices)
+        moving_maps = maps_from_tokens_up(moving)
+        if field is not None:
+            moving_maps = [
+                warp(maps, field_at_level(field, (maps.shape[-2], maps.shape[-1]), scale))
+                for maps, scale in zip(moving_maps, self.scales, strict=True)
+            ]
+        return self.reconstruct(self.combine(maps_from_tokens_up(fixed), moving_maps), field, slices)
 
     def reconstruct(
         self, coarser: torch.Tensor, field: torch.Tensor | None, slices: tuple[torch.Tensor, torch.Tensor]
@@ -85,6 +95,18 @@ class MMFF(nn.Module):
         last = F.interpolate(coarser, scale_factor=self.scales[-1], mode="bilinear")[..., :height, :width]
         change: torch.Tensor = self.reconstruction(torch.cat([last, fixed_shallow, moving_shallow], dim=1))
         return changed_maximum(change, fixed_slices, moving_slices)
+
+
+def maps_from_tokens_up(features: Features | Encoded) -> list[torch.Tensor]:
+    """Return the maps that fusion reads, coarsest first; the tokens stand for the coarsest."""
+    return [features.token_map, *features.maps[-2::-1]]
+
+
+def start_at_zero(last: nn.Conv2d) -> None:
+    """Let a last convolution answer zero before it is trained, so that fusion begins as the larger of both pixels."""
+    assert last.bias is not None
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
 
 
 def changed_maximum(change: torch.Tensor, fixed: torch.Tensor, registered: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import string
+from dataclasses import asdict
 from functools import lru_cache
 from io import BytesIO
 from itertools import takewhile
@@ -18,7 +19,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.factory import make_network
 from BSAFusionLib.network.fast.form import PRECISIONS, inference_form
 from BSAFusionLib.network.interface import FusionNetwork
-from BSAFusionLib.network.metadata import PUBLISHED, Metadata
+from BSAFusionLib.network.metadata import DEEP, PUBLISHED, Metadata
 from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
 from BSAFusionLib.network.published.key_names import SECTIONS
 
@@ -73,8 +74,7 @@ def _cached_network(path: Path, content: bytes, precision: str) -> FusionNetwork
 def save_network(path: Path | str, network: FusionNetwork, dtype: torch.dtype = torch.float16) -> None:
     """Write a network's weights and metadata as safetensors, to a new file that then replaces `path`."""
     path = Path(path)
-    metadata = network.metadata
-    header = {"convention": metadata.convention, "modality": metadata.modality, "size": str(metadata.size)}
+    header = {name: str(value) for name, value in asdict(network.metadata).items()}
     unfinished = path.with_suffix(".unfinished")
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
     unfinished.write_bytes(save(tensors, header))  # save_file would let nobody else read it, whatever the umask
@@ -134,7 +134,8 @@ def read_safetensors(path: Path) -> tuple[Tensors, Metadata]:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
-        return tensors, Metadata(header["convention"], header["modality"], int(header["size"]))
+        fusion = header.get("fusion", DEEP)  # files of earlier versions do not name it
+        return tensors, Metadata(header["convention"], header["modality"], int(header["size"]), fusion)
     except (SafetensorError, OSError) as error:
         raise FusionError(f"{path} cannot be read as safetensors ({error}); get the file again.") from error
     except (KeyError, ValueError) as error:

@@ -62,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, logs, weights and their card")
     for name, kind, default, text in NUMBERS:
         parser.add_argument(f"--{name}", type=kind, default=default, help=text)
+    parser.add_argument(
+        "--fusion",
+        choices=("deep", "light"),
+        default="deep",
+        help="whether the last layers of fusion work at the full resolution or at half of it (default: deep)",
+    )
     parser.add_argument("--fold", default="0", help="fold of the patients that is held out, 0 to 4, or none")
     parser.add_argument("--labels", type=Path, help="tissue maps to draw synthetic pairs from")
     parser.add_argument("--initial-weights", type=Path, help="weights to train further, safetensors")
@@ -94,9 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
     import torch
 
-    from BSAFusionLib.network.bsafusion import BSAFusion
     from BSAFusionLib.network.metadata import Metadata
-    from BSAFusionLib.network.weights import load_network, load_state
+    from BSAFusionResearch.training.initial import initial_network
     from BSAFusionResearch.training.label_slices import load_label_slices
     from BSAFusionResearch.training.processes import all_or_none
     from BSAFusionResearch.training.slice_pairs import load_pairs
@@ -110,9 +115,8 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
         arguments.out.mkdir(parents=True, exist_ok=True)
         fold = None if arguments.fold == "none" else int(arguments.fold)
         pairs = load_pairs(arguments.data, arguments.modality, fold)
-        network = BSAFusion(Metadata(modality=arguments.modality))
-        if arguments.initial_weights is not None:
-            load_state(network, load_network(arguments.initial_weights).state_dict(), arguments.initial_weights)
+        metadata = Metadata(modality=arguments.modality, fusion=arguments.fusion)
+        network = initial_network(metadata, arguments.initial_weights)
         labels = None if arguments.labels is None else load_label_slices(arguments.labels)
         settings = _settings(arguments)
     trainer = Trainer(network, settings, fabric)

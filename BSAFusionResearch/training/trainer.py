@@ -36,7 +36,7 @@ class TrainingSettings:
 
     Attributes:
         steps: Steps in which MDF-FR and BSFA learn to register halved slices.
-        fusion_steps: Steps after them in which only MMFF learns, to fuse whole slices.
+        fusion_steps: Steps after them in which only MMFF learns, to fuse whole slices that are aligned.
         brightness: Weight of the larger intensity in the fusion loss.
         batch: Pairs a step, of all processes together.
         learning_rate: Learning rate of the matrices, see `parameter_groups`.
@@ -91,7 +91,8 @@ class Trainer:
         optimizer = Muon(parameter_groups(network, settings.learning_rate))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         self.network, self.optimizer = fabric.setup(network, optimizer)
-        self.network.mark_forward_method("register")
+        for method in ("register", "fuse"):
+            self.network.mark_forward_method(method)
         self.step = 0
 
     @property
@@ -140,11 +141,12 @@ class Trainer:
                 self.network.mdf_fr.renew_discriminator()
             if writer and (self.step % self.settings.save_every == 0 or self.step == self.last_step):
                 self.save(folder / CHECKPOINT)
-                figures = validate(self.averaged, validation, self.settings, most=VALIDATION_PAIRS)
+                registering = self.step <= self.settings.steps  # fusion leaves the figures as they are
+                figures = validate(self.averaged, validation, self.settings, VALIDATION_PAIRS) if registering else {}
                 for name, figure in figures.items():
                     writer.add_scalar(f"validation/{name}", figure, self.step)
-                shown = ", ".join(f"{k} {v:.3f}" for k, v in figures.items())
-                tqdm.write(f"step {self.step}: loss {loss:.3f}, {shown}")
+                shown = "".join(f", {k} {v:.3f}" for k, v in figures.items())
+                tqdm.write(f"step {self.step}: loss {loss:.3f}{shown}")
         if writer:
             writer.close()
 
@@ -205,13 +207,10 @@ class Trainer:
             parameter.requires_grad_(name.startswith("mmff."))
         # So short a part needs an average that forgets its first steps sooner.
         self.average.multi_avg_fn = get_ema_multi_avg_fn(self.settings.fusion_averaging)
-        # Without views, the fused slices are those of the training set.
-        simulator = replace(self.settings.simulator, vary=False)
-        pairs = own_pairs(simulator(fixed, moving))
+        fixed, moving = own_rows(fixed), own_rows(moving)
         with self._autocast():
-            output = self.network(pairs.fixed, pairs.moving)
-        registered = warp(pairs.moving, output.field)
-        return {"fusion": losses.fusion_loss(output.fused.float(), pairs.fixed, registered, self.settings.brightness)}
+            fused = self.network.fuse(fixed, moving)
+        return {"fusion": losses.fusion_loss(fused.float(), fixed, moving, self.settings.brightness)}
 
     @property
     def averaged(self) -> BSAFusion:

@@ -12,25 +12,27 @@ from BSAFusionLib.network.fast.form import inference_form
 from BSAFusionLib.network.fast.layers import fold
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.layers import convolution_pair
-from BSAFusionLib.network.metadata import EXACT, PUBLISHED, Metadata
+from BSAFusionLib.network.metadata import DEEP, EXACT, LIGHT, PUBLISHED, Metadata
 from BSAFusionLib.network.weights import load_network
 
 models = Path(__file__).resolve().parents[2] / "Resources" / "Models"
 
 
-def random_network(convention: str) -> FusionNetwork:
+def random_network(convention: str, fusion: str = DEEP) -> FusionNetwork:
     """Make a network whose every layer matters, without the zeros of an untrained one."""
     torch.manual_seed(0)
-    network = make_network(Metadata(convention)).eval().requires_grad_(False)
+    network = make_network(Metadata(convention, fusion=fusion)).eval().requires_grad_(False)
     for parameter in network.parameters():
         parameter += 0.02 * torch.randn_like(parameter)
     return network
 
 
-@pytest.fixture(scope="module", params=[PUBLISHED, EXACT, "ct", "pet", "spect"])
+@pytest.fixture(scope="module", params=[PUBLISHED, EXACT, LIGHT, "ct", "pet", "spect"])
 def network(request: pytest.FixtureRequest) -> FusionNetwork:
     if request.param in (PUBLISHED, EXACT):
         return random_network(request.param)
+    if request.param == LIGHT:
+        return random_network(EXACT, LIGHT)
     return load_network(models / f"{request.param}.safetensors")
 
 

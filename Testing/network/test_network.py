@@ -8,17 +8,17 @@ from BSAFusionLib.network.bsfa import CorrelationStep, sum_of_fields
 from BSAFusionLib.network.factory import make_network
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.matching import LocalCorrelation, Match, offsets, to_unit_length
-from BSAFusionLib.network.metadata import EXACT, PUBLISHED, Metadata
+from BSAFusionLib.network.metadata import DEEP, LIGHT, PUBLISHED, Metadata
 from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
 from BSAFusionLib.network.published.bsfa import sum_of_steps
 from BSAFusionLib.network.published.layers import warp_as_published
 from BSAFusionLib.network.sampling import warp
 
 
-@pytest.fixture(scope="module", params=[PUBLISHED, EXACT])
+@pytest.fixture(scope="module", params=[Metadata(PUBLISHED), Metadata(), Metadata(fusion=LIGHT)], ids=repr)
 def network(request) -> FusionNetwork:
     torch.manual_seed(0)
-    return make_network(Metadata(request.param)).eval()
+    return make_network(request.param).eval()
 
 
 @torch.no_grad()
@@ -164,9 +164,10 @@ def test_the_discriminator_learns_only_by_becoming_the_classifier(network):
         assert own is not copy
 
 
-def test_the_exact_fusion_starts_as_the_larger_of_the_aligned_pixels():
+@pytest.mark.parametrize("fusion", [LIGHT, DEEP])
+def test_the_exact_fusion_starts_as_the_larger_of_the_aligned_pixels(fusion):
     torch.manual_seed(4)
-    network = BSAFusion().eval()
+    network = BSAFusion(Metadata(fusion=fusion)).eval()
     fixed, moving = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32)
     with torch.no_grad():
         output = network(fixed, moving)
@@ -175,8 +176,24 @@ def test_the_exact_fusion_starts_as_the_larger_of_the_aligned_pixels():
     )
 
 
+@torch.no_grad()
+def test_the_light_fusion_changes_only_pixels_near_a_change():
+    torch.manual_seed(5)
+    network = BSAFusion(Metadata(fusion=LIGHT)).eval()
+    torch.nn.init.normal_(network.mmff.reconstruction[-1].weight)
+    coarser, fixed, moving = torch.rand(1, 12, 16, 16), torch.rand(1, 1, 64, 64), torch.rand(1, 1, 64, 64)
+    other = fixed.clone()
+    other[..., 32, 32] = 1 - other[..., 32, 32]
+    pair = [network.mmff.reconstruct(coarser, (slices, moving)) for slices in (fixed, other)]
+    rows, columns = torch.nonzero((pair[0] - pair[1])[0, 0].abs() > 1e-6).T
+    assert min(rows.min(), columns.min()) >= 32 - 6 and max(rows.max(), columns.max()) <= 33 + 6
+    assert pair[0][0, 0, 32, 32] != pair[1][0, 0, 32, 32]
+
+
 def test_an_unknown_or_another_layouts_convention_is_rejected():
     with pytest.raises(ValueError, match="convention"):
         Metadata("theirs")
+    with pytest.raises(ValueError, match="fusion must be one of deep, light, not 'heavy'"):
+        Metadata(fusion="heavy")
     with pytest.raises(ValueError, match="PublishedBSAFusion runs 'published' weights, not 'exact'"):
         PublishedBSAFusion(Metadata("exact"))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.interface import FusionNetwork
-from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.metadata import DEEP, LIGHT, Metadata
 from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
 from BSAFusionLib.network.published.key_names import released_name
 from BSAFusionLib.network.weights import load_network, save_network, sha256
@@ -43,6 +43,19 @@ def test_our_file_brings_back_weights_and_metadata(ours, tmp_path):
     assert same(loaded, ours)
     assert loaded.metadata == Metadata("exact", "pet", 256)
     assert not loaded.training
+
+
+def test_a_file_brings_back_its_fusion(tmp_path):
+    light = BSAFusion(Metadata(modality="ct", fusion=LIGHT))
+    save_network(tmp_path / "ct.safetensors", light, torch.float32)
+    assert load_network(tmp_path / "ct.safetensors").metadata.fusion == LIGHT
+    assert same(load_network(tmp_path / "ct.safetensors"), light)
+
+
+def test_a_file_of_an_earlier_version_names_no_fusion_and_has_the_deep_one(ours, tmp_path):
+    header = {"convention": "exact", "modality": "pet", "size": "256"}
+    (tmp_path / "pet.safetensors").write_bytes(save(ours.state_dict(), header))
+    assert load_network(tmp_path / "pet.safetensors").metadata.fusion == DEEP
 
 
 def test_shipped_files_are_half_the_size_and_still_load(ours, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from kornia.filters import spatial_gradient
+from kornia.losses import ssim_loss
 from lightning_fabric import Fabric
 
 from BSAFusionLib import __main__ as command_line
@@ -16,10 +17,12 @@ from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.bsfa import sum_of_fields
 from BSAFusionLib.network.interface import Registration
 from BSAFusionLib.network.matching import offsets
+from BSAFusionLib.network.metadata import DEEP, LIGHT, Metadata
 from BSAFusionLib.network.sampling import warp
-from BSAFusionLib.network.weights import load_network
+from BSAFusionLib.network.weights import load_network, save_network
 from BSAFusionResearch.evaluation.fusion_quality import q_abf
 from BSAFusionResearch.training import losses
+from BSAFusionResearch.training.initial import initial_network
 from BSAFusionResearch.training.label_slices import load_label_slices
 from BSAFusionResearch.training.slice_pairs import held_out_patients, load_pairs
 from BSAFusionResearch.training.trainer import CHECKPOINT, Trainer, TrainingSettings
@@ -184,9 +187,10 @@ def test_training_on_one_deformation_learns_it():
     assert terms[-1] < 0.5 * terms[0]
 
 
-def test_the_fusion_part_learns_alone():
+@pytest.mark.parametrize("fusion", [DEEP, LIGHT])
+def test_the_fusion_part_learns_alone(fusion):
     torch.manual_seed(0)
-    network = BSAFusion()
+    network = BSAFusion(Metadata(fusion=fusion))
     before = {name: parameter.clone() for name, parameter in network.named_parameters()}
     settings = TrainingSettings(steps=0, fusion_steps=6, warm_up=1, batch=2, simulator=small)
     trainer = Trainer(network, settings, Fabric(accelerator="cpu", devices=1))
@@ -208,6 +212,25 @@ def test_the_fusion_loss_asks_for_the_anatomy_under_a_bright_slice():
     seen_through = losses.fusion_loss(bright - 0.4 + 0.4 * stripes, fixed, bright, intensity=0.1)
     reversed_edges = losses.fusion_loss(bright - 0.4 * stripes, fixed, bright, intensity=0.1)
     assert seen_through < covered < reversed_edges
+
+
+def test_the_dissimilarity_is_that_of_kornia(batch):
+    fixed, moving = batch
+    tall = fixed[..., 8:], moving[..., 8:]
+    assert losses.dissimilarity(*tall).item() == pytest.approx(2 * ssim_loss(*tall, window_size=11).item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("fusion", [DEEP, LIGHT])
+def test_weights_of_the_deep_fusion_begin_a_light_one_without_its_last_layers(tmp_path, fusion):
+    torch.manual_seed(0)
+    given = BSAFusion(Metadata(modality="ct"))
+    torch.nn.init.normal_(given.mmff.reconstruction[-1].weight)
+    save_network(tmp_path / "ct.safetensors", given, torch.float32)
+    network = initial_network(Metadata(modality="pet", fusion=fusion), tmp_path / "ct.safetensors")
+    before, after = given.state_dict(), network.state_dict()
+    kept = [name for name in before if fusion == DEEP or not name.startswith(("mmff.shallow", "mmff.reconstruction"))]
+    assert len(kept) > 100 and all(torch.equal(before[name], after[name]) for name in kept)
+    assert network.mmff.reconstruction[-1].weight.any() == (fusion == DEEP)
 
 
 def test_the_edges_lost_are_those_that_the_measure_of_fusion_misses(batch):

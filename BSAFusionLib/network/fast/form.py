@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from BSAFusionLib.network.fast.layers import Dense, FastAttention, FloatConvolution, FoldedRestormer
-from BSAFusionLib.network.fast.mmff import FastMMFF
+from BSAFusionLib.network.fast.mmff import FastLightMMFF, FastMMFF
 from BSAFusionLib.network.fast.published import FastPublishedBSFA, FastPublishedMMFF
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.layers import Attention, Restormer
+from BSAFusionLib.network.light_mmff import LightMMFF
 from BSAFusionLib.network.mmff import MMFF
 from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
 from BSAFusionLib.network.published.bsfa import PublishedBSFA
@@ -37,6 +38,8 @@ def inference_form(network: FusionNetwork, dtype: torch.dtype = torch.float32) -
         assert isinstance(form.bsfa, PublishedBSFA)
         assert isinstance(form.mmff, PublishedMMFF)
         form.bsfa, form.mmff = FastPublishedBSFA(form.bsfa, dtype), FastPublishedMMFF(form.mmff, dtype)
+    elif isinstance(form.mmff, LightMMFF):
+        form.mmff = FastLightMMFF(form.mmff, dtype)
     else:
         assert isinstance(form.mmff, MMFF)
         form.mmff = FastMMFF(form.mmff, dtype)

@@ -1,4 +1,4 @@
-"""The inference form of our layout's fusion at full resolution, slice by slice."""
+"""The inference forms of our layout's fusions, slice by slice."""
 
 from typing import cast
 
@@ -8,6 +8,7 @@ from torch import nn
 
 from BSAFusionLib.network.fast.layers import Convolution, FoldedRestormer, channels_last
 from BSAFusionLib.network.layers import Restormer
+from BSAFusionLib.network.light_mmff import LightMMFF, halved_input
 from BSAFusionLib.network.mdf_fr import with_edges
 from BSAFusionLib.network.mmff import MMFF, changed_maximum
 from BSAFusionLib.network.sampling import warp
@@ -53,4 +54,32 @@ class FastMMFF(MMFF):
         shallow = channels_last(torch.cat([fixed_shallow, moving_shallow], dim=1))
         entered = self.of_shallow(shallow).float().add_(enlarged)
         change = self.last(self.joining.from_entered(entered)).float()
+        return changed_maximum(change, fixed, moving)
+
+
+class FastLightMMFF(LightMMFF):
+    """`LightMMFF`, whose maps are those of one slice pair at a time on the CPU, with each ReLU in its convolution."""
+
+    def __init__(self, mmff: LightMMFF, dtype: torch.dtype) -> None:
+        nn.Module.__init__(self)
+        self.blocks = nn.ModuleList(FoldedRestormer(cast(Restormer, block), dtype) for block in mmff.blocks)
+        convolutions = [cast(nn.Conv2d, layer) for layer in mmff.reconstruction if isinstance(layer, nn.Conv2d)]
+        activations = ("relu", "relu", "none")
+        self.reconstruction = nn.Sequential(
+            *(
+                Convolution(layer.weight, layer.bias, activation, dtype)
+                for layer, activation in zip(convolutions, activations, strict=True)
+            )
+        )
+
+    def reconstruct(self, coarser: torch.Tensor, slices: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """Fuse slices at full resolution; see `LightMMFF.reconstruct`."""
+        some = 1 if coarser.device.type == "cpu" else len(coarser)
+        parts = zip(coarser.split(some), *(part.split(some) for part in slices), strict=True)
+        return torch.cat([self._reconstruct(*part) for part in parts])
+
+    def _reconstruct(self, coarser: torch.Tensor, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
+        """Fuse some slice pairs, from the last block's maps."""
+        read = channels_last(halved_input(coarser, (fixed, moving)))
+        change = F.pixel_shuffle(self.reconstruction(read).float(), 2)
         return changed_maximum(change, fixed, moving)

@@ -1,0 +1,70 @@
+"""MMFF whose layers work at half the resolution and coarser, for a seventh of the operations at full resolution."""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from BSAFusionLib.network.mdf_fr import Encoded, Features
+from BSAFusionLib.network.mmff import FusionBlocks, changed_maximum, maps_from_tokens_up, start_at_zero
+
+
+class LightMMFF(FusionBlocks):
+    """Learns the difference between the fused slice and max(A, B) of aligned slices.
+
+    The encoder reads slices of a quarter of the resolution, since it gives what surrounds a pixel. The pixels
+    themselves come in at half the resolution, each square of 2 x 2 as channels (space to depth; Shi et al., CVPR 2016),
+    so nothing of them is lost.
+    """
+
+    width: ClassVar[int] = 32
+
+    def __init__(self, encoder_widths: tuple[int, ...]) -> None:
+        super().__init__(encoder_widths)
+        last = nn.Conv2d(self.width, 4, 3, padding=1)
+        self.reconstruction = nn.Sequential(
+            nn.Conv2d(8 + self.widths[-1], self.width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(self.width, self.width, 3, padding=1),
+            nn.ReLU(),
+            last,
+        )
+        start_at_zero(last)
+
+    def forward(
+        self, fixed: Features | Encoded, moving: Features | Encoded, slices: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
+        """Fuse aligned slices.
+
+        Args:
+            fixed: Features of the fixed slices, halved twice.
+            moving: Of the moving slices, likewise.
+            slices: The fixed and the moving slices at full resolution, (N, 1, H, W) in [0, 1].
+
+        Returns:
+            (N, 1, H, W) in [0, 1].
+        """
+        return self.reconstruct(self.combine(maps_from_tokens_up(fixed), maps_from_tokens_up(moving)), slices)
+
+    def reconstruct(self, coarser: torch.Tensor, slices: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """Fuse slices at full resolution.
+
+        Args:
+            coarser: The last block's maps (N, C, h, w), at an eighth of the resolution.
+            slices: As in `forward`.
+        """
+        change = F.pixel_shuffle(self.reconstruction(halved_input(coarser, slices)), 2)
+        return changed_maximum(change, *slices)
+
+
+def halved_input(coarser: torch.Tensor, slices: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Stack slices (N, 1, H, W), 2 x 2 pixels as channels, and maps of an eighth of their resolution enlarged.
+
+    Returns:
+        (N, 8 + C, H / 2, W / 2).
+    """
+    pixels = F.pixel_unshuffle(torch.cat(slices, dim=1), 2)
+    height, width = pixels.shape[-2:]
+    enlarged = F.interpolate(coarser, scale_factor=4, mode="bilinear")[..., :height, :width]
+    return torch.cat([pixels, enlarged.to(pixels.dtype)], dim=1)
