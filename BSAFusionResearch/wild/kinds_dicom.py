@@ -1,4 +1,4 @@
-"""Kind 11: DICOM series out of the ordinary."""
+"""Kind 11: DICOM series out of the ordinary; of kind 02, those whose orientation is wrong."""
 
 import shutil
 import zipfile
@@ -23,7 +23,7 @@ Writer = Callable[[sitk.Image, Path], Path]
 
 
 def dicom_cases() -> list[WildCase]:
-    """Return the cases of the kind 11."""
+    """Return the cases of the kind 11, and those of the kind 02 that are DICOM."""
     words = {"ct_two_spacings": ("distance|spacing",), "ct_exported_twice": (), "ct_monochrome1": ()}
     cases = [
         WildCase("11", f"given-{name.removeprefix('ct_').replace('_', '-')}", FOUND, partial(_given, name=name), said)
@@ -44,6 +44,9 @@ def dicom_cases() -> list[WildCase]:
     cases += [
         WildCase("11", name, FOUND, partial(_series, write=write), said) for name, (write, said) in writers.items()
     ]
+    for name, degrees in (("feet-first", (0.0, 180.0, 0.0)), ("prone", (0.0, 0.0, 180.0))):
+        make = partial(_series, write=_plain, motion=rigid(degrees, (20.0, -30.0, 60.0)))
+        cases.append(WildCase("02", f"dicom-ct-{name}", FOUND, make))
     return [*cases, WildCase("11", "without-places", FOUND, _without_places, ("does not say how the head lies",))]
 
 
@@ -54,10 +57,10 @@ def _given(sources: Sources, folder: Path, name: str) -> Pair:
     return Pair(folder / "mr", folder / name, "ct", truth=sources.template_truth("ct"))
 
 
-def _series(sources: Sources, folder: Path, write: Writer) -> Pair:
+def _series(sources: Sources, folder: Path, write: Writer, motion: sitk.Euler3DTransform = MOTION) -> Pair:
     fixed = dicom.write_series(sources.template("mri_t1") * 1000, folder / "mr", "MR")
-    moving = write(carried(hounsfield(sources), MOTION), folder / "ct")
-    truth: Truth = sources.template_truth("ct", MOTION)
+    moving = write(carried(hounsfield(sources), motion), folder / "ct")
+    truth: Truth = sources.template_truth("ct", motion)
     return Pair(fixed, moving, "ct", truth=truth)
 
 

@@ -18,6 +18,7 @@ from BSAFusionResearch.wild.sources import (
     with_ramp,
     without_geometry,
 )
+from BSAFusionResearch.wild.surroundings import with_bladder_and_arms, with_table_and_arms
 
 GIVEN = {
     "01": "01-nifti-codes-0",
@@ -110,7 +111,25 @@ def _long_views() -> list[WildCase]:
         ("15", "amyloid", {"tracer": "amyloid", "torso_mm": 600.0}),
     )
     cases += [_simulated("03", name, head, "ct", **settings) for head, name, settings in chests]
-    return cases + [_simulated("04", name, head, "pet", **settings) for head, name, settings in bodies]
+    cases += [_simulated("04", name, head, "pet", **settings) for head, name, settings in bodies]
+    for kind, modality, change, views in (
+        ("03", "ct", with_table_and_arms, (("11", 650.0, 400.0), ("12", 500.0, 120.0), ("15", 350.0, 50.0))),
+        ("04", "pet", with_bladder_and_arms, (("11", 900.0, 300.0), ("12", 800.0, 60.0), ("14", 700.0, 500.0))),
+    ):
+        for head, torso_mm, shift_mm in views:
+            cases.append(
+                _simulated(
+                    kind,
+                    f"arms-{shift_mm:.0f}mm",
+                    head,
+                    modality,
+                    change,
+                    rotation_deg=12.0,
+                    translation_mm=shift_mm,
+                    torso_mm=torso_mm,
+                )
+            )
+    return cases
 
 
 def _bright_sides() -> list[WildCase]:
@@ -124,6 +143,9 @@ def _bright_sides() -> list[WildCase]:
     for modality, side, ratio, toward in ramps:
         make = partial(_bright_template, modality=modality, ratio=ratio, toward=toward)
         cases.append(WildCase("06", f"template-{modality}-{side}-{ratio:.0f}", FOUND, make))
+    for modality in ("pet", "ct"):
+        make = partial(_bright_template, modality=modality, ratio=8.0, toward=(0.3, 0.0, -1.0), noise=0.03)
+        cases.append(WildCase("06", f"template-{modality}-below-8-noise", FOUND, make))
     patients = (("11", "pet", 4.0), ("12", "ct", 8.0), ("13", "spect", 4.0), ("14", "ct", 4.0), ("15", "pet", 8.0))
     for head, modality, ratio in patients:
         cases.append(_simulated("06", f"coil{ratio:.0f}", head, modality, coil=ratio, rotation_deg=12.0))
@@ -132,17 +154,33 @@ def _bright_sides() -> list[WildCase]:
 
 def _hot_spots() -> list[WildCase]:
     cases = [WildCase("07", "given", FOUND, partial(_given, kind="07", name="pet_hot_region", motion=MOVED))]
-    spots = {"jaw": (20.0, -50.0, -50.0), "temple": (-62.0, -40.0, 0.0), "crown": (10.0, 20.0, 85.0)}
-    for place, center in spots.items():
-        cases.append(WildCase("07", f"template-{place}", FOUND, partial(_hot_template, center=center)))
+    spots = {
+        "jaw": ((20.0, -50.0, -50.0), 36.0),
+        "temple": ((-62.0, -40.0, 0.0), 36.0),
+        "crown": ((10.0, 20.0, 85.0), 36.0),
+        "tumor-in-the-brain": ((25.0, -10.0, 40.0), 15.0),
+        "large-tumor": ((-30.0, 20.0, 35.0), 60.0),
+        "eye": ((32.0, -75.0, -5.0), 7.0),
+    }
+    for place, (center, ml) in spots.items():
+        cases.append(WildCase("07", f"template-{place}", FOUND, partial(_hot_template, center=center, ml=ml)))
     patients = (("11", "pet", {}), ("13", "pet", {}), ("14", "spect", {}), ("15", "pet", {"tracer": "amyloid"}))
     for head, modality, settings in patients:
         cases.append(_simulated("07", "glands", head, modality, hot=30.0, **settings))
     return cases
 
 
-def _simulated(kind: str, name: str, head: str, modality: str, **settings: Any) -> WildCase:
-    make: Callable[[Sources, Path], Pair] = partial(_patient, head=head, modality=modality, settings=settings)
+def _simulated(
+    kind: str,
+    name: str,
+    head: str,
+    modality: str,
+    change: Callable[[sitk.Image], sitk.Image] | None = None,
+    **settings: Any,
+) -> WildCase:
+    make: Callable[[Sources, Path], Pair] = partial(
+        _patient, head=head, modality=modality, settings=settings, change=change
+    )
     return WildCase(kind, f"head{head}-{modality}-{name}", FOUND, make)
 
 
@@ -209,22 +247,38 @@ def _turned_template(sources: Sources, folder: Path, modality: str, degrees: tup
 
 
 def _bright_template(
-    sources: Sources, folder: Path, modality: str, ratio: float, toward: tuple[float, float, float]
+    sources: Sources,
+    folder: Path,
+    modality: str,
+    ratio: float,
+    toward: tuple[float, float, float],
+    noise: float = 0.0,
 ) -> Pair:
-    fixed = plain_files.write_nifti(with_ramp(sources.template("mri_t1"), ratio, toward), folder / "fixed.nii")
+    bright = with_ramp(sources.template("mri_t1"), ratio, toward)
+    if noise:
+        bright = abs(sitk.AdditiveGaussianNoise(bright, noise, 0.0, 1))
+    fixed = plain_files.write_nifti(bright, folder / "fixed.nii")
     moving = plain_files.write_nifti(carried(sources.template(modality), MOVED), folder / "moving.nii")
     return Pair(fixed, moving, modality, truth=sources.template_truth(modality, MOVED))
 
 
-def _hot_template(sources: Sources, folder: Path, center: tuple[float, float, float]) -> Pair:
-    hot = with_hot_ball(sources.template("pet"), center, ml=36.0, times=30.0)
+def _hot_template(sources: Sources, folder: Path, center: tuple[float, float, float], ml: float) -> Pair:
+    hot = with_hot_ball(sources.template("pet"), center, ml, times=30.0)
     path = plain_files.write_nifti(carried(hot, MOVED), folder / "moving.nii")
     return Pair(sources.template_path("mri_t1"), path, "pet", truth=sources.template_truth("pet", MOVED))
 
 
-def _patient(sources: Sources, folder: Path, head: str, modality: str, settings: dict[str, Any]) -> Pair:
+def _patient(
+    sources: Sources,
+    folder: Path,
+    head: str,
+    modality: str,
+    settings: dict[str, Any],
+    change: Callable[[sitk.Image], sitk.Image] | None = None,
+) -> Pair:
     patient = sources.patient(head, modality, **settings)
-    moving = plain_files.write_nifti(patient.moving, folder / "moving.nii")
+    scan = change(patient.moving) if change else patient.moving
+    moving = plain_files.write_nifti(scan, folder / "moving.nii")
     return Pair(_write_fixed(patient, folder), moving, modality, truth=sources.patient_truth(patient))
 
 
