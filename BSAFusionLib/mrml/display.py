@@ -15,7 +15,6 @@ SEGMENTS_PER_CELL = 5  # straight pieces of a grid line between two crossings
 LINE_THICKNESS_PX = 2
 GRID_LEGEND_POSITION = 0.02, 0.5  # from the left and the bottom of a view; that of a volume is at the right
 SLICE_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}  # of Slicer's default layout
-HEAT_RANGE = 1.6  # upper end of the window, as a multiple of the largest value: below it the colors hold no white
 
 
 def draw_grid(
@@ -127,17 +126,6 @@ def update_legends(scene: slicer.vtkMRMLScene) -> None:
     """Let the legends follow the volumes in the views: Slicer does so only where the user changed these by hand."""
     for legend in nodes_of_class(scene, "vtkMRMLColorLegendDisplayNode"):
         legend.Modified()
-
-
-def show_in_heat(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Show a PET or SPECT in Slicer's heat colors without their white end, which looks like MRI."""
-    colors = slicer.vtkMRMLPETProceduralColorNode()
-    colors.SetTypeToHeat()
-    volume.GetScene().AddNode(colors)
-    display = volume.GetDisplayNode()
-    display.SetAndObserveColorNodeID(colors.GetID())
-    display.AutoWindowLevelOff()
-    display.SetWindowLevelMinMax(0, HEAT_RANGE * volume.GetImageData().GetScalarRange()[1])
 
 
 def add_slice_views(logic: slicer.vtkMRMLApplicationLogic, scene: slicer.vtkMRMLScene) -> None:
