@@ -48,7 +48,7 @@ def test_the_moving_volume_is_shown_as_the_report_shows_it(shown: ResultScene, b
     assert display.GetColorNode().GetName() == "Inferno"
     assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == pytest.approx((window.low, window.high))
     assert display.GetApplyThreshold()
-    assert display.GetLowerThreshold() == pytest.approx(0.15 * window.high)
+    assert display.GetLowerThreshold() == pytest.approx(window.shown_from)
     assert display.GetUpperThreshold() >= arrayFromVolume(shown.overlays[label]).max()
     assert not slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display).GetVisibility()  # the page has its own
 
