@@ -209,7 +209,7 @@ def test_the_rows_of_planes_bear_letters_and_a_color_bar_in_the_unit_of_the_valu
         assert [sorted(text.get_text() for text in axes.texts if len(text.get_text()) == 1) for axes in planes] == (
             [["L", "R"], ["L", "R"], ["A", "P"]] * rows
         )
-        assert bar.get_ylabel() == "SUVbw"
+        assert bar.get_ylabel() == "SUV"
         assert bar.get_ylim() == pytest.approx((pictures.overlay.low, pictures.overlay.high))
 
 
