@@ -105,10 +105,11 @@ class Browser:
         self.page.mouse.up()
 
     def point(self, view: str, across: float, down: float) -> str:
-        """Move the mouse to a place in a view, in shares of its size, and return what is read there."""
-        box = self.box(view)
+        """Move the mouse to another place, in a view, in shares of its size, and return what is read there."""
+        box, before = self.box(view), self.page.locator(".readout").inner_text()
         self.page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"] - 1)
         self.page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+        self.wait_for_text(".readout", lambda text: text != before)
         return self.settled(".readout")
 
     def box(self, view: str) -> dict[str, float]:
