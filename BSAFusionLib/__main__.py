@@ -11,7 +11,7 @@ from pathlib import Path
 from BSAFusionLib import version
 from BSAFusionLib.commands._console import unfailing_console
 from BSAFusionLib.errors import Cancelled, FusionError
-from BSAFusionLib.threads import wait_patiently
+from BSAFusionLib.worker.threads import wait_patiently
 
 # Research commands come with the source tree only: Slicer and `pip install` bring BSAFusionLib alone.
 COMMAND_PACKAGES = ("BSAFusionLib.commands", "BSAFusionResearch.commands")

@@ -26,7 +26,6 @@ rooms = {
     "modalities": Room(set(), set()),
     "color_maps": Room({"modalities"}, set()),
     "resources": Room(set(), set()),
-    "threads": Room(set(), set()),
     "settings": Room({"errors", "modalities", "color_maps"}, {"SimpleITK"}),
     "presets": Room({"settings"}, set()),
     "geometry": Room({"errors"}, {"numpy", "SimpleITK"}),
@@ -36,7 +35,7 @@ rooms = {
     "files": Room(core, {"numpy", "SimpleITK", "pydicom", "vtkmodules"}),
     "report": Room(core, {"numpy", "SimpleITK", "matplotlib", "jinja2"}),
     "cohort": Room({*core, "files"}, {"ancpbids", "dask", "distributed", "psutil", "jinja2"}),
-    "worker": Room({*core, "report", "threads"}, {"numpy", "SimpleITK"}),
+    "worker": Room({*core, "report"}, {"numpy", "SimpleITK"}),
     "mrml": Room(
         {*core, "files", "report", "worker"}, {"numpy", "SimpleITK", "slicer", "vtk", "vtkmodules", "trame_slicer"}
     ),
@@ -45,7 +44,7 @@ rooms = {
         {"numpy", "SimpleITK", "slicer", "vtkmodules", "trame", "trame_server", "trame_slicer", "aiohttp"},
     ),
     "commands": Room(
-        {*core, "presets", "threads", "files", "report", "worker", "cohort", "mrml", "viewer"},
+        {*core, "presets", "files", "report", "worker", "cohort", "mrml", "viewer"},
         {"numpy", "SimpleITK", "trame_slicer", "vtkmodules", "torch", "tqdm"},
     ),
     "panel": Room(
@@ -172,4 +171,4 @@ def test_the_public_names_are_loaded_when_they_are_asked_for() -> None:
 
 
 def test_few_modules_lie_loose_in_the_library() -> None:
-    assert len(list((repository / "BSAFusionLib").glob("*.py"))) <= 9
+    assert len(list((repository / "BSAFusionLib").glob("*.py"))) <= 8

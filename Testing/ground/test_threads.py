@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from BSAFusionLib.threads import wait_patiently
+from BSAFusionLib.worker.threads import wait_patiently
 
 
 def test_what_the_environment_says_stays(monkeypatch: pytest.MonkeyPatch):
