@@ -15,7 +15,7 @@ ERROR_CAPTION = "Expected length of the error in mm, over the MRI; its colors be
 
 
 def page(pictures: Pictures, report: Report, title: str, record: Record) -> str:
-    """Return a report as an HTML page with its pictures.
+    """Return a report as an HTML page with its pictures; bytes of file names that are no UTF-8 are escaped.
 
     Args:
         pictures: What the pictures are drawn from, of the same run.
@@ -27,7 +27,7 @@ def page(pictures: Pictures, report: Report, title: str, record: Record) -> str:
 
     drawing, content = Drawing(pictures), report.as_dict()
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_TEMPLATE)
-    return template.render(
+    text = template.render(
         title=title,
         doubt=doubt_of(content),
         sentences=sentences(content),
@@ -42,6 +42,7 @@ def page(pictures: Pictures, report: Report, title: str, record: Record) -> str:
         settings=", ".join(f"{name.replace('_', ' ')} {value}" for name, value in record.settings.items()),
         citations=CITATIONS,
     )
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _overviews(drawing: Drawing, report: Report) -> dict[str, bytes]:

@@ -1,6 +1,7 @@
 """The page shows what is so: planes and figures of a motion that is known, and everything within the one file."""
 
 import base64
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -180,6 +181,13 @@ def test_the_page_says_where_the_result_comes_from(pictures, report):
     cff = (Path(__file__).resolve().parents[2] / "CITATION.cff").read_text(encoding="utf-8")
     for stated in re.findall(r"^ *(?:title|version|year|value|- family-names): *\"?(.*?)\"?$", cff, re.MULTILINE):
         assert stated in " ".join(CITATIONS)
+
+
+def test_a_page_that_names_a_file_of_any_bytes_can_be_written(pictures, report):
+    odd = os.fsdecode(b"caf\xe9.nii")
+    command = replace(record, fixed=replace(record.fixed, name=odd), command=f"bsafusion fuse {odd}")
+    text = page(pictures, report, odd, command).encode("utf-8").decode()
+    assert text.count(r"caf\udce9.nii") == 4  # in head and body, for the volume, in the command
 
 
 def test_planes_bear_the_letters_of_the_patient_sides(pictures):
