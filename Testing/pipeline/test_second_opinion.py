@@ -117,16 +117,15 @@ def test_a_mirrored_head_is_told_from_a_turned_one(mri, pet, axis):
     assert shares[1] < 0.99
 
 
-def test_noise_on_a_real_head_is_doubtful_for_both_reasons(shared):
+def test_noise_on_a_real_head_is_doubtful_and_no_more_similar_than_in_random_poses(shared):
     """The search for a head looks at all turns: some seconds."""
     fixed = sitk.ReadImage(str(shared / "data/volumes/mri_t1.nii.gz"))
     noise = sitk.ReadImage(str(shared / "wild/12-nothing-in-common/noise.nii.gz"))
     volumes = make_network_input(fixed, noise, Settings("pet"), 256)[0]
     opinion = measure_opinion(PairComparison(volumes), start_from_heads(fixed, noise), IDENTITY, None)
-    assert [reason.split(";")[0][:24] for reason in judge(opinion).reasons] == [
-        "No head was found in the",
-        "The volumes are hardly m",
-    ]
+    (reason,) = judge(opinion).reasons
+    assert reason.startswith("No head was found in the moving volume")
+    assert opinion.information < 1.5 * opinion.information_random
 
 
 def test_heads_overlap_though_an_organ_below_is_larger_and_brighter(volumes):
