@@ -139,7 +139,7 @@ class Browser:
         self.press(overlay)
 
     def fade(self, key: str) -> None:
-        """Moves the slider between MRI and overlay by a key, such as Home or End; again where it was set back meanwhile.
+        """Moves the slider between MRI and overlay by a key, such as Home or End; again where it was set back.
 
         What a button has just changed comes back from the server with the slider's former place.
         """
