@@ -49,7 +49,7 @@ def bent_result(result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     report = json.loads((folder / Names.report).read_text())
     report["files"]["expected_error"] = Names.expected_error
     report["expected_error"] = asdict(ExpectedError(ERROR_MM))
-    report["verdict"] |= {"doubtful": False, "reasons": []}  # of which no expected error is told
+    report["verdict"] |= {"doubtful": False, "reasons": []}  # otherwise the page states no expected error
     report["overlay"]["unit"] = "SUV"
     (folder / Names.report).write_text(json.dumps(report))
     return folder
