@@ -43,6 +43,11 @@ def known_error(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None if doubt_of(report) else report.get("expected_error")
 
 
+def error_if_right(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the expected error of a doubtful report, which holds only if it is right; None of any other."""
+    return report.get("expected_error") if doubt_of(report) else None
+
+
 def sentences(report: Mapping[str, Any]) -> tuple[str, str]:
     """Return two sentences: what was moved and by how much; the expected error and where to look."""
     return f"{_moved(report)}{_bent(report['network_displacement'])}.", _expected(report)

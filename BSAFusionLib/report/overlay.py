@@ -8,6 +8,7 @@ from BSAFusionLib.color_maps import COLOR_MAPS, DEFAULT
 
 # Levels, close together: in between, where scalp and white matter often lie, lightness tells neither uptake nor MRI.
 TRANSPARENT_BELOW, OPAQUE_ABOVE = 0.147, 0.15
+MIN_ERROR_RANGE_MM = 0.1  # a color bar needs a range, also where all errors are equal
 OPACITY = 0.92  # above, so that the MRI's shapes still shimmer through
 HIGH_PERCENTILE = 99.5  # of the values inside the head
 BONE_HU = 150.0  # from which on a CT shows bone
@@ -47,6 +48,12 @@ def choose_window(values: np.ndarray, low: float, unit: str, color_map: str = DE
     """
     high = float(f"{np.nanpercentile(values, HIGH_PERCENTILE):.3g}") if np.isfinite(values).any() else low
     return OverlayWindow(float(low), max(high, float(low) + 1e-6 * max(1.0, abs(low))), unit, color_map)
+
+
+def choose_error_window(errors: np.ndarray) -> OverlayWindow:
+    """Return the window of expected errors in mm, of any shape and NaN where there is none: from least to largest."""
+    smallest, largest = float(np.nanmin(errors)), float(np.nanmax(errors))
+    return OverlayWindow(smallest, max(largest, smallest + MIN_ERROR_RANGE_MM), "mm")
 
 
 def blend(gray: np.ndarray, values: np.ndarray, window: OverlayWindow) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.report import Report
-from BSAFusionLib.pipeline.summary import doubt_of, known_error, sentences, short_table
+from BSAFusionLib.pipeline.summary import doubt_of, error_if_right, known_error, sentences, short_table
 from BSAFusionLib.report.figures import GRID_LINES_MM, Drawing
 from BSAFusionLib.report.pictures import Pictures
 from BSAFusionLib.report.record import CITATIONS, Record
@@ -70,7 +70,7 @@ def _network_pictures(drawing: Drawing, report: Report) -> dict[str, bytes]:
 def _further_pictures(drawing: Drawing, report: Report) -> dict[str, bytes]:
     """Draw what those look at who open the details, by caption."""
     if_right = {}
-    if report.expected_error is not None and report.verdict.doubtful:
+    if error_if_right(report.as_dict()) is not None:
         if_right[f"{ERROR_CAPTION}; only if the result is right in spite of the doubt"] = drawing.expected_error()
     return {
         **if_right,

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from BSAFusionLib.report.overlay import OverlayWindow
+from BSAFusionLib.report.overlay import OverlayWindow, choose_error_window
 from BSAFusionLib.report.units import unit_name
-
-MIN_ERROR_RANGE_MM = 0.1  # a color bar needs a range, also where all errors are equal
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,7 @@ class Pictures:
 
     def error_window(self) -> OverlayWindow:
         """Return the window of the expected error, in mm: from the smallest to the largest one in the planes."""
-        errors = np.concatenate([plane.expected_error_mm.ravel() for plane in self.planes])
-        smallest, largest = float(np.nanmin(errors)), float(np.nanmax(errors))
-        return OverlayWindow(smallest, max(largest, smallest + MIN_ERROR_RANGE_MM), "mm")
+        return choose_error_window(np.concatenate([plane.expected_error_mm.ravel() for plane in self.planes]))
 
     def in_unit(self, unit: str | None) -> "Pictures":
         """Return the same pictures with the unit of the moving volume's values, as for `unit_name`, if one is known."""

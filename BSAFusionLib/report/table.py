@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from BSAFusionLib.pipeline.summary import Row, error_text, known_error
+from BSAFusionLib.pipeline.summary import Row, error_if_right, error_text
 
 _SIMILARITY = (
     "Similarity inside the head, in nats: as placed, with the initial transform, and after registration. It should "
@@ -55,10 +55,8 @@ def detail_rows(report: Mapping[str, Any]) -> list[Row]:
 
 def _error_if_right(report: Mapping[str, Any]) -> list[Row]:
     """Return the expected error of a doubtful result."""
-    error = report.get("expected_error")
-    if error is None or known_error(report) is not None:
-        return []
-    return [Row("Expected error, if right", error_text(error), _ERROR_IF_RIGHT)]
+    error = error_if_right(report)
+    return [] if error is None else [Row("Expected error, if right", error_text(error), _ERROR_IF_RIGHT)]
 
 
 def _fraction_applied(verdict: Mapping[str, Any], calibrated: bool) -> str:

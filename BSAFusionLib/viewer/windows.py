@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.color_maps import COLOR_MAPS, DEFAULT
 from BSAFusionLib.pipeline.intensities import head_mask
-from BSAFusionLib.report.overlay import OverlayWindow, choose_window
-from BSAFusionLib.report.pictures import MIN_ERROR_RANGE_MM
+from BSAFusionLib.report.overlay import OverlayWindow, choose_error_window, choose_window
 from BSAFusionLib.report.planes import gray_values, shown_from
 
 
@@ -35,6 +33,4 @@ def error_window(error: sitk.Image) -> OverlayWindow:
     Args:
         error: Expected error, mm, NaN outside the head.
     """
-    values = sitk.GetArrayFromImage(error)
-    smallest, largest = float(np.nanmin(values)), float(np.nanmax(values))
-    return OverlayWindow(smallest, max(largest, smallest + MIN_ERROR_RANGE_MM), "mm")
+    return choose_error_window(sitk.GetArrayFromImage(error))

@@ -89,14 +89,11 @@ def _fit(arguments: argparse.Namespace, modality: str, weights: Path, card: dict
     from BSAFusionResearch.calibration.fit import fit_calibration, fit_lengths, mean_cost
     from BSAFusionResearch.simulation.heads import CHOOSING_HEADS
 
-    known = read_calibration(card, modality)
-    if arguments.only_lengths and known is None:
+    kept = read_calibration(card, modality) if arguments.only_lengths else None
+    if arguments.only_lengths and kept is None:
         raise FusionError(f"The card of {weights} has no calibration; leave out --only-lengths.")
     cases = _cases(arguments, modality, weights, CHOOSING_HEADS)
-    if arguments.only_lengths and known is not None:
-        calibration = fit_lengths(cases, known)
-    else:
-        calibration = fit_calibration(cases, arguments.sigma)
+    calibration = fit_calibration(cases, arguments.sigma) if kept is None else fit_lengths(cases, kept)
     cost = mean_cost(cases, calibration)
     print(f"\n{modality.upper()}: {calibration.as_dict()}; mean negative log density {cost:.4f}", flush=True)
     _print_figures(f"{modality.upper()}, heads {', '.join(CHOOSING_HEADS)}", cases, calibration)
