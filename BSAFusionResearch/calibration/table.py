@@ -1,6 +1,7 @@
 """What a calibration comes to on some cases: error removed, and how well the error was predicted."""
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from BSAFusionLib.pipeline.calibration import Calibration
 from BSAFusionResearch.calibration.fit import FittedCase, Score, score
@@ -42,8 +43,8 @@ def figures(cases: list[FittedCase], calibration: Calibration) -> dict:
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Return Spearman's rank correlation of two lists of values without ties."""
-    return float(np.corrcoef(first.argsort().argsort(), second.argsort().argsort())[0, 1]) if len(first) > 1 else 0.0
+    """Return Spearman's rank correlation of two lists of values; 0 of single ones."""
+    return float(spearmanr(first, second).statistic) if len(first) > 1 else 0.0
 
 
 def _group(chosen: list[tuple[FittedCase, Score]]) -> dict[str, float]:

@@ -67,6 +67,7 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
                 known[method] = measuring.measure_baseline(case, folder, method, arguments.baselines, arguments.threads)
                 _save(figures, arguments.json)
     figures["summary"] = measuring.summaries(rows)
+    figures["expected_summary"] = measuring.expected_summaries(rows)
     figures["baseline_summary"] = measuring.baseline_summaries(rows, figures["baselines"])
     _print_summary(figures)
     return figures
@@ -144,6 +145,8 @@ def _print_summary(figures: dict) -> None:
         "\nremoved: 1 - mean(final) / mean(best rigid); undamped: the network's whole field, before the checks;\n"
         f"harmed: final worse than initial by over {HARM_MM:g} mm"
     )
+    if figures["expected_summary"]:
+        print(_expected_table(figures["expected_summary"]))
     if figures["baseline_summary"]:
         lines = [
             [
@@ -154,3 +157,22 @@ def _print_summary(figures: dict) -> None:
             for method, one in methods.items()
         ]
         print("\n" + markdown_table(["baseline", "cases", "its rigid", "final", "seconds"], lines))
+
+
+def _expected_table(summaries: dict[str, dict]) -> str:
+    """Return the table of expected errors, and a line on each modality."""
+    from BSAFusionResearch.evaluation.tables import markdown_table
+
+    header = ["expected error", "cases", "true / expected", "variance", "rank within a case"]
+    lines = [
+        [f"{modality.upper()}, {size}", str(group["cases"])]
+        + [f"{group[name]:.2f}" for name in ("ratio", "variance", "rank_within")]
+        for modality, summary in summaries.items()
+        for size, group in summary["groups"].items()
+    ]
+    remarks = [
+        f"{modality.upper()}, true / expected in fifths of the expected error: "
+        f"{', '.join(f'{ratio:.2f}' for ratio in summary['fifths'])}; rank between cases {summary['rank_between']:.2f}"
+        for modality, summary in summaries.items()
+    ]
+    return "\n".join(["", markdown_table(header, lines), "", *remarks])

@@ -87,14 +87,18 @@ def _earlier(arguments: argparse.Namespace) -> dict[int, dict[str, Any]]:
 
 
 def _line(row: dict[str, Any]) -> str:
+    from BSAFusionResearch.evaluation_heads.starts import doubt_of
+
+    doubt = doubt_of(row)
+    sentences = [row["message"]] if doubt is None else list(doubt.reasons)
     start = row["error_mm"]["start"]
     cells = (
         *(str(row["number"]), row["head"], row["settings"]["modality"], f"{row['settings']['rotation_deg']:.0f}"),
         *(f"{row['error_mm']['placed']:.1f}", "none" if start is None else f"{start:.2f}"),
-        {None: "", True: "yes", False: "no"}[row["doubtful"]],
+        "" if doubt is None else "yes" if doubt.doubtful else "no",
     )
     line = " | ".join(cell.rjust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True))
-    return line + "".join(f" | {sentence}" for sentence in row["sentences"][:1])
+    return line + "".join(f" | {sentence}" for sentence in sentences[:1])
 
 
 def _print_summary(summary: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.evaluation.baselines import TITLES, register
 from BSAFusionResearch.evaluation_heads.cases import ELASTIC_MM, HeadCase
+from BSAFusionResearch.evaluation_heads.expected import compare_expected, expected_summary
 from BSAFusionResearch.simulation.patient import best_rigid, brain_mask
 from BSAFusionResearch.simulation.settings import MODALITIES
 
@@ -32,7 +33,8 @@ def measure_case(case: HeadCase, folder: Path, settings: Settings) -> dict:
 
     Returns:
         The row: the case's own fields, `error_mm` by the names of `ERRORS` (undamped: the network's whole field,
-        before the checks reduce it), wall and CPU seconds of the registration, and its report.
+        before the checks reduce it), `expected` (see `compare_expected`), wall and CPU seconds of the registration, and
+        its report.
 
     Raises:
         FusionError: the head or the weights are missing.
@@ -53,6 +55,7 @@ def measure_case(case: HeadCase, folder: Path, settings: Settings) -> dict:
         "name": case.name,
         **asdict(case),
         "error_mm": {name: error_mm(transform, patient.truth, brain) for name, transform in transforms.items()},
+        "expected": compare_expected(result, patient.truth, brain),
         "seconds": float(seconds),
         "cpu_seconds": float(cpu_seconds),
         "report": result.report.as_dict(),
@@ -101,6 +104,15 @@ def summary(rows: list[dict]) -> dict[str, float | int | None]:
 def summaries(rows: list[dict]) -> dict[str, dict]:
     """Return the summary of every modality at every elastic size that there are rows of, and of all."""
     return {name: summary(group) for name, group in _by_group(rows).items()}
+
+
+def expected_summaries(rows: list[dict]) -> dict[str, dict]:
+    """Return, by modality, how far the expected error agrees with the true one, of the rows that hold one."""
+    by_modality: dict[str, list[dict]] = {}
+    for row in rows:
+        if row.get("expected"):
+            by_modality.setdefault(row["modality"], []).append(row)
+    return {modality: expected_summary(chosen) for modality, chosen in by_modality.items()}
 
 
 def baseline_summaries(rows: list[dict], baselines: dict[str, dict[str, dict]]) -> dict[str, dict[str, dict]]:

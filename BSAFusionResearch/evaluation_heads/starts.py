@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.fields import error_mm
+from BSAFusionLib.pipeline.doubt import Doubt, SecondOpinion, judge
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.evaluation.baselines import register
 from BSAFusionResearch.evaluation.clock import clocks
@@ -92,7 +93,8 @@ def measure_start(pair: StartPair, patient: Patient) -> dict[str, Any]:
         number, head, settings: The pair's.
         error_mm: Mean error in the brain as placed, of the best rigid motion and of the initialization; this one is
             None where the pair was rejected.
-        doubtful, sentences: The verdict, or the message.
+        opinion: The fields of `SecondOpinion`, from which the verdict follows; None where the pair was rejected.
+        message: Why it was rejected, or "".
         turns: How many turns of the moving volume were searched.
         seconds, cpu_seconds: Of the initialization with its verdict.
     """
@@ -107,17 +109,27 @@ def measure_start(pair: StartPair, patient: Patient) -> dict[str, Any]:
     try:
         outcome = register_rigidly(patient.fixed, patient.moving, Settings(pair.settings.modality, device="cpu"))
     except FusionError as error:
-        return {**row, "doubtful": None, "sentences": [str(error)], "turns": None, "seconds": 0.0, "cpu_seconds": 0.0}
+        return {**row, "opinion": None, "message": str(error), "turns": None, "seconds": 0.0, "cpu_seconds": 0.0}
     seconds, cpu_seconds = clocks() - begun
     errors["start"] = error_mm(outcome.transform, patient.truth, brain)
     return {
         **row,
-        "doubtful": outcome.doubt.doubtful,
-        "sentences": list(outcome.doubt.reasons),
+        "opinion": asdict(outcome.opinion),
+        "message": "",
         "turns": outcome.heads.moving.turns,
         "seconds": float(seconds),
         "cpu_seconds": float(cpu_seconds),
     }
+
+
+def doubt_of(row: dict[str, Any]) -> Doubt | None:
+    """Judge a row of `measure_start` by today's rule; None where the pair was rejected."""
+    return None if row["opinion"] is None else judge(SecondOpinion(**row["opinion"]))
+
+
+def _doubtful(row: dict[str, Any]) -> bool:
+    doubt = doubt_of(row)
+    return doubt is not None and doubt.doubtful
 
 
 def measure_rigid_baseline(patient: Patient, method: str, python: Path, threads: int) -> dict[str, Any]:
@@ -178,8 +190,8 @@ def start_summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "ours": distribution(ours, [row["cpu_seconds"] for row in rows]),
         "side_by_side": _by_method(both),
         "side_by_side_upright": _by_method(upright),
-        "silent": [row["number"] for row in wrong if not row["doubtful"]],
-        "falsely_doubtful": [row["number"] for row in right if row["doubtful"]],
+        "silent": [row["number"] for row in wrong if not _doubtful(row)],
+        "falsely_doubtful": [row["number"] for row in right if _doubtful(row)],
         "right": len(right),
     }
 

@@ -1,9 +1,11 @@
 """The pairs whose initializations are measured follow from their numbers, and errors are counted as they are."""
 
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
+from BSAFusionLib.pipeline.doubt import SecondOpinion
 from BSAFusionResearch.evaluation_heads.starts import distribution, start_pairs, start_summary
 from BSAFusionResearch.simulation.heads import REPORTED_HEADS
 
@@ -28,11 +30,25 @@ def test_a_pair_without_a_result_counts_as_missed() -> None:
     assert figures["percentile_90"] == float("inf")
 
 
+agreed = SecondOpinion(
+    fixed_head=True,
+    moving_head=True,
+    pose_gap_mm=1.0,
+    pose_gap_deg=1.0,
+    estimated_mm=1.0,
+    overlap=1.0,
+    information=0.8,
+    information_placed=0.3,
+    information_random=0.1,
+)
+
+
 def row(number: int, start: float | None, doubtful: bool | None, **more: Any) -> dict[str, Any]:
     return {
         "number": number,
         "error_mm": {"start": start},
-        "doubtful": doubtful,
+        "opinion": None if doubtful is None else asdict(replace(agreed, moving_head=not doubtful)),
+        "message": "",
         "cpu_seconds": 1.0,
         "settings": {"rotation_deg": 20.0 * number},
         **more,
