@@ -30,7 +30,7 @@ rooms = {
     "presets": Room({"settings"}, set()),
     "geometry": Room({"errors"}, {"numpy", "SimpleITK"}),
     "network": Room({*base, "geometry"}, {"torch", "einops", "numpy", "safetensors", "SimpleITK"}),
-    "head_pose": Room({"errors", "resources"}, {"torch", "numpy", "SimpleITK", "safetensors"}),
+    "head_pose": Room({"errors", "resources", "geometry"}, {"torch", "numpy", "SimpleITK", "safetensors"}),
     "pipeline": Room({*base, "geometry", "network", "head_pose"}, {"numpy", "SimpleITK", "scipy"}),
     "files": Room(core, {"numpy", "SimpleITK", "pydicom", "vtkmodules"}),
     "report": Room(core, {"numpy", "SimpleITK", "matplotlib", "jinja2"}),
@@ -56,7 +56,7 @@ rooms = {
         {"torch", "einops", "numpy", "safetensors", "kornia", "lightning_fabric", "pytorch_optimizer", "tqdm"},
     ),
     "simulation": Room({*core, "files"}, {"numpy", "SimpleITK", "scipy"}),
-    "pose": Room({"head_pose", "simulation"}, {"torch", "numpy", "SimpleITK", "pytorch_optimizer"}),
+    "pose": Room({"geometry", "head_pose", "simulation"}, {"torch", "numpy", "SimpleITK", "pytorch_optimizer"}),
     "second_opinion": Room({*core, "pose"}, {"numpy", "SimpleITK", "scipy"}),
     "parity": Room({*base, "network"}, {"torch", "numpy", "einops"}),
     "evaluation": Room(
@@ -64,7 +64,8 @@ rooms = {
         {"numpy", "SimpleITK", "scipy", "torch", "torchmetrics", "kornia", "PIL", "ants", "itk"},
     ),
     "evaluation_heads": Room(
-        {*core, "files", "report", "worker", "evaluation", "simulation", "second_opinion"}, {"numpy", "SimpleITK"}
+        {*core, "files", "report", "worker", "evaluation", "simulation", "second_opinion"},
+        {"numpy", "SimpleITK", "scipy"},
     ),
     "wild": Room({*core, "files", "simulation", "second_opinion"}, {"numpy", "SimpleITK", "pydicom"}),
     "calibration": Room({*core, "evaluation_heads", "simulation"}, {"numpy", "SimpleITK", "scipy"}),

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from BSAFusionLib.geometry.similarity import fit_similarity
+
 MIN_SCALE, MAX_SCALE = 0.8, 1.3  # of a head, relative to the standard head
 CAUCHY_MM = 12.0  # residuals far beyond it hardly count
 AGREES_MM = 15.0  # cells whose residual is smaller agree with the pose
@@ -52,23 +54,10 @@ def fit_pose(standard: np.ndarray, world: np.ndarray, brain: np.ndarray, spread_
     precision = brain / np.maximum(spread_mm, 1.0) ** 2
     weights = precision
     for _ in range(ROUNDS):
-        rotation, scale, shift = _weighted_similarity(standard, world, weights)
-        residual = np.linalg.norm(scale * standard @ rotation.T + shift - world, axis=1)
+        pose = fit_similarity(standard, world, weights, (MIN_SCALE, MAX_SCALE))
+        residual = np.linalg.norm(pose(standard) - world, axis=1)
         weights = precision / (1 + (residual / CAUCHY_MM) ** 2)
     agrees = brain * (residual < AGREES_MM)
     agreeing = float(agrees.sum())
     share = agrees / max(agreeing, 1e-9)
-    return Fit(rotation, scale, shift, agreeing, float(share @ residual), float(share @ spread_mm))
-
-
-def _weighted_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray) -> tuple:
-    """Return rotation, bounded scale and shift of the weighted least-squares similarity."""
-    weights = weights / weights.sum()
-    middle, middle_target = weights @ source, weights @ target
-    centered, centered_target = source - middle, target - middle_target
-    u, lengths, vt = np.linalg.svd((centered_target * weights[:, None]).T @ centered)
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * signs) @ vt
-    variance = weights @ (centered**2).sum(1)
-    scale = float(np.clip((lengths * signs).sum() / max(variance, 1e-9), MIN_SCALE, MAX_SCALE))
-    return rotation, scale, middle_target - scale * rotation @ middle
+    return Fit(pose.rotation, pose.scale, pose.shift, agreeing, float(share @ residual), float(share @ spread_mm))

@@ -7,7 +7,7 @@ from pathlib import Path
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.settings import Settings
-from BSAFusionResearch.commands._inputs import resumed_file
+from BSAFusionResearch.commands._inputs import check_threads, resumed_file
 
 COLUMNS = (("case", 28), ("before", 6), ("best rigid", 10), ("initial", 7), ("final", 6), ("change", 6), ("seconds", 7))
 
@@ -37,8 +37,7 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     cases = head_cases()
     if not 0 <= (arguments.cases or 0) <= len(cases):
         raise FusionError(f"There are 1 to {len(cases)} cases of heads, not {arguments.cases}; choose fewer.")
-    if arguments.threads < 1:
-        raise FusionError(f"There must be 1 thread or more, not {arguments.threads}.")
+    check_threads(arguments.threads)
     if arguments.baselines:
         baselines.check_baselines(arguments.baselines)
     head_files(folder, REPORTED_HEADS)
@@ -172,7 +171,8 @@ def _expected_table(summaries: dict[str, dict]) -> str:
     ]
     remarks = [
         f"{modality.upper()}, true / expected in fifths of the expected error: "
-        f"{', '.join(f'{ratio:.2f}' for ratio in summary['fifths'])}; rank between cases {summary['rank_between']:.2f}"
+        f"{', '.join(f'{ratio:.2f}' for ratio in summary['fifths'])}; rank between cases "
+        + ("-" if summary["rank_between"] is None else f"{summary['rank_between']:.2f}")
         for modality, summary in summaries.items()
     ]
     return "\n".join(["", markdown_table(header, lines), "", *remarks])

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from scipy.stats import spearmanr
 
 from BSAFusionLib.geometry.grids import voxel_centers
 from BSAFusionLib.geometry.inverse import carry_points
 from BSAFusionLib.pipeline.result import Result
-from BSAFusionResearch.calibration.table import rank_correlation
 
 POINTS = 400  # of the brain, a case
 # Normal errors with a component's variance v have the mean square 3 v and the mean length sqrt(8 v / pi).
@@ -55,7 +55,7 @@ def expected_summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             its standard deviation, squared, a component, if its three variances are equal; rank_within, the mean
             rank correlation within a case.
         fifths: True over expected length in fifths of all points by rising expected length.
-        rank_between: Rank correlation of the cases' means.
+        rank_between: Rank correlation of the cases' means; None of a single case.
     """
     pairs = [tuple(np.array(row["expected"][name]) for name in ("true", "expected")) for row in rows]
     sizes = [row["elastic_mm"] for row in rows]
@@ -67,7 +67,7 @@ def expected_summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "cases": len(chosen),
             "ratio": float(true.mean() / expected.mean()),
             "variance": float(np.mean((true / expected) ** 2) * VARIANCE_PER_SQUARE),
-            "rank_within": float(np.mean([rank_correlation(*pair) for pair in chosen])),
+            "rank_within": float(np.mean([spearmanr(*pair).statistic for pair in chosen])),
         }
     true, expected = (np.concatenate(part) for part in zip(*pairs, strict=True))
     fifths = np.array_split(expected.argsort(), 5)
@@ -75,5 +75,5 @@ def expected_summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "groups": groups,
         "fifths": [float(true[fifth].mean() / expected[fifth].mean()) for fifth in fifths],
-        "rank_between": rank_correlation(*means.T),
+        "rank_between": float(spearmanr(*means.T).statistic) if len(rows) > 1 else None,
     }

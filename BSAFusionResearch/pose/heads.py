@@ -9,6 +9,7 @@ import SimpleITK as sitk
 import torch
 import torch.nn.functional as F
 
+from BSAFusionLib.geometry.similarity import Similarity, fit_similarity
 from BSAFusionResearch.simulation.heads import TRAINING_HEADS, head_files
 from BSAFusionResearch.simulation.tissues import BRAIN_CODES, FILE_CODES
 
@@ -17,25 +18,6 @@ CODES = len(FILE_CODES)
 LANDMARK_CODES = (2, 4, 5, 6, 7, 9, 10, 13, 14, 20)
 SPACING_MM = 4.0
 PADDING_MM = 12  # of air around a head, at least
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """A map of points: scale * rotation @ point + shift, mm LPS.
-
-    Attributes:
-        rotation: (3, 3).
-        scale: a positive number.
-        shift: (3,).
-    """
-
-    rotation: np.ndarray
-    scale: float
-    shift: np.ndarray
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Map (N, 3) points."""
-        return self.scale * points @ self.rotation.T + self.shift
 
 
 @dataclass(frozen=True)
@@ -89,17 +71,6 @@ def landmarks_of(codes: np.ndarray, origin: np.ndarray, to_standard: Similarity)
         left = to_standard(points)[:, 0] > 0
         found.append([points[~left].mean(0), points[left].mean(0)])
     return np.array(found)
-
-
-def fit_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:
-    """Fit the similarity that takes (N, 3) source points to the target points (Umeyama, 1991)."""
-    middle, middle_target = source.mean(0), target.mean(0)
-    centered, centered_target = source - middle, target - middle_target
-    u, lengths, vt = np.linalg.svd(centered_target.T @ centered)
-    signs = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
-    rotation = u @ np.diag(signs) @ vt
-    scale = float((lengths * signs).sum() / (centered**2).sum())
-    return Similarity(rotation, scale, middle_target - scale * rotation @ middle)
 
 
 def make_standard_head(folder: Path, numbers: tuple[str, ...] = TRAINING_HEADS, rounds: int = 6) -> np.ndarray:
