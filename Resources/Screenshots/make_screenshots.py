@@ -141,8 +141,8 @@ def _write_views(widget, view: OffscreenSliceView, core) -> None:
         return view.picture(label)
 
     tiles = [slices("Overlay", View.OVERLAY, False), slices("Expected error", View.EXPECTED_ERROR, False)]
+    _write(slices("", View.OVERLAY, False)[::2, ::2], repository / "Resources" / "Icons" / "BSAFusionMRIPET.png")
     tiles.append(slices("BSAFusion fused", View.FUSED, False))
-    _write(tiles[-1][::2, ::2], repository / "Resources" / "Icons" / "BSAFusionMRIPET.png")
     tiles.append(slices("Fixed and moving: before", View.BLEND, False))
     harness.click(ui.afterButton)
     tiles.append(slices("Fixed and moving: after", View.BLEND, False))

@@ -1,5 +1,6 @@
 """DICOM as scanners write it, made from a volume: a file a slice, or all in one, with a patient who must not show."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,43 @@ def write_dynamic_enhanced(
         own.PixelValueTransformationSequence = [_scale(slopes[time, number])]
         groups.append(own)
     _save_enhanced(path, dataset, uid.EnhancedPETImageStorage, _shared(volume), groups)
+
+
+def write_enhanced_pet(
+    path: Path,
+    volume: sitk.Image,
+    slopes: list[float],
+    mapping: Callable[[float], Dataset] | None = None,
+    converted: Dataset | None = None,
+    **tags: Any,
+) -> None:
+    """An enhanced PET of one time, each slice in a scale of its own.
+
+    mapping: gives the mapping to real-world values of a slice with that slope. converted: tags of all images, of a
+    series that was converted from files of single images.
+    """
+    stored, groups, shared = sitk.GetArrayFromImage(volume), [], _shared(volume)
+    dataset = _dataset("PT", uid.generate_uid(), stored, tags)
+    for number, slope in enumerate(slopes):
+        own, content = _own(volume, number), Dataset()
+        content.FrameAcquisitionDateTime = "20240301104946.2"
+        own.FrameContentSequence, own.PixelValueTransformationSequence = [content], [_scale(slope)]
+        if mapping is not None:
+            own.RealWorldValueMappingSequence = [mapping(slope)]
+        groups.append(own)
+    if converted is not None:
+        shared.UnassignedSharedConvertedAttributesSequence = [converted]
+    kind = uid.EnhancedPETImageStorage if converted is None else uid.LegacyConvertedEnhancedPETImageStorage
+    _save_enhanced(path, dataset, kind, shared, groups)
+
+
+def real_world(slope: float, code: str, intercept: float = 0.0) -> Dataset:
+    """Return a mapping from stored values to a unit by its UCUM code."""
+    mapping, unit = Dataset(), Dataset()
+    unit.CodeValue, unit.CodingSchemeDesignator, unit.CodeMeaning = code, "UCUM", code
+    mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = slope, intercept
+    mapping.MeasurementUnitsCodeSequence = [unit]
+    return mapping
 
 
 def _scale(slope: float) -> Dataset:

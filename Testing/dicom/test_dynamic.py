@@ -99,7 +99,7 @@ def test_enhanced_files_with_images_in_no_order(volume: sitk.Image, tmp_path: Pa
         planes = [np.roll(stored[number], time, axis=0) * slopes[time, number] for number in range(volume.GetDepth())]
         assert np.allclose(sitk.GetArrayFromImage(image), planes, rtol=1e-6)
         assert image.GetOrigin() == pytest.approx(volume.GetOrigin(), abs=1e-9)
-    assert "an enhanced multi-frame file" in scan.remarks[-1]
+    assert "its frames do not all state Bq/ml" in scan.remarks[-1]
 
 
 def test_slices_of_one_volume_may_have_many_times(volume: sitk.Image, tmp_path: Path) -> None:

@@ -61,11 +61,16 @@ def enhanced_moment(header: Dataset, own: Dataset) -> Moment:
     content = (own.get("FrameContentSequence") or [Dataset()])[0]
     place = (own.get("TemporalPositionSequence") or [Dataset()])[0]
     return Moment(
-        _seconds(lambda: DT(content.FrameAcquisitionDateTime).replace(tzinfo=None)),
+        _seconds(lambda: local_time(content.FrameAcquisitionDateTime)),
         _number(place, "TemporalPositionTimeOffset"),
         _number(content, "TemporalPositionIndex"),
         _number(content, "FrameAcquisitionDuration", MS),
     )
+
+
+def local_time(text: str) -> datetime:
+    """Return a DICOM date and time as local time."""
+    return DT(text).replace(tzinfo=None)
 
 
 def _seconds(moment: Callable[[], datetime]) -> float:

@@ -13,7 +13,7 @@ from BSAFusionLib.files.dicom.recognize import is_dicom_file
 from BSAFusionLib.files.dicom.series import Series, choose_series
 from BSAFusionLib.files.dicom.source import series_source
 from BSAFusionLib.files.dicom.steps import measure_steps
-from BSAFusionLib.files.dicom.suv import suv_factor
+from BSAFusionLib.files.dicom.suv import stated_unit, suv_factor
 from BSAFusionLib.files.dicom.time_points import points_times, time_points
 from BSAFusionLib.files.dicom.unplaced import with_places
 from BSAFusionLib.files.dicom.voxels import read_voxels, without_doubles
@@ -168,6 +168,6 @@ def _unit(series: Series) -> tuple[str, float | None, tuple[str, ...]]:
         return "", None, ()
     factor, why_not = suv_factor(series.headers)
     if factor is None:
-        unit = str(header.get("Units", ""))
-        return unit, None, (f"The PET is not in SUV but in {unit or 'an unknown unit'}: {why_not}.",)
+        unit, factor = stated_unit(series.headers)
+        return unit, factor, (f"The PET is not in SUV but in {unit or 'an unknown unit'}: {why_not}.",)
     return "SUVbw", factor, ()

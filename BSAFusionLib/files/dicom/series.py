@@ -59,6 +59,9 @@ TAG_NAMES = (
     "AcquisitionDate",
     "AcquisitionTime",
     "RadiopharmaceuticalInformationSequence",
+    "AttenuationCorrected",  # these three of enhanced multi-frame files
+    "DecayCorrected",
+    "DecayCorrectionDateTime",
     0x00090010,  # GE: the creator of its private block, and when the scan began
     0x0009100D,
     0x70530010,  # Philips: likewise, and its factors from counts to SUV and to Bq/ml

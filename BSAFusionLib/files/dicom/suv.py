@@ -1,29 +1,55 @@
-"""The factor that turns a PET's values into standardised uptake values by body weight."""
+"""The factor that turns a PET's values into standardized uptake values by body weight."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.valuerep import DA, DT, TM
+from pydicom.valuerep import DA, TM
+
+from BSAFusionLib.files.dicom.enhanced_suv import SUV, classic_headers, dose_at_correction, real_world_scale
+from BSAFusionLib.files.dicom.moments import local_time
+
+NOT_CORRECTED = "it was not corrected for attenuation and decay"
+MISSING = "weight, dose, half-life or a time is missing from its tags"
 
 
 def suv_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
-    """What to multiply rescaled values by for SUV by body weight, in g/ml; or None, and why not.
+    """Return the factor from rescaled values to SUV by body weight in g/ml, or None, and why not.
 
-    SUV = activity concentration / (dose left at the time that the images are decayed to / body weight), by the
-    vendor-neutral rules of the Quantitative Imaging Biomarkers Alliance (QIBA, FDG-PET profile, "SUV calculation").
-    headers: of all images of a series, since the earliest acquisition counts.
+    SUV = activity concentration / (dose left at the time that the images are decayed to / body weight).
+
+    Args:
+        headers: Of all files of a series, since the earliest acquisition counts.
+
+    Source: vendor-neutral rules of the Quantitative Imaging Biomarkers Alliance (QIBA, FDG-PET profile, "SUV
+    calculation").
     """
+    if "PerFrameFunctionalGroupsSequence" not in headers[0]:
+        return _classic_factor(headers)
+    converted = [classic for header in headers for classic in classic_headers(header)]
+    return _classic_factor(converted) if converted else _enhanced_factor(headers)
+
+
+def stated_unit(headers: Sequence[Dataset]) -> tuple[str, float | None]:
+    """Return the unit of a PET that is not converted, as in (0054,1001), and the factor to it; "" where unknown."""
     first = headers[0]
-    if "PerFrameFunctionalGroupsSequence" in first:
-        return None, "the tags of an enhanced multi-frame file are not read for that"
+    if "PerFrameFunctionalGroupsSequence" not in first:
+        return str(first.get("Units", "")), None
+    if converted := classic_headers(first):
+        return str(converted[0].get("Units", "")), None
+    return real_world_scale(headers) or ("", None)
+
+
+def _classic_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
+    """Return the factor of images with tags of their own."""
+    first = headers[0]
     unit = first.get("Units")
     if unit == "GML" and first.get("SUVType", "BW") == "BW":
         return 1.0, ""
     corrections = first.get("CorrectedImage") or ()
     if "ATTN" not in corrections or "DECY" not in corrections:
-        return None, "it was not corrected for attenuation and decay"
+        return None, NOT_CORRECTED
     if first.get("DecayCorrection") not in ("START", "ADMIN"):
         return None, "its tags do not say what time its decay was corrected to"
     if unit == "CNTS":
@@ -34,19 +60,43 @@ def suv_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
     else:
         becquerels = 1.0 if unit == "BQML" else None
     if not becquerels:
-        return None, "it can be had from Bq/ml, from g/ml by body weight and from Philips' counts only"
+        return None, "it can be converted from Bq/ml, from g/ml by body weight and from Philips' counts only"
+    return _by_weight(becquerels, lambda: _dose_left(headers), first)
+
+
+def _enhanced_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
+    """Return the factor of an enhanced multi-frame PET."""
+    scale, first = real_world_scale(headers), headers[0]
+    if scale is None:
+        return None, "its frames do not all state Bq/ml or g/ml by body weight, with one scale"
+    if scale.unit == SUV:
+        return scale.factor, ""
+    if any(first.get(name) != "YES" for name in ("AttenuationCorrected", "DecayCorrected")):
+        return None, NOT_CORRECTED
+    if len(first.get("RadiopharmaceuticalInformationSequence", ())) > 1:
+        return None, "its tags name several tracers"
+    return _by_weight(scale.factor, lambda: dose_at_correction(first), first)
+
+
+def _by_weight(becquerels: float, dose_left: Callable[[], float], header: Dataset) -> tuple[float | None, str]:
+    """Return the factor to SUV from that to Bq/ml.
+
+    Args:
+        becquerels: What rescaled values are multiplied by for Bq/ml.
+        dose_left: Returns the dose in Bq at the time that the images are decayed to; raises where a tag is missing.
+        header: Holds the patient's weight.
+    """
     try:
-        dose = _dose_left(headers)
-        weight = float(first.PatientWeight)
+        dose, weight = dose_left(), float(header.PatientWeight)
     except (AttributeError, IndexError, TypeError, ValueError, ArithmeticError):
-        return None, "weight, dose, half-life or a time is missing from its tags"
+        return None, MISSING
     if not (weight > 0 and dose > 0):
         return None, "weight or dose is zero in its tags"
     return becquerels * weight * 1000 / dose, ""
 
 
 def _dose_left(headers: Sequence[Dataset]) -> float:
-    """The injected dose in Bq, decayed to the time that the images are decayed to."""
+    """Return the injected dose in Bq, decayed to the time that the images are decayed to."""
     first = headers[0]
     tracer = first.RadiopharmaceuticalInformationSequence[0]
     dose = float(tracer.RadionuclideTotalDose)
@@ -54,7 +104,7 @@ def _dose_left(headers: Sequence[Dataset]) -> float:
         return dose
     scanned = _scan_start(headers)
     if "RadiopharmaceuticalStartDateTime" in tracer:
-        injected = _moment(tracer.RadiopharmaceuticalStartDateTime)
+        injected = local_time(tracer.RadiopharmaceuticalStartDateTime)
     else:
         injected = datetime.combine(scanned.date(), TM(tracer.RadiopharmaceuticalStartTime))
         if injected > scanned:  # the day is not in the tags: it was the one before
@@ -63,7 +113,7 @@ def _dose_left(headers: Sequence[Dataset]) -> float:
 
 
 def _scan_start(headers: Sequence[Dataset]) -> datetime:
-    """The time the images are decayed to.
+    """Return the time that the images are decayed to.
 
     The series' own, unless that is after an acquisition: then the series was made later, and the scan began when GE's
     private tag says, or with the earliest image.
@@ -74,16 +124,11 @@ def _scan_start(headers: Sequence[Dataset]) -> datetime:
     if series <= acquired:
         return series
     began = _private(first, 0x0009, "GEMS_PETD_01", 0x0D)
-    return _moment(began) if began else acquired
-
-
-def _moment(text: str) -> datetime:
-    """A DICOM date and time, as local time."""
-    return DT(text).replace(tzinfo=None)
+    return local_time(began) if began else acquired
 
 
 def _private(header: Dataset, group: int, creator: str, element: int) -> Any:
-    """A private element's value; None where it is not there."""
+    """Return a private element's value; None where it is not there."""
     try:
         return header.private_block(group, creator)[element].value
     except KeyError:
