@@ -162,10 +162,10 @@ def _expected_table(summaries: dict[str, dict]) -> str:
     """Return the table of expected errors, and a line on each modality."""
     from BSAFusionResearch.evaluation.tables import markdown_table
 
-    header = ["expected error", "cases", "true / expected", "variance", "rank within a case"]
+    header = ["expected error", "cases", "true / expected", "variance", "rank within a case", "if right"]
     lines = [
         [f"{modality.upper()}, {size}", str(group["cases"])]
-        + [f"{group[name]:.2f}" for name in ("ratio", "variance", "rank_within")]
+        + [f"{group[name]:.2f}" for name in ("ratio", "variance", "rank_within", "rank_if_right")]
         for modality, summary in summaries.items()
         for size, group in summary["groups"].items()
     ]

@@ -11,6 +11,7 @@ from BSAFusionLib.geometry.inverse import carry_points
 from BSAFusionLib.pipeline.result import Result
 
 POINTS = 400  # of the brain, a case
+DRAWS = 20
 # Normal errors with a component's variance v have the mean square 3 v and the mean length sqrt(8 v / pi).
 VARIANCE_PER_SQUARE = 8 / (3 * np.pi)
 
@@ -53,7 +54,8 @@ def expected_summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     Returns:
         groups: By elastic size: cases; ratio, mean true over mean expected length; variance, the mean of the error over
             its standard deviation, squared, a component, if its three variances are equal; rank_within, the mean
-            rank correlation within a case.
+            rank correlation within a case; rank_if_right, the same of errors drawn from what is expected, and so what
+            an expectation that is quite right would reach.
         fifths: True over expected length in fifths of all points by rising expected length.
         rank_between: Rank correlation of the cases' means; None of a single case.
     """
@@ -68,6 +70,7 @@ def expected_summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "ratio": float(true.mean() / expected.mean()),
             "variance": float(np.mean((true / expected) ** 2) * VARIANCE_PER_SQUARE),
             "rank_within": float(np.mean([spearmanr(*pair).statistic for pair in chosen])),
+            "rank_if_right": float(np.mean([_rank_of_drawn(lengths) for _, lengths in chosen])),
         }
     true, expected = (np.concatenate(part) for part in zip(*pairs, strict=True))
     fifths = np.array_split(expected.argsort(), 5)
@@ -77,3 +80,9 @@ def expected_summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "fifths": [float(true[fifth].mean() / expected[fifth].mean()) for fifth in fifths],
         "rank_between": float(spearmanr(*means.T).statistic) if len(rows) > 1 else None,
     }
+
+
+def _rank_of_drawn(expected: np.ndarray) -> float:
+    """Return the mean rank correlation of expected lengths (n,) with those of normal errors drawn from them."""
+    drawn = np.linalg.norm(np.random.default_rng(0).standard_normal((DRAWS, len(expected), 3)), axis=-1) * expected
+    return float(np.mean([spearmanr(each, expected).statistic for each in drawn]))

@@ -46,6 +46,7 @@ def test_errors_that_are_as_expected_have_ratio_and_variance_one() -> None:
         assert group["ratio"] == pytest.approx(1, abs=0.03)
         assert group["variance"] == pytest.approx(1, abs=0.05)
         assert 0.3 < group["rank_within"] < 0.8
+        assert group["rank_within"] == pytest.approx(group["rank_if_right"], abs=0.05)
     assert summary["fifths"] == pytest.approx([1] * 5, abs=0.05)
     assert summary["rank_between"] == pytest.approx(1)
 
