@@ -13,7 +13,7 @@ BIDS_VERSION = "1.10.0"
 DESCRIPTION_NAMES = ("dataset_description.json", "README.md", ".bidsignore")
 # Files that BIDS does not name yet, beside some modalities: transforms, reports, previews.
 NAMES_OUTSIDE_BIDS = ("*_xfm.*", "*_report.*", "*_preview.png")
-# Files with a sidecar, by the fields of `Names`.
+# Files with a sidecar, by the fields of `Names`, which itself names that of the frames.
 DESCRIBED = ("fused", "overlay", "registered", "deformation", "rigid", "network", "expected_error")
 README = """# MRI fused with CT, PET or SPECT
 
@@ -79,8 +79,10 @@ def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
             continue
         # SkullStripped is required; nothing is stripped here.
         content = {"SpatialReference": case.sources[0], "SkullStripped": False, **content}
-        text = json.dumps({key: value for key, value in content.items() if value not in (None, "", [])}, indent=2)
-        (folder / sidecar_name(name)).write_text(text + "\n", encoding="utf-8")
+        sidecar = folder / sidecar_name(name)
+        times = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}  # of frames
+        content = {key: value for key, value in content.items() if value not in (None, "", [])}
+        sidecar.write_text(json.dumps({**content, **times}, indent=2) + "\n", encoding="utf-8")
 
 
 def _descriptions(case: Case, report: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -89,7 +91,8 @@ def _descriptions(case: Case, report: dict[str, Any]) -> dict[str, dict[str, Any
     dicom = report.get("dicom", {})
     place = {key: dicom.get("fixed", {}).get(key) for key in ("FrameOfReferenceUID",)}
     unit = {"Units": dicom.get("moving", {}).get("Unit")}
-    kind, both = case.pair.modality.upper(), [source for source in case.sources if source]
+    kind = case.pair.modality.upper()
+    both, moving_alone = ([source for source in sources if source] for sources in (case.sources, (moving,)))
     ends = {"FromFile": moving, "ToFile": fixed}
     return {
         "fused": {
@@ -104,7 +107,7 @@ def _descriptions(case: Case, report: dict[str, Any]) -> dict[str, dict[str, Any
         },
         "registered": {
             "Description": f"The {kind}, aligned to the MRI and resampled onto its grid",
-            "Sources": [source for source in (moving,) if source],
+            "Sources": moving_alone,
             **place,
             **unit,
         },
@@ -122,5 +125,11 @@ def _descriptions(case: Case, report: dict[str, Any]) -> dict[str, dict[str, Any
             "Sources": both,
             "Units": "mm",
             **place,
+        },
+        "frames": {
+            "Description": f"Every frame of the {kind}, carried by the one transform onto the MRI's grid",
+            "Sources": moving_alone,
+            **place,
+            **unit,
         },
     }
