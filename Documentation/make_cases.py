@@ -1,4 +1,4 @@
-"""Run the worked cases of the user guide and write their output into it.
+"""Run the worked cases of the user guide; write their output into it, and the pictures of PET and SPECT beside it.
 
     .venv/bin/python Documentation/make_cases.py VOLUMES
 
@@ -38,6 +38,7 @@ def main() -> None:
             "ct": ct_case(volumes, work),
             "spect": spect_case(work),
         }
+        shutil.copyfile(work / "pet" / "preview.png", repository / "Resources" / "Screenshots" / "preview.png")
         shutil.copyfile(work / "spect" / "preview.png", folder / "spect.png")
     text = guide.read_text(encoding="utf-8")
     for name, lines in printed.items():

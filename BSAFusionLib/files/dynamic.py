@@ -106,7 +106,7 @@ def read_dynamic(path: Path, chosen: str | None) -> tuple[LoadedVolume, Frames]:
         chosen: Frames to register, counted from 1, such as "3-8,12"; None for all.
 
     Returns:
-        The mean of the chosen frames with the remarks on the file, and all frames.
+        The mean of the chosen frames, and all frames.
 
     Raises:
         FusionError: It cannot be read, or has no such frames.
@@ -116,9 +116,7 @@ def read_dynamic(path: Path, chosen: str | None) -> tuple[LoadedVolume, Frames]:
     starts, durations = _times(path, len(images))
     frames = Frames(images, starts, durations, chosen_frames(chosen, len(images)))
     first = loaded[0]
-    return LoadedVolume(
-        frames.mean(), (frames.remark(path.name), *first.remarks), first.placed, first.label_map
-    ), frames
+    return LoadedVolume(frames.mean(), first.remarks, first.placed, first.label_map), frames
 
 
 def chosen_frames(chosen: str | None, count: int) -> tuple[int, ...]:

@@ -141,7 +141,10 @@ def _write_views(widget, view: OffscreenSliceView, core) -> None:
         return view.picture(label)
 
     tiles = [slices("Overlay", View.OVERLAY, False), slices("Expected error", View.EXPECTED_ERROR, False)]
-    _write(slices("", View.OVERLAY, False)[::2, ::2], repository / "Resources" / "Icons" / "BSAFusionMRIPET.png")
+    ui.viewComboBox.currentIndex = list(View).index(View.OVERLAY)
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(parameters.registeredVolume.GetDisplayNode())
+    legend.SetVisibility(False)  # which nobody could read at the icon's size
+    _write(view.picture()[::2, ::2], repository / "Resources" / "Icons" / "BSAFusionMRIPET.png")
     tiles.append(slices("BSAFusion fused", View.FUSED, False))
     tiles.append(slices("Fixed and moving: before", View.BLEND, False))
     harness.click(ui.afterButton)
