@@ -90,7 +90,7 @@ def _descriptions(case: Case, report: dict[str, Any]) -> dict[str, dict[str, Any
     fixed, moving = case.sources
     dicom = report.get("dicom", {})
     place = {key: dicom.get("fixed", {}).get(key) for key in ("FrameOfReferenceUID",)}
-    unit = {"Units": dicom.get("moving", {}).get("Unit")}
+    unit = {"Units": report.get("unit")}
     kind = case.pair.modality.upper()
     both, moving_alone = ([source for source in sources if source] for sources in (case.sources, (moving,)))
     ends = {"FromFile": moving, "ToFile": fixed}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from BSAFusionLib.commands._progress import say
 from BSAFusionLib.commands._record import record_of
-from BSAFusionLib.files.outputs import SCENE, SLICES, Names
+from BSAFusionLib.files.outputs import SCENE, SLICES, UNIT_KEY, Names
 from BSAFusionLib.files.paths import path_from
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def run_case(
     case = compute_case(fixed.image, moving.image, settings, progress, fixed_mask=mask)
     watch.lap("pictures", case.result.report.seconds)
     report = _whole_report(case.result, points, (*fixed.remarks, *moving.remarks))
-    pictures = case.pictures.in_unit(moving.metadata.get("Unit"))
+    pictures = case.pictures.in_unit(moving.unit)
     finished = FinishedCase(fixed, moving, replace(case, pictures=pictures)).reporting(report, watch.seconds)
     record = record_of(finished, pair, choices, landmarks, folder.parent)
     _write_files(finished, record, folder, names)
@@ -146,7 +146,7 @@ def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
 
     fixed, moving, case = finished
     place = {key: fixed.metadata[key] for key in ("FrameOfReferenceUID",) if fixed.metadata}
-    unit = {key: moving.metadata[key] for key in ("Unit",) if moving.metadata}
+    unit = {UNIT_KEY: moving.unit} if moving.unit else {}
     write_volume(_with_metadata(case.result.fused, place), folder / names.fused)
     overlay = overlay_volume(fixed.image, case.result.registered, case.pictures.overlay)
     write_volume(_with_metadata(overlay, place), folder / names.overlay)
@@ -196,6 +196,7 @@ def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder
         "overlay": asdict(case.pictures.overlay),
         "files": {what: name for what, name in asdict(names).items() if not missing.get(what, False)},
         "inputs": {role: path_from(folder.parent, path) for role, path in paths.items()},
+        **({"unit": moving.unit} if moving.unit else {}),
         **({"dicom": sources} if sources else {}),
         "run": asdict(record),
     }

@@ -10,7 +10,14 @@ from BSAFusionLib.files.dicom.scan import is_dicom_path, read_scan
 from BSAFusionLib.files.dicom.series import series_in
 from BSAFusionLib.files.dicom.source import series_source
 from BSAFusionLib.files.dynamic import Frames, is_dynamic, read_dynamic
-from BSAFusionLib.files.stated_modality import named_modality, sounds_like_mri, stated_modality, volume_stem
+from BSAFusionLib.files.outputs import UNIT_KEY
+from BSAFusionLib.files.stated_modality import (
+    named_modality,
+    sounds_like_mri,
+    stated_modality,
+    stated_unit,
+    volume_stem,
+)
 from BSAFusionLib.files.volumes import load_volume
 from BSAFusionLib.modalities import MODALITIES, MRI, listed
 from BSAFusionLib.pipeline.intensities import guess_modality
@@ -64,6 +71,7 @@ class Input:
         placed: Whether the file says how the head lies in it.
         label_map: Whether the file says that it is a label map.
         frames: Of a dynamic volume; `image` is the mean of some of them.
+        unit: Of the values, as DICOM, a sidecar or the header of an NRRD states it; "" where nothing does.
     """
 
     image: sitk.Image
@@ -74,6 +82,7 @@ class Input:
     placed: bool = True
     label_map: bool = False
     frames: Frames | None = None
+    unit: str = ""
 
 
 def read_pair(pair: Pair) -> tuple[Input, Input]:
@@ -132,7 +141,10 @@ def read_input(
         _check_no_folder_of_volumes(path)
         if not is_dicom_path(path):
             volume = load_volume(path)
-            return Input(volume.image, _shown_name(path), modality, {}, volume.remarks, volume.placed, volume.label_map)
+            known = Input(
+                volume.image, _shown_name(path), modality, {}, volume.remarks, unit=_unit_of(path, volume.image)
+            )
+            return replace(known, placed=volume.placed, label_map=volume.label_map)
         scan = read_scan(path, wanted, series, frames)
     except OSError as error:
         role = "fixed" if modality == "mri" else "moving"
@@ -141,7 +153,7 @@ def read_input(
         "FrameOfReferenceUID": scan.frame_of_reference_uid,
         "SeriesInstanceUID": scan.series_uid,
         "Modality": scan.modality,
-        "Unit": scan.unit,
+        UNIT_KEY: scan.unit,
     }
     # Called by its modality: the folder may well be called after the patient.
     return Input(
@@ -152,6 +164,7 @@ def read_input(
         scan.remarks,
         scan.placed,
         frames=scan.frames,
+        unit=scan.unit,
     )
 
 
@@ -161,7 +174,15 @@ def _read_dynamic(pair: Pair) -> Input:
     except OSError as error:
         raise FusionError(f"The moving volume cannot be read ({error.strerror}); see that you may open it.") from error
     name, modality = _shown_name(pair.moving), _known_modality(pair)
-    return Input(mean.image, name, modality, {}, mean.remarks, mean.placed, mean.label_map, frames)
+    return Input(
+        mean.image, name, modality, {}, mean.remarks, mean.placed, mean.label_map, frames, stated_unit(pair.moving)
+    )
+
+
+def _unit_of(path: Path, image: sitk.Image) -> str:
+    """Return the unit of a file that is no DICOM: by its sidecar, else by its own header, as our results have it."""
+    in_header: str = image.GetMetaData(UNIT_KEY) if image.HasMetaDataKey(UNIT_KEY) else ""
+    return stated_unit(path) or in_header
 
 
 def _shown_name(path: Path) -> str:

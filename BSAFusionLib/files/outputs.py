@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 SCENE = "scene.mrb"  # of the demo alone
+UNIT_KEY = "Unit"  # of a volume's metadata: the unit of its values
 SLICES = ("fused_slice.png", "registered_slice.png")  # of a pair of PNG files alone
 
 

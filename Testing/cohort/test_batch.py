@@ -32,7 +32,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append(f"{number},mri.nii.gz,pet{number}.nii.gz,pet")
     last = sitk.ReadImage(str(folder / "pet3.nii.gz"))
     sitk.WriteImage(sitk.JoinSeries([last, last * 2]), str(folder / "pet3.nii.gz"))
-    (folder / "pet3.json").write_text('{"FrameTimesStart": [0, 60], "FrameDuration": [60, 120]}')
+    (folder / "pet3.json").write_text('{"FrameTimesStart": [0, 60], "FrameDuration": [60, 120], "Units": "BQML"}')
     broken = folder / "pet0.nii.gz"
     broken.write_bytes(broken.read_bytes()[:-200])
     save_untrained(weights := folder / "weights.safetensors", modality="pet")
@@ -132,7 +132,9 @@ def test_the_frames_of_a_dynamic_pet_have_a_sidecar_with_their_source_and_times(
     assert described["Sources"] == ["bids:raw:pet3.nii.gz"]
     assert described["SpatialReference"] == "bids:raw:mri.nii.gz"
     assert (described["FrameTimesStart"], described["FrameDuration"]) == ([0, 60], [60, 120])
-    assert described["Frames"] == 2
+    assert (described["Frames"], described["Units"]) == (2, "BQML")  # as it was given
+    report = json.loads((frames.parent / "sub-3_desc-petfusion_report.json").read_text())
+    assert report["overlay"]["unit"] == report["run"]["moving"]["unit"] == "Bq/mL"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Inputs in each other's place, and the same one twice, are refused with the command that is right."""
 
+import json
 import shlex
 import shutil
 from pathlib import Path
@@ -130,3 +131,19 @@ def test_a_stated_modality_is_not_guessed(inputs, tmp_path) -> None:
     sitk.WriteImage(abs(sitk.ReadImage(str(inputs["ct"]))), str(tmp_path / "sub-1_ct.nii.gz"))
     moving = read_pair(Pair(inputs["mri"], tmp_path / "sub-1_ct.nii.gz"))[1]
     assert (moving.modality, moving.remarks) == ("ct", ())
+
+
+@pytest.mark.parametrize(
+    ("stated", "unit"), [("BQML", "BQML"), ("Bq/mL", "Bq/mL"), ("arbitrary", ""), (7, ""), (None, "")]
+)
+def test_the_unit_is_that_of_the_sidecar(inputs, tmp_path, stated: object, unit: str) -> None:
+    sitk.WriteImage(abs(sitk.ReadImage(str(inputs["ct"]))), str(tmp_path / "pet.nii.gz"))
+    (tmp_path / "pet.json").write_text(json.dumps({"Modality": "PT", "Units": stated}))
+    assert read_pair(Pair(inputs["mri"], tmp_path / "pet.nii.gz"))[1].unit == unit
+
+
+def test_the_unit_of_a_result_that_is_registered_again_is_that_of_its_header(inputs, tmp_path) -> None:
+    registered = abs(sitk.ReadImage(str(inputs["ct"])))
+    registered.SetMetaData("Unit", "SUVbw")
+    sitk.WriteImage(registered, str(tmp_path / "pet.nrrd"))
+    assert read_pair(Pair(inputs["mri"], tmp_path / "pet.nrrd"))[1].unit == "SUVbw"
