@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from BSAFusionLib.files.dicom.scan import Scan, read_scan
+from BSAFusionLib.files.dicom.suv import suv_factor
 from Testing.dicom.conftest import real_world, write_enhanced_pet
 from Testing.dicom.test_suv import by_hand, header, tracer
 
@@ -103,6 +104,13 @@ def test_where_the_tags_do_not_allow_it_values_are_becquerels(
     assert scan.unit == "BQML"
     assert "The PET is not in SUV but in BQML" in scan.remarks[-1] and said in scan.remarks[-1]
     assert np.allclose(sitk.GetArrayFromImage(scan.image), values_times(volume, 10), rtol=1e-6)
+
+
+def test_files_that_are_decayed_to_different_times_keep_their_unit(volume: sitk.Image, tmp_path: Path) -> None:
+    for number, time in enumerate(("20240301104946.2", "20240301110000")):
+        write_enhanced_pet(tmp_path / f"{number}.dcm", volume, slopes, activity, **tags(DecayCorrectionDateTime=time))
+    factor, why_not = suv_factor([dcmread(path) for path in sorted(tmp_path.iterdir())])
+    assert (factor, why_not) == (None, "its files are decayed to different times")
 
 
 @pytest.mark.parametrize(

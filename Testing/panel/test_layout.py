@@ -1,6 +1,7 @@
 """The panel's layout: nothing is cut off, every widget has a tooltip, Tab goes from top to bottom."""
 
 import ast
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -47,6 +48,25 @@ def opened(ready, finish, add_transform):
 
 def visible(widget):
     return [child for child in widget.parent.findChildren(qt.QWidget) if child.isVisible()]
+
+
+def test_the_words_are_slicers_in_us_spelling():
+    strings = ElementTree.parse(ui_file).iter("string")
+    texts = {node.text for node in strings if node.text and node.get("notr") != "true"}  # the others are nobody's words
+    words = ("Fixed volume:", "Moving volume:", "Initialization:", "Output transform:", "Apply transform to:")
+    assert "Display" in texts
+    assert [word for word in words if word not in texts] == []
+    british = re.compile(r"colour|centre|grey|isation|behaviour", re.IGNORECASE)
+    assert [text for text in texts if british.search(text)] == []
+
+
+def test_the_preset_comes_first_and_what_few_need_lies_under_expert(ui):
+    fields = [name for kind, name in widgets_of() if kind.endswith(("ComboBox", "Selector", "CheckBox", "SpinBox"))]
+    assert fields[0] == "presetComboBox"
+    rare = ("precision", "sliceAxis", "threeAxes", "refine", "doNoHarm", "foldFree", "batchSize")
+    under_expert = {child.objectName for child in ui.expertCollapsibleButton.findChildren(qt.QWidget)}
+    for name in rare:
+        assert {f"{name}ComboBox", f"{name}CheckBox", f"{name}SpinBox"} & under_expert, name
 
 
 def test_every_widget_says_what_it_is_for(ui):

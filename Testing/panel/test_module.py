@@ -112,12 +112,16 @@ def example(heading):
     return "\n".join(line[4:] for line in part.splitlines() if line.startswith("    "))
 
 
-def test_the_readmes_simplest_call_runs(running, quick, add_head):
+def test_the_readmes_simplest_call_runs_and_prints_the_summary(running, quick, add_head, capsys):
     harness.load_module(file)
     add_head("MRI"), add_head("PET", "pet", lattice(rigid((3, 0, 2))))
     names = {"slicer": slicer}  # as in the Python console
     exec(example("#### The simplest call"), names)
     assert names["result"].fusedVolume.GetName() == "MRI + PET (BSAFusion fused)"
+    printed = capsys.readouterr().out.splitlines()
+    first = [n for n, line in enumerate(printed) if line.startswith("The PET was moved by ")]
+    assert first and "xpect" in printed[first[0] + 1]
+    assert any(line.startswith("Rotation   ") for line in printed)
 
 
 def test_the_call_with_all_outputs_and_settings_runs(running, quick, add_head):

@@ -71,8 +71,10 @@ def _enhanced_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
         return None, "its frames do not all state Bq/ml or g/ml by body weight, with one scale"
     if scale.unit == SUV:
         return scale.factor, ""
-    if any(first.get(name) != "YES" for name in ("AttenuationCorrected", "DecayCorrected")):
+    if any(header.get(name) != "YES" for header in headers for name in ("AttenuationCorrected", "DecayCorrected")):
         return None, NOT_CORRECTED
+    if len({str(header.get("DecayCorrectionDateTime")) for header in headers}) > 1:
+        return None, "its files are decayed to different times"
     if len(first.get("RadiopharmaceuticalInformationSequence", ())) > 1:
         return None, "its tags name several tracers"
     return _by_weight(scale.factor, lambda: dose_at_correction(first), first)
