@@ -11,17 +11,18 @@ RAMP_ROUNDS = 5
 MIN_VOXELS = 100
 
 
-def brain_ball(image: sitk.Image, center: tuple[float, ...]) -> sitk.Image:
+def brain_ball(image: sitk.Image, center: tuple[float, ...], radius_mm: float = RADIUS_MM) -> sitk.Image:
     """Return a mask of the ball around a brain's center, on the volume's grid.
 
     Args:
         image: A volume.
         center: The brain's, mm, LPS.
+        radius_mm: Of the ball.
 
     Returns:
         1 in the ball, else 0; uint8.
     """
-    mask = sitk.GetImageFromArray((np.linalg.norm(_offsets(image, center), axis=-1) <= RADIUS_MM).astype(np.uint8))
+    mask = sitk.GetImageFromArray((np.linalg.norm(_offsets(image, center), axis=-1) <= radius_mm).astype(np.uint8))
     mask.CopyInformation(image)
     return mask
 

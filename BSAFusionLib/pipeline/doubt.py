@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Weights(NamedTuple):
-    """Weights of three figures, whose weighted sum is how much more likely a result is wrong than right (log odds).
+    """Weights of four figures, whose weighted sum is how much more likely a result is wrong than right (log odds).
 
     `run.py fit_verdict` fits them. Each figure alone overlaps between right and wrong results; together they do not.
 
@@ -15,28 +15,33 @@ class Weights(NamedTuple):
         pose_gap: Of the logarithm of the pose gap in mm.
         estimated: Of the logarithm of what the network estimated, in mm.
         contrast: Of the logarithm of mutual information, relative to that of random poses.
+        sharpness: Of the logarithm of mutual information, relative to that of nearby poses.
     """
 
     constant: float
     pose_gap: float
     estimated: float
     contrast: float
+    sharpness: float
 
 
 class Limits(NamedTuple):
     """What right results stay within; `run.py fit_verdict` prints what they reach and how often the rule errs.
 
     Attributes:
-        pose_gap_mm: Most; the heads' own poses are off by up to 7 mm.
-        pose_gap_deg: Most.
+        pose_gap_mm: Most where the other evidence is not clearly that of a right result. The heads' own poses are off
+            by up to 7 mm, and by more where a head is partly in view.
+        pose_gap_deg: Most, likewise.
         overlap: Least.
         gain: Least mutual information, relative to that as placed.
         close_mm: Within that of the heads' own poses, less mutual information than as placed is no reason to doubt: a
             wrong place can be the more similar one where the intensities are uneven.
         mirror_share: Most.
         undecided_mirror_share: Most where nothing has to be said of a mirrored image.
-        log_odds: Most of all three figures.
+        log_odds: Most of all four figures.
         log_odds_without_poses: Most without the pose gap, which says nothing where wrong poses led to a wrong result.
+        log_odds_clearly_right: Most without the pose gap where that evidence is to count without the heads' own poses,
+            or against them.
     """
 
     pose_gap_mm: float = 12.0
@@ -47,11 +52,12 @@ class Limits(NamedTuple):
     mirror_share: float = 1.03
     undecided_mirror_share: float = 0.97
     log_odds: float = 0.7
-    log_odds_without_poses: float = 1.5
+    log_odds_without_poses: float = 1.0
+    log_odds_clearly_right: float = -1.0
 
 
-WEIGHTS = Weights(-4.56, 1.20, 2.98, -1.22)
-WEIGHTS_WITHOUT_POSES = Weights(-0.68, 0.0, 3.34, -2.67)
+WEIGHTS = Weights(-2.0, 0.9, 2.0, -1.2, -3.0)
+WEIGHTS_WITHOUT_POSES = Weights(1.0, 0.0, 2.5, -2.0, -4.0)
 LIMITS = Limits()
 LEAST_FIGURE = 0.1  # of those whose logarithm is taken
 LEAST_INFORMATION = 1e-3  # nats
@@ -84,6 +90,8 @@ class SecondOpinion:
         moving_turned: The same for the moving head.
         mirror_share: Where they differ, mutual information if the moving head is taken for mirrored, relative to that
             of the result; None elsewhere.
+        information_nearby: Mean mutual information over the more similar half of twelve poses, each 12 mm or 12 degrees
+            away; None in reports of older versions.
     """
 
     fixed_head: bool
@@ -98,6 +106,7 @@ class SecondOpinion:
     fixed_turned: str = ""
     moving_turned: str = ""
     mirror_share: float | None = None
+    information_nearby: float | None = None
 
 
 class Doubt(NamedTuple):
@@ -115,13 +124,21 @@ class Doubt(NamedTuple):
 
 
 def judge(opinion: SecondOpinion, limits: Limits = LIMITS) -> Doubt:
-    """Decide whether a result is doubtful, and why: a figure beyond its limit, or three that are unlikely together."""
-    reasons = [*_no_head(opinion), *_apart(opinion, limits), *_less_similar(opinion, limits)]
+    """Decide whether a result is doubtful, and why: a figure beyond its limit, or four that are unlikely together."""
+    reasons = [*_against_poses(opinion, limits), *_apart(opinion, limits), *_less_similar(opinion, limits)]
     if not reasons:  # otherwise enough is said
         reasons = _unlikely(opinion, limits)
     if not reasons:  # otherwise the result is too wrong for left and right to be told apart
         reasons = _mirror_reasons(opinion, limits)
     return Doubt(bool(reasons), tuple(reasons), _turn_remarks(opinion, limits))
+
+
+def _against_poses(opinion: SecondOpinion, limits: Limits) -> list[str]:
+    """Return what the heads' own poses have against a result, unless the other evidence is clearly for it."""
+    odds = log_odds(opinion, WEIGHTS_WITHOUT_POSES)
+    if odds is not None and odds <= limits.log_odds_clearly_right:
+        return []
+    return [*_no_head(opinion), *_far_from_poses(opinion, limits)]
 
 
 def _no_head(opinion: SecondOpinion) -> list[str]:
@@ -134,20 +151,23 @@ def _no_head(opinion: SecondOpinion) -> list[str]:
     return [f"No head was found in {where}; check that both show the same head."]
 
 
-def _apart(opinion: SecondOpinion, limits: Limits) -> list[str]:
-    reasons = []
+def _far_from_poses(opinion: SecondOpinion, limits: Limits) -> list[str]:
     gap_mm, gap_deg = opinion.pose_gap_mm, opinion.pose_gap_deg
-    if gap_mm is not None and gap_deg is not None and (gap_mm > limits.pose_gap_mm or gap_deg > limits.pose_gap_deg):
-        reasons.append(
-            f"The result differs by {gap_mm:.0f} mm and {gap_deg:.0f} degrees from where the head was found in each "
-            "volume by itself; compare the registered volume with the MRI."
-        )
-    if opinion.overlap < limits.overlap:
-        reasons.append(
-            f"Only {100 * opinion.overlap:.0f} % of the smaller head lies in the other one; compare the registered "
-            "volume with the MRI."
-        )
-    return reasons
+    if gap_mm is None or gap_deg is None or (gap_mm <= limits.pose_gap_mm and gap_deg <= limits.pose_gap_deg):
+        return []
+    return [
+        f"The result differs by {gap_mm:.0f} mm and {gap_deg:.0f} degrees from where the head was found in each "
+        "volume by itself; compare the registered volume with the MRI."
+    ]
+
+
+def _apart(opinion: SecondOpinion, limits: Limits) -> list[str]:
+    if opinion.overlap >= limits.overlap:
+        return []
+    return [
+        f"Only {100 * opinion.overlap:.0f} % of the smaller head lies in the other one; compare the registered "
+        "volume with the MRI."
+    ]
 
 
 def _unlikely(opinion: SecondOpinion, limits: Limits) -> list[str]:
@@ -161,7 +181,8 @@ def _unlikely(opinion: SecondOpinion, limits: Limits) -> list[str]:
     return [
         f"The evidence as a whole speaks against this result: {gap}the network estimates that the slices are still "
         f"{opinion.estimated_mm:.1f} mm apart, and the volumes are {_contrast(opinion):.1f} times as similar as in "
-        "random poses; compare the registered volume with the MRI."
+        f"random poses and {_sharpness(opinion):.1f} times as similar as in nearby ones; compare the registered volume "
+        "with the MRI."
     ]
 
 
@@ -181,13 +202,20 @@ def log_odds(opinion: SecondOpinion, weights: Weights) -> float | None:
 
 def log_figures(opinion: SecondOpinion) -> tuple[float | None, ...]:
     """Return the logarithms of the figures that `Weights` weighs, in its order; None where one is missing."""
-    figures = (opinion.pose_gap_mm, opinion.estimated_mm, _contrast(opinion))
+    figures = (opinion.pose_gap_mm, opinion.estimated_mm, _contrast(opinion), _sharpness(opinion))
     return tuple(None if figure is None else math.log(max(figure, LEAST_FIGURE)) for figure in figures)
 
 
 def _contrast(opinion: SecondOpinion) -> float:
     """Return the mutual information relative to that of random poses, of which there is a little at least."""
     return opinion.information / max(opinion.information_random, LEAST_INFORMATION)
+
+
+def _sharpness(opinion: SecondOpinion) -> float | None:
+    """Return the mutual information relative to that of nearby poses, of which there is a little at least."""
+    if opinion.information_nearby is None:
+        return None
+    return opinion.information / max(opinion.information_nearby, LEAST_INFORMATION)
 
 
 def _less_similar(opinion: SecondOpinion, limits: Limits) -> list[str]:

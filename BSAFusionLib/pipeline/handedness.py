@@ -53,7 +53,8 @@ def mirror_share(pair: PairComparison, heads: HeadStart, transform: sitk.Transfo
     mirror = sitk.AffineTransform(3)
     mirror.SetMatrix((np.eye(3) - 2 * np.outer(across, across)).ravel().tolist())
     mirror.SetCenter(center.tolist())
-    own, mirrored = (_climb(pair, base, center) for base in (transform, sitk.CompositeTransform([transform, mirror])))
+    bases = transform, sitk.CompositeTransform([transform, mirror])
+    own, mirrored = (pair.information(settle(pair, base, center)) for base in bases)
     return mirrored / own if own > 0 else None
 
 
@@ -62,8 +63,14 @@ def angle_deg(rotation: np.ndarray) -> float:
     return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
 
 
-def _climb(pair: PairComparison, base: sitk.Transform, center: np.ndarray) -> float:
-    """Return the mutual information at the optimum next to a transform, by steps along one parameter after another."""
+def settle(pair: PairComparison, base: sitk.Transform, center: np.ndarray) -> sitk.Transform:
+    """Return the optimum of mutual information next to a transform, by steps along one parameter after another.
+
+    Args:
+        pair: Both volumes.
+        base: Fixed point to moving point, mm, LPS.
+        center: (3,) of the turns, mm, LPS.
+    """
     best, value = np.zeros(6), pair.information(base)
     for step in STEPS:
         for _ in range(ROUNDS):
@@ -74,7 +81,7 @@ def _climb(pair: PairComparison, base: sitk.Transform, center: np.ndarray) -> fl
                     best, value = best + change, moved
             if value == start:
                 break
-    return value
+    return sitk.CompositeTransform([base, _motion(best, center)])
 
 
 def _motion(parameters: np.ndarray, center: np.ndarray) -> sitk.Transform:

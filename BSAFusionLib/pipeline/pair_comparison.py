@@ -1,10 +1,12 @@
 """Compare two volumes coarsely, for any transform between them."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.grids import downsample, voxel_centers
-from BSAFusionLib.pipeline.brain_only import divide_ramp
+from BSAFusionLib.pipeline.brain_only import brain_ball, brain_only, divide_ramp
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.measures import corrected_information
 from BSAFusionLib.pipeline.network_input import NetworkInput
@@ -14,6 +16,8 @@ BINS = 16  # of a side of the joint histogram
 LEAST_VOXELS = 100  # fewer say nothing of the mutual information
 RANDOM_POSES = 24
 RANDOM_SHIFT_MM = 30.0  # along each axis, at most
+REACH_MM = 110.0  # of a head from its brain's center; what is farther is noise, or other organs
+NEAR = 12.0  # mm and degrees by which nearby poses are moved and turned
 
 
 class PairComparison:
@@ -32,14 +36,16 @@ class PairComparison:
             volumes: Both in [0, 1], float32.
             spacing_mm: Of the grids that they are compared on.
             brain_center: Of the fixed volume, mm, LPS: a coil's ramp is fitted around it and divided out, since it
-                hides what both volumes share; None to leave the volume as it is.
+                hides what both volumes share, and the head is looked for around it; None to leave the volume as it is.
         """
         self.volumes = volumes
         self._spacing_mm = spacing_mm
-        self._grid, moving = (downsample(image, spacing_mm) for image in volumes)
-        if brain_center is not None:
+        self._grid, moving = (_on_dark_background(downsample(image, spacing_mm)) for image in volumes)
+        if brain_center is None:
+            fixed_head = head_mask(self._grid)
+        else:
             self._grid = divide_ramp(self._grid, brain_center)
-        fixed_head = head_mask(self._grid)
+            fixed_head = _head_around(self._grid, brain_center)
         self._fixed_head = sitk.GetArrayFromImage(fixed_head) > 0
         self._near_head = sitk.GetArrayFromImage(sitk.BinaryDilate(fixed_head, (1, 1, 1))) > 0
         self._fixed = sitk.GetArrayFromImage(self._grid)
@@ -75,16 +81,37 @@ class PairComparison:
     def random_information(self, transform: sitk.Transform) -> float:
         """Return the mean mutual information over random poses about a transform, the same ones in every run."""
         random = np.random.default_rng(0)
-        center = voxel_centers(self._grid)[self._fixed_head].mean(axis=0)
-        values = []
+        motions = []
         for _ in range(RANDOM_POSES):
-            turn = sitk.VersorRigid3DTransform()
-            turn.SetCenter(center.tolist())
             versor = random.standard_normal(4)
-            turn.SetRotation((versor / np.linalg.norm(versor)).tolist())
-            turn.SetTranslation(random.uniform(-RANDOM_SHIFT_MM, RANDOM_SHIFT_MM, 3).tolist())
-            values.append(self.information(sitk.CompositeTransform([transform, turn])))
-        return float(np.mean(values))
+            shift_mm = random.uniform(-RANDOM_SHIFT_MM, RANDOM_SHIFT_MM, 3)
+            motions.append((versor / np.linalg.norm(versor), shift_mm))
+        return float(np.mean(self._informations(transform, motions)))
+
+    def nearby_information(self, transform: sitk.Transform) -> float:
+        """Return the mean mutual information over the more similar half of the poses near a transform.
+
+        They are shifted along an axis or turned about one. Where both volumes match, it is less than that of the
+        transform itself; in a wrong place, some of them are as good.
+        """
+        half = np.radians(NEAR) / 2
+        motions = []
+        for direction in np.concatenate([np.eye(3), -np.eye(3)]):
+            motions.append((np.array((0.0, 0.0, 0.0, 1.0)), NEAR * direction))
+            motions.append((np.append(np.sin(half) * direction, np.cos(half)), np.zeros(3)))
+        return float(np.mean(sorted(self._informations(transform, motions))[len(motions) // 2 :]))
+
+    def _informations(self, transform: sitk.Transform, motions: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+        """Return the mutual information after motions, by versor and shift in mm, about the fixed head's center."""
+        center = voxel_centers(self._grid)[self._fixed_head].mean(axis=0).tolist()
+        values = []
+        for versor, shift_mm in motions:
+            motion = sitk.VersorRigid3DTransform()
+            motion.SetCenter(center)
+            motion.SetRotation(versor.tolist())
+            motion.SetTranslation(shift_mm.tolist())
+            values.append(self.information(sitk.CompositeTransform([transform, motion])))
+        return values
 
     def overlap(self, transform: sitk.Transform) -> float:
         """Return the share of the smaller head that lies in the other one, within both fields of view.
@@ -112,3 +139,27 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     shares: np.ndarray = (np.cumsum(counts) - counts / 2) / values.size
     return shares[places]
+
+
+def _head_around(image: sitk.Image, brain_center: tuple[float, ...]) -> sitk.Image:
+    """Segment the head around a brain's center (mm, LPS), as far as it reaches; a ball where nothing there is bright.
+
+    Neither hot spots nor noise in the air count: both would hide which region the head is.
+    """
+    reach = brain_ball(image, brain_center, REACH_MM)
+    head: sitk.Image = head_mask(brain_only(image, brain_center)) * reach
+    return head if sitk.GetArrayFromImage(head).any() else reach
+
+
+def _on_dark_background(image: sitk.Image) -> sitk.Image:
+    """Turn intensities in [0, 1] over where the air around the head is bright, so that the head is found in it.
+
+    The air is what lies at the edges of the volume's box.
+    """
+    values = sitk.GetArrayFromImage(image)
+    at_end = [np.isin(np.arange(length), (0, length - 1)) for length in values.shape]
+    edges = at_end[0][:, None, None].astype(int) + at_end[1][:, None] + at_end[2] >= 2
+    if np.median(values[edges]) <= (values.min() + values.max()) / 2:
+        return image
+    turned_over: sitk.Image = 1.0 - image
+    return turned_over

@@ -45,6 +45,7 @@ def measure_opinion(
         information=pair.information(transform),
         information_placed=pair.information(sitk.Transform()),
         information_random=pair.random_information(transform),
+        information_nearby=pair.nearby_information(transform),
         fixed_turned=turned[0],
         moving_turned=turned[1],
         mirror_share=mirrored,

@@ -16,6 +16,7 @@ FIGURES: dict[str, Callable[[SecondOpinion], float | None]] = {
     "estimated by the network, mm": lambda opinion: opinion.estimated_mm,
     "overlap": lambda opinion: opinion.overlap,
     "information over random": lambda opinion: _ratio(opinion.information, opinion.information_random),
+    "information over nearby": lambda opinion: _ratio(opinion.information, opinion.information_nearby or 0.0),
     "information over placed": lambda opinion: _ratio(opinion.information, opinion.information_placed),
     "mirror share": lambda opinion: opinion.mirror_share,
 }

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.inverse import carry_points
 from BSAFusionLib.pipeline.case import LoadedNetwork
+from BSAFusionLib.pipeline.handedness import settle
 from BSAFusionLib.pipeline.head_start import HeadStart, start_from_heads
 from BSAFusionLib.pipeline.network_input import NetworkInput, make_network_input
 from BSAFusionLib.pipeline.pair_comparison import PairComparison
@@ -59,11 +60,17 @@ def try_results(pair: SimulatedPair, network: LoadedNetwork, number: int) -> lis
     for kind, transform in _transforms(pair, volumes, heads, random, registered=number % 3 == 0):
         opinion = measure_opinion(comparison, heads, transform, sampled_estimate_mm(volumes, network, transform))
         tried.append(TriedResult(kind, _error_mm(pair, transform), asdict(opinion)))
-        if kind in ("shifted", "turned"):
-            gap_mm, gap_deg = POSES_LED_ASTRAY
-            led_astray = replace(opinion, pose_gap_mm=gap_mm, pose_gap_deg=gap_deg)
-            tried.append(replace(tried[-1], kind=f"{kind}{POSES_AGREE}", opinion=asdict(led_astray)))
+        tried += _with_agreeing_poses(tried[-1])
     return tried
+
+
+def _with_agreeing_poses(result: TriedResult) -> list[TriedResult]:
+    """Return a wrong result as if the heads' own poses had led to it; nothing for other results."""
+    if not result.kind.startswith(("shifted", "turned")) or result.error_mm is None or result.error_mm <= WRONG_MM:
+        return []
+    gap_mm, gap_deg = POSES_LED_ASTRAY
+    opinion = result.opinion | {"pose_gap_mm": gap_mm, "pose_gap_deg": gap_deg}
+    return [replace(result, kind=f"{result.kind}{POSES_AGREE}", opinion=opinion)]
 
 
 def _transforms(
@@ -83,8 +90,13 @@ def _transforms(
     if pair.kind == "turned header":
         return
     shift_mm, turn_deg = np.exp(random.uniform(np.log(12), np.log(150))), random.uniform(20, 180)
-    yield "shifted", _moved(pair, shift_mm, 2.0, random)
-    yield "turned", _moved(pair, 5.0, turn_deg, random)
+    for kind, transform in (
+        ("shifted", _moved(pair, shift_mm, 2.0, random)),
+        ("turned", _moved(pair, 5.0, turn_deg, random)),
+    ):
+        yield kind, transform
+        if registered:  # a search that went wrong ends where nothing nearby is more similar
+            yield f"{kind}, settled", settle(PairComparison(volumes), transform, pair.brain.mean(axis=0))
 
 
 def _moved(pair: SimulatedPair, shift_mm: float, turn_deg: float, random: np.random.Generator) -> sitk.Transform:

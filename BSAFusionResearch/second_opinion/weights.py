@@ -29,7 +29,7 @@ def fit_weights(results: Sequence[TriedResult], with_poses: bool) -> Weights:
             figures.append(found)
             wrong.append(error_mm > WRONG_MM)
     values, signs = np.array(figures, float), np.where(wrong, 1, -1)
-    used = np.array([with_poses, True, True])
+    used = np.array([with_poses, True, True, True])
     mean, spread = values.mean(axis=0), values.std(axis=0)
     standard = (values - mean) / spread * used
     shares = np.where(wrong, 0.5 / np.sum(wrong), 0.5 / (len(wrong) - np.sum(wrong))) * len(wrong)
@@ -38,6 +38,6 @@ def fit_weights(results: Sequence[TriedResult], with_poses: bool) -> Weights:
         odds = trial[0] + standard @ trial[1:]
         return float((shares * np.logaddexp(0, -signs * odds)).sum() + PENALTY * (trial[1:] ** 2).sum())
 
-    constant, *fitted = minimize(cost, np.zeros(4)).x
+    constant, *fitted = minimize(cost, np.zeros(5)).x
     weights = fitted * used / spread
     return Weights(float(constant - weights @ mean), *weights.tolist())

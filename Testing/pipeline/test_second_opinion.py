@@ -64,6 +64,26 @@ def test_a_right_result_is_more_similar_than_random_poses_and_a_wrong_one_is_not
     assert ratio[0] > 2 * ratio[1]
 
 
+def test_a_right_result_is_more_similar_than_its_neighbors_and_a_wrong_one_is_not(pair):
+    thrown_off = sitk.TranslationTransform(3, (40.0, 0.0, 0.0))
+    ratio = [pair.information(move) / pair.nearby_information(move) for move in (IDENTITY, thrown_off)]
+    assert ratio[0] > 1.4
+    assert ratio[1] < 1.2
+
+
+@pytest.mark.parametrize("inverted", ["fixed", "moving", "both"])
+def test_heads_darker_than_the_air_are_compared_as_bright_ones_are(volumes, pair, inverted):
+    fixed, moving = (
+        1.0 - image if inverted in (name, "both") else image
+        for name, image in zip(("fixed", "moving"), volumes, strict=True)
+    )
+    dark = PairComparison(NetworkInput(fixed, moving))
+    shifted = sitk.TranslationTransform(3, (60.0, 0.0, 0.0))
+    for move in (IDENTITY, shifted):
+        assert dark.overlap(move) == pytest.approx(pair.overlap(move), abs=0.01)
+    assert dark.information(IDENTITY) == pytest.approx(pair.information(IDENTITY), rel=0.02)
+
+
 @pytest.mark.parametrize("toward", [(0.0, -1.0, 0.2), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0)])
 def test_a_coil_on_one_side_does_not_hide_what_both_show(volumes, pair, toward):
     bright = NetworkInput(with_ramp(volumes.fixed, 8.0, toward), volumes.moving)

@@ -56,14 +56,17 @@ def test_weights_tell_what_no_figure_tells_alone():
     random, results = np.random.default_rng(3), []
     for number in range(400):
         wrong = number % 2 == 1
-        gap, estimated, contrast = np.exp(random.normal(0, 0.5, 3) + np.array([0.7, 0.7, -0.7]) * (1 if wrong else -1))
+        center = np.array([0.7, 0.7, -0.7, -0.7]) * (1 if wrong else -1)
+        gap, estimated, contrast, sharpness = np.exp(random.normal(0, 0.5, 4) + center)
         figures = {"pose_gap_mm": gap, "estimated_mm": estimated, "information": 0.1 * contrast}
-        opinion = replace(agreed, information_random=0.1, **figures)
+        nearby = figures["information"] / sharpness
+        opinion = replace(agreed, information_random=0.1, information_nearby=nearby, **figures)
         results += [tried("shifted" if wrong else "right", 30.0 if wrong else 1.0, opinion)]
         results += [tried("shifted, and so the poses", 30.0, replace(opinion, pose_gap_mm=0.1))] * wrong
     alone, together = fit_weights(results, with_poses=False), fit_weights(results, with_poses=True)
     assert alone.pose_gap == 0
-    assert min(together.pose_gap, together.estimated, -together.contrast, alone.estimated, -alone.contrast) > 1
+    signed = [np.array(weights[2:]) * (1, -1, -1) for weights in (alone, together)]
+    assert min(together.pose_gap, *signed[0], *signed[1]) > 1
     honest = [result for result in results if not result.kind.endswith("poses")]
     odds = np.array([log_odds(SecondOpinion(**result.opinion), together) for result in honest])
     wrong = np.array([result.error_mm > 10 for result in honest])
