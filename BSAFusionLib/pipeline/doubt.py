@@ -32,6 +32,8 @@ class Limits(NamedTuple):
         pose_gap_mm: Most where the other evidence is not clearly that of a right result. The heads' own poses are off
             by up to 7 mm, and by more where a head is partly in view.
         pose_gap_deg: Most, likewise.
+        far_mm: Most pose gap in any case.
+        far_deg: Most in any case.
         overlap: Least.
         gain: Least mutual information, relative to that as placed.
         close_mm: Within that of the heads' own poses, less mutual information than as placed is no reason to doubt: a
@@ -46,18 +48,20 @@ class Limits(NamedTuple):
 
     pose_gap_mm: float = 12.0
     pose_gap_deg: float = 18.0
+    far_mm: float = 50.0
+    far_deg: float = 60.0
     overlap: float = 0.25
     gain: float = 0.9
     close_mm: float = 7.0
     mirror_share: float = 1.03
     undecided_mirror_share: float = 0.97
-    log_odds: float = 0.7
-    log_odds_without_poses: float = 1.0
+    log_odds: float = 0.5
+    log_odds_without_poses: float = 1.3
     log_odds_clearly_right: float = -1.0
 
 
-WEIGHTS = Weights(-2.0, 0.9, 2.0, -1.2, -3.0)
-WEIGHTS_WITHOUT_POSES = Weights(1.0, 0.0, 2.5, -2.0, -4.0)
+WEIGHTS = Weights(-4.17, 1.51, 2.64, -1.62, -9.26)
+WEIGHTS_WITHOUT_POSES = Weights(0.94, 0.0, 2.89, -2.72, -13.67)
 LIMITS = Limits()
 LEAST_FIGURE = 0.1  # of those whose logarithm is taken
 LEAST_INFORMATION = 1e-3  # nats
@@ -134,11 +138,11 @@ def judge(opinion: SecondOpinion, limits: Limits = LIMITS) -> Doubt:
 
 
 def _against_poses(opinion: SecondOpinion, limits: Limits) -> list[str]:
-    """Return what the heads' own poses have against a result, unless the other evidence is clearly for it."""
+    """Return what the heads' own poses have against a result; not much where the other evidence is clearly for it."""
     odds = log_odds(opinion, WEIGHTS_WITHOUT_POSES)
     if odds is not None and odds <= limits.log_odds_clearly_right:
-        return []
-    return [*_no_head(opinion), *_far_from_poses(opinion, limits)]
+        return _far_from_poses(opinion, limits.far_mm, limits.far_deg)
+    return [*_no_head(opinion), *_far_from_poses(opinion, limits.pose_gap_mm, limits.pose_gap_deg)]
 
 
 def _no_head(opinion: SecondOpinion) -> list[str]:
@@ -151,9 +155,9 @@ def _no_head(opinion: SecondOpinion) -> list[str]:
     return [f"No head was found in {where}; check that both show the same head."]
 
 
-def _far_from_poses(opinion: SecondOpinion, limits: Limits) -> list[str]:
+def _far_from_poses(opinion: SecondOpinion, most_mm: float, most_deg: float) -> list[str]:
     gap_mm, gap_deg = opinion.pose_gap_mm, opinion.pose_gap_deg
-    if gap_mm is None or gap_deg is None or (gap_mm <= limits.pose_gap_mm and gap_deg <= limits.pose_gap_deg):
+    if gap_mm is None or gap_deg is None or (gap_mm <= most_mm and gap_deg <= most_deg):
         return []
     return [
         f"The result differs by {gap_mm:.0f} mm and {gap_deg:.0f} degrees from where the head was found in each "

@@ -14,7 +14,8 @@ PENALTY = 1.0  # of squared weights of figures with unit variance; without it, t
 def fit_weights(results: Sequence[TriedResult], with_poses: bool) -> Weights:
     """Fit the weights by logistic regression; right and wrong results count the same as a whole.
 
-    Results count that are off by under 3 or over 10 mm, with both heads found and poses that nobody has changed.
+    Results count that are off by under 3 or over 10 mm, with both heads found and poses that nobody has changed. Those
+    of mirrored images do not: all but their handedness is right.
 
     Args:
         results: Right and wrong ones.
@@ -23,7 +24,7 @@ def fit_weights(results: Sequence[TriedResult], with_poses: bool) -> Weights:
     figures, wrong = [], []
     for result in results:
         found, error_mm = log_figures(SecondOpinion(**result.opinion)), result.error_mm
-        if error_mm is None or None in found or result.kind.endswith(POSES_AGREE):
+        if error_mm is None or None in found or result.kind == "mirrored" or result.kind.endswith(POSES_AGREE):
             continue
         if not RIGHT_MM <= error_mm <= WRONG_MM:
             figures.append(found)

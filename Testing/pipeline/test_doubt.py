@@ -1,4 +1,4 @@
-"""A result is doubtful where a figure, or three together, lie beyond what right results reach; the reason says so."""
+"""A result is doubtful where a figure, or four together, lie beyond what right results reach; the reason says so."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,12 @@ agreed = SecondOpinion(
     information=0.8,
     information_placed=0.3,
     information_random=0.2,
+    information_nearby=0.59,
 )
+undecided = replace(agreed, estimated_mm=3.5, information=0.6, information_nearby=0.53)
+"""The evidence besides the heads' own poses speaks neither clearly for nor clearly against it."""
+lost = {"moving_head": False, "pose_gap_mm": None, "pose_gap_deg": None}
+far = {"pose_gap_mm": 33.0, "pose_gap_deg": 41.0}
 
 
 def test_nothing_is_said_of_a_result_that_all_evidence_agrees_with():
@@ -35,30 +40,55 @@ def test_nothing_is_said_of_a_result_that_all_evidence_agrees_with():
         ({"pose_gap_deg": 170.0}, "differs by 5 mm and 170 degrees"),
         ({"overlap": 0.11}, "Only 11 % of the smaller head"),
         (
-            {"estimated_mm": 6.5, "pose_gap_mm": 9.0},
+            {"estimated_mm": 6.5, "pose_gap_mm": 9.0, "information_nearby": 0.65},
             "it is 9 mm from the heads' own poses, the network estimates that the slices are still 6.5 mm apart",
         ),
         (
-            {"information": 0.21, "information_placed": 0.1, "pose_gap_mm": 8.0, "estimated_mm": 3.5},
-            "the volumes are 1.0 times as similar as in random poses",
+            {"information": 0.22, "information_placed": 0.1, "information_nearby": 0.2},
+            "the volumes are 1.1 times as similar as in random poses and 1.1 times as similar as in nearby ones",
         ),
         ({"information_placed": 0.9, "pose_gap_mm": 9.0}, "less similar than before registration"),
     ],
 )
 def test_each_figure_beyond_its_limit_is_a_reason_of_its_own(figures, said):
-    doubt = judge(replace(agreed, **figures))
+    doubt = judge(replace(undecided, **figures))
     assert doubt.doubtful
     assert [reason for reason in doubt.reasons if said in reason] == list(doubt.reasons)
     assert all(reason.endswith(".") for reason in doubt.reasons)
 
 
-@pytest.mark.parametrize("figures", [{"estimated_mm": 5.0}, {"information": 0.35}, {"pose_gap_mm": 10.0}])
+@pytest.mark.parametrize("figures", [lost, far])
+def test_poses_that_are_lost_or_wrong_do_not_outweigh_evidence_that_is_clearly_for_a_result(figures):
+    assert not judge(replace(agreed, **figures)).doubtful
+    assert judge(replace(undecided, **figures)).doubtful
+
+
+@pytest.mark.parametrize("missing", ["estimated_mm", "information_nearby"])
+def test_without_the_other_evidence_the_poses_decide_alone(missing):
+    assert not judge(replace(agreed, **{missing: None})).doubtful
+    for figures in (lost, far):
+        assert judge(replace(agreed, **{missing: None}, **figures)).doubtful
+
+
+@pytest.mark.parametrize("figures", [{"pose_gap_mm": LIMITS.far_mm + 1}, {"pose_gap_deg": LIMITS.far_deg + 1}])
+def test_a_result_far_from_the_poses_is_doubtful_however_clear_the_rest(figures):
+    (reason,) = judge(replace(agreed, **figures)).reasons
+    assert "from where the head was found" in reason
+
+
+def test_undecided_evidence_is_no_reason_where_the_poses_agree():
+    assert not judge(undecided).doubtful
+
+
+@pytest.mark.parametrize(
+    "figures", [{"estimated_mm": 5.0}, {"information": 0.35, "information_nearby": 0.26}, {"pose_gap_mm": 10.0}]
+)
 def test_one_unusual_figure_alone_is_no_reason(figures):
     assert not judge(replace(agreed, **figures)).doubtful
 
 
 def test_poses_that_agree_do_not_outweigh_all_the_rest():
-    assert judge(replace(agreed, pose_gap_mm=2.0, estimated_mm=5.0, information=0.25)).doubtful
+    assert judge(replace(agreed, pose_gap_mm=2.0, estimated_mm=5.0, information=0.25, information_nearby=0.24)).doubtful
 
 
 def test_heads_that_lie_on_each_other_may_be_less_similar_than_as_placed():
@@ -69,6 +99,7 @@ def test_the_guide_names_the_limits_in_use():
     section = guide.read_text(encoding="utf-8").split("### Doubtful results")[1].split("## Troubleshooting")[0]
     for limit in (
         f"over {LIMITS.pose_gap_mm:g} mm or {LIMITS.pose_gap_deg:g} degrees",
+        f"within {LIMITS.far_mm:g} mm and {LIMITS.far_deg:g} degrees",
         f"less than {100 * LIMITS.overlap:g} % of the smaller head",
         f"less than {LIMITS.gain:g} times",
         f"within {LIMITS.close_mm:g} mm",
@@ -78,12 +109,8 @@ def test_the_guide_names_the_limits_in_use():
 
 
 def test_without_a_head_the_missing_pose_is_no_reason_beside_that():
-    doubt = judge(replace(agreed, moving_head=False, pose_gap_mm=None, pose_gap_deg=None))
+    doubt = judge(replace(undecided, **lost))
     assert len(doubt.reasons) == 1
-
-
-def test_an_image_of_which_the_network_saw_nothing_is_judged_by_the_rest():
-    assert not judge(replace(agreed, estimated_mm=None)).doubtful
 
 
 @pytest.mark.parametrize(("axis", "how"), [("z", "front to back"), ("y", "top to bottom"), ("other", "mirrored")])
