@@ -60,11 +60,11 @@ def try_results(pair: SimulatedPair, network: LoadedNetwork, number: int) -> lis
     for kind, transform in _transforms(pair, volumes, heads, random, registered=number % 3 == 0):
         opinion = measure_opinion(comparison, heads, transform, sampled_estimate_mm(volumes, network, transform))
         tried.append(TriedResult(kind, _error_mm(pair, transform), asdict(opinion)))
-        tried += _with_agreeing_poses(tried[-1])
+        tried += with_agreeing_poses(tried[-1])
     return tried
 
 
-def _with_agreeing_poses(result: TriedResult) -> list[TriedResult]:
+def with_agreeing_poses(result: TriedResult) -> list[TriedResult]:
     """Return a wrong result as if the heads' own poses had led to it; nothing for other results."""
     if not result.kind.startswith(("shifted", "turned")) or result.error_mm is None or result.error_mm <= WRONG_MM:
         return []

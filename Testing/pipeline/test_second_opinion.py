@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from BSAFusionLib.head_pose.search import HeadPose, rigid_between
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline.doubt import judge
-from BSAFusionLib.pipeline.handedness import SPACING_MM, mirror_share, turned_axis
+from BSAFusionLib.pipeline.handedness import SPACING_MM, mirror_share, settle, turned_axis
 from BSAFusionLib.pipeline.head_start import HeadStart, start_from_heads
 from BSAFusionLib.pipeline.network_input import NetworkInput, make_network_input
 from BSAFusionLib.pipeline.pair_comparison import PairComparison
@@ -67,8 +67,8 @@ def test_a_right_result_is_more_similar_than_random_poses_and_a_wrong_one_is_not
 def test_a_right_result_is_more_similar_than_its_neighbors_and_a_wrong_one_is_not(pair):
     thrown_off = sitk.TranslationTransform(3, (40.0, 0.0, 0.0))
     ratio = [pair.information(move) / pair.nearby_information(move) for move in (IDENTITY, thrown_off)]
-    assert ratio[0] > 1.4
-    assert ratio[1] < 1.2
+    assert ratio[0] > 1.15
+    assert ratio[1] < 1.0
 
 
 @pytest.mark.parametrize("inverted", ["fixed", "moving", "both"])
@@ -95,6 +95,23 @@ def test_a_coil_on_one_side_does_not_hide_what_both_show(volumes, pair, toward):
     assert judge(opinions[1]).reasons == judge(opinions[0]).reasons
 
 
+@pytest.mark.parametrize("disturbed", ["noise in the air", "a hot spot"])
+def test_neither_noise_nor_a_hot_spot_hides_the_head(volumes, disturbed):
+    values = sitk.GetArrayFromImage(volumes.fixed)
+    if disturbed == "noise in the air":
+        values = np.hypot(values, np.random.default_rng(0).uniform(0.2, 0.5, values.shape).astype(np.float32))
+        values[-values.shape[0] // 10 :] = 0.0  # outside of the field of view
+    else:
+        values = 0.1 * values
+        values[: values.shape[0] // 5, ::2] = 1.0
+    fixed = sitk.GetImageFromArray(values)
+    fixed.CopyInformation(volumes.fixed)
+    pairs = [PairComparison(NetworkInput(image, volumes.moving)) for image in (volumes.fixed, fixed)]
+    shifted = sitk.TranslationTransform(3, (60.0, 0.0, 0.0))
+    undisturbed, found = (pair.without_ramp(CENTER).overlap(shifted) for pair in pairs)
+    assert found == pytest.approx(undisturbed, abs=0.1)
+
+
 def test_heads_beside_each_other_do_not_overlap(pair):
     assert pair.overlap(IDENTITY) > 0.95
     assert pair.overlap(sitk.TranslationTransform(3, (60.0, 0.0, 0.0))) < 0.75
@@ -111,6 +128,13 @@ def test_what_the_network_estimated_counts_by_its_certainty():
     assert estimated_length([Evidence(grid, mean, precision)]) == pytest.approx((6 * 1 + 2 * 3) / 4)
     assert estimated_length([Evidence(grid, mean, 0 * precision)]) is None
     assert estimated_length([]) is None
+
+
+def test_a_result_settles_where_nothing_nearby_is_more_similar(pair):
+    off = sitk.TranslationTransform(3, (9.0, -6.0, 0.0))
+    settled = settle(pair, off, CENTER)
+    assert pair.information(settled) > 1.2 * pair.information(off)
+    assert np.linalg.norm(np.array(settled.TransformPoint(CENTER.tolist())) - CENTER) < 3
 
 
 def test_turns_are_named_by_their_axis():

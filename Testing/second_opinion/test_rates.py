@@ -14,10 +14,10 @@ from BSAFusionResearch.pose.heads import STANDARD_FILE, load_head
 from BSAFusionResearch.pose.validate import standard_brain_points
 from BSAFusionResearch.second_opinion.pairs import KINDS, simulate_pair
 from BSAFusionResearch.second_opinion.rates import DEVIATIONS, Rates, figure_ranges, rates_by_kind
-from BSAFusionResearch.second_opinion.results import TriedResult
+from BSAFusionResearch.second_opinion.results import TriedResult, with_agreeing_poses
 from BSAFusionResearch.second_opinion.weights import fit_weights
 from BSAFusionResearch.simulation.heads import head_files
-from Testing.pipeline.test_doubt import agreed
+from Testing.pipeline.test_doubt import agreed, undecided
 
 doubted = replace(agreed, pose_gap_mm=100.0)
 
@@ -33,7 +33,7 @@ def test_rates_count_silent_and_falsely_doubtful_results():
         tried("shifted", 11.0),
         tried("shifted", 50.0, doubted),
         tried("shifted", 5.0),  # neither right nor wrong
-        tried("no head", None, replace(agreed, moving_head=False)),
+        tried("no head", None, replace(undecided, moving_head=False)),
     ]
     assert rates_by_kind(results) == {
         "right": Rates(2, 1, 0, 0, 2, 1),
@@ -64,6 +64,7 @@ def test_weights_tell_what_no_figure_tells_alone():
         results += [tried("shifted" if wrong else "right", 30.0 if wrong else 1.0, opinion)]
         results += [tried("shifted, and so the poses", 30.0, replace(opinion, pose_gap_mm=0.1))] * wrong
     alone, together = fit_weights(results, with_poses=False), fit_weights(results, with_poses=True)
+    assert fit_weights([*results, tried("mirrored", 60.0)], with_poses=True) == together
     assert alone.pose_gap == 0
     signed = [np.array(weights[2:]) * (1, -1, -1) for weights in (alone, together)]
     assert min(together.pose_gap, *signed[0], *signed[1]) > 1
@@ -71,6 +72,15 @@ def test_weights_tell_what_no_figure_tells_alone():
     odds = np.array([log_odds(SecondOpinion(**result.opinion), together) for result in honest])
     wrong = np.array([result.error_mm > 10 for result in honest])
     assert ((odds > 0) == wrong).mean() > 0.97  # each figure alone: 0.92
+
+
+def test_wrong_results_are_also_tried_with_poses_that_led_to_them():
+    (led_astray,) = with_agreeing_poses(tried("turned, settled", 40.0, doubted))
+    assert led_astray.kind == "turned, settled, and so the poses"
+    assert SecondOpinion(**led_astray.opinion) == replace(doubted, pose_gap_mm=3.0, pose_gap_deg=3.0)
+    assert not with_agreeing_poses(tried("shifted, settled", 2.0))
+    assert not with_agreeing_poses(tried("right, registered", 60.0))
+    assert not with_agreeing_poses(tried("no head", None))
 
 
 def test_both_volumes_agree_through_the_truth_of_a_pair_as_nowhere_else(shared):
