@@ -140,7 +140,8 @@ def judge(opinion: SecondOpinion, limits: Limits = LIMITS) -> Doubt:
 def _against_poses(opinion: SecondOpinion, limits: Limits) -> list[str]:
     """Return what the heads' own poses have against a result; not much where the other evidence is clearly for it."""
     odds = log_odds(opinion, WEIGHTS_WITHOUT_POSES)
-    if odds is not None and odds <= limits.log_odds_clearly_right:
+    some_head = opinion.fixed_head or opinion.moving_head  # two phantoms may match well
+    if some_head and odds is not None and odds <= limits.log_odds_clearly_right:
         return _far_from_poses(opinion, limits.far_mm, limits.far_deg)
     return [*_no_head(opinion), *_far_from_poses(opinion, limits.pose_gap_mm, limits.pose_gap_deg)]
 

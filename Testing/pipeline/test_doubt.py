@@ -70,6 +70,11 @@ def test_without_the_other_evidence_the_poses_decide_alone(missing):
         assert judge(replace(agreed, **{missing: None}, **figures)).doubtful
 
 
+def test_two_volumes_without_a_head_are_doubtful_however_well_they_match():
+    (reason,) = judge(replace(agreed, fixed_head=False, **lost)).reasons
+    assert reason.startswith("No head was found in either volume")
+
+
 @pytest.mark.parametrize("figures", [{"pose_gap_mm": LIMITS.far_mm + 1}, {"pose_gap_deg": LIMITS.far_deg + 1}])
 def test_a_result_far_from_the_poses_is_doubtful_however_clear_the_rest(figures):
     (reason,) = judge(replace(agreed, **figures)).reasons
