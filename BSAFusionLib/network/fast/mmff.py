@@ -8,7 +8,7 @@ from torch import nn
 
 from BSAFusionLib.network.fast.layers import Convolution, FoldedRestormer, channels_last
 from BSAFusionLib.network.layers import Restormer
-from BSAFusionLib.network.light_mmff import LightMMFF, halved_input
+from BSAFusionLib.network.light_mmff import LightMMFF, halved_input, weighted_mean
 from BSAFusionLib.network.mdf_fr import with_edges
 from BSAFusionLib.network.mmff import MMFF, changed_maximum
 from BSAFusionLib.network.sampling import warp
@@ -58,13 +58,13 @@ class FastMMFF(MMFF):
 
 
 class FastLightMMFF(LightMMFF):
-    """`LightMMFF`, whose maps are those of one slice pair at a time on the CPU, with each ReLU in its convolution."""
+    """`LightMMFF`, whose maps are those of one slice pair at a time on the CPU, with each GELU in its convolution."""
 
     def __init__(self, mmff: LightMMFF, dtype: torch.dtype) -> None:
         nn.Module.__init__(self)
         self.blocks = nn.ModuleList(FoldedRestormer(cast(Restormer, block), dtype) for block in mmff.blocks)
         convolutions = [cast(nn.Conv2d, layer) for layer in mmff.reconstruction if isinstance(layer, nn.Conv2d)]
-        activations = ("relu", "relu", "none")
+        activations = (*["gelu"] * (len(convolutions) - 1), "none")
         self.reconstruction = nn.Sequential(
             *(
                 Convolution(layer.weight, layer.bias, activation, dtype)
@@ -81,5 +81,4 @@ class FastLightMMFF(LightMMFF):
     def _reconstruct(self, coarser: torch.Tensor, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
         """Fuse some slice pairs, from the last block's maps."""
         read = channels_last(halved_input(coarser, (fixed, moving)))
-        change = F.pixel_shuffle(self.reconstruction(read).float(), 2)
-        return changed_maximum(change, fixed, moving)
+        return weighted_mean(F.pixel_shuffle(self.reconstruction(read).float(), 2), fixed, moving).clamp(0, 1)
