@@ -152,7 +152,8 @@ def regions(brain: torch.Tensor) -> list[tuple[slice, slice, slice]]:
     side, reach = WINDOW // 2, BRAIN_REACH // 2
     if max(brain.shape) <= side + 4:
         return [(slice(0, brain.shape[0]), slice(0, brain.shape[1]), slice(0, brain.shape[2]))]
-    left = F.avg_pool3d(brain[None, None], 2 * reach + 1, stride=1, padding=reach)[0, 0]
+    padded = F.pad(brain[None, None], [reach] * 6)  # here, since pooling takes no axis shorter than its kernel
+    left = F.avg_pool3d(padded, 2 * reach + 1, stride=1)[0, 0]
     parts: list[tuple[slice, slice, slice]] = []
     while len(parts) < MAX_WINDOWS and left.max() > 0:
         place = np.unravel_index(int(left.argmax()), brain.shape)

@@ -78,5 +78,13 @@ def test_a_long_volume_is_searched_in_few_windows_around_what_looks_like_brain()
     assert any(part[0].start <= 8 and part[0].stop >= 16 for part in others)
 
 
+def test_a_wide_slab_is_searched_though_it_is_thinner_than_a_brain() -> None:
+    brain = torch.zeros(10, 20, 90)
+    brain[2:8, 6:16, 70:80] = 1.0
+    thin, middle, wide = regions(brain)[0]
+    assert (thin, middle) == (slice(0, 10), slice(0, 20))
+    assert wide.start <= 70 and wide.stop >= 80
+
+
 def test_a_volume_of_the_size_of_a_head_is_searched_as_a_whole() -> None:
     assert regions(torch.zeros(20, 34, 22)) == [(slice(0, 20), slice(0, 34), slice(0, 22))]
