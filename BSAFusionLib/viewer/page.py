@@ -79,7 +79,6 @@ class Page:
         views.register_layout(LAYOUT_NAME, _four_views())
         views.set_layout(LAYOUT_NAME)
         self._result.fit()
-        self._opacities = {overlay: self._result.default_opacity(overlay) for overlay in self._result.overlays}
         self._follow_state()
         self._follow_windows()
         self._follow_cursor(application.scene)
@@ -88,10 +87,13 @@ class Page:
     def _follow_state(self) -> None:
         """Let the views follow the controls."""
         state = self.server.state
+        # Under which name the opacity of each overlay is kept: places of one volume are compared at one.
+        fade_of = {overlay: overlay if overlay in (FUSED, ERROR) else REGISTERED for overlay in self._result.overlays}
         state.update(
             {
                 "overlay": REGISTERED,
-                "opacity": self._opacities[REGISTERED],
+                "fade_of": fade_of,
+                "fades": {fade: self._result.default_opacity(fade) for fade in fade_of.values()},
                 "grid": TOTAL,
                 "grid_in_slices": False,
                 "grid_in_3d": False,
@@ -101,21 +103,13 @@ class Page:
                 "trame__title": f"BSAFusion: {self._found.name}",
             }
         )
-        state.change("overlay")(self._take_opacity)
-        state.change("overlay", "opacity")(self._show)
+        state.change("overlay", "fades")(self._show)
         state.change("grid", "grid_in_slices", "grid_in_3d")(self._show_grid)
         state.change("cut_head")(lambda cut_head, **_: self._result.cut_head(cut_head))
         state.change("window_of_fixed")(lambda window_of_fixed, **_: self._result.drag_window_of_fixed(window_of_fixed))
 
-    def _take_opacity(self, overlay: str, **_: Any) -> None:
-        """Return to the opacity that was chosen for what lies over the MRI now."""
-        self.server.state.opacity = self._opacities[overlay]
-
-    def _show(self, overlay: str, opacity: float, **_: Any) -> None:
-        for other, window in self._result.windows.items():
-            if other == overlay or window is self._result.windows.get(overlay):
-                self._opacities[other] = opacity  # places of one volume are compared at one opacity
-        self._result.show(overlay, opacity)
+    def _show(self, overlay: str, fade_of: dict[str, str], fades: dict[str, float], **_: Any) -> None:
+        self._result.show(overlay, fades[fade_of[overlay]])
         self._write_windows()
 
     def _show_grid(self, grid: str, grid_in_slices: bool, grid_in_3d: bool, **_: Any) -> None:
@@ -182,7 +176,16 @@ class Page:
         _toggle("overlay", {name: name for name in self._result.overlays})
         with html.Div(classes="d-flex align-center"):
             html.Span(fixed, classes="mr-4")
-            vuetify.VSlider(v_model=("opacity",), min=0, max=1, step=0.01, hide_details=True, width=110)
+            # The opacities are written here alone, so that nothing that is on its way from the server sets one back.
+            vuetify.VSlider(
+                model_value=("fades[fade_of[overlay]]",),
+                update_modelValue="fades = {...fades, [fade_of[overlay]]: $event}",
+                min=0,
+                max=1,
+                step=0.01,
+                hide_details=True,
+                width=110,
+            )
             html.Span("Overlay", classes="ml-4")
         _switch("grid_in_slices", "Grid")
         _switch("grid_in_3d", "Grid in 3D")

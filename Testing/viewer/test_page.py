@@ -253,6 +253,19 @@ def test_the_slider_fades_from_the_mri_to_what_lies_over_it(browser: Browser) ->
 
 
 @pytest.mark.browser
+def test_the_slider_stays_where_it_is_put_right_after_a_button(browser: Browser) -> None:
+    browser.choose("Registered")
+    browser.fade("Home")
+    browser.wait_for("Axial", lambda picture: not colored(picture))
+    browser.choose("BSAFusion fused")
+    browser.choose("Registered")  # whose place of the slider was the other end
+    browser.fade("End")
+    browser.wait_for("Axial", colored)
+    slider = browser.page.locator(".controls").get_by_role("slider")
+    assert slider.get_attribute("aria-valuenow") == slider.get_attribute("aria-valuemax")
+
+
+@pytest.mark.browser
 def test_the_mouse_wheel_scrolls_a_slice_view_and_its_slider(browser: Browser) -> None:
     before = browser.wait_for("Axial", seen)
     slider = browser.page.locator(".view-slider").first.get_by_role("slider")
