@@ -8,6 +8,7 @@ import SimpleITK as sitk
 # The recursive Gaussian filter needs four voxels along an axis.
 SMALLEST_SMOOTHED_COUNT = 4
 COARSER_FACTOR = 0.75  # spacings whose ratio is above this are close enough to need no smoothing
+NEGLIGIBLE_WEIGHT = 1e-9  # below the rounding of float32; numbers next to zero would make products ten times as slow
 
 
 def directions(image: sitk.Image) -> np.ndarray:
@@ -84,14 +85,53 @@ def resample_on_grid(image: sitk.Image, grid: sitk.Image, transform: sitk.Transf
 
 
 def downsample(image: sitk.Image, spacing: float) -> sitk.Image:
-    """Resample a volume on cubes of about a spacing, over the space that its voxels fill.
+    """Resample a scalar volume on cubes of about a spacing, over the space that its voxels fill.
+
+    Both the Gaussian and the linear interpolation work along one axis at a time, so an axis of voxels is multiplied by
+    one matrix: the answers of ITK's filters to each voxel alone. That takes a tenth of the filters' own time.
 
     Args:
         image: The volume.
         spacing: In mm; half of the image's finest spacing is taken instead if that is more.
+
+    Returns:
+        float32.
     """
     extent = np.array(image.GetSize()) * image.GetSpacing()
     spacing = max(spacing, min(image.GetSpacing()) / 2)
     counts = np.maximum(SMALLEST_SMOOTHED_COUNT, np.round(extent / spacing)).astype(int)
+    if counts.tolist() == list(image.GetSize()) and min(image.GetSpacing()) >= COARSER_FACTOR * spacing:
+        same: sitk.Image = sitk.Cast(image, sitk.sitkFloat32)
+        return same
     grid = grid_of_size(image, counts)
-    return sitk.Resample(smooth_for_spacing(image, spacing), grid, sitk.Transform(), sitk.sitkLinear, 0.0)
+    along_i, along_j, along_k = (
+        _coarsening(count, own, grid_count, spacing)
+        for count, own, grid_count in zip(image.GetSize(), image.GetSpacing(), counts.tolist(), strict=True)
+    )
+    values = sitk.GetArrayViewFromImage(image).astype(np.float32, copy=False)
+    coarse = sitk.GetImageFromArray(along_j @ np.tensordot(along_k, values, 1) @ along_i.T)
+    coarse.CopyInformation(grid)
+    return coarse
+
+
+def _coarsening(count: int, own: float, grid_count: int, spacing: float) -> np.ndarray:
+    """Return the matrix (grid_count, count) that makes an axis coarser.
+
+    Args:
+        count: Voxels along the axis.
+        own: Their spacing in mm.
+        grid_count: Voxels along the coarse axis, over the same length.
+        spacing: Of the grid in mm; detail that it cannot hold is removed.
+    """
+    voxels = sitk.GetImageFromArray(np.eye(count, dtype=np.float32))
+    voxels.SetSpacing((own, own))
+    if own < COARSER_FACTOR * spacing and count >= SMALLEST_SMOOTHED_COUNT:
+        voxels = sitk.RecursiveGaussian(voxels, spacing / 2, direction=0)
+    ratio = count / grid_count
+    grid = sitk.Image([grid_count, count], sitk.sitkUInt8)
+    grid.SetSpacing((own * ratio, own))
+    grid.SetOrigin((own * (ratio - 1) / 2, 0.0))
+    coarse = sitk.Resample(voxels, grid, sitk.Transform(2, sitk.sitkIdentity), sitk.sitkLinear, 0.0)
+    matrix: np.ndarray = sitk.GetArrayFromImage(coarse).T
+    matrix[np.abs(matrix) < NEGLIGIBLE_WEIGHT] = 0
+    return matrix
