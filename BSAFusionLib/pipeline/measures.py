@@ -38,7 +38,7 @@ def mutual_information(fixed: np.ndarray, moving: np.ndarray, bins: int = 64) ->
     return histogram_information(_joint_histogram(fixed, moving, bins))
 
 
-def corrected_information(fixed: np.ndarray, moving: np.ndarray, bins: int) -> float:
+def corrected_information(fixed: np.ndarray, moving: np.ndarray, bins: int = 64) -> float:
     """Compute the mutual information in nats as `mutual_information` does, corrected for the number of values.
 
     The fewer the values, the more of it is chance. (Miller, 1955.)

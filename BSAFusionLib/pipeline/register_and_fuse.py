@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import compose_field, jacobian_determinant, resample_through
-from BSAFusionLib.geometry.grids import crop_to_grid, voxel_centers
+from BSAFusionLib.geometry.grids import crop_to_grid, smooth_for_spacing, voxel_centers
 from BSAFusionLib.network.stack import Evidence, Stack
 from BSAFusionLib.pipeline.case import Case, Initialization, prepare_case
 from BSAFusionLib.pipeline.color import color_fused
@@ -18,7 +18,7 @@ from BSAFusionLib.pipeline.expected_error import inside_head, summarize_error
 from BSAFusionLib.pipeline.head_start import HeadStart
 from BSAFusionLib.pipeline.initialization import find_heads, initialize
 from BSAFusionLib.pipeline.intensities import in_color
-from BSAFusionLib.pipeline.measures import RigidMotion, displacement_lengths, mutual_information
+from BSAFusionLib.pipeline.measures import RigidMotion, corrected_information, displacement_lengths
 from BSAFusionLib.pipeline.memory import explain_memory_errors
 from BSAFusionLib.pipeline.motion import measure_motion
 from BSAFusionLib.pipeline.pair_comparison import PairComparison
@@ -28,8 +28,10 @@ from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.roles import holds_labels
 from BSAFusionLib.pipeline.second_opinion import estimated_length, measure_opinion
 from BSAFusionLib.pipeline.slice_plan import SlicePlan, plan_slices
-from BSAFusionLib.pipeline.slicing import cut_slices, resample_mask, volume_from_slices
+from BSAFusionLib.pipeline.slicing import resample_mask, volume_from_slices
 from BSAFusionLib.settings import Settings
+
+INFORMATION_VOXELS = 2e6  # of the slices that are fused; in larger ones every second, or nth, is measured along an axis
 
 
 @explain_memory_errors()
@@ -89,7 +91,7 @@ def register_and_fuse(
             error = summarize_error(deformation.expected_error, plan.head, heads.fixed)
             report = replace(report, expected_error=replace(error, only_if_right=report.verdict.doubtful))
     report = replace(report, seconds=timer.seconds)
-    fields = deformation.estimated, error_map
+    fields = deformation.estimated, plan.head, error_map
     return Result(fused, registered, deformation.applied, initial.transform, report, *fields)
 
 
@@ -112,7 +114,7 @@ def _with_verdict(
 
 
 class _Information(NamedTuple):
-    """Mutual information in nats, inside the head, and the mask if there is one, on the slices that are fused."""
+    """Mutual information in nats, inside the head, and the mask if there is one, in the slices that are fused."""
 
     before: float
     prealigned: float
@@ -166,11 +168,18 @@ def _motion_of_head(transform: sitk.Transform, grid: sitk.Image, inside: np.ndar
 
 def _measure_information(case: Case, plan: SlicePlan, initial: Initialization, aligned: Stack) -> _Information:
     """Measure the mutual information of the volumes as placed, with the initial and with the total transform."""
-    moving, grid, inside = case.network_input.moving, plan.fusion_grid, plan.head_in_slices
+    step = max(1, round((aligned.fixed.size / INFORMATION_VOXELS) ** (1 / 3)))
+    fixed, after = (slices[::step, ::step, ::step] for slices in (aligned.fixed, aligned.moving))
+    grid = plan.fusion_grid[::step, ::step, ::step]
+    inside = resample_mask(plan.head, grid)
     if case.fixed_mask is not None:
-        inside = inside & resample_mask(case.fixed_mask, grid)
-    slices = cut_slices(moving, grid), cut_slices(moving, grid, initial.transform), aligned.moving
-    return _Information(*(mutual_information(aligned.fixed[inside], part[inside]) for part in slices))
+        inside &= resample_mask(case.fixed_mask, grid)
+    moving = smooth_for_spacing(case.network_input.moving, plan.fusion_grid.GetSpacing()[0])
+    before, prealigned = (
+        sitk.GetArrayFromImage(sitk.Resample(moving, grid, transform, sitk.sitkLinear, 0.0))
+        for transform in (sitk.Transform(), initial.transform)
+    )
+    return _Information(*(corrected_information(fixed[inside], part[inside]) for part in (before, prealigned, after)))
 
 
 def _information_remark(information: _Information) -> Iterator[str]:

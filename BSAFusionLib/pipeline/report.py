@@ -125,7 +125,8 @@ class ExpectedError:
 class Report:
     """The figures of one run.
 
-    Mutual information is in nats, inside the head of the fixed volume, between the network inputs.
+    Mutual information is in nats, inside the head of the fixed volume, between the network inputs, corrected for the
+    number of voxels.
 
     Attributes:
         modality: Of the moving volume.

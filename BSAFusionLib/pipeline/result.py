@@ -25,6 +25,7 @@ class Result:
         prealignment: The initial transform, fixed point to moving point.
         report: The figures of the run.
         estimated_field: The network's field before any of it was reduced, on that grid without the margin.
+        head: Mask of the fixed head, uint8, on a coarse lattice over the fixed volume.
         expected_error: Expected distance in mm between where the total transform carries a point and where it belongs,
             float32 on a coarse lattice over the fixed volume, NaN outside the head; None where the weights are not
             calibrated.
@@ -36,6 +37,7 @@ class Result:
     prealignment: sitk.Transform
     report: Report
     estimated_field: sitk.Image
+    head: sitk.Image
     expected_error: sitk.Image | None = None
 
     @cached_property

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.geometry.grids import lattice_over, resample_on_grid
+from BSAFusionLib.geometry.grids import downsample, lattice_over
 from BSAFusionLib.network.stack import Stack
 from BSAFusionLib.pipeline.case import Case
 from BSAFusionLib.pipeline.intensities import head_mask
-from BSAFusionLib.pipeline.slicing import other_axes, resample_mask, slice_axis, slice_grid, sufficient_size
+from BSAFusionLib.pipeline.slicing import other_axes, slice_axis, slice_grid, sufficient_size
 
 MAX_VOXEL_PX = 5.0  # longer voxels show too little of a head's shape
+HEAD_SPACING_MM = 2.0  # of the head's mask
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,8 @@ class SlicePlan:
         axes: Index axes whose slices are registered; those of the first are fused.
         stacks: The slices that are registered, one stack an axis; those that show nothing are left out.
         pixel_mm: Of the registered slices.
-        head: Mask of the fixed head, on a lattice over the fixed volume of about one pixel.
+        head: Mask of the fixed head, uint8, on a coarse lattice over the fixed volume.
         fusion_grid: Grid of the slices that are fused.
-        head_in_slices: Voxels of `fusion_grid` (slice, row, column) inside the head.
     """
 
     axes: tuple[int, ...]
@@ -33,7 +32,6 @@ class SlicePlan:
     pixel_mm: float
     head: sitk.Image
     fusion_grid: sitk.Image
-    head_in_slices: np.ndarray
 
 
 def plan_slices(case: Case, initial_transform: sitk.Transform) -> SlicePlan:
@@ -50,12 +48,16 @@ def plan_slices(case: Case, initial_transform: sitk.Transform) -> SlicePlan:
     axes = _registered_axes(case.fixed, settings.slice_axis, settings.three_axes, size)
     stacks = _filled_stacks(case, initial_transform, axes)
     pixel_mm = stacks[0].grid.GetSpacing()[0]
-    head = head_mask(resample_on_grid(case.network_input.fixed, lattice_over(case.fixed, [pixel_mm] * 3)))
-    fusion_grid = slice_grid(case.fixed, settings.slice_axis, sufficient_size(case.fixed, axes[0], size))
-    head_in_slices = resample_mask(head, fusion_grid)
-    if not head_in_slices.any():
+    head = sitk.Resample(
+        head_mask(downsample(case.network_input.fixed, HEAD_SPACING_MM)),
+        lattice_over(case.fixed, [HEAD_SPACING_MM] * 3),
+        sitk.Transform(),
+        sitk.sitkNearestNeighbor,
+    )
+    if not sitk.GetArrayViewFromImage(head).any():
         raise FusionError("No head was detected in the fixed volume; choose an MRI of a head.")
-    return SlicePlan(axes, stacks, pixel_mm, head, fusion_grid, head_in_slices)
+    fusion_grid = slice_grid(case.fixed, settings.slice_axis, sufficient_size(case.fixed, axes[0], size))
+    return SlicePlan(axes, stacks, pixel_mm, head, fusion_grid)
 
 
 def _registered_axes(fixed: sitk.Image, axis: str, three_axes: bool, size: int) -> tuple[int, ...]:

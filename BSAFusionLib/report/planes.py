@@ -8,7 +8,7 @@ from BSAFusionLib.geometry.fields import field_from_transform, jacobian_determin
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.ct_units import recognize_ct_units
 from BSAFusionLib.pipeline.guess import looks_hounsfield
-from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS, head_mask, measure_intensities
+from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS, measure_intensities
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.report.overlay import BONE_HU, RELATIVE, choose_window
 from BSAFusionLib.report.pictures import Pictures, Plane
@@ -31,7 +31,7 @@ def sample_pictures(fixed: sitk.Image, moving: sitk.Image, result: Result, color
     Returns:
         An axial, a coronal and a sagittal plane through the middle of the head, and lengths of displacements in it.
     """
-    head = head_mask(measure_intensities(fixed, "mri")[0].luminance(fixed))
+    head = result.head
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(head)
     first, size = np.split(np.array(shape.GetBoundingBox(1)), 2)

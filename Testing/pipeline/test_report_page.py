@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from matplotlib.figure import Figure
 
 from BSAFusionLib import version
+from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.report import ExpectedError, LandmarkError, Verdict
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.summary import short_table
@@ -60,7 +61,7 @@ def case(mri, report):
     away.Scale(1 / (1 + stretch))
     back = sitk.CompositeTransform([away, sitk.TranslationTransform(3, [-by for by in shift])])
     moving = sitk.Resample(mri, mri, back, sitk.sitkLinear, 0.0)
-    return mri, moving, Result(mri, mri, network, start, report, network)
+    return mri, moving, Result(mri, mri, network, start, report, network, head_mask(mri))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_planes_stand_upright_whichever_way_the_volume_is_stored(head, grid, rep
     still = sitk.Image(grid.GetSize(), sitk.sitkVectorFloat64, 3)
     still.CopyInformation(grid)
     axial, coronal, sagittal = sample_pictures(
-        fixed, fixed, Result(fixed, fixed, still, sitk.Transform(), report, still)
+        fixed, fixed, Result(fixed, fixed, still, sitk.Transform(), report, still, head_mask(fixed))
     ).planes
     assert [plane.name for plane in (axial, coronal, sagittal)] == ["Axial", "Coronal", "Sagittal"]
     for plane, (across, down) in ((axial, (0, 1)), (coronal, (0, 2)), (sagittal, (1, 2))):
