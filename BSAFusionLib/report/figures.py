@@ -212,7 +212,9 @@ class Drawing:
                 _letters(axes, plane)
             row[0].text(-0.03, 0.5, name, transform=row[0].transAxes, fontsize=10, rotation=90, ha="right", va="center")
         for axes, plane in zip(all_axes[0], planes, strict=True):
-            axes.set_title(plane.name, fontsize=10)
+            # Where it lies is said, since it is found from the ticks otherwise, which are not drawn but take a quarter
+            # of the figure's time.
+            axes.set_title(plane.name, fontsize=10, y=1.0)
         if bar is not None:
             figure.colorbar(drawn, cax=figure.add_axes((right + 0.015, 0.1 * top, 0.015, 0.8 * top)), label=bar)
         return _png(figure)

@@ -68,10 +68,11 @@ def blend(gray: np.ndarray, values: np.ndarray, window: OverlayWindow) -> np.nda
         RGB in [0, 1], float32, (..., 3).
     """
     level = np.nan_to_num(np.clip((values - window.low) / (window.high - window.low), 0, 1))
-    ramp = np.clip((level - TRANSPARENT_BELOW) / (OPAQUE_ABOVE - TRANSPARENT_BELOW), 0, 1)
-    opacity = (OPACITY * ramp**2 * (3 - 2 * ramp))[..., None]
-    color = colors_at(level, window.color_map)
-    blended: np.ndarray = ((1 - opacity) * np.nan_to_num(gray)[..., None] + opacity * color).astype(np.float32)
+    blended: np.ndarray = np.repeat(np.nan_to_num(gray)[..., None], 3, axis=-1).astype(np.float32)
+    shown = level > TRANSPARENT_BELOW  # colors are computed there alone, of most volumes a small part
+    ramp = np.clip((level[shown] - TRANSPARENT_BELOW) / (OPAQUE_ABOVE - TRANSPARENT_BELOW), 0, 1)
+    opacity = (OPACITY * ramp**2 * (3 - 2 * ramp))[:, None]
+    blended[shown] = (1 - opacity) * blended[shown] + opacity * colors_at(level[shown], window.color_map)
     return blended
 
 
