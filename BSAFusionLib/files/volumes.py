@@ -34,6 +34,7 @@ from BSAFusionLib.pipeline.memory import explain_memory_errors
 MAX_DIRECTION_COSINE = 1e3  # beyond which ITK does not end; it should be 1 at most
 MIN_DETERMINANT = 1e-3  # of the directions of axes that span a volume
 BLOCK_BYTES = 1 << 20  # read or written at once
+COMPRESSION_LEVEL = 1  # of 9; takes 60 % of the time of ITK's usual 2 for 17 % more bytes
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def write_volume(image: sitk.Image, path: Path | str) -> None:
         values = image.GetNumberOfPixels() * image.GetNumberOfComponentsPerPixel()
         _make_room(path, values * image.GetSizeOfPixelComponent())
         with writable_by_itk(Path(path)) as name:
-            sitk.WriteImage(image, name, useCompression=True)
+            sitk.WriteImage(image, name, useCompression=True, compressionLevel=COMPRESSION_LEVEL)
     except (RuntimeError, OSError) as error:
         raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
 
