@@ -194,16 +194,16 @@ def turned(values: torch.Tensor, order: tuple[int, ...], flips: tuple[int, ...])
 @torch.inference_mode()
 def predict(network: HeadNetwork, channels: torch.Tensor, mirror: bool = False) -> Prediction:
     """Run the network on one volume's channels (3, D, H, W); with its mirror image, where asked."""
-    prediction = network(channels[None])
     if not mirror:
-        return prediction
-    other = network(channels.flip(-1)[None])
-    coordinate = other.coordinate.flip(-1) * torch.tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1, 1)
-    return Prediction(
-        (prediction.brain_logit + other.brain_logit.flip(-1)) / 2,
-        (prediction.coordinate + coordinate) / 2,
-        (prediction.log_spread + other.log_spread.flip(-1)) / 2,
-    )
+        return network(channels[None])
+    # Both at once: PyTorch convolves a small volume alone by another, slower way, three times as long for the two.
+    both = network(torch.stack([channels, channels.flip(-1)]))
+    to_right = torch.tensor([-1.0, 1.0, 1.0]).view(3, 1, 1, 1)
+
+    def mean(values: torch.Tensor, sign: torch.Tensor | float = 1.0) -> torch.Tensor:
+        return (values[:1] + sign * values[1:].flip(-1)) / 2
+
+    return Prediction(mean(both.brain_logit), mean(both.coordinate, to_right), mean(both.log_spread))
 
 
 def score_of(fit: Fit | None) -> float:

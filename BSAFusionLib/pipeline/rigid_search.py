@@ -101,6 +101,7 @@ class Optimizer:
     def similarity(self, transform: sitk.Euler3DTransform) -> float:
         """Return the mutual information with a transform, 0 where the volumes do not overlap."""
         method = self._method()
+        method.SetMetricUseMovingImageGradientFilter(False)  # it takes most of the time, and the value needs none
         method.SetInitialTransform(transform)
         try:
             return -float(method.MetricEvaluate(self._fixed, self._moving))
