@@ -13,8 +13,8 @@ STAGE_SHARES = {
     "registration": 0.45,
     "deformation": 0.07,
     "fusion": 0.15,
-    "volumes": 0.04,
     "report": 0.04,
+    "volumes": 0.04,
 }
 """Rough fraction of a run's time that each stage takes, in the order in which the stages run."""
 

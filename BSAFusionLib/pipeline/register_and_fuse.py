@@ -1,6 +1,7 @@
 """Register a moving volume to a fixed MRI and fuse the two, a stage a line."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -78,28 +79,29 @@ def register_and_fuse(
     with timer.stage("fusion"):
         aligned = case.network_input.stack(plan.fusion_grid, deformation.transform)
         fused_slices = runner.fuse(aligned)
-    with timer.stage("volumes"):
-        interpolator = sitk.sitkNearestNeighbor if holds_labels(case.moving) else sitk.sitkLinear
-        registered = resample_through(case.moving, case.fixed, deformation.transform, interpolator)
-        fused = _fused_volume(case, plan, fused_slices, registered)
-    with timer.stage("report"):
-        report = _report(case, plan, initial, deformation, aligned)
-        report = _with_verdict(report, case, heads, evidence, deformation)
-        error_map = None
-        if deformation.expected_error is not None:
-            error_map = inside_head(deformation.expected_error, plan.head)
-            error = summarize_error(deformation.expected_error, plan.head, heads.fixed)
-            report = replace(report, expected_error=replace(error, only_if_right=report.verdict.doubtful))
+    # Both leave a processor idle where they are by themselves.
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(_make_volumes, case, plan, fused_slices, deformation.transform)
+        with timer.stage("report"):
+            report = _report(case, plan, initial, deformation, aligned)
+            report = _with_verdict(report, case, heads, evidence, deformation)
+            report, error_map = _with_expected_error(report, plan, heads, deformation)
+        with timer.stage("volumes"):
+            registered, fused = making.result()
     report = replace(report, seconds=timer.seconds)
     fields = deformation.estimated, plan.head, error_map
     return Result(fused, registered, deformation.applied, initial.transform, report, *fields)
 
 
-def _fused_volume(case: Case, plan: SlicePlan, slices: np.ndarray, registered: sitk.Image) -> sitk.Image:
-    """Make the fused volume of fused slices (slice, row, column), in color if the modality is."""
+def _make_volumes(
+    case: Case, plan: SlicePlan, slices: np.ndarray, transform: sitk.Transform
+) -> tuple[sitk.Image, sitk.Image]:
+    """Make the registered volume, and the fused one of slices (slice, row, column), in color if the modality is."""
+    interpolator = sitk.sitkNearestNeighbor if holds_labels(case.moving) else sitk.sitkLinear
+    registered = resample_through(case.moving, case.fixed, transform, interpolator)
     if in_color(case.settings.modality):
-        return color_fused(slices, plan.fusion_grid, registered, case.moving_intensities)
-    return volume_from_slices(slices, plan.fusion_grid, case.fixed)
+        return registered, color_fused(slices, plan.fusion_grid, registered, case.moving_intensities)
+    return registered, volume_from_slices(slices, plan.fusion_grid, case.fixed)
 
 
 def _with_verdict(
@@ -111,6 +113,17 @@ def _with_verdict(
     doubt = judge(opinion)
     verdict = replace(report.verdict, doubtful=doubt.doubtful, reasons=doubt.reasons, opinion=opinion)
     return replace(report, verdict=verdict, warnings=(*report.warnings, *doubt.remarks))
+
+
+def _with_expected_error(
+    report: Report, plan: SlicePlan, heads: HeadStart, deformation: Deformation
+) -> tuple[Report, sitk.Image | None]:
+    """Add the expected error in figures to a report with its verdict; return its map, too, if it is known."""
+    if deformation.expected_error is None:
+        return report, None
+    error = summarize_error(deformation.expected_error, plan.head, heads.fixed)
+    report = replace(report, expected_error=replace(error, only_if_right=report.verdict.doubtful))
+    return report, inside_head(deformation.expected_error, plan.head)
 
 
 class _Information(NamedTuple):
