@@ -12,7 +12,7 @@ from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.slicing import other_axes, slice_axis, slice_grid, sufficient_size
 
 MAX_VOXEL_PX = 5.0  # longer voxels show too little of a head's shape
-HEAD_SPACING_MM = 2.0  # of the head's mask
+HEAD_SPACING_PX = 2.0  # of the head's mask, in pixels of the registered slices; about 2 mm
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,9 @@ def plan_slices(case: Case, initial_transform: sitk.Transform) -> SlicePlan:
     axes = _registered_axes(case.fixed, settings.slice_axis, settings.three_axes, size)
     stacks = _filled_stacks(case, initial_transform, axes)
     pixel_mm = stacks[0].grid.GetSpacing()[0]
-    head = sitk.Resample(
-        head_mask(downsample(case.network_input.fixed, HEAD_SPACING_MM)),
-        lattice_over(case.fixed, [HEAD_SPACING_MM] * 3),
-        sitk.Transform(),
-        sitk.sitkNearestNeighbor,
-    )
+    spacing_mm = HEAD_SPACING_PX * pixel_mm
+    coarse = downsample(case.network_input.fixed, spacing_mm)
+    head = head_mask(sitk.Resample(coarse, lattice_over(case.fixed, [spacing_mm] * 3)))
     if not sitk.GetArrayViewFromImage(head).any():
         raise FusionError("No head was detected in the fixed volume; choose an MRI of a head.")
     fusion_grid = slice_grid(case.fixed, settings.slice_axis, sufficient_size(case.fixed, axes[0], size))
