@@ -192,15 +192,15 @@ def test_the_fusion_part_learns_alone(fusion):
     torch.manual_seed(0)
     network = BSAFusion(Metadata(fusion=fusion))
     before = {name: parameter.clone() for name, parameter in network.named_parameters()}
-    settings = TrainingSettings(steps=0, fusion_steps=6, warm_up=1, batch=2, simulator=small)
+    settings = TrainingSettings(steps=0, fusion_steps=24, warm_up=1, batch=2, simulator=small)
     trainer = Trainer(network, settings, Fabric(accelerator="cpu", devices=1))
     trainer.step = 1
     slices = ellipses(2).batch(torch.arange(2), torch.device("cpu"))
     terms = []
-    for _ in range(6):
+    for _ in range(settings.fusion_steps):  # the first few of a light one overshoot
         torch.manual_seed(7)  # the same deformation each time
         terms.append(trainer.learn(*slices)["fusion"].item())
-    assert terms[-1] < terms[0]
+    assert terms[-1] < 0.97 * terms[0]
     for name, parameter in trainer.network.module.named_parameters():
         assert torch.equal(parameter, before[name]) or name.startswith("mmff."), name
 
