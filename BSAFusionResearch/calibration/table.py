@@ -5,6 +5,7 @@ from scipy.stats import spearmanr
 
 from BSAFusionLib.pipeline.calibration import Calibration
 from BSAFusionResearch.calibration.fit import FittedCase, Score, score
+from BSAFusionResearch.evaluation_heads.expected import ratios_in_fifths
 
 COLUMNS = (
     ("cases", "cases"),
@@ -33,11 +34,10 @@ def figures(cases: list[FittedCase], calibration: Calibration) -> dict:
         chosen = [pair for pair in zip(cases, scores, strict=True) if pair[0].elastic_mm == size]
         groups[f"{size:g} mm"] = _group(chosen)
     true, predicted = (np.concatenate(parts) for parts in zip(*((s.errors, s.predicted) for s in scores), strict=True))
-    fifths = np.array_split(predicted.argsort(), 5)
     means = np.array([(each.errors.mean(), each.predicted.mean()) for each in scores])
     return {
         "groups": groups,
-        "fifths": [float(true[fifth].mean() / predicted[fifth].mean()) for fifth in fifths],
+        "fifths": ratios_in_fifths(true, predicted),
         "rank_between": rank_correlation(*means.T),
     }
 

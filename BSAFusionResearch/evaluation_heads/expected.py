@@ -73,13 +73,18 @@ def expected_summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "rank_if_right": float(np.mean([_rank_of_drawn(lengths) for _, lengths in chosen])),
         }
     true, expected = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    fifths = np.array_split(expected.argsort(), 5)
     means = np.array([(one.mean(), other.mean()) for one, other in pairs])
     return {
         "groups": groups,
-        "fifths": [float(true[fifth].mean() / expected[fifth].mean()) for fifth in fifths],
+        "fifths": ratios_in_fifths(true, expected),
         "rank_between": float(spearmanr(*means.T).statistic) if len(rows) > 1 else None,
     }
+
+
+def ratios_in_fifths(true: np.ndarray, expected: np.ndarray) -> list[float]:
+    """Return mean true over mean expected length (n,) in fifths of the points by rising expected length."""
+    fifths = np.array_split(expected.argsort(), 5)
+    return [float(true[fifth].mean() / expected[fifth].mean()) for fifth in fifths]
 
 
 def _rank_of_drawn(expected: np.ndarray) -> float:

@@ -57,7 +57,7 @@ def try_results(pair: SimulatedPair, network: LoadedNetwork, number: int) -> lis
     random = np.random.default_rng(number)
     tried = []
     comparison = PairComparison(volumes)
-    for kind, transform in _transforms(pair, volumes, heads, random, registered=number % 3 == 0):
+    for kind, transform in _transforms(pair, comparison, heads, random, registered=number % 3 == 0):
         opinion = measure_opinion(comparison, heads, transform, sampled_estimate_mm(volumes, network, transform))
         tried.append(TriedResult(kind, _error_mm(pair, transform), asdict(opinion)))
         tried += with_agreeing_poses(tried[-1])
@@ -74,11 +74,11 @@ def with_agreeing_poses(result: TriedResult) -> list[TriedResult]:
 
 
 def _transforms(
-    pair: SimulatedPair, volumes: NetworkInput, heads: HeadStart, random: np.random.Generator, registered: bool
+    pair: SimulatedPair, comparison: PairComparison, heads: HeadStart, random: np.random.Generator, registered: bool
 ) -> Iterator[tuple[str, sitk.Transform]]:
     """Yield kind and transform of the results; that of the rigid initialization, too, where `registered`."""
     if pair.truth is None or pair.kind == "mirrored":
-        yield pair.kind, prealign_rigidly(*volumes, from_heads=heads.transform)
+        yield pair.kind, prealign_rigidly(*comparison.volumes, from_heads=heads.transform)
         return
     if pair.kind == "other person":
         yield pair.kind, _moved(pair, 1.0, 1.0, random)
@@ -86,7 +86,7 @@ def _transforms(
     kind = "right" if pair.kind == "same" else "right, turned header"
     yield kind, _moved(pair, random.uniform(0, 2), random.uniform(0, 1.5), random)
     if registered:
-        yield f"{kind}, registered", prealign_rigidly(*volumes, from_heads=heads.transform)
+        yield f"{kind}, registered", prealign_rigidly(*comparison.volumes, from_heads=heads.transform)
     if pair.kind == "turned header":
         return
     shift_mm, turn_deg = np.exp(random.uniform(np.log(12), np.log(150))), random.uniform(20, 180)
@@ -96,7 +96,7 @@ def _transforms(
     ):
         yield kind, transform
         if registered:  # a search that went wrong ends where nothing nearby is more similar
-            yield f"{kind}, settled", settle(PairComparison(volumes), transform, pair.brain.mean(axis=0))
+            yield f"{kind}, settled", settle(comparison, transform, pair.brain.mean(axis=0))
 
 
 def _moved(pair: SimulatedPair, shift_mm: float, turn_deg: float, random: np.random.Generator) -> sitk.Transform:
