@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.geometry.grids import directions
+
 VISIBLE_LEVEL = 0.05  # of [0, 1]: a pixel brighter than this shows something
 VISIBLE_SHARE = 0.005  # fraction of visible pixels from which on a slice is worth the network
 
@@ -33,6 +35,11 @@ class Stack:
         """Return the fixed and the moving slices of `filled`."""
         return self.fixed[self.filled], self.moving[self.filled]
 
+    def every(self, step: int) -> "Stack":
+        """Return one of so many slices, the same number of others left at both ends."""
+        chosen = slice((len(self.fixed) - 1) % step // 2, None, step)
+        return Stack(self.grid[:, :, chosen], self.fixed[chosen], self.moving[chosen])
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -48,6 +55,19 @@ class Evidence:
     grid: sitk.Image
     mean: np.ndarray
     precision: np.ndarray
+
+    @cached_property
+    def cells(self) -> sitk.Image:
+        """Return an empty image whose voxels are the cells, mm, LPS."""
+        height, width = self.mean.shape[-2:]
+        pixel_mm, _, gap_mm = self.grid.GetSpacing()
+        cell_mm = pixel_mm * self.grid.GetWidth() / width
+        cells = sitk.Image(width, height, len(self.mean), sitk.sitkUInt8)
+        cells.SetSpacing((cell_mm, cell_mm, gap_mm))
+        cells.SetDirection(self.grid.GetDirection())
+        to_cell = directions(self.grid)[:, :2].sum(axis=1) * (cell_mm - pixel_mm) / 2
+        cells.SetOrigin((np.array(self.grid.GetOrigin()) + to_cell).tolist())
+        return cells
 
 
 def _is_filled(slices: np.ndarray) -> np.ndarray:

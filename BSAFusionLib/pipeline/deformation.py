@@ -6,21 +6,19 @@ from dataclasses import dataclass
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import compose_transform, remove_global_scaling, scale
-from BSAFusionLib.geometry.grids import directions, lattice_over
+from BSAFusionLib.geometry.grids import directions
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline.calibration import PIXELS_PER_SIGMA, uncalibrated
 from BSAFusionLib.pipeline.case import Case, LoadedNetwork
 from BSAFusionLib.pipeline.expected_error import expected_error
 from BSAFusionLib.pipeline.limits import add_margin, limit_displacements
 from BSAFusionLib.pipeline.network_input import NetworkInput
-from BSAFusionLib.pipeline.posterior import Posterior, infer, observe, posterior_field
+from BSAFusionLib.pipeline.posterior import Posterior, infer, mean_field, observe
 from BSAFusionLib.pipeline.report import Verdict
 from BSAFusionLib.pipeline.slice_plan import SlicePlan
 from BSAFusionLib.pipeline.slice_similarity import SliceSimilarity
 from BSAFusionLib.pipeline.slicing import other_axes, resample_mask
 from BSAFusionLib.pipeline.verdict import FRACTIONS, choose_fraction, judge_slices
-
-NODES_PER_SIGMA = 8  # of the field's grid; linear interpolation in between is off by a thousandth of the displacement
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,12 @@ def make_deformation(case: Case, plan: SlicePlan, evidence: Sequence[Evidence], 
     Args:
         case: The prepared volumes and network.
         plan: The slices.
-        evidence: Of the network on `plan.stacks`.
+        evidence: Of the network on `plan.stacks`, of the displacement that the initial transform follows.
         initial: Fixed point to moving point, mm, LPS.
     """
     settings, calibrated = case.settings, case.network.calibration is not None
     posterior = _infer(case, plan, evidence)
-    field, verdict = _mean_field(case, posterior), None
+    field, verdict = scale(mean_field(posterior, case.fixed), settings.strength), None
     details: tuple[str, ...] = ()
     if settings.do_no_harm:
         field, details = _limit(case, plan, field)
@@ -68,6 +66,12 @@ def make_deformation(case: Case, plan: SlicePlan, evidence: Sequence[Evidence], 
     details += messages
     error = expected_error(posterior, field, case.fixed) if calibrated else None
     return Deformation(estimated, field, compose_transform(field, initial), verdict, error, details)
+
+
+def rough_field(case: Case, plan: SlicePlan, evidence: Sequence[Evidence]) -> sitk.Image:
+    """Return the displacement that evidence leads to, whole, mm, LPS, to cut slices by; arguments as above."""
+    field, _ = limit_displacements(mean_field(_infer(case, plan, evidence), case.fixed), plan.pixel_mm)
+    return field
 
 
 def apply_helpful_part(
@@ -111,12 +115,6 @@ def _infer(case: Case, plan: SlicePlan, evidence: Sequence[Evidence]) -> Posteri
         (axis,) = plan.axes
         sigma_mm[axis] = max(case.settings.through_plane_smoothing, plan.stacks[0].grid.GetSpacing()[2])
     return infer(observe(evidence, case.fixed, sigma_mm), calibration)
-
-
-def _mean_field(case: Case, posterior: Posterior) -> sitk.Image:
-    """Evaluate the posterior's mean on a lattice that is fine enough for its smoothness, times the strength."""
-    lattice = lattice_over(case.fixed, [sigma / NODES_PER_SIGMA for sigma in posterior.basis.sigma])
-    return scale(posterior_field(posterior, lattice), case.settings.strength)
 
 
 def _limit(case: Case, plan: SlicePlan, field: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]:

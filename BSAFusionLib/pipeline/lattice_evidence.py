@@ -31,7 +31,7 @@ class LatticeEvidence(NamedTuple):
 def evidence_on_lattice(evidence: Sequence[Evidence], fixed: sitk.Image) -> LatticeEvidence:
     """Sum the evidence of the slices of one or more axes on one lattice over the fixed volume, as if independent."""
     extent = np.multiply(fixed.GetSize(), fixed.GetSpacing())
-    counts = np.ceil(extent / min(_cell_size(part) for part in evidence)).astype(int)
+    counts = np.ceil(extent / min(part.cells.GetSpacing()[0] for part in evidence)).astype(int)
     lattice = grid_of_size(fixed, counts)
     weighted_mean, precision = np.zeros((3, *counts)), np.zeros((3, 3, *counts))
     for part in evidence:
@@ -44,8 +44,8 @@ def _add_slices(
     evidence: Evidence, fixed: sitk.Image, lattice: sitk.Image, weighted_mean: np.ndarray, precision: np.ndarray
 ) -> None:
     """Resample the evidence of the slices of one axis on a lattice over the fixed volume, and add it."""
-    grid, cell_mm, pixel_mm = evidence.grid, _cell_size(evidence), evidence.grid.GetSpacing()[0]
-    turn = directions(fixed).T @ directions(grid)  # the slices' axes are the fixed volume's, in another order
+    cells, cell_mm, pixel_mm = evidence.cells, evidence.cells.GetSpacing()[0], evidence.grid.GetSpacing()[0]
+    turn = directions(fixed).T @ directions(cells)  # the slices' axes are the fixed volume's, in another order
     axes = np.abs(turn).argmax(axis=0)[:2]
     signs = turn[axes, [0, 1]].round()
     gap_mm = lattice.GetSpacing()[next(n for n in range(3) if n not in axes)]
@@ -58,7 +58,7 @@ def _add_slices(
         yy / pixel_mm**2,
         xy / pixel_mm**2,
     ]
-    resampled = [_resample_map(values, grid, cell_mm, lattice, gap_mm) for values in maps]
+    resampled = [_resample_map(values, cells, lattice, gap_mm) for values in maps]
     share = np.prod([lattice.GetSpacing()[axis] for axis in axes.tolist()]) / cell_mm**2
     for n in (0, 1):
         weighted_mean[axes[n]] += share * signs[n] * resampled[n]
@@ -68,36 +68,24 @@ def _add_slices(
     precision[axes[1], axes[0]] += across
 
 
-def _resample_map(
-    values: np.ndarray, grid: sitk.Image, cell_mm: float, lattice: sitk.Image, gap_mm: float
-) -> np.ndarray:
+def _resample_map(values: np.ndarray, cells: sitk.Image, lattice: sitk.Image, gap_mm: float) -> np.ndarray:
     """Resample a map of the evidence on a lattice.
 
     Args:
         values: (slice, h, w), on cells of the slices.
-        grid: Of the slices.
-        cell_mm: Side of the cells.
+        cells: Of the evidence.
         lattice: Over the fixed volume.
         gap_mm: Spacing of the lattice across the slices.
 
     Returns:
         (x, y, z) of the lattice.
     """
-    pixel_mm, _, slice_gap_mm = grid.GetSpacing()
     image = sitk.GetImageFromArray(values)
-    image.SetSpacing((cell_mm, cell_mm, slice_gap_mm))
-    image.SetDirection(grid.GetDirection())
-    to_cell = directions(grid)[:, :2].sum(axis=1) * (cell_mm - pixel_mm) / 2
-    image.SetOrigin((np.array(grid.GetOrigin()) + to_cell).tolist())
+    image.CopyInformation(cells)
+    slice_gap_mm = cells.GetSpacing()[2]
     if slice_gap_mm < gap_mm:  # average the slices that share a voxel of the lattice
         variance = min((gap_mm / slice_gap_mm / 2) ** 2, MAX_VARIANCE_VX2)
         image = sitk.DiscreteGaussian(image, [0.0, 0.0, variance], MAX_KERNEL_VX, useImageSpacing=False)
     on_lattice = sitk.Resample(image, lattice, sitk.Transform(), sitk.sitkLinear, 0.0)
     array: np.ndarray = sitk.GetArrayFromImage(on_lattice).transpose(2, 1, 0)
     return array
-
-
-def _cell_size(evidence: Evidence) -> float:
-    """Return the side in mm of the cells of slices that the evidence lies on."""
-    grid = evidence.grid
-    return float(grid.GetSpacing()[0] * grid.GetWidth() / evidence.mean.shape[-1])

@@ -10,7 +10,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
-from BSAFusionLib.geometry.grids import directions
+from BSAFusionLib.geometry.grids import directions, lattice_over
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline.calibration import Amplitudes, Calibration
 from BSAFusionLib.pipeline.lattice_evidence import evidence_on_lattice
@@ -18,6 +18,7 @@ from BSAFusionLib.pipeline.smooth_basis import AFFINE_FUNCTIONS, SmoothBasis
 
 AMPLITUDE_STRENGTH_FLOOR = 2e-2  # of the modes that amplitudes are estimated from; of fewer, they come out too large
 MAX_ESTIMATES = 20  # of the marginal likelihood
+NODES_PER_SIGMA = 8  # of the field's grid; linear interpolation in between is off by a thousandth of the displacement
 AMPLITUDE_BOUNDS_MM = (1e-3, 20.0)
 
 
@@ -126,6 +127,11 @@ def posterior_field(posterior: Posterior, grid: sitk.Image) -> sitk.Image:
     field = sitk.GetImageFromArray(along_axes.T @ directions(grid).T, isVector=True)
     field.CopyInformation(grid)
     return field
+
+
+def mean_field(posterior: Posterior, fixed: sitk.Image) -> sitk.Image:
+    """Evaluate the mean on a lattice over the fixed volume that is fine enough for its smoothness (mm, LPS)."""
+    return posterior_field(posterior, lattice_over(fixed, [sigma / NODES_PER_SIGMA for sigma in posterior.basis.sigma]))
 
 
 def _estimate_amplitudes(observed: Observed, calibration: Calibration) -> Amplitudes:

@@ -24,6 +24,7 @@ from BSAFusionLib.pipeline.memory import explain_memory_errors
 from BSAFusionLib.pipeline.motion import measure_motion
 from BSAFusionLib.pipeline.pair_comparison import PairComparison
 from BSAFusionLib.pipeline.progress import CancelCheck, Progress, StageTimer
+from BSAFusionLib.pipeline.registration import register_slices
 from BSAFusionLib.pipeline.report import Report, Verdict
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.roles import holds_labels
@@ -72,10 +73,9 @@ def register_and_fuse(
         initial = initialize(case, heads, timer.report, cancelled)
     with timer.stage("slices"):
         plan = plan_slices(case, initial.transform)
-    with timer.stage("registration"):
-        evidence = runner.register(plan.stacks, mirrored=case.settings.refine)
+    seen = register_slices(case, plan, initial.transform, timer)
     with timer.stage("deformation"):
-        deformation = make_deformation(case, plan, evidence, initial.transform)
+        deformation = make_deformation(case, plan, seen.evidence, initial.transform)
     with timer.stage("fusion"):
         aligned = case.network_input.stack(plan.fusion_grid, deformation.transform)
         fused_slices = runner.fuse(aligned)
@@ -84,7 +84,7 @@ def register_and_fuse(
         making = pool.submit(_make_volumes, case, plan, fused_slices, deformation.transform)
         with timer.stage("report"):
             report = _report(case, plan, initial, deformation, aligned)
-            report = _with_verdict(report, case, heads, evidence, deformation)
+            report = _with_verdict(report, case, heads, seen.rough, deformation)
             report, error_map = _with_expected_error(report, plan, heads, deformation)
         with timer.stage("volumes"):
             registered, fused = making.result()
@@ -105,11 +105,11 @@ def _make_volumes(
 
 
 def _with_verdict(
-    report: Report, case: Case, heads: HeadStart, evidence: Sequence[Evidence], deformation: Deformation
+    report: Report, case: Case, heads: HeadStart, rough: Sequence[Evidence], deformation: Deformation
 ) -> Report:
     """Decide whether the result is doubtful, from evidence that it was not chosen by."""
     pair = PairComparison(case.network_input)
-    opinion = measure_opinion(pair, heads, deformation.transform, estimated_length(evidence))
+    opinion = measure_opinion(pair, heads, deformation.transform, estimated_length(rough))
     doubt = judge(opinion)
     verdict = replace(report.verdict, doubtful=doubt.doubtful, reasons=doubt.reasons, opinion=opinion)
     return replace(report, verdict=verdict, warnings=(*report.warnings, *doubt.remarks))

@@ -7,7 +7,10 @@ import numpy as np
 
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.runner import Runner
-from BSAFusionLib.pipeline.posterior import observe
+from BSAFusionLib.pipeline.calibration import Calibration, uncalibrated
+from BSAFusionLib.pipeline.limits import limit_displacements
+from BSAFusionLib.pipeline.posterior import infer, mean_field, observe
+from BSAFusionLib.pipeline.registration import register_few, register_from
 from BSAFusionResearch.calibration.fit import FittedCase
 from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, prepare, save_prepared
 from BSAFusionResearch.calibration.rotated import RotatedCase
@@ -36,15 +39,22 @@ def prepared_cases(cases: list[HeadCase], heads: Path, weights: Path, folder: Pa
         yield load_prepared(path)
 
 
-def fitted_case(case: PreparedCase, network: FusionNetwork, sigma_mm: float) -> FittedCase:
-    """Run a network on a prepared case and rotate its evidence.
+def fitted_case(
+    case: PreparedCase, network: FusionNetwork, sigma_mm: float, known: Calibration | None = None
+) -> FittedCase:
+    """Run a network on a prepared case, in the two rounds of a run, and rotate its evidence.
 
     Args:
         case: Which patient.
         network: In evaluation mode.
         sigma_mm: Smoothness of the elastic part.
+        known: Calibration by which the first round is followed; cautious values by default.
     """
-    evidence = Runner(network).register(case.stacks)
+    runner, pixel_mm = Runner(network), case.stacks[0].grid.GetSpacing()[0]
+    rough = observe(register_few(runner, case.stacks), case.fixed, [sigma_mm] * 3)
+    posterior = infer(rough, known or uncalibrated(pixel_mm))
+    field, _ = limit_displacements(mean_field(posterior, case.fixed), pixel_mm)
+    evidence = register_from(runner, case.stacks, case.moving, field, case.initial)
     chosen = np.random.default_rng(0).permutation(len(case.points))[:POINTS]
     rotated = RotatedCase.of(observe(evidence, case.fixed, [sigma_mm] * 3), case.points[chosen])
     return FittedCase(case.name, case.elastic_mm, case.best_rigid_mm, rotated, case.truth[chosen])

@@ -29,7 +29,9 @@ class PreparedCase:
         modality: Of the moving scan.
         elastic_mm: Largest length of the elastic part.
         fixed: Empty image on the fixed volume's grid.
-        stacks: The slices that the network registers.
+        stacks: The slices that the network registers, as the rigid initialization places them.
+        moving: The network input.
+        initial: The rigid initialization, fixed point to moving point, mm, LPS.
         points: Voxels of the brain (n, 3), mm along the fixed volume's index axes from the corner of its first voxel.
         truth: What is left to find there (n, 3), mm along the fixed volume's index axes.
         best_rigid_mm: Mean error in the brain of the best rigid motion.
@@ -40,6 +42,8 @@ class PreparedCase:
     elastic_mm: float
     fixed: sitk.Image
     stacks: tuple[Stack, ...]
+    moving: sitk.Image
+    initial: sitk.Euler3DTransform
     points: np.ndarray
     truth: np.ndarray
     best_rigid_mm: float
@@ -75,6 +79,8 @@ def prepare(case: HeadCase, folder: Path, weights: Path) -> PreparedCase:
         elastic_mm=case.elastic_mm,
         fixed=_empty_like(fixed),
         stacks=plan_slices(prepared, initial).stacks,
+        moving=prepared.network_input.moving,
+        initial=sitk.Euler3DTransform(initial),
         points=(places - corner) @ directions(fixed),
         truth=left @ directions(fixed),
         best_rigid_mm=float(np.linalg.norm(rigid - targets, axis=1).mean()),
@@ -82,19 +88,21 @@ def prepare(case: HeadCase, folder: Path, weights: Path) -> PreparedCase:
 
 
 def save_prepared(case: PreparedCase, path: Path) -> None:
-    """Write a prepared case as `.npz`; the slices lose what half precision does not hold."""
+    """Write a prepared case as `.npz`; slices and moving volume lose what half precision does not hold."""
     header = {
         "name": case.name,
         "modality": case.modality,
         "elastic_mm": case.elastic_mm,
         "best_rigid_mm": case.best_rigid_mm,
-        "grids": [_describe(grid) for grid in (case.fixed, *(stack.grid for stack in case.stacks))],
+        "grids": [_describe(grid) for grid in (case.fixed, case.moving, *(stack.grid for stack in case.stacks))],
+        "initial": [case.initial.GetParameters(), case.initial.GetFixedParameters()],
     }
     slices = {
         f"{name}{number}": getattr(stack, name).astype(np.float16)
         for number, stack in enumerate(case.stacks)
         for name in ("fixed", "moving")
     }
+    slices["moving"] = sitk.GetArrayFromImage(case.moving).astype(np.float16)
     unfinished = path.with_suffix(".unfinished.npz")
     np.savez_compressed(unfinished, header=json.dumps(header), points=case.points, truth=case.truth, **slices)
     unfinished.replace(path)
@@ -104,12 +112,20 @@ def load_prepared(path: Path) -> PreparedCase:
     """Read what `save_prepared` wrote."""
     with np.load(path) as content:
         header = json.loads(str(content["header"]))
-        fixed, *grids = (_grid(description) for description in header.pop("grids"))
+        fixed, moving_grid, *grids = (_grid(description) for description in header.pop("grids"))
+        moving = sitk.GetImageFromArray(content["moving"].astype(np.float32))
+        moving.CopyInformation(moving_grid)
+        initial = sitk.Euler3DTransform()
+        for set_values, values in zip(
+            (initial.SetParameters, initial.SetFixedParameters), header.pop("initial"), strict=True
+        ):
+            set_values(values)
         stacks = tuple(
             Stack(grid, *(content[f"{name}{number}"].astype(np.float32) for name in ("fixed", "moving")))
             for number, grid in enumerate(grids)
         )
-        return PreparedCase(fixed=fixed, stacks=stacks, points=content["points"], truth=content["truth"], **header)
+        volumes = {"fixed": fixed, "stacks": stacks, "moving": moving, "initial": initial}
+        return PreparedCase(points=content["points"], truth=content["truth"], **volumes, **header)
 
 
 def _empty_like(image: sitk.Image) -> sitk.Image:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from BSAFusionResearch.calibration.fit import FittedCase
 
 PREPARED = "prepared"
+FITS = 2  # the first round of a run is followed by the calibration, so it is fitted again to what its own rounds show
 SIGMA_MM = 18.0  # the simulated elastic part: B-splines with nodes 31 mm apart are as smooth as such a Gaussian
 
 
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_json(card, card_path)
         print(f"card in {card_path}", flush=True)
         if arguments.report:
-            cases = _cases(arguments, modality, weights, REPORTED_HEADS)
+            cases = _cases(arguments, modality, weights, REPORTED_HEADS, calibration)
             _print_figures(f"{modality.upper()}, heads {', '.join(REPORTED_HEADS)}", cases, calibration)
     return 0
 
@@ -89,18 +90,26 @@ def _fit(arguments: argparse.Namespace, modality: str, weights: Path, card: dict
     from BSAFusionResearch.calibration.fit import fit_calibration, fit_lengths, mean_cost
     from BSAFusionResearch.simulation.heads import CHOOSING_HEADS
 
-    kept = read_calibration(card, modality) if arguments.only_lengths else None
-    if arguments.only_lengths and kept is None:
-        raise FusionError(f"The card of {weights} has no calibration; leave out --only-lengths.")
-    cases = _cases(arguments, modality, weights, CHOOSING_HEADS)
-    calibration = fit_calibration(cases, arguments.sigma) if kept is None else fit_lengths(cases, kept)
+    known = read_calibration(card, modality)
+    if arguments.only_lengths:
+        if known is None:
+            raise FusionError(f"The card of {weights} has no calibration; leave out --only-lengths.")
+        cases = _cases(arguments, modality, weights, CHOOSING_HEADS, known)
+        calibration = fit_lengths(cases, known)
+    else:
+        for _ in range(FITS):
+            cases = _cases(arguments, modality, weights, CHOOSING_HEADS, known)
+            known = calibration = fit_calibration(cases, arguments.sigma)
     cost = mean_cost(cases, calibration)
     print(f"\n{modality.upper()}: {calibration.as_dict()}; mean negative log density {cost:.4f}", flush=True)
     _print_figures(f"{modality.upper()}, heads {', '.join(CHOOSING_HEADS)}", cases, calibration)
     return calibration
 
 
-def _cases(arguments: argparse.Namespace, modality: str, weights: Path, heads: tuple[str, ...]) -> "list[FittedCase]":
+def _cases(
+    arguments: argparse.Namespace, modality: str, weights: Path, heads: tuple[str, ...], known: "Calibration | None"
+) -> "list[FittedCase]":
+    """Show a network the patients of some heads, in two rounds, the first of which is followed by what is known."""
     from BSAFusionLib.network.weights import load_inference_network
     from BSAFusionResearch.calibration.cases import fitted_case, prepared_cases
     from BSAFusionResearch.evaluation_heads.cases import head_cases
@@ -109,7 +118,7 @@ def _cases(arguments: argparse.Namespace, modality: str, weights: Path, heads: t
     every.sort(key=lambda case: case.rotation_deg)  # so that the first few have all heads and elastic sizes
     prepared = prepared_cases(every[: arguments.cases], arguments.heads, weights, arguments.out / PREPARED)
     network = load_inference_network(weights)
-    return [fitted_case(case, network, arguments.sigma) for case in prepared]
+    return [fitted_case(case, network, arguments.sigma, known) for case in prepared]
 
 
 def _print_figures(title: str, cases: "list[FittedCase]", calibration: "Calibration") -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from BSAFusionLib.network.stack import Stack
 from BSAFusionLib.pipeline.calibration import Amplitudes, Calibration
@@ -114,7 +115,11 @@ def test_ranks_agree_fully_or_not_at_all():
 def test_a_prepared_case_is_read_as_it_was_written(tmp_path):
     grid = make_grid("axis-aligned")
     slices = np.random.default_rng(0).random((3, 4, 5)).astype(np.float16).astype(np.float32)
-    case = PreparedCase("11-ct", "ct", 4.0, grid, (Stack(grid, slices, 1 - slices),), slices[0], slices[1], 1.2)
+    moving = sitk.GetImageFromArray(slices)
+    moving.SetOrigin((3.0, 4.0, 5.0))
+    initial = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.2, 0.3, (4.0, 5.0, 6.0))
+    stacks = (Stack(grid, slices, 1 - slices),)
+    case = PreparedCase("11-ct", "ct", 4.0, grid, stacks, moving, initial, slices[0], slices[1], 1.2)
     path = tmp_path / "case.npz"
     save_prepared(case, path)
     found = load_prepared(path)
@@ -122,4 +127,7 @@ def test_a_prepared_case_is_read_as_it_was_written(tmp_path):
     assert found.fixed.GetOrigin() == grid.GetOrigin()
     np.testing.assert_array_equal(found.stacks[0].fixed, slices)
     np.testing.assert_array_equal(found.truth, slices[1])
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(found.moving), slices)
+    assert found.moving.GetOrigin() == moving.GetOrigin()
+    assert found.initial.TransformPoint((7.0, 8.0, 9.0)) == pytest.approx(initial.TransformPoint((7.0, 8.0, 9.0)))
     assert [each.name for each in tmp_path.iterdir()] == ["case.npz"]
