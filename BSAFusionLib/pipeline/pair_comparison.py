@@ -50,7 +50,8 @@ class PairComparison:
         self._near_head = sitk.GetArrayFromImage(sitk.BinaryDilate(fixed_head, (1, 1, 1))) > 0
         self._fixed = sitk.GetArrayFromImage(self._grid)
         self._moving = moving
-        self._moving_space = sitk.Cast(moving >= 0, sitk.sitkFloat32)
+        # With what lies in its space, so that one resampling answers both.
+        self._moving_and_space = sitk.Compose(moving, sitk.Cast(moving >= 0, sitk.sitkFloat32))
 
     def without_ramp(self, brain_center: np.ndarray) -> "PairComparison":
         """Return the comparison without a coil's ramp in the fixed volume.
@@ -72,10 +73,10 @@ class PairComparison:
         Returns:
             Nats; 0 where the volumes hardly overlap.
         """
-        inside = self._near_head & (self._resampled(self._moving_space, transform) > 0.5)
+        moving, seen = self._resampled(transform)
+        inside = self._near_head & seen
         if inside.sum() < LEAST_VOXELS:
             return 0.0
-        moving = self._resampled(self._moving, transform)
         return corrected_information(_ranks(self._fixed[inside]), _ranks(moving[inside]), BINS)
 
     def random_information(self, transform: sitk.Transform) -> float:
@@ -122,16 +123,18 @@ class PairComparison:
         Args:
             transform: Fixed point to moving point, mm, LPS.
         """
-        seen = self._resampled(self._moving_space, transform) > 0.5
+        _, seen = self._resampled(transform)
         in_view = sitk.Resample(self._moving, self._grid, transform, sitk.sitkLinear, 0.0)
         moving = sitk.GetArrayFromImage(head_mask(in_view)) > 0
         fixed = self._fixed_head & seen
         smaller = min(fixed.sum(), moving.sum())
         return float((fixed & moving).sum() / smaller) if smaller > 0 else 0.0
 
-    def _resampled(self, image: sitk.Image, transform: sitk.Transform) -> np.ndarray:
-        values: np.ndarray = sitk.GetArrayFromImage(sitk.Resample(image, self._grid, transform, sitk.sitkLinear, 0.0))
-        return values
+    def _resampled(self, transform: sitk.Transform) -> tuple[np.ndarray, np.ndarray]:
+        """Return the moving volume on the fixed grid, and where that lies in its space (slice, row, column), bool."""
+        both = sitk.Resample(self._moving_and_space, self._grid, transform, sitk.sitkLinear, 0.0)
+        values, seen = np.moveaxis(sitk.GetArrayFromImage(both), -1, 0)
+        return values, seen > 0.5
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
