@@ -1,20 +1,22 @@
 """Register slices in two rounds: a few as the initial transform places them, then all from where those lead."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import compose_transform
 from BSAFusionLib.geometry.grids import directions
-from BSAFusionLib.network.runner import Runner
 from BSAFusionLib.network.stack import Evidence, Stack
 from BSAFusionLib.pipeline.case import Case
 from BSAFusionLib.pipeline.deformation import rough_field
 from BSAFusionLib.pipeline.progress import StageTimer
 from BSAFusionLib.pipeline.slice_plan import SlicePlan
 from BSAFusionLib.pipeline.slicing import cut_slices
+
+if TYPE_CHECKING:  # it imports torch
+    from BSAFusionLib.network.runner import Runner
 
 ROUGH_STEP = 3  # of so many slices, one is registered in the first round; half of them lead no further
 
@@ -52,7 +54,7 @@ def register_slices(case: Case, plan: SlicePlan, initial: sitk.Transform, timer:
         return Registered(rough, register_from(runner, plan.stacks, moving, field, initial, mirrored))
 
 
-def register_few(runner: Runner, stacks: Sequence[Stack], mirrored: bool = False) -> list[Evidence]:
+def register_few(runner: "Runner", stacks: Sequence[Stack], mirrored: bool = False) -> list[Evidence]:
     """Register every third slice of stacks, or all of a stack of which these show nothing."""
     few = [stack.every(ROUGH_STEP) for stack in stacks]
     return runner.register(
@@ -61,7 +63,7 @@ def register_few(runner: Runner, stacks: Sequence[Stack], mirrored: bool = False
 
 
 def register_from(
-    runner: Runner,
+    runner: "Runner",
     stacks: Sequence[Stack],
     moving: sitk.Image,
     field: sitk.Image,
