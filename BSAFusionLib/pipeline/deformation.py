@@ -2,30 +2,36 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
 
-from BSAFusionLib.geometry.fields import compose_transform, remove_global_scaling, scale
+from BSAFusionLib.geometry.fields import compose_field, compose_transform, remove_global_scaling, scale
 from BSAFusionLib.geometry.grids import directions
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline.calibration import PIXELS_PER_SIGMA, uncalibrated
-from BSAFusionLib.pipeline.case import Case, LoadedNetwork
+from BSAFusionLib.pipeline.case import Case, Initialization, LoadedNetwork
 from BSAFusionLib.pipeline.expected_error import expected_error
 from BSAFusionLib.pipeline.limits import add_margin, limit_displacements
 from BSAFusionLib.pipeline.network_input import NetworkInput
 from BSAFusionLib.pipeline.posterior import Posterior, infer, mean_field, observe
 from BSAFusionLib.pipeline.report import Verdict
+from BSAFusionLib.pipeline.rigid_part import rigid_part
 from BSAFusionLib.pipeline.slice_plan import SlicePlan
 from BSAFusionLib.pipeline.slice_similarity import SliceSimilarity
 from BSAFusionLib.pipeline.slicing import other_axes, resample_mask
 from BSAFusionLib.pipeline.verdict import FRACTIONS, choose_fraction, judge_slices
 
+if TYPE_CHECKING:
+    from BSAFusionLib.head_pose.search import HeadPose
+
 
 @dataclass(frozen=True)
 class Deformation:
-    """What the network adds to the initial transform; a point plus its displacement is carried on by that transform.
+    """What the network adds to a rigid transform; a point plus its displacement is carried on by that transform.
 
     Attributes:
+        rigid: Fixed point to moving point, mm, LPS: the initial transform, or the rigid motion nearest to all.
         estimated: Before any of it was reduced, mm, LPS, on a lattice over the fixed volume.
         applied: What of it is applied, mm, LPS, on that lattice with a margin around it, where it fades to zero.
         transform: The total transform, fixed point to moving point, mm, LPS.
@@ -35,6 +41,7 @@ class Deformation:
         details: Remarks that explain what was applied, a sentence each.
     """
 
+    rigid: sitk.Transform
     estimated: sitk.Image
     applied: sitk.Image
     transform: sitk.CompositeTransform
@@ -43,14 +50,18 @@ class Deformation:
     details: tuple[str, ...]
 
 
-def make_deformation(case: Case, plan: SlicePlan, evidence: Sequence[Evidence], initial: sitk.Transform) -> Deformation:
+def make_deformation(
+    case: Case, plan: SlicePlan, evidence: Sequence[Evidence], initial: Initialization, pose: "HeadPose"
+) -> Deformation:
     """Make the deformation that is applied.
 
     Args:
         case: The prepared volumes and network.
         plan: The slices.
         evidence: Of the network on `plan.stacks`, of the displacement that the initial transform follows.
-        initial: Fixed point to moving point, mm, LPS.
+        initial: The transform that it follows. One that was estimated is corrected by what the evidence says of shift
+            and turn; one that was given stays as it is.
+        pose: Of the fixed head.
     """
     settings, calibrated = case.settings, case.network.calibration is not None
     posterior = _infer(case, plan, evidence)
@@ -60,12 +71,22 @@ def make_deformation(case: Case, plan: SlicePlan, evidence: Sequence[Evidence], 
         field, details = _limit(case, plan, field)
     estimated = field
     if settings.do_no_harm and settings.strength > 0 and not calibrated:
-        field, verdict = apply_helpful_part(field, initial, case.network_input, plan.axes[0], case.network)
+        field, verdict = apply_helpful_part(field, initial.transform, case.network_input, plan.axes[0], case.network)
         details += verdict.remarks()
+    rigid = initial.transform
+    if initial.kind == "rigid":
+        rigid = rigid_part(compose_transform(field, rigid), plan.head, pose)
+        estimated, field = (_refer(part, initial.transform, rigid) for part in (estimated, field))
     field, messages = add_margin(field, settings.fold_free)
     details += messages
-    error = expected_error(posterior, field, case.fixed) if calibrated else None
-    return Deformation(estimated, field, compose_transform(field, initial), verdict, error, details)
+    applied = _refer(field, rigid, initial.transform)
+    error = expected_error(posterior, applied, case.fixed) if calibrated else None
+    return Deformation(rigid, estimated, field, compose_transform(field, rigid), verdict, error, details)
+
+
+def _refer(field: sitk.Image, rigid: sitk.Transform, other: sitk.Transform) -> sitk.Image:
+    """Return the field that leads with another rigid transform where this one leads with its own, mm, LPS."""
+    return field if rigid is other else compose_field(field, sitk.CompositeTransform([other.GetInverse(), rigid]))
 
 
 def rough_field(case: Case, plan: SlicePlan, evidence: Sequence[Evidence]) -> sitk.Image:

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from BSAFusionLib.geometry.fields import compose_field, jacobian_determinant, resample_through
 from BSAFusionLib.geometry.grids import crop_to_grid, smooth_for_spacing, voxel_centers
 from BSAFusionLib.network.stack import Evidence, Stack
-from BSAFusionLib.pipeline.case import Case, Initialization, prepare_case
+from BSAFusionLib.pipeline.case import Case, prepare_case
 from BSAFusionLib.pipeline.color import color_fused
 from BSAFusionLib.pipeline.deformation import Deformation, make_deformation
 from BSAFusionLib.pipeline.doubt import judge
@@ -75,7 +75,7 @@ def register_and_fuse(
         plan = plan_slices(case, initial.transform)
     seen = register_slices(case, plan, initial.transform, timer)
     with timer.stage("deformation"):
-        deformation = make_deformation(case, plan, seen.evidence, initial.transform)
+        deformation = make_deformation(case, plan, seen.evidence, initial, heads.fixed)
     with timer.stage("fusion"):
         aligned = case.network_input.stack(plan.fusion_grid, deformation.transform)
         fused_slices = runner.fuse(aligned)
@@ -83,14 +83,23 @@ def register_and_fuse(
     with ThreadPoolExecutor(1) as pool:
         making = pool.submit(_make_volumes, case, plan, fused_slices, deformation.transform)
         with timer.stage("report"):
-            report = _report(case, plan, initial, deformation, aligned)
+            report = _report(case, plan, initial.kind, deformation, aligned)
             report = _with_verdict(report, case, heads, seen.rough, deformation)
             report, error_map = _with_expected_error(report, plan, heads, deformation)
         with timer.stage("volumes"):
             registered, fused = making.result()
     report = replace(report, seconds=timer.seconds)
-    fields = deformation.estimated, plan.head, error_map
-    return Result(fused, registered, deformation.applied, initial.transform, report, *fields)
+    return Result(
+        fused=fused,
+        registered=registered,
+        network_field=deformation.applied,
+        prealignment=deformation.rigid,
+        searched=initial.transform,
+        report=report,
+        estimated_field=deformation.estimated,
+        head=plan.head,
+        expected_error=error_map,
+    )
 
 
 def _make_volumes(
@@ -134,14 +143,14 @@ class _Information(NamedTuple):
     after: float
 
 
-def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: Deformation, aligned: Stack) -> Report:
+def _report(case: Case, plan: SlicePlan, kind: str, deformation: Deformation, aligned: Stack) -> Report:
     """Measure the result; its second opinion and the seconds are left to be filled in."""
     # Here, since it imports torch.
     from BSAFusionLib.network.weights import read_parts, sha256
 
     runner, weights = case.network.runner, case.network.weights
-    information = _measure_information(case, plan, initial, aligned)
-    lattice, total_field = deformation.estimated, compose_field(deformation.applied, initial.transform)
+    information = _measure_information(case, plan, deformation.rigid, aligned)
+    lattice, total_field = deformation.estimated, compose_field(deformation.applied, deformation.rigid)
     determinants = sitk.GetArrayFromImage(crop_to_grid(jacobian_determinant(total_field), lattice))
     percent_folded = float(100 * np.mean(determinants <= 0))
     inside = resample_mask(plan.head, lattice)
@@ -151,7 +160,7 @@ def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: D
     )
     return Report(
         modality=case.settings.modality,
-        prealignment=initial.kind,
+        prealignment=kind,
         slices=len(aligned.filled),
         axes=tuple("ijk"[axis] for axis in plan.axes),
         verdict=deformation.verdict or Verdict(),
@@ -166,7 +175,7 @@ def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: D
         precision=case.settings.precision,
         weights=weights.name,
         weights_sha256=sha256(read_parts(weights)),
-        motion=_motion_of_head(initial.transform, lattice, inside),
+        motion=_motion_of_head(deformation.rigid, lattice, inside),
         seconds={},
         warnings=(*case.warnings, *runner.remarks, *_fold_warning(percent_folded)),
         details=(*case.details, *deformation.details, *_information_remark(information)),
@@ -179,8 +188,8 @@ def _motion_of_head(transform: sitk.Transform, grid: sitk.Image, inside: np.ndar
     return measure_motion(transform, centers[inside if inside.any() else np.ones_like(inside)].mean(axis=0))
 
 
-def _measure_information(case: Case, plan: SlicePlan, initial: Initialization, aligned: Stack) -> _Information:
-    """Measure the mutual information of the volumes as placed, with the initial and with the total transform."""
+def _measure_information(case: Case, plan: SlicePlan, rigid: sitk.Transform, aligned: Stack) -> _Information:
+    """Measure the mutual information of the volumes as placed, with the rigid and with the total transform."""
     step = max(1, round((aligned.fixed.size / INFORMATION_VOXELS) ** (1 / 3)))
     fixed, after = (slices[::step, ::step, ::step] for slices in (aligned.fixed, aligned.moving))
     grid = plan.fusion_grid[::step, ::step, ::step]
@@ -190,7 +199,7 @@ def _measure_information(case: Case, plan: SlicePlan, initial: Initialization, a
     moving = smooth_for_spacing(case.network_input.moving, plan.fusion_grid.GetSpacing()[0])
     before, prealigned = (
         sitk.GetArrayFromImage(sitk.Resample(moving, grid, transform, sitk.sitkLinear, 0.0))
-        for transform in (sitk.Transform(), initial.transform)
+        for transform in (sitk.Transform(), rigid)
     )
     return _Information(*(corrected_information(fixed[inside], part[inside]) for part in (before, prealigned, after)))
 

@@ -22,13 +22,15 @@ class Result:
         network_field: What the network adds, float64: a point plus its displacement is carried on by `prealignment`.
             It lies on a grid over the fixed volume, coarser than it where the field is far smoother, with a margin
             around it in which it fades to zero; beyond, `prealignment` acts alone.
-        prealignment: The initial transform, fixed point to moving point.
+        prealignment: The rigid transform, fixed point to moving point: the one that was searched for, corrected by what
+            the network found of shift and turn, or the one that was given.
         report: The figures of the run.
         estimated_field: The network's field before any of it was reduced, on that grid without the margin.
         head: Mask of the fixed head, uint8, on a coarse lattice over the fixed volume.
         expected_error: Expected distance in mm between where the total transform carries a point and where it belongs,
             float32 on a coarse lattice over the fixed volume, NaN outside the head; None where the weights are not
             calibrated.
+        searched: The transform that the network went on from, fixed point to moving point; None where it is not known.
     """
 
     fused: sitk.Image
@@ -39,10 +41,11 @@ class Result:
     estimated_field: sitk.Image
     head: sitk.Image
     expected_error: sitk.Image | None = None
+    searched: sitk.Transform | None = None
 
     @cached_property
     def deforms(self) -> bool:
-        """Whether the network adds anything to the initial transform."""
+        """Whether the network adds anything to the rigid transform."""
         return bool(np.any(sitk.GetArrayViewFromImage(self.network_field)))
 
     def transform(self) -> sitk.CompositeTransform:

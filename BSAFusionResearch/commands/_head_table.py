@@ -9,7 +9,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.commands._inputs import check_threads, resumed_file
 
-COLUMNS = (("case", 28), ("before", 6), ("best rigid", 10), ("initial", 7), ("final", 6), ("change", 6), ("seconds", 7))
+COLUMNS = (("case", 28), ("before", 6), ("best rigid", 10), ("search", 7), ("final", 6), ("change", 6), ("seconds", 7))
 
 
 def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, Path]) -> dict:
@@ -107,8 +107,8 @@ def _header() -> str:
 
 def _line(row: dict) -> str:
     errors = row["error_mm"]
-    cells = [row["name"], *(f"{errors[name]:.2f}" for name in ("before", "best_rigid", "initialization", "final"))]
-    cells += [f"{errors['final'] - errors['initialization']:+.2f}", f"{row['seconds']:.0f}"]
+    cells = [row["name"], *(f"{errors[name]:.2f}" for name in ("before", "best_rigid", "search", "final"))]
+    cells += [f"{errors['final'] - errors['search']:+.2f}", f"{row['seconds']:.0f}"]
     return "| " + " | ".join(cell.rjust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True)) + " |"
 
 
@@ -122,7 +122,8 @@ def _print_summary(figures: dict) -> None:
         "cases",
         "before",
         "best rigid",
-        "initial",
+        "search",
+        "rigid",
         "undamped",
         "final",
         "removed",
@@ -133,7 +134,10 @@ def _print_summary(figures: dict) -> None:
     lines = [
         [
             *(name, str(group["cases"])),
-            *(f"{group[error]:.2f}" for error in ("before", "best_rigid", "initialization", "undamped", "final")),
+            *(
+                f"{group[error]:.2f}"
+                for error in ("before", "best_rigid", "search", "initialization", "undamped", "final")
+            ),
             "" if group["residual_removed"] is None else f"{group['residual_removed']:.0%}",
             *(f"{group['worst_final']:.2f}", f"{group['share_harmed']:.0%}", f"{group['seconds']:.0f}"),
         ]
@@ -142,7 +146,8 @@ def _print_summary(figures: dict) -> None:
     print(f"\n{markdown_table(header, lines)}")
     print(
         "\nremoved: 1 - mean(final) / mean(best rigid); undamped: the network's whole field, before the checks;\n"
-        f"harmed: final worse than initial by over {HARM_MM:g} mm"
+        "search: the rigid transform that the network went on from; rigid: after it corrected shift and turn;\n"
+        f"harmed: final worse than the search by over {HARM_MM:g} mm"
     )
     if figures["expected_summary"]:
         print(_expected_table(figures["expected_summary"]))

@@ -18,9 +18,9 @@ from BSAFusionResearch.simulation.patient import best_rigid, brain_mask
 from BSAFusionResearch.simulation.settings import MODALITIES
 
 HARM_MM = 0.05
-"""A case whose final error is larger than the initialization's by more than this was harmed."""
+"""A case whose final error is larger than the rigid search's by more than this was harmed."""
 
-ERRORS = ("before", "best_rigid", "initialization", "undamped", "final")
+ERRORS = ("before", "best_rigid", "search", "initialization", "undamped", "final")
 
 
 def measure_case(case: HeadCase, folder: Path, settings: Settings) -> dict:
@@ -32,8 +32,9 @@ def measure_case(case: HeadCase, folder: Path, settings: Settings) -> dict:
         settings: of the registration; the modality is the case's.
 
     Returns:
-        The row: the case's own fields, `error_mm` by the names of `ERRORS` (undamped: the network's whole field,
-        before the checks reduce it), `expected` (see `compare_expected`), wall and CPU seconds of the registration, and
+        The row: the case's own fields, `error_mm` by the names of `ERRORS` (search: the rigid transform that the
+        network went on from; initialization: after it corrected shift and turn; undamped: its whole field, before the
+        checks reduce it), `expected` (see `compare_expected`), wall and CPU seconds of the registration, and
         its report.
 
     Raises:
@@ -47,6 +48,7 @@ def measure_case(case: HeadCase, folder: Path, settings: Settings) -> dict:
     transforms = {
         "before": sitk.Transform(),
         "best_rigid": best_rigid(patient.truth, brain),
+        "search": result.searched or result.prealignment,
         "initialization": result.prealignment,
         "undamped": compose_transform(result.estimated_field, result.prealignment),
         "final": result.transform(),
@@ -88,7 +90,7 @@ def summary(rows: list[dict]) -> dict[str, float | int | None]:
     there to remove.
     """
     means = {name: float(np.mean([row["error_mm"][name] for row in rows])) for name in ERRORS}
-    changes = [row["error_mm"]["final"] - row["error_mm"]["initialization"] for row in rows]
+    changes = [row["error_mm"]["final"] - row["error_mm"]["search"] for row in rows]
     return {
         "cases": len(rows),
         **means,

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from BSAFusionLib.geometry.fields import field_from_transform
 from BSAFusionLib.geometry.grids import voxel_centers
-from BSAFusionLib.geometry.rigid import nearest_rotation
+from BSAFusionLib.geometry.rigid import rigid_through
 from BSAFusionResearch.simulation.anatomy import Anatomy, brain_of, build_anatomy
 from BSAFusionResearch.simulation.appearance import moving_values, mri_values
 from BSAFusionResearch.simulation.fields import SmoothDisplacement
@@ -140,12 +140,7 @@ def best_rigid(truth: sitk.Transform, mask: sitk.Image) -> sitk.Euler3DTransform
     points = voxel_centers(mask)[inside]
     field = field_from_transform(truth, mask)
     moved = points + sitk.GetArrayViewFromImage(field)[inside]
-    center, target = points.mean(axis=0), moved.mean(axis=0)
-    transform = sitk.Euler3DTransform()
-    transform.SetCenter(center.tolist())
-    transform.SetMatrix(nearest_rotation(points, moved).ravel().tolist(), 1e-8)
-    transform.SetTranslation((target - center).tolist())
-    return transform
+    return rigid_through(points, moved)
 
 
 def _moving(
