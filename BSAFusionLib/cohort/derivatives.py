@@ -112,12 +112,12 @@ def _descriptions(case: Case, report: dict[str, Any]) -> dict[str, dict[str, Any
             **unit,
         },
         "deformation": {
-            "Description": "MRI point to moving point, mm, LPS: a displacement grid, then the initial transform (ITK)",
+            "Description": "MRI point to moving point, mm, LPS: a displacement grid, then the rigid transform (ITK)",
             **ends,
         },
-        "rigid": {"Description": "The initial transform alone, mm, LPS (ITK); it follows the network's part", **ends},
+        "rigid": {"Description": "The rigid transform alone, mm, LPS (ITK); it follows the network's part", **ends},
         "network": {
-            "Description": "What the network adds, mm, LPS (ITK); it acts before the initial transform",
+            "Description": "What the network adds, mm, LPS (ITK); it acts before the rigid transform",
             **ends,
         },
         "expected_error": {

@@ -170,13 +170,13 @@ def _motion_rows(motion: Mapping[str, Any] | None) -> list[Row]:
         Row(
             "Shift",
             f"{_length(shift):.1f} mm ({place_text(shift, decimals=1)})",
-            "By the initial transform, at the head's center: right or left, anterior or posterior, superior or "
+            "By the rigid transform, at the head's center: right or left, anterior or posterior, superior or "
             "inferior.",
         ),
         Row(
             "Rotation",
             f"{_length(turn):.1f} degrees ({about})",
-            "By the initial transform: its angle, and its parts about the axes right, anterior and superior, by the "
+            "By the rigid transform: its angle, and its parts about the axes right, anterior and superior, by the "
             "right-hand rule.",
         ),
     ]

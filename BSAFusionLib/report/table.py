@@ -6,7 +6,7 @@ from typing import Any
 from BSAFusionLib.pipeline.summary import Row, error_if_right, error_text
 
 _SIMILARITY = (
-    "Similarity inside the head, in nats: as placed, with the initial transform, and after registration. It should "
+    "Similarity inside the head, in nats: as placed, with the rigid transform, and after registration. It should "
     "rise; it is not an error in mm."
 )
 _AGREEMENT = (
