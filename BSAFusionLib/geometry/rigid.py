@@ -1,4 +1,4 @@
-"""Fit rotations to points."""
+"""Fit rotations and rigid transforms to points."""
 
 import numpy as np
 import SimpleITK as sitk

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import compose_field, compose_transform, remove_global_scaling, scale
@@ -74,7 +75,7 @@ def make_deformation(
         field, verdict = apply_helpful_part(field, initial.transform, case.network_input, plan.axes[0], case.network)
         details += verdict.remarks()
     rigid = initial.transform
-    if initial.kind == "rigid":
+    if initial.kind == "rigid" and np.any(sitk.GetArrayViewFromImage(field)):
         rigid = rigid_part(compose_transform(field, rigid), plan.head, pose)
         estimated, field = (_refer(part, initial.transform, rigid) for part in (estimated, field))
     field, messages = add_margin(field, settings.fold_free)

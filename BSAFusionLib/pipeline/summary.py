@@ -170,8 +170,7 @@ def _motion_rows(motion: Mapping[str, Any] | None) -> list[Row]:
         Row(
             "Shift",
             f"{_length(shift):.1f} mm ({place_text(shift, decimals=1)})",
-            "By the rigid transform, at the head's center: right or left, anterior or posterior, superior or "
-            "inferior.",
+            "By the rigid transform, at the head's center: right or left, anterior or posterior, superior or inferior.",
         ),
         Row(
             "Rotation",

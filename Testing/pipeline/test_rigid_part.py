@@ -61,3 +61,9 @@ def test_only_a_transform_that_was_searched_for_is_corrected_and_both_lead_to_th
     assert total == pytest.approx(carried(given.transform()), abs=0.02)
     assert np.abs(total - searched).max() > 0.1
     assert np.linalg.norm(total - rigid, axis=1).mean() < np.linalg.norm(total - searched, axis=1).mean()
+
+
+def test_without_a_deformation_the_rigid_transform_stays_as_it_was_searched(mri, pet, weights):
+    result = register_and_fuse(mri, pet, Settings("pet", weights=weights, strength=0.0))
+    assert not result.deforms
+    assert result.prealignment.GetParameters() == result.searched.GetParameters()
