@@ -8,7 +8,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib import __main__ as command_line
 from BSAFusionResearch.simulation import head_slices
-from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, TRAINING_HEADS
+from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, REPORTED_HEADS, TRAINING_HEADS
 from BSAFusionResearch.training.slice_pairs import load_pairs
 from Testing.phantoms import labeled_head
 
@@ -28,13 +28,14 @@ def test_slices_of_a_head_are_aligned_and_filled() -> None:
 def heads(tmp_path: Path) -> Path:
     folder = tmp_path / "heads"
     folder.mkdir()
-    for head in (*TRAINING_HEADS, *CHOOSING_HEADS):
+    for head in (*TRAINING_HEADS, *CHOOSING_HEADS, *REPORTED_HEADS):
         sitk.WriteImage(labeled_head(6.0), folder / f"{head}.nii.gz")
     return folder
 
 
-def test_the_command_continues_and_keeps_the_heads_that_choose_apart(
-    heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("more", "validating"), [([], CHOOSING_HEADS), (["--reported"], REPORTED_HEADS)])
+def test_the_command_continues_and_keeps_the_heads_that_choose_or_report_apart(
+    heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], validating: tuple[str, ...]
 ) -> None:
     scanned = []
 
@@ -43,11 +44,11 @@ def test_the_command_continues_and_keeps_the_heads_that_choose_apart(
         return np.full((2, 2, 256, 256), seed % 250, np.uint8)
 
     monkeypatch.setattr(head_slices, "scan_aligned", scan)  # seconds a scan, and another test's matter
-    command = ["cut_slices", "--heads", str(heads), "--out", str(tmp_path / "out"), "--patients", "1"]
+    command = ["cut_slices", "--heads", str(heads), "--out", str(tmp_path / "out"), "--patients", "1", *more]
     assert command_line.main(command) == 0
-    assert len(scanned) == 36
+    assert len(scanned) == 3 * len((*TRAINING_HEADS, *validating))
     assert command_line.main(command) == 0
-    assert len(scanned) == 36
+    assert len(scanned) == 3 * len((*TRAINING_HEADS, *validating))
     training, validation = load_pairs(tmp_path / "out", "all", None)
     assert set(training.patient) == {900 + int(head) for head in TRAINING_HEADS}
-    assert set(validation.patient) == {900 + int(head) for head in CHOOSING_HEADS}
+    assert set(validation.patient) == {900 + int(head) for head in validating}
