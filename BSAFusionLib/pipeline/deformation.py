@@ -13,6 +13,7 @@ from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline.calibration import PIXELS_PER_SIGMA, uncalibrated
 from BSAFusionLib.pipeline.case import Case, Initialization, LoadedNetwork
 from BSAFusionLib.pipeline.expected_error import expected_error
+from BSAFusionLib.pipeline.growth import limit_growth
 from BSAFusionLib.pipeline.limits import add_margin, limit_displacements
 from BSAFusionLib.pipeline.network_input import NetworkInput
 from BSAFusionLib.pipeline.posterior import Posterior, infer, mean_field, observe
@@ -25,6 +26,7 @@ from BSAFusionLib.pipeline.verdict import FRACTIONS, choose_fraction, judge_slic
 
 if TYPE_CHECKING:
     from BSAFusionLib.head_pose.search import HeadPose
+    from BSAFusionLib.pipeline.registration import Registered
 
 
 @dataclass(frozen=True)
@@ -52,24 +54,26 @@ class Deformation:
 
 
 def make_deformation(
-    case: Case, plan: SlicePlan, evidence: Sequence[Evidence], initial: Initialization, pose: "HeadPose"
+    case: Case, plan: SlicePlan, seen: "Registered", initial: Initialization, pose: "HeadPose"
 ) -> Deformation:
     """Make the deformation that is applied.
 
     Args:
         case: The prepared volumes and network.
         plan: The slices.
-        evidence: Of the network on `plan.stacks`, of the displacement that the initial transform follows.
+        seen: What the network reads from the slices, of the displacement that the initial transform follows.
         initial: The transform that it follows. One that was estimated is corrected by what the evidence says of shift
             and turn; one that was given stays as it is.
         pose: Of the fixed head.
     """
     settings, calibrated = case.settings, case.network.calibration is not None
-    posterior = _infer(case, plan, evidence)
-    field, verdict = scale(mean_field(posterior, case.fixed), settings.strength), None
+    posterior = _infer(case, plan, seen.evidence)
+    field, verdict = mean_field(posterior, case.fixed), None
     details: tuple[str, ...] = ()
     if settings.do_no_harm:
+        field, _ = limit_growth(field, seen.rough_field)
         field, details = _limit(case, plan, field)
+    field = scale(field, settings.strength)
     estimated = field
     if settings.do_no_harm and settings.strength > 0 and not calibrated:
         field, verdict = apply_helpful_part(field, initial.transform, case.network_input, plan.axes[0], case.network)

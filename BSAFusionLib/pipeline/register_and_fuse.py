@@ -75,7 +75,7 @@ def register_and_fuse(
         plan = plan_slices(case, initial.transform)
     seen = register_slices(case, plan, initial.transform, timer)
     with timer.stage("deformation"):
-        deformation = make_deformation(case, plan, seen.evidence, initial, heads.fixed)
+        deformation = make_deformation(case, plan, seen, initial, heads.fixed)
     with timer.stage("fusion"):
         aligned = case.network_input.stack(plan.fusion_grid, deformation.transform)
         fused_slices = runner.fuse(aligned)

@@ -26,10 +26,12 @@ class Registered(NamedTuple):
 
     Attributes:
         rough: Of a few slices, as the initial transform places them.
+        rough_field: The displacement that these lead to, mm, LPS.
         evidence: Of all slices, in the second round.
     """
 
     rough: list[Evidence]
+    rough_field: sitk.Image
     evidence: list[Evidence]
 
 
@@ -51,7 +53,7 @@ def register_slices(case: Case, plan: SlicePlan, initial: sitk.Transform, timer:
         field = rough_field(case, plan, rough)
     with timer.stage("registration"):
         moving = case.network_input.moving
-        return Registered(rough, register_from(runner, plan.stacks, moving, field, initial, mirrored))
+        return Registered(rough, field, register_from(runner, plan.stacks, moving, field, initial, mirrored))
 
 
 def register_few(runner: "Runner", stacks: Sequence[Stack], mirrored: bool = False) -> list[Evidence]:
