@@ -112,10 +112,9 @@ class Settings:
     do_no_harm: bool = _choice(
         True,
         "--no-check",
-        "apply all of the network's field (default: displacements that grow from round to round, or are longer than those "
-        "of the training, are limited; with "
-        "weights that are not calibrated, global scaling is removed, too, and as much of the rest is applied as raises "
-        "the mutual information by more than a penalty on its size)",
+        "apply all of the network's field (default: displacements that grow from round to round, or are longer than "
+        "those of the training, are limited; with weights that are not calibrated, global scaling is removed, too, and "
+        "as much of the rest is applied as raises the mutual information by more than a penalty on its size)",
         kind=None,
     )
     fold_free: bool = _choice(
