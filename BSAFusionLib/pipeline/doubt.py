@@ -60,8 +60,8 @@ class Limits(NamedTuple):
     log_odds_clearly_right: float = -1.0
 
 
-WEIGHTS = Weights(-4.17, 1.51, 2.64, -1.62, -9.26)
-WEIGHTS_WITHOUT_POSES = Weights(0.94, 0.0, 2.89, -2.72, -13.67)
+WEIGHTS = Weights(-5.14, 1.46, 3.61, -1.46, -8.80)
+WEIGHTS_WITHOUT_POSES = Weights(-0.73, 0.0, 4.37, -2.51, -12.92)
 LIMITS = Limits()
 LEAST_FIGURE = 0.1  # of those whose logarithm is taken
 LEAST_INFORMATION = 1e-3  # nats
