@@ -29,7 +29,7 @@ class Progress:
             "intensities": _("Reading intensities"),
             "pre-alignment": _("Rigid registration"),
             "slices": _("Cutting slices"),
-            "rough registration": _("Aligning roughly"),
+            "pre-registration": _("Aligning roughly"),
             "registration": _("Aligning"),
             "deformation": _("Making one deformation of all slices"),
             "fusion": _("Fusing"),

@@ -2,8 +2,10 @@
 
 import numpy as np
 import SimpleITK as sitk
+from scipy.ndimage import gaussian_filter
 
 from BSAFusionLib.geometry.fields import scale
+from BSAFusionLib.geometry.grids import lattice_over
 
 # Where the network sees what it was trained on, a second round changes the first one's displacement both ways: on
 # patients of heads 11 and 12 it grew by -72 to 29 % in brain, neck and head. Where it sees nothing that it knows, it
@@ -11,6 +13,7 @@ from BSAFusionLib.geometry.fields import scale
 ALLOWED_GROWTH = 0.35
 REFUSED_GROWTH = 0.6  # in between, less and less of the second round is followed
 NEIGHBORHOOD_MM = 24.0  # standard deviation of the weights with which growth is averaged
+SPACING_MM = 8.0  # of the grid that growth is measured on
 SMALL_MM = 0.5  # displacements of this length do not tell growth from noise
 
 
@@ -24,18 +27,18 @@ def limit_growth(field: sitk.Image, rough: sitk.Image) -> tuple[sitk.Image, floa
     Returns:
         The field, and the mean share in [0, 1] of the second round's change that was followed.
     """
-    first, second = sitk.GetArrayViewFromImage(rough), sitk.GetArrayViewFromImage(field)
-    along = _averaged((first * (second - first)).sum(axis=-1), field)
-    squares = _averaged((first * first).sum(axis=-1), field)
+    coarse = lattice_over(field, [SPACING_MM] * 3)
+    first, second = (
+        sitk.GetArrayFromImage(sitk.Resample(each, coarse, sitk.Transform(), sitk.sitkLinear))
+        for each in (rough, field)
+    )
+    reach = [NEIGHBORHOOD_MM / spacing for spacing in reversed(coarse.GetSpacing())]
+    along = gaussian_filter((first * (second - first)).sum(axis=-1), reach, mode="nearest")
+    squares = gaussian_filter((first * first).sum(axis=-1), reach, mode="nearest")
     growth = along / (squares + SMALL_MM**2)
-    share = np.clip((REFUSED_GROWTH - growth) / (REFUSED_GROWTH - ALLOWED_GROWTH), 0.0, 1.0)
-    change = sitk.Subtract(field, rough)
-    return sitk.Add(rough, scale(change, share[..., None])), float(share.mean())
-
-
-def _averaged(values: np.ndarray, grid: sitk.Image) -> np.ndarray:
-    """Average values (slice, row, column) over each one's neighborhood on a grid."""
-    image = sitk.GetImageFromArray(values)
-    image.CopyInformation(grid)
-    averaged: np.ndarray = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(image, NEIGHBORHOOD_MM))
-    return averaged
+    shares = np.clip((REFUSED_GROWTH - growth) / (REFUSED_GROWTH - ALLOWED_GROWTH), 0.0, 1.0)
+    image = sitk.GetImageFromArray(shares)
+    image.CopyInformation(coarse)
+    fine = sitk.Resample(image, field, sitk.Transform(), sitk.sitkLinear, 1.0, sitk.sitkFloat64, True)
+    change = scale(sitk.Subtract(field, rough), sitk.GetArrayFromImage(fine)[..., None])
+    return sitk.Add(rough, change), float(shares.mean())

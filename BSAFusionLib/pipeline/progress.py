@@ -10,7 +10,7 @@ STAGE_SHARES = {
     "intensities": 0.02,
     "pre-alignment": 0.20,
     "slices": 0.03,
-    "rough registration": 0.13,
+    "pre-registration": 0.13,
     "registration": 0.34,
     "deformation": 0.05,
     "fusion": 0.15,

@@ -48,7 +48,7 @@ def register_slices(case: Case, plan: SlicePlan, initial: sitk.Transform, timer:
         timer: Of the run.
     """
     runner, mirrored = case.network.runner, case.settings.refine
-    with timer.stage("rough registration"):
+    with timer.stage("pre-registration"):
         rough = register_few(runner, plan.stacks, mirrored)
         field = rough_field(case, plan, rough)
     with timer.stage("registration"):

@@ -160,7 +160,7 @@ def test_while_the_network_runs_progress_counts_the_slices_and_else_says_nothing
     told = []
     report = register_and_fuse(mri, pet, settings("pet", batch_size=4), lambda *news: told.append(news)).report
     counted = [(stage, slices) for stage, _, slices in told if slices is not None]
-    assert {stage for stage, _ in counted} == {"rough registration", "registration", "fusion"}
+    assert {stage for stage, _ in counted} == {"pre-registration", "registration", "fusion"}
     done, of = zip(*(slices for stage, slices in counted if stage == "registration"), strict=True)
     assert set(of) == {done[-1]}
     assert list(done) == sorted(done)

@@ -42,7 +42,7 @@ def test_the_grid_transform_brings_points_closer_to_the_truth_than_the_initial_t
 
     head = head_mask(fixed)
     before = error_mm(sitk.Transform(3, sitk.sitkIdentity), truth, head)
-    prealigned = error_mm(computed.result.prealignment, truth, head)
+    prealigned = error_mm(computed.result.searched, truth, head)
     points = np.argwhere(sitk.GetArrayViewFromImage(head) > 0)[::97, ::-1]
     from_parent = filled.gridTransform.GetTransformFromParent()
     off = []
