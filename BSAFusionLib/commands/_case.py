@@ -3,7 +3,7 @@
 import importlib
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     from BSAFusionLib.worker.case import Case
 
 DEFAULT_NAMES = Names()
-# Imported while the inputs are read: it takes seconds, and an unreadable input is reported before. The last is needed
-# only at the end.
+# Imported after the inputs are read: it takes seconds, and an unreadable input is reported before.
 LIBRARIES = ("torch", "BSAFusionLib.pipeline.register_and_fuse", "BSAFusionLib.report.planes")
-LATER_LIBRARIES = ("matplotlib.figure",)
 DOUBTFUL_STATUS = 3  # exit status of a doubtful result with --strict
 
 
@@ -100,13 +98,13 @@ def run_case(
 
     watch = Stopwatch(begun)
     watch.lap("start")
-    imported = _import_meanwhile()
     points = [read_points(path) for path in landmarks]
     fixed, moving = read_pair(pair)
     for remark in (*fixed.remarks, *moving.remarks):
         say(remark, quiet=progress is None)  # before the long wait, and again in the report
     watch.lap("reading")
-    imported.result()
+    for library in LIBRARIES:
+        importlib.import_module(library)
     watch.lap("libraries")
     settings = Settings(modality=moving.modality, **choices)
     mask = None if pair.fixed_mask is None else read_volume(pair.fixed_mask)
@@ -121,20 +119,6 @@ def run_case(
     finished = finished.reporting(report, watch.seconds)
     _write_report(finished, pair, record, folder, names)
     return finished
-
-
-def _import_meanwhile() -> "Future[None]":
-    """Import the libraries on a thread; what is returned is done when those are there that are needed first."""
-
-    def load(names: Sequence[str]) -> None:
-        for name in names:
-            importlib.import_module(name)
-
-    pool = ThreadPoolExecutor(1)
-    first = pool.submit(load, LIBRARIES)
-    pool.submit(load, LATER_LIBRARIES)
-    pool.shutdown(wait=False)  # so that an unreadable input is reported at once
-    return first
 
 
 def _whole_report(result: "Result", points: "Sequence[np.ndarray]", remarks: Sequence[str]) -> "Report":

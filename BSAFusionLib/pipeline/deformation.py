@@ -81,7 +81,9 @@ def make_deformation(
     rigid = initial.transform
     if initial.kind == "rigid" and np.any(sitk.GetArrayViewFromImage(field)):
         rigid = rigid_part(compose_transform(field, rigid), plan.head, pose)
-        estimated, field = (_refer(part, initial.transform, rigid) for part in (estimated, field))
+        whole = field is estimated
+        field = _refer(field, initial.transform, rigid)
+        estimated = field if whole else _refer(estimated, initial.transform, rigid)
     field, messages = add_margin(field, settings.fold_free)
     details += messages
     applied = _refer(field, rigid, initial.transform)

@@ -89,17 +89,8 @@ def register_and_fuse(
         with timer.stage("volumes"):
             registered, fused = making.result()
     report = replace(report, seconds=timer.seconds)
-    return Result(
-        fused=fused,
-        registered=registered,
-        network_field=deformation.applied,
-        prealignment=deformation.rigid,
-        searched=initial.transform,
-        report=report,
-        estimated_field=deformation.estimated,
-        head=plan.head,
-        expected_error=error_map,
-    )
+    fields = deformation.estimated, plan.head, error_map, initial.transform
+    return Result(fused, registered, deformation.applied, deformation.rigid, report, *fields)
 
 
 def _make_volumes(
