@@ -89,7 +89,7 @@ def register_and_fuse(
         with timer.stage("volumes"):
             registered, fused = making.result()
     report = replace(report, seconds=timer.seconds)
-    fields = deformation.estimated, plan.head, error_map, initial.transform
+    fields = deformation.estimated, plan.head, initial.transform, error_map
     return Result(fused, registered, deformation.applied, deformation.rigid, report, *fields)
 
 

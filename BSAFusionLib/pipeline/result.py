@@ -27,10 +27,10 @@ class Result:
         report: The figures of the run.
         estimated_field: The network's field before any of it was reduced, on that grid without the margin.
         head: Mask of the fixed head, uint8, on a coarse lattice over the fixed volume.
+        searched: The transform that the network went on from, fixed point to moving point.
         expected_error: Expected distance in mm between where the total transform carries a point and where it belongs,
             float32 on a coarse lattice over the fixed volume, NaN outside the head; None where the weights are not
             calibrated.
-        searched: The transform that the network went on from, fixed point to moving point; None where it is not known.
     """
 
     fused: sitk.Image
@@ -40,8 +40,8 @@ class Result:
     report: Report
     estimated_field: sitk.Image
     head: sitk.Image
+    searched: sitk.Transform
     expected_error: sitk.Image | None = None
-    searched: sitk.Transform | None = None
 
     @cached_property
     def deforms(self) -> bool:

@@ -156,14 +156,13 @@ def estimates(result: Result) -> dict[str, sitk.Transform]:
     """Return the transforms that a run estimated, fixed point -> moving point, mm, LPS.
 
     Returns:
-        prealigned: The initial transform.
+        prealigned: The transform that the network went on from.
         undamped: With all of the network's deformation.
         after: With the share of the deformation that was applied.
     """
-    initial = result.prealignment
     return {
-        "prealigned": initial,
-        "undamped": compose_transform(result.estimated_field, initial),
+        "prealigned": result.searched,
+        "undamped": compose_transform(result.estimated_field, result.prealignment),
         "after": result.transform(),
     }
 

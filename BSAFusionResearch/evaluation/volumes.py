@@ -66,7 +66,7 @@ def known_motion_rows(
             settings = Settings(modality, device=device, precision=precision, weights=weights[modality])
             result = register_and_fuse(fixed, motion.move(moving, fixed), settings)
             truth = motion.transform(fixed)
-            found = [sitk.Transform(3, sitk.sitkIdentity), result.prealignment, displacement_transform(result.field)]
+            found = [sitk.Transform(3, sitk.sitkIdentity), result.searched, displacement_transform(result.field)]
             own = own or found[1:]
             moved = [sitk.CompositeTransform([truth, transform]) for transform in own]  # the last one acts first
             yield {

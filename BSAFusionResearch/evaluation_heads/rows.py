@@ -48,7 +48,7 @@ def measure_case(case: HeadCase, folder: Path, settings: Settings) -> dict:
     transforms = {
         "before": sitk.Transform(),
         "best_rigid": best_rigid(patient.truth, brain),
-        "search": result.searched or result.prealignment,
+        "search": result.searched,
         "initialization": result.prealignment,
         "undamped": compose_transform(result.estimated_field, result.prealignment),
         "final": result.transform(),

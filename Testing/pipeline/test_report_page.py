@@ -61,7 +61,7 @@ def case(mri, report):
     away.Scale(1 / (1 + stretch))
     back = sitk.CompositeTransform([away, sitk.TranslationTransform(3, [-by for by in shift])])
     moving = sitk.Resample(mri, mri, back, sitk.sitkLinear, 0.0)
-    return mri, moving, Result(mri, mri, network, start, report, network, head_mask(mri))
+    return mri, moving, Result(mri, mri, network, start, report, network, head_mask(mri), start)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_planes_stand_upright_whichever_way_the_volume_is_stored(head, grid, rep
     still = sitk.Image(grid.GetSize(), sitk.sitkVectorFloat64, 3)
     still.CopyInformation(grid)
     axial, coronal, sagittal = sample_pictures(
-        fixed, fixed, Result(fixed, fixed, still, sitk.Transform(), report, still, head_mask(fixed))
+        fixed, fixed, Result(fixed, fixed, still, sitk.Transform(), report, still, head_mask(fixed), sitk.Transform())
     ).planes
     assert [plane.name for plane in (axial, coronal, sagittal)] == ["Axial", "Coronal", "Sagittal"]
     for plane, (across, down) in ((axial, (0, 1)), (coronal, (0, 2)), (sagittal, (1, 2))):
