@@ -67,7 +67,7 @@ def make_deformation(
         pose: Of the fixed head.
     """
     settings, calibrated = case.settings, case.network.calibration is not None
-    posterior = _infer(case, plan, seen.evidence)
+    posterior = infer_displacement(case, plan, seen.evidence)
     field, verdict = mean_field(posterior, case.fixed), None
     details: tuple[str, ...] = ()
     if settings.do_no_harm:
@@ -96,9 +96,15 @@ def _refer(field: sitk.Image, rigid: sitk.Transform, other: sitk.Transform) -> s
     return field if rigid is other else compose_field(field, sitk.CompositeTransform([other.GetInverse(), rigid]))
 
 
-def rough_field(case: Case, plan: SlicePlan, evidence: Sequence[Evidence]) -> sitk.Image:
-    """Return the displacement that evidence leads to, whole, mm, LPS, to cut slices by; arguments as above."""
-    field, _ = limit_displacements(mean_field(_infer(case, plan, evidence), case.fixed), plan.pixel_mm)
+def rough_field(posterior: Posterior, fixed: sitk.Image, pixel_mm: float) -> sitk.Image:
+    """Return the displacement, whole, mm, LPS, to cut the slices of the second round by.
+
+    Args:
+        posterior: Of the first round.
+        fixed: The fixed volume.
+        pixel_mm: Of the registered slices.
+    """
+    field, _ = limit_displacements(mean_field(posterior, fixed), pixel_mm)
     return field
 
 
@@ -134,7 +140,7 @@ def apply_helpful_part(
     return similarity.scale_slices(field, factors), verdict
 
 
-def _infer(case: Case, plan: SlicePlan, evidence: Sequence[Evidence]) -> Posterior:
+def infer_displacement(case: Case, plan: SlicePlan, evidence: Sequence[Evidence]) -> Posterior:
     """Combine the evidence to what is known of the displacement."""
     calibration = case.network.calibration or uncalibrated(plan.pixel_mm)
     # Not finer than the network's own prior, so that the number of modes stays small in a large field of view.

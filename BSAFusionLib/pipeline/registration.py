@@ -10,7 +10,7 @@ from BSAFusionLib.geometry.fields import compose_transform
 from BSAFusionLib.geometry.grids import directions
 from BSAFusionLib.network.stack import Evidence, Stack
 from BSAFusionLib.pipeline.case import Case
-from BSAFusionLib.pipeline.deformation import rough_field
+from BSAFusionLib.pipeline.deformation import infer_displacement, rough_field
 from BSAFusionLib.pipeline.progress import StageTimer
 from BSAFusionLib.pipeline.slice_plan import SlicePlan
 from BSAFusionLib.pipeline.slicing import cut_slices
@@ -50,7 +50,7 @@ def register_slices(case: Case, plan: SlicePlan, initial: sitk.Transform, timer:
     runner, mirrored = case.network.runner, case.settings.refine
     with timer.stage("pre-registration"):
         rough = register_few(runner, plan.stacks, mirrored)
-        field = rough_field(case, plan, rough)
+        field = rough_field(infer_displacement(case, plan, rough), case.fixed, plan.pixel_mm)
     with timer.stage("registration"):
         moving = case.network_input.moving
         return Registered(rough, field, register_from(runner, plan.stacks, moving, field, initial, mirrored))

@@ -8,8 +8,8 @@ import numpy as np
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.runner import Runner
 from BSAFusionLib.pipeline.calibration import Calibration, uncalibrated
-from BSAFusionLib.pipeline.limits import limit_displacements
-from BSAFusionLib.pipeline.posterior import infer, mean_field, observe
+from BSAFusionLib.pipeline.deformation import rough_field
+from BSAFusionLib.pipeline.posterior import infer, observe
 from BSAFusionLib.pipeline.registration import register_few, register_from
 from BSAFusionResearch.calibration.fit import FittedCase
 from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, prepare, save_prepared
@@ -52,8 +52,7 @@ def fitted_case(
     """
     runner, pixel_mm = Runner(network), case.stacks[0].grid.GetSpacing()[0]
     rough = observe(register_few(runner, case.stacks), case.fixed, [sigma_mm] * 3)
-    posterior = infer(rough, known or uncalibrated(pixel_mm))
-    field, _ = limit_displacements(mean_field(posterior, case.fixed), pixel_mm)
+    field = rough_field(infer(rough, known or uncalibrated(pixel_mm)), case.fixed, pixel_mm)
     evidence = register_from(runner, case.stacks, case.moving, field, case.initial)
     chosen = np.random.default_rng(0).permutation(len(case.points))[:POINTS]
     rotated = RotatedCase.of(observe(evidence, case.fixed, [sigma_mm] * 3), case.points[chosen])
