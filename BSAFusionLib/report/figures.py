@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -28,7 +28,53 @@ LETTER_STYLE: dict[str, Any] = {
     "fontsize": 10,
     "bbox": {"facecolor": "black", "alpha": 0.5, "edgecolor": "none", "pad": 1.5},
 }
-Draw = Callable[["Axes", Plane], Any]
+GAP_PX = 4.0  # between planes
+
+
+class Tile(NamedTuple):
+    """The place of one plane among others in the same axes, whose unit is a pixel of the planes.
+
+    One `Axes` a plane would take half of the figure's time.
+
+    Attributes:
+        axes: Where it is drawn.
+        plane: Its name says which way up it is shown.
+        left: Of its first column.
+        bottom: Of its lowest row.
+    """
+
+    axes: "Axes"
+    plane: Plane
+    left: float
+    bottom: float
+
+    def show(self, values: np.ndarray, **how: Any) -> Any:
+        """Show an array of the plane the radiological way: superior, or the face, at the top; right at the left."""
+        height, width = values.shape[:2]
+        extent = (self.left, self.left + width, self.bottom, self.bottom + height)
+        window = {} if "norm" in how else {"vmin": 0, "vmax": 1}
+        return self.axes.imshow(self._upright(values), **{"cmap": "gray", "extent": extent, **window, **how})
+
+    def contour(self, values: np.ndarray, **how: Any) -> None:
+        """Draw contours of an array of the plane."""
+        height, width = values.shape
+        columns, rows = self.left + 0.5 + np.arange(width), self.bottom + height - 0.5 - np.arange(height)
+        self.axes.contour(columns, rows, self._upright(values), **how)
+
+    def letters(self) -> None:
+        """Write the directions of the patient that the left and right edges lie in."""
+        height, width = self.plane.fixed.shape
+        left, right = ("A", "P") if self.plane.name == "Sagittal" else ("R", "L")
+        for letter, at, side in ((left, 0.02, "left"), (right, 0.98, "right")):
+            place = self.left + at * width, self.bottom + 0.5 * height
+            self.axes.text(*place, letter, **LETTER_STYLE, ha=side, va="center")
+
+    def _upright(self, values: np.ndarray) -> np.ndarray:
+        """Return an array whose first row is at the top."""
+        return values if self.plane.name == "Axial" else values[::-1]
+
+
+Draw = Callable[[Tile], Any]
 
 
 class Drawing:
@@ -48,8 +94,8 @@ class Drawing:
         colors = _colors(self.pictures.overlay)
 
         def draw(when: str) -> Draw:
-            def draw_plane(axes: "Axes", plane: Plane) -> Any:
-                _show(axes, plane, self._overlay(plane, when))
+            def draw_plane(tile: Tile) -> Any:
+                tile.show(self._overlay(tile.plane, when))
                 return colors
 
             return draw_plane
@@ -67,22 +113,22 @@ class Drawing:
         colors = _colors(window).cmap if in_color else "gray"
 
         def draw(when: str) -> Draw:
-            def draw_plane(axes: "Axes", plane: Plane) -> Any:
-                values = np.nan_to_num(getattr(plane, when), nan=low)
-                return _show(axes, plane, values, cmap=colors, vmin=low, vmax=high)
+            def draw_plane(tile: Tile) -> Any:
+                values = np.nan_to_num(getattr(tile.plane, when), nan=low)
+                return tile.show(values, cmap=colors, vmin=low, vmax=high)
 
             return draw_plane
 
-        def draw_fixed(axes: "Axes", plane: Plane) -> None:
-            _show(axes, plane, self._fixed(plane))
+        def draw_fixed(tile: Tile) -> None:
+            tile.show(self._fixed(tile.plane))
 
         return self._rows({"MRI": draw_fixed, **{when: draw(when) for when in WHEN}}, bar=window.unit)
 
     def fused(self) -> bytes:
         """Draw the network's fused volume."""
 
-        def draw(axes: "Axes", plane: Plane) -> None:
-            _show(axes, plane, np.nan_to_num(plane.fused))
+        def draw(tile: Tile) -> None:
+            tile.show(np.nan_to_num(tile.plane.fused))
 
         return self._rows({"": draw})
 
@@ -90,9 +136,10 @@ class Drawing:
         """Draw both volumes in turns, before and after."""
 
         def draw(when: str) -> Draw:
-            def draw_plane(axes: "Axes", plane: Plane) -> None:
-                images = [sitk.GetImageFromArray(gray) for gray in (self._fixed(plane), self._moving(plane, when))]
-                _show(axes, plane, sitk.GetArrayFromImage(sitk.CheckerBoard(*images, (CHECKERS, CHECKERS))))
+            def draw_plane(tile: Tile) -> None:
+                grays = self._fixed(tile.plane), self._moving(tile.plane, when)
+                images = [sitk.GetImageFromArray(gray) for gray in grays]
+                tile.show(sitk.GetArrayFromImage(sitk.CheckerBoard(*images, (CHECKERS, CHECKERS))))
 
             return draw_plane
 
@@ -103,10 +150,10 @@ class Drawing:
         levels = _otsu_thresholds(self.pictures.planes)
 
         def draw(when: str) -> Draw:
-            def draw_plane(axes: "Axes", plane: Plane) -> None:
-                _show(axes, plane, self._fixed(plane))
-                smooth = _smoothed(getattr(plane, when))
-                axes.contour(smooth, levels=levels, colors=["#ffb000", "#fe6100"], linewidths=0.9)
+            def draw_plane(tile: Tile) -> None:
+                tile.show(self._fixed(tile.plane))
+                smooth = _smoothed(getattr(tile.plane, when))
+                tile.contour(smooth, levels=levels, colors=["#ffb000", "#fe6100"], linewidths=0.9)
 
             return draw_plane
 
@@ -116,9 +163,9 @@ class Drawing:
         """Draw the network's deformation as a warped grid over its length in mm."""
         longest = max(1.0, *(float(plane.network_mm.max()) for plane in self.pictures.planes))
 
-        def draw(axes: "Axes", plane: Plane) -> Any:
-            drawn = _show(axes, plane, plane.network_mm, cmap="viridis", vmax=longest)
-            _grid_lines(axes, plane)
+        def draw(tile: Tile) -> Any:
+            drawn = tile.show(tile.plane.network_mm, cmap="viridis", vmax=longest)
+            _grid_lines(tile)
             return drawn
 
         return self._rows({"": draw}, bar="mm")
@@ -128,10 +175,11 @@ class Drawing:
         furthest = max(float(np.abs(plane.determinant - 1).max()) for plane in self.pictures.planes)
         reach = min(1.0, max(0.1, furthest))
 
-        def draw(axes: "Axes", plane: Plane) -> Any:
-            drawn = _show(axes, plane, plane.determinant, cmap="RdBu_r", vmin=1 - reach, vmax=1 + reach)
-            if plane.determinant.min() <= 0:
-                axes.contour(plane.determinant, levels=[0.0], colors="black", linewidths=1)
+        def draw(tile: Tile) -> Any:
+            determinant = tile.plane.determinant
+            drawn = tile.show(determinant, cmap="RdBu_r", vmin=1 - reach, vmax=1 + reach)
+            if determinant.min() <= 0:
+                tile.contour(determinant, levels=[0.0], colors="black", linewidths=1)
             return drawn
 
         return self._rows({"": draw}, bar="determinant")
@@ -140,9 +188,9 @@ class Drawing:
         """Draw the expected length of the error over the fixed volume, with a color bar in mm."""
         colors = _colors(self.pictures.error_window())
 
-        def draw(axes: "Axes", plane: Plane) -> Any:
-            _show(axes, plane, self._fixed(plane))
-            _show(axes, plane, plane.expected_error_mm, cmap=colors.cmap, norm=colors.norm, alpha=0.6)
+        def draw(tile: Tile) -> Any:
+            tile.show(self._fixed(tile.plane))
+            tile.show(tile.plane.expected_error_mm, cmap=colors.cmap, norm=colors.norm, alpha=0.6)
             return colors
 
         return self._rows({"": draw}, bar="mm")
@@ -151,8 +199,10 @@ class Drawing:
         """Draw histograms of the displacements inside the head."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(9, 2.6), layout="constrained")
+        figure = Figure(figsize=(9, 2.6))
         total, network = figure.subplots(1, 2)
+        # The same for all, since to lay it out by what is written there takes twice the time.
+        figure.subplots_adjust(left=0.08, right=0.98, bottom=0.2, top=0.96, wspace=0.2)
         for axes, lengths, name in (
             (total, self.pictures.total_mm, "in total"),
             (network, self.pictures.network_mm, "by the network"),
@@ -175,13 +225,15 @@ class Drawing:
             "Overlay, after": self._overlay(plane, "after"),
             "Deformation": self._fixed(plane),
         }
+        height, width = plane.fixed.shape
         figure = Figure(figsize=(TILE_INCHES * len(tiles), TILE_INCHES))
-        all_axes = figure.subplots(1, len(tiles))
-        figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.01)
-        for axes, (name, image) in zip(all_axes, tiles.items(), strict=True):
-            _show(axes, plane, image)
-            axes.text(0.03, 0.97, name, transform=axes.transAxes, color="white", fontsize=14, va="top")
-        _grid_lines(all_axes[-1], plane, color="#ffd800")
+        axes = _one_axes(figure, (0, 0, 1, 1), len(tiles) * (width + GAP_PX) - GAP_PX, height)
+        for number, (name, image) in enumerate(tiles.items()):
+            tile = Tile(axes, plane, number * (width + GAP_PX), 0)
+            tile.show(image)
+            place = tile.left + 0.03 * width, 0.97 * height
+            axes.text(*place, name, color="white", fontsize=14, va="top")
+        _grid_lines(tile, color="#ffd800")
         return _png(figure, facecolor="black")
 
     def _fixed(self, plane: Plane) -> np.ndarray:
@@ -199,25 +251,34 @@ class Drawing:
 
         planes = self.pictures.planes
         widths = [plane.fixed.shape[1] for plane in planes]
+        lefts = np.cumsum([0, *widths[:-1]]) + GAP_PX * np.arange(len(planes))
         tallest = max(plane.fixed.shape[0] for plane in planes)
-        side, left, right = FIGURE_INCHES, 0.04, 0.88
-        height = len(draws) * side * (right - left) * tallest / sum(widths) + TITLE_INCHES
-        figure = Figure(figsize=(side, height))
-        top = 1 - TITLE_INCHES / height
-        all_axes = figure.subplots(len(draws), 3, width_ratios=widths, squeeze=False)
-        figure.subplots_adjust(left, 0.0, right, top, 0.02, 0.02)
-        for row, (name, draw) in zip(all_axes, draws.items(), strict=True):
-            for axes, plane in zip(row, planes, strict=True):
-                drawn = draw(axes, plane)
-                _letters(axes, plane)
-            row[0].text(-0.03, 0.5, name, transform=row[0].transAxes, fontsize=10, rotation=90, ha="right", va="center")
-        for axes, plane in zip(all_axes[0], planes, strict=True):
-            # Where it lies is said, since it is found from the ticks otherwise, which are not drawn but take a quarter
-            # of the figure's time.
-            axes.set_title(plane.name, fontsize=10, y=1.0)
+        wide, high = lefts[-1] + widths[-1], len(draws) * (tallest + GAP_PX) - GAP_PX
+        left, right = 0.04, 0.88
+        pictures_inches = FIGURE_INCHES * (right - left) * high / wide
+        figure = Figure(figsize=(FIGURE_INCHES, pictures_inches + TITLE_INCHES))
+        top = pictures_inches / (pictures_inches + TITLE_INCHES)
+        axes = _one_axes(figure, (left, 0, right - left, top), wide, high)
+        for number, (name, draw) in enumerate(draws.items()):
+            bottom = high - tallest - number * (tallest + GAP_PX)
+            for plane, at in zip(planes, lefts.tolist(), strict=True):
+                tile = Tile(axes, plane, at, bottom + (tallest - plane.fixed.shape[0]) / 2)
+                drawn = draw(tile)
+                tile.letters()
+            middle = bottom + tallest / 2
+            axes.text(-0.01 * wide, middle, name, fontsize=10, rotation=90, ha="right", va="center")
+        for plane, at, width in zip(planes, lefts, widths, strict=True):
+            axes.text(at + width / 2, high + GAP_PX, plane.name, fontsize=10, ha="center", va="bottom")
         if bar is not None:
             figure.colorbar(drawn, cax=figure.add_axes((right + 0.015, 0.1 * top, 0.015, 0.8 * top)), label=bar)
         return _png(figure)
+
+
+def _one_axes(figure: "Figure", place: tuple[float, float, float, float], width: float, height: float) -> "Axes":
+    """Add axes without a frame whose unit is a pixel."""
+    axes = figure.add_axes(place, xlim=(0, width), ylim=(0, height), aspect="equal", autoscale_on=False)
+    axes.set_axis_off()
+    return axes
 
 
 def _colors(window: OverlayWindow) -> "ScalarMappable":
@@ -256,28 +317,11 @@ def _otsu_thresholds(planes: tuple[Plane, ...]) -> list[float]:
     return sorted(otsu.GetThresholds())
 
 
-def _show(axes: "Axes", plane: Plane, values: np.ndarray, **how: Any) -> Any:
-    """Show an array of a plane the radiological way: superior, or the face, at the top; right at the left."""
-    window = {} if "norm" in how else {"vmin": 0, "vmax": 1}
-    drawn = axes.imshow(values, **{"cmap": "gray", "origin": "lower", **window, **how})
-    if plane.name == "Axial":
-        axes.invert_yaxis()
-    axes.set_axis_off()
-    return drawn
-
-
-def _letters(axes: "Axes", plane: Plane) -> None:
-    """Write the directions of the patient that the plane's left and right edges lie in."""
-    left, right = ("A", "P") if plane.name == "Sagittal" else ("R", "L")
-    for letter, at, side in ((left, 0.02, "left"), (right, 0.98, "right")):
-        axes.text(at, 0.5, letter, transform=axes.transAxes, **LETTER_STYLE, ha=side, va="center")
-
-
-def _grid_lines(axes: "Axes", plane: Plane, color: str = "white") -> None:
-    for coordinates in plane.coordinates:
+def _grid_lines(tile: Tile, color: str = "white") -> None:
+    for coordinates in tile.plane.coordinates:
         first, last = np.floor(coordinates.min() / GRID_LINES_MM), np.ceil(coordinates.max() / GRID_LINES_MM)
         levels = GRID_LINES_MM * np.arange(first, last + 1)
-        axes.contour(coordinates, levels=levels, colors=color, linewidths=0.6, linestyles="solid")
+        tile.contour(coordinates, levels=levels, colors=color, linewidths=0.6, linestyles="solid")
 
 
 def _png(figure: "Figure", **how: Any) -> bytes:

@@ -17,7 +17,7 @@ from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.report import ExpectedError, LandmarkError, Verdict
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.summary import short_table
-from BSAFusionLib.report.figures import Drawing, _letters, _png
+from BSAFusionLib.report.figures import Drawing, Tile, _png
 from BSAFusionLib.report.page import page
 from BSAFusionLib.report.planes import sample_pictures
 from BSAFusionLib.report.record import CITATIONS, Record, Scan, settings_texts
@@ -196,11 +196,22 @@ def test_planes_bear_the_letters_of_the_patient_sides(pictures):
     figure = Figure()
     for plane, sides in zip(pictures.planes, ("RL", "RL", "AP"), strict=True):
         axes = figure.add_subplot()
-        axes.imshow(plane.fixed, origin="lower")
-        _letters(axes, plane)
+        Tile(axes, plane, 0, 0).letters()
         assert "".join(text.get_text() for text in sorted(axes.texts, key=lambda text: text.get_position())) == sides
         columns = plane.coordinates[0]  # towards left or back
         assert columns[0, -1] > columns[0, 0]
+
+
+def test_planes_are_shown_with_the_face_or_the_vertex_at_the_top(pictures):
+    for plane in pictures.planes:
+        axes = Figure().add_subplot()
+        shown = Tile(axes, plane, 10, 20).show(plane.coordinates[1])  # towards the back or up, by rows
+        left, right, bottom, top = shown.get_extent()
+        assert (left, bottom) == (10, 20)
+        assert (right - left, top - bottom) == plane.fixed.shape[::-1]
+        first, last = shown.get_array()[[0, -1], 0]
+        assert shown.origin == "upper"  # the first row is drawn at the top
+        assert first < last if plane.name == "Axial" else first > last
 
 
 def test_the_rows_of_planes_bear_letters_and_a_color_bar_in_the_unit_of_the_values(pictures, monkeypatch):
@@ -214,10 +225,10 @@ def test_the_rows_of_planes_bear_letters_and_a_color_bar_in_the_unit_of_the_valu
     drawing = Drawing(pictures.in_unit("SUVbw"))
     assert all(png.startswith(b"\x89PNG") for png in (drawing.overlay(), drawing.registered(in_color=True)))
     for figure, rows in zip(drawn, (2, 3), strict=True):
-        *planes, bar = figure.axes
-        assert [sorted(text.get_text() for text in axes.texts if len(text.get_text()) == 1) for axes in planes] == (
-            [["L", "R"], ["L", "R"], ["A", "P"]] * rows
-        )
+        planes, bar = figure.axes
+        letters = [text for text in planes.texts if len(text.get_text()) == 1]
+        letters.sort(key=lambda text: (-round(text.get_position()[1]), text.get_position()[0]))
+        assert "".join(text.get_text() for text in letters) == "RLRLAP" * rows
         assert bar.get_ylabel() == "SUV"
         assert bar.get_ylim() == pytest.approx((pictures.overlay.low, pictures.overlay.high))
 
