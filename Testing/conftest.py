@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from BSAFusionLib.worker.threads import wait_patiently
+
 repository = Path(__file__).resolve().parents[1]
 
-# Before a test imports torch or SimpleITK: pytest-xdist runs a process a core, so more threads would only wait.
+# Before a test imports torch or SimpleITK: as commands do, and since pytest-xdist runs a process a core, on which more
+# threads would only wait.
+wait_patiently()
 if "PYTEST_XDIST_WORKER" in os.environ:
     for variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
         os.environ.setdefault(variable, "1")

@@ -16,7 +16,8 @@ from BSAFusionLib.pipeline.expected_error import expected_error
 from BSAFusionLib.pipeline.growth import limit_growth
 from BSAFusionLib.pipeline.limits import add_margin, limit_displacements
 from BSAFusionLib.pipeline.network_input import NetworkInput
-from BSAFusionLib.pipeline.posterior import Posterior, infer, mean_field, observe
+from BSAFusionLib.pipeline.observed import observe
+from BSAFusionLib.pipeline.posterior import Posterior, infer, mean_field
 from BSAFusionLib.pipeline.report import Verdict
 from BSAFusionLib.pipeline.rigid_part import rigid_part
 from BSAFusionLib.pipeline.slice_plan import SlicePlan

@@ -9,7 +9,8 @@ from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.runner import Runner
 from BSAFusionLib.pipeline.calibration import Calibration, uncalibrated
 from BSAFusionLib.pipeline.deformation import rough_field
-from BSAFusionLib.pipeline.posterior import infer, observe
+from BSAFusionLib.pipeline.observed import observe
+from BSAFusionLib.pipeline.posterior import infer
 from BSAFusionLib.pipeline.registration import register_few, register_from
 from BSAFusionResearch.calibration.fit import FittedCase
 from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, prepare, save_prepared

@@ -123,7 +123,7 @@ def compare(prediction: Prediction, truth: np.ndarray) -> Score:
 
 
 def _predict(case: FittedCase, calibration: Calibration) -> Prediction:
-    case.amplitudes = case.rotated.amplitudes(calibration, case.amplitudes)
+    case.amplitudes = case.rotated.evidence.amplitudes(calibration, case.amplitudes)
     return case.rotated.predict(calibration, case.amplitudes)
 
 

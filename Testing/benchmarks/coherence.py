@@ -27,7 +27,8 @@ from BSAFusionLib.network.weights import load_inference_network  # noqa: E402
 from BSAFusionLib.pipeline.calibration import uncalibrated  # noqa: E402
 from BSAFusionLib.pipeline.intensities import head_mask, measure_intensities  # noqa: E402
 from BSAFusionLib.pipeline.network_input import NetworkInput  # noqa: E402
-from BSAFusionLib.pipeline.posterior import infer, observe, posterior_field  # noqa: E402
+from BSAFusionLib.pipeline.observed import observe  # noqa: E402
+from BSAFusionLib.pipeline.posterior import infer, posterior_field  # noqa: E402
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse  # noqa: E402
 from BSAFusionLib.pipeline.slicing import slice_grid  # noqa: E402
 from BSAFusionLib.resources import MODELS  # noqa: E402

@@ -7,8 +7,10 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.network.stack import Stack
+from BSAFusionLib.pipeline.amplitudes import reported_variances
 from BSAFusionLib.pipeline.calibration import Amplitudes, Calibration
-from BSAFusionLib.pipeline.posterior import Observed, infer, observe_cells
+from BSAFusionLib.pipeline.observed import Observed, observe_cells
+from BSAFusionLib.pipeline.posterior import infer
 from BSAFusionLib.pipeline.smooth_basis import SmoothBasis
 from BSAFusionResearch.calibration.fit import FittedCase, compare, fit_calibration, fit_lengths, score
 from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, save_prepared
@@ -57,11 +59,35 @@ def test_the_rotated_case_predicts_what_the_library_infers():
     assert drawn.var(axis=0).mean() == pytest.approx(variances.mean(), rel=0.03)
 
 
-def test_both_forms_estimate_the_same_amplitudes():
+def test_the_amplitudes_make_the_evidence_most_probable():
     observed, points, _ = simulated(2, 1.5, 0.1)
-    rotated, dense = RotatedCase.of(observed, points).amplitudes(CALIBRATION), infer(observed, CALIBRATION).amplitudes
-    assert tuple(rotated) == pytest.approx(tuple(dense), rel=0.15)  # the library leaves out weak modes here
-    assert dense.elastic == pytest.approx(1.5, rel=0.25)
+    evidence = RotatedCase.of(observed, points).evidence
+    found = evidence.amplitudes(CALIBRATION)
+    assert found.elastic == pytest.approx(1.5, rel=0.25)
+    assert tuple(infer(observed, CALIBRATION).amplitudes) == pytest.approx(
+        tuple(found), rel=0.15
+    )  # no weak modes there
+
+    def probable(amplitudes: np.ndarray) -> float:
+        """Return the logarithm of the evidence's probability, by the whole matrix."""
+        variances = reported_variances(np.square(amplitudes), CALIBRATION)
+        prior = np.tile(np.repeat(variances, [1, 3, observed.basis.size - 4]), 3)
+        precision = CALIBRATION.trust * observed.information + np.diag(1 / prior)
+        weighted = CALIBRATION.trust * observed.weighted
+        likelihood = weighted @ np.linalg.solve(precision, weighted) - np.linalg.slogdet(precision)[1]
+        return float(likelihood - np.log(prior).sum()) / 2
+
+    surprise = np.log(np.divide(found, CALIBRATION.expected)) / CALIBRATION.spread
+    best = probable(np.array(found)) - (surprise**2).sum() / 2
+    for part in range(3):
+        for factor in (0.8, 1.25):
+            changed = np.array(found) * np.where(np.arange(3) == part, factor, 1)
+            surprise = np.log(changed / CALIBRATION.expected) / CALIBRATION.spread
+            assert probable(changed) - (surprise**2).sum() / 2 < best
+    assert probable(np.array(found)) - probable(np.array(CALIBRATION.expected)) == pytest.approx(
+        evidence.solve(CALIBRATION, np.array(found)).likelihood
+        - evidence.solve(CALIBRATION, np.array(CALIBRATION.expected)).likelihood
+    )
 
 
 @pytest.mark.slow
@@ -85,7 +111,7 @@ def test_lengths_that_come_out_wrong_by_a_power_are_set_right():
     for seed, elastic in enumerate((0.02, 1.5)):
         observed, points, _ = simulated(seed, elastic, 0.1)
         rotated = RotatedCase.of(observed, np.tile(points, (20, 1)))
-        amplitudes = rotated.amplitudes(CALIBRATION)
+        amplitudes = rotated.evidence.amplitudes(CALIBRATION)
         mean, covariance = prediction = rotated.predict(CALIBRATION, amplitudes)
         white = (np.linalg.cholesky(covariance) @ random.standard_normal((*mean.shape, 1)))[..., 0]
         truth = mean + white * (1.2 * prediction.lengths**0.5)[:, None]  # of length 1.2 length^1.5, not length

@@ -30,7 +30,8 @@ from BSAFusionLib.mrml.nodes import put_grid_transform, put_volume
 from BSAFusionLib.mrml.placement import parent_to_world
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline.calibration import uncalibrated
-from BSAFusionLib.pipeline.posterior import infer, observe, posterior_field
+from BSAFusionLib.pipeline.observed import observe
+from BSAFusionLib.pipeline.posterior import infer, posterior_field
 from BSAFusionLib.pipeline.slicing import slice_grid
 from Testing.scene.conftest import rigid
 

@@ -13,7 +13,8 @@ from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline.calibration import Amplitudes, Calibration, read_calibration, uncalibrated
 from BSAFusionLib.pipeline.expected_error import expected_error
-from BSAFusionLib.pipeline.posterior import infer, observe, posterior_field
+from BSAFusionLib.pipeline.observed import observe
+from BSAFusionLib.pipeline.posterior import infer, posterior_field
 from BSAFusionLib.pipeline.slicing import slice_grid
 from BSAFusionLib.resources import MODELS
 
