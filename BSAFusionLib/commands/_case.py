@@ -1,6 +1,5 @@
 """Read, register and fuse, and write one case on the command line."""
 
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +94,7 @@ def run_case(
     from BSAFusionLib.pipeline.progress import Stopwatch
     from BSAFusionLib.settings import Settings
     from BSAFusionLib.worker.case import compute_case
+    from BSAFusionLib.worker.libraries import import_without_collection
 
     watch = Stopwatch(begun)
     watch.lap("start")
@@ -103,8 +103,7 @@ def run_case(
     for remark in (*fixed.remarks, *moving.remarks):
         say(remark, quiet=progress is None)  # before the long wait, and again in the report
     watch.lap("reading")
-    for library in LIBRARIES:
-        importlib.import_module(library)
+    import_without_collection(LIBRARIES)
     watch.lap("libraries")
     settings = Settings(modality=moving.modality, **choices)
     mask = None if pair.fixed_mask is None else read_volume(pair.fixed_mask)
