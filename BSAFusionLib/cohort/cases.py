@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.dicom.scan import is_dicom_path
+from BSAFusionLib.files.dicom.recognize import is_dicom_path
 from BSAFusionLib.files.inputs import VOLUME_SUFFIXES, Pair
 from BSAFusionLib.files.outputs import Names
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from BSAFusionLib.cohort.cases import Case
 from BSAFusionLib.cohort.derivatives import sidecar_name
-from BSAFusionLib.files.dicom.scan import is_dicom_path
+from BSAFusionLib.files.dicom.recognize import is_dicom_path
 from BSAFusionLib.files.inputs import source_of
 from BSAFusionLib.files.overwriting import files_of
 

@@ -10,7 +10,7 @@ from BSAFusionLib.cohort.bids import bids_cohort
 from BSAFusionLib.cohort.cases import Case, Cohort, source_uri
 from BSAFusionLib.cohort.tables import read_table
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.dicom.scan import is_dicom_path
+from BSAFusionLib.files.dicom.recognize import is_dicom_path
 from BSAFusionLib.files.inputs import Pair
 from BSAFusionLib.modalities import MODALITIES
 

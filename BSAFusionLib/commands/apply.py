@@ -162,7 +162,7 @@ def _read(path: Path) -> "Input":
 
 def _may_have_frames(path: Path) -> bool:
     """Tell whether a volume may have frames, whose times are written beside it."""
-    from BSAFusionLib.files.dicom.scan import is_dicom_path
+    from BSAFusionLib.files.dicom.recognize import is_dicom_path
     from BSAFusionLib.files.dynamic import is_dynamic
 
     return is_dynamic(path) or is_dicom_path(path)
@@ -177,7 +177,7 @@ def _sidecar(result: Path) -> Path:
 
 def _result(path: Path, out: Path | None, count: int) -> Path:
     """Return where the result of an image is written; of DICOM as NRRD, or as a file of another format if so named."""
-    from BSAFusionLib.files.dicom.scan import is_dicom_path
+    from BSAFusionLib.files.dicom.recognize import is_dicom_path
     from BSAFusionLib.files.inputs import VOLUME_SUFFIXES
 
     suffix = next((each for each in SUFFIXES if path.name.endswith(each)), path.suffix)

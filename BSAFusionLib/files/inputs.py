@@ -6,9 +6,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import ExchangedRoles, FusionError
-from BSAFusionLib.files.dicom.scan import is_dicom_path, read_scan
-from BSAFusionLib.files.dicom.series import series_in
-from BSAFusionLib.files.dicom.source import series_source
+from BSAFusionLib.files.dicom.recognize import is_dicom_path
 from BSAFusionLib.files.dynamic import Frames, is_dynamic, read_dynamic
 from BSAFusionLib.files.outputs import UNIT_KEY
 from BSAFusionLib.files.stated_modality import (
@@ -145,6 +143,8 @@ def read_input(
                 volume.image, _shown_name(path), modality, {}, volume.remarks, unit=_unit_of(path, volume.image)
             )
             return replace(known, placed=volume.placed, label_map=volume.label_map)
+        from BSAFusionLib.files.dicom.scan import read_scan  # here, since it imports pydicom
+
         scan = read_scan(path, wanted, series, frames)
     except OSError as error:
         role = "fixed" if modality == "mri" else "moving"
@@ -218,7 +218,11 @@ def _guessed(volume: Input, path: Path) -> Input:
 
 def source_of(path: Path) -> Path:
     """Return the file or folder that is read when a user gives a path: for one image of a DICOM series its folder."""
-    return series_source(path).path if is_dicom_path(path) else path
+    if not is_dicom_path(path):
+        return path
+    from BSAFusionLib.files.dicom.source import series_source  # here, since it imports pydicom
+
+    return series_source(path).path
 
 
 def _same_file(pair: Pair) -> bool:
@@ -254,6 +258,8 @@ def _check_no_folder_of_volumes(path: Path) -> None:
     """Raise an error that names the files where a folder holds volumes in files, but no DICOM images."""
     if not path.is_dir():
         return
+    from BSAFusionLib.files.dicom.series import series_in  # here, since it imports pydicom
+
     names = sorted(file.name for file in path.iterdir() if file.name.lower().endswith(VOLUME_SUFFIXES))
     if names and not series_in(path):
         more = ", ..." if len(names) > MOST_LISTED else ""

@@ -9,8 +9,8 @@ import SimpleITK as sitk
 from pydicom import Dataset, dcmread, uid
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.dicom.recognize import is_dicom_file
-from BSAFusionLib.files.dicom.scan import is_dicom_path, read_scan
+from BSAFusionLib.files.dicom.recognize import is_dicom_file, is_dicom_path
+from BSAFusionLib.files.dicom.scan import read_scan
 from BSAFusionLib.modalities import MODALITIES
 from Testing.dicom.conftest import write_series
 

@@ -1,4 +1,4 @@
-"""Tell DICOM files from others by their first bytes, also those that lack the preamble."""
+"""Tell DICOM files from others by their first bytes, also those that lack the preamble; imports nothing heavy."""
 
 import struct
 from pathlib import Path
@@ -28,3 +28,8 @@ def is_dicom_file(path: Path) -> bool:
         return True
     length = int(struct.unpack_from("<I", head, 4)[0])  # of a value whose type is implied
     return bool(group == FIRST_GROUPS[1] and length % 2 == 0 and 0 < length <= LONGEST_FIRST_VALUE)
+
+
+def is_dicom_path(path: Path) -> bool:
+    """Tell whether a path is read as DICOM: a folder, or a file that is one by its first bytes."""
+    return path.is_dir() or (path.is_file() and is_dicom_file(path))

@@ -9,7 +9,6 @@ import SimpleITK as sitk
 from pydicom import Dataset
 
 from BSAFusionLib.files.dicom.frames import Frame, frames_in_order
-from BSAFusionLib.files.dicom.recognize import is_dicom_file
 from BSAFusionLib.files.dicom.series import Series, choose_series
 from BSAFusionLib.files.dicom.source import series_source
 from BSAFusionLib.files.dicom.steps import measure_steps
@@ -53,11 +52,6 @@ class _Placed(NamedTuple):
 
     image: sitk.Image
     remarks: tuple[str, ...]
-
-
-def is_dicom_path(path: Path) -> bool:
-    """Tell whether a path is read as DICOM: a folder, or a file that is one by its first bytes."""
-    return path.is_dir() or (path.is_file() and is_dicom_file(path))
 
 
 def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None, chosen: str | None = None) -> Scan:
