@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from BSAFusionLib.head_pose.search import HeadPose
 
 BRAIN_RADIUS_MM = 60.0
-POINTS = 4000
+POINTS = 1000  # more change nothing that could be seen, and are carried one by one
 
 
 def rigid_part(transform: sitk.Transform, head: sitk.Image, pose: "HeadPose") -> sitk.Euler3DTransform:
