@@ -72,8 +72,9 @@ def make_deformation(
     field, verdict = mean_field(posterior, case.fixed), None
     details: tuple[str, ...] = ()
     if settings.do_no_harm:
-        field, _ = limit_growth(field, seen.rough_field)
-        field, details = _limit(case, plan, field)
+        field, given_up = limit_growth(field, seen.rough_field, plan.head)
+        field, limited = _limit(case, plan, field)
+        details = (*given_up, *limited)
     field = scale(field, settings.strength)
     estimated = field
     if settings.do_no_harm and settings.strength > 0 and not calibrated:

@@ -55,13 +55,13 @@ class Limits(NamedTuple):
     close_mm: float = 7.0
     mirror_share: float = 1.03
     undecided_mirror_share: float = 0.97
-    log_odds: float = 0.5
+    log_odds: float = 0.0
     log_odds_without_poses: float = 1.3
     log_odds_clearly_right: float = -1.0
 
 
-WEIGHTS = Weights(-5.14, 1.46, 3.61, -1.46, -8.80)
-WEIGHTS_WITHOUT_POSES = Weights(-0.73, 0.0, 4.37, -2.51, -12.92)
+WEIGHTS = Weights(-5.99, 1.81, 3.78, -1.40, -10.01)
+WEIGHTS_WITHOUT_POSES = Weights(0.79, 0.0, 3.90, -2.92, -15.93)
 LIMITS = Limits()
 LEAST_FIGURE = 0.1  # of those whose logarithm is taken
 LEAST_INFORMATION = 1e-3  # nats

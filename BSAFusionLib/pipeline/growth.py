@@ -1,4 +1,4 @@
-"""Follow the second round of registration only where it does not lead on and on."""
+"""Give up a deformation where a second round of registration leads on and on."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -6,26 +6,28 @@ from scipy.ndimage import gaussian_filter
 
 from BSAFusionLib.geometry.fields import scale
 from BSAFusionLib.geometry.grids import lattice_over
+from BSAFusionLib.pipeline.slicing import resample_mask
 
 # Where the network sees what it was trained on, a second round changes the first one's displacement both ways: on
 # patients of heads 11 and 12 it grew by -72 to 29 % in brain, neck and head. Where it sees nothing that it knows, it
 # asks for the same again: by 60 % more in the neck of a PET template.
 ALLOWED_GROWTH = 0.35
-REFUSED_GROWTH = 0.6  # in between, less and less of the second round is followed
+REFUSED_GROWTH = 0.6  # in between, less and less of the displacement is kept
 NEIGHBORHOOD_MM = 24.0  # standard deviation of the weights with which growth is averaged
 SPACING_MM = 8.0  # of the grid that growth is measured on
 SMALL_MM = 0.5  # displacements of this length do not tell growth from noise
 
 
-def limit_growth(field: sitk.Image, rough: sitk.Image) -> tuple[sitk.Image, float]:
-    """Return to the first round's displacement where the second made it grow by more than a well-seen head would.
+def limit_growth(field: sitk.Image, rough: sitk.Image, head: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]:
+    """Give up a displacement where the second round made it grow by more than a well-seen head would.
 
     Args:
         field: Of the second round, mm, LPS.
         rough: Of the first, on the same grid.
+        head: Mask of the fixed head.
 
     Returns:
-        The field, and the mean share in [0, 1] of the second round's change that was followed.
+        The field, and a remark on how much of the head this concerns, if it is at least 1 %.
     """
     coarse = lattice_over(field, [SPACING_MM] * 3)
     first, second = (
@@ -37,8 +39,15 @@ def limit_growth(field: sitk.Image, rough: sitk.Image) -> tuple[sitk.Image, floa
     squares = gaussian_filter((first * first).sum(axis=-1), reach, mode="nearest")
     growth = along / (squares + SMALL_MM**2)
     shares = np.clip((REFUSED_GROWTH - growth) / (REFUSED_GROWTH - ALLOWED_GROWTH), 0.0, 1.0)
+    inside = resample_mask(head, coarse)
+    given_up = 100 * (1 - float(shares[inside].mean())) if inside.any() else 0.0
     image = sitk.GetImageFromArray(shares)
     image.CopyInformation(coarse)
     fine = sitk.Resample(image, field, sitk.Transform(), sitk.sitkLinear, 1.0, sitk.sitkFloat64, True)
-    change = scale(sitk.Subtract(field, rough), sitk.GetArrayFromImage(fine)[..., None])
-    return sitk.Add(rough, change), float(shares.mean())
+    limited = scale(field, sitk.GetArrayFromImage(fine)[..., None])
+    if given_up < 1:
+        return limited, ()
+    return limited, (
+        f"The network asked for more and more of the same in {given_up:.0f} % of the head, as it does where it sees "
+        "nothing that it knows; its deformation was given up there.",
+    )
