@@ -1,6 +1,5 @@
 """Make one deformation of the evidence from all slices, and apply as much of it as helps."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,15 +8,14 @@ import SimpleITK as sitk
 
 from BSAFusionLib.geometry.fields import compose_field, compose_transform, remove_global_scaling, scale
 from BSAFusionLib.geometry.grids import directions
-from BSAFusionLib.network.stack import Evidence
-from BSAFusionLib.pipeline.calibration import PIXELS_PER_SIGMA, uncalibrated
 from BSAFusionLib.pipeline.case import Case, Initialization, LoadedNetwork
+from BSAFusionLib.pipeline.displacement import infer_displacement
 from BSAFusionLib.pipeline.expected_error import expected_error
 from BSAFusionLib.pipeline.growth import limit_growth
 from BSAFusionLib.pipeline.limits import add_margin, limit_displacements
 from BSAFusionLib.pipeline.network_input import NetworkInput
-from BSAFusionLib.pipeline.observed import observe
-from BSAFusionLib.pipeline.posterior import Posterior, infer, mean_field
+from BSAFusionLib.pipeline.posterior import mean_field
+from BSAFusionLib.pipeline.registration import Registered
 from BSAFusionLib.pipeline.report import Verdict
 from BSAFusionLib.pipeline.rigid_part import rigid_part
 from BSAFusionLib.pipeline.slice_plan import SlicePlan
@@ -27,7 +25,6 @@ from BSAFusionLib.pipeline.verdict import FRACTIONS, choose_fraction, judge_slic
 
 if TYPE_CHECKING:
     from BSAFusionLib.head_pose.search import HeadPose
-    from BSAFusionLib.pipeline.registration import Registered
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Deformation:
 
 
 def make_deformation(
-    case: Case, plan: SlicePlan, seen: "Registered", initial: Initialization, pose: "HeadPose"
+    case: Case, plan: SlicePlan, seen: Registered, initial: Initialization, pose: "HeadPose"
 ) -> Deformation:
     """Make the deformation that is applied.
 
@@ -98,18 +95,6 @@ def _refer(field: sitk.Image, rigid: sitk.Transform, other: sitk.Transform) -> s
     return field if rigid is other else compose_field(field, sitk.CompositeTransform([other.GetInverse(), rigid]))
 
 
-def rough_field(posterior: Posterior, fixed: sitk.Image, pixel_mm: float) -> sitk.Image:
-    """Return the displacement, whole, mm, LPS, to cut the slices of the second round by.
-
-    Args:
-        posterior: Of the first round.
-        fixed: The fixed volume.
-        pixel_mm: Of the registered slices.
-    """
-    field, _ = limit_displacements(mean_field(posterior, fixed), pixel_mm)
-    return field
-
-
 def apply_helpful_part(
     field: sitk.Image,
     initial: sitk.Transform,
@@ -140,17 +125,6 @@ def apply_helpful_part(
         agreement = similarity.agreement(network, initial, chosen)
     verdict, factors = judge_slices(figures, choice, agreement)
     return similarity.scale_slices(field, factors), verdict
-
-
-def infer_displacement(case: Case, plan: SlicePlan, evidence: Sequence[Evidence]) -> Posterior:
-    """Combine the evidence to what is known of the displacement."""
-    calibration = case.network.calibration or uncalibrated(plan.pixel_mm)
-    # Not finer than the network's own prior, so that the number of modes stays small in a large field of view.
-    sigma_mm = [max(calibration.sigma_mm, PIXELS_PER_SIGMA * plan.pixel_mm)] * 3
-    if len(plan.axes) == 1:
-        (axis,) = plan.axes
-        sigma_mm[axis] = max(case.settings.through_plane_smoothing, plan.stacks[0].grid.GetSpacing()[2])
-    return infer(observe(evidence, case.fixed, sigma_mm), calibration)
 
 
 def _limit(case: Case, plan: SlicePlan, field: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from BSAFusionLib.geometry.fields import compose_transform
 from BSAFusionLib.geometry.grids import directions
 from BSAFusionLib.network.stack import Evidence, Stack
 from BSAFusionLib.pipeline.case import Case
-from BSAFusionLib.pipeline.deformation import infer_displacement, rough_field
+from BSAFusionLib.pipeline.displacement import infer_displacement, rough_field
 from BSAFusionLib.pipeline.progress import StageTimer
 from BSAFusionLib.pipeline.slice_plan import SlicePlan
 from BSAFusionLib.pipeline.slicing import cut_slices

@@ -8,7 +8,7 @@ import numpy as np
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.runner import Runner
 from BSAFusionLib.pipeline.calibration import Calibration, uncalibrated
-from BSAFusionLib.pipeline.deformation import rough_field
+from BSAFusionLib.pipeline.displacement import rough_field
 from BSAFusionLib.pipeline.observed import observe
 from BSAFusionLib.pipeline.posterior import infer
 from BSAFusionLib.pipeline.registration import register_few, register_from
