@@ -62,7 +62,7 @@ class _FineOptimizer(Optimizer):
     def __init__(self, fixed: sitk.Image, moving: sitk.Image, stop: Event, region: Region) -> None:
         self._fixed, self._moving = downsample(fixed, FINE.spacing_mm), pad_with_air(moving)
         mask = region(downsample(fixed, SEARCHED_SPACING_MM))
-        self._mask = sitk.Resample(mask, self._fixed, sitk.Transform(), sitk.sitkNearestNeighbor)
+        self._mask_with(sitk.Resample(mask, self._fixed, sitk.Transform(), sitk.sitkNearestNeighbor))
         self._step_mm, self._stop = FINE.step_mm, stop
 
     def _method(self) -> sitk.ImageRegistrationMethod:

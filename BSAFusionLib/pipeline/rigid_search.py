@@ -102,8 +102,15 @@ class Optimizer:
     ) -> None:
         self._fixed = downsample(fixed, level.spacing_mm)
         self._moving = pad_with_air(downsample(moving, level.spacing_mm))
-        self._mask = region(self._fixed)
+        self._mask_with(region(self._fixed))
         self._step_mm, self._stop = level.step_mm, stop
+
+    def _mask_with(self, mask: sitk.Image) -> None:
+        """Look only where a mask on the fixed grid is 1.
+
+        Its voxels are counted here, since threads that share an image must not ask for its array.
+        """
+        self._mask, self._inside = mask, int(sitk.GetArrayViewFromImage(mask).sum())
 
     def similarity(self, transform: sitk.Euler3DTransform) -> float:
         """Return the mutual information with a transform, 0 where the volumes do not overlap."""
@@ -127,10 +134,9 @@ class Optimizer:
 
     def _sample(self, method: sitk.ImageRegistrationMethod) -> None:
         """Take mutual information at some points of the mask, the same ones in every run."""
-        inside = int(sitk.GetArrayViewFromImage(self._mask).sum())
-        if self.samples < inside:
+        if self.samples < self._inside:
             method.SetMetricSamplingStrategy(method.RANDOM)
-            method.SetMetricSamplingPercentage(self.samples / inside, SEED)
+            method.SetMetricSamplingPercentage(self.samples / self._inside, SEED)
 
     def refine(self, candidate: sitk.Euler3DTransform) -> Candidate:
         """Find the best transform near a candidate.

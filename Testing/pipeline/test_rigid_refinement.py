@@ -1,5 +1,7 @@
 """Fine voxels refine what the search on coarse ones has found."""
 
+from threading import Event
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -9,6 +11,7 @@ from BSAFusionLib.geometry.fields import error_mm
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.rigid import prealign_rigidly
 from BSAFusionLib.pipeline.rigid_refinement import refine_finely
+from BSAFusionLib.pipeline.rigid_search import Level, Optimizer
 from Testing.phantoms import MIDDLE_MM, centered_grid, make_head
 from Testing.pipeline.test_prealignment import seen
 
@@ -74,3 +77,14 @@ def test_one_thread_and_two_give_the_same_transform(mri, pet, threads):
         results.append(prealign_rigidly(mri, pet, from_heads=apart(turn_deg=2.0, shift_mm=3.0)).GetParameters())
     assert np.allclose(*results, atol=1e-9)
     assert not np.allclose(results[0], apart(turn_deg=2.0, shift_mm=3.0).GetParameters(), atol=0.1)
+
+
+def test_threads_that_share_an_image_do_not_ask_for_its_array(mri, pet, monkeypatch):
+    """SimpleITK may move the voxels of a shared image for that, while another thread reads them."""
+    optimizer = Optimizer(mri, pet, Level(4.0, 2.0, 1), Event())
+    inside = int(sitk.GetArrayViewFromImage(optimizer._mask).sum())
+    monkeypatch.setattr(Optimizer, "samples", inside // 2)
+    for name in ("GetArrayViewFromImage", "GetArrayFromImage"):
+        monkeypatch.setattr(sitk, name, None)
+    value, _ = optimizer.refine(apart(turn_deg=0.4, shift_mm=0.4))
+    assert np.isfinite(value)
