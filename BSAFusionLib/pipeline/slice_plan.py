@@ -9,7 +9,7 @@ from BSAFusionLib.geometry.grids import downsample, lattice_over
 from BSAFusionLib.network.stack import Stack
 from BSAFusionLib.pipeline.case import Case
 from BSAFusionLib.pipeline.intensities import head_mask
-from BSAFusionLib.pipeline.slicing import other_axes, slice_axis, slice_grid, sufficient_size
+from BSAFusionLib.pipeline.slicing import other_axes, slice_axis, slice_grid, sufficient_size, without_padding
 
 MAX_VOXEL_PX = 5.0  # longer voxels show too little of a head's shape
 HEAD_SPACING_PX = 2.0  # of the head's mask, in pixels of the registered slices; about 2 mm
@@ -53,8 +53,8 @@ def plan_slices(case: Case, initial_transform: sitk.Transform) -> SlicePlan:
     head = head_mask(sitk.Resample(coarse, lattice_over(case.fixed, [spacing_mm] * 3)))
     if not sitk.GetArrayViewFromImage(head).any():
         raise FusionError("No head was detected in the fixed volume; choose an MRI of a head.")
-    fusion_grid = slice_grid(case.fixed, settings.slice_axis, sufficient_size(case.fixed, axes[0], size))
-    return SlicePlan(axes, stacks, pixel_mm, head, fusion_grid)
+    fused = slice_grid(case.fixed, settings.slice_axis, sufficient_size(case.fixed, axes[0], size))
+    return SlicePlan(axes, stacks, pixel_mm, head, without_padding(fused, case.fixed))
 
 
 def _registered_axes(fixed: sitk.Image, axis: str, three_axes: bool, size: int) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from BSAFusionLib.pipeline.slicing import (
     sufficient_size,
     thin_slices,
     volume_from_slices,
+    without_padding,
 )
 
 left, back, up = np.eye(3)
@@ -95,6 +96,26 @@ def test_slices_need_no_more_pixels_than_the_volume_has_voxels(grid, axis):
     assert slice_grid(grid, axis, side).GetSpacing()[0] <= min(in_plane)
     assert slice_grid(grid, axis, side - 16).GetSpacing()[0] > min(in_plane)
     assert sufficient_size(grid, across, 48) == 48
+
+
+@pytest.mark.parametrize("axis", axes)
+@pytest.mark.parametrize("side", [48, 64, 256])
+def test_without_padding_slices_still_hold_the_whole_volume(grid, axis, side):
+    whole = slice_grid(grid, axis, side)
+    narrow = without_padding(whole, grid)
+    assert narrow.GetSpacing() == whole.GetSpacing()
+    assert narrow.GetSize()[2] == whole.GetSize()[2]
+    assert all(count % 16 == 0 for count in narrow.GetSize()[:2])
+    extents = np.multiply(grid.GetSize(), grid.GetSpacing())
+    in_plane = sorted(extent for n, extent in enumerate(extents) if n != axes.index(axis))
+    held = sorted(np.multiply(narrow.GetSize(), narrow.GetSpacing())[:2])
+    for extent, length in zip(in_plane, held, strict=True):
+        assert extent - 1e-6 <= length < extent + 16 * whole.GetSpacing()[0] + 1e-6
+    middles = [
+        image.TransformContinuousIndexToPhysicalPoint([(count - 1) / 2 for count in image.GetSize()])
+        for image in (whole, narrow)
+    ]
+    assert middles[0] == pytest.approx(middles[1])
 
 
 def test_a_lattice_spans_the_volume_as_coarsely_as_it_may_and_never_finer_than_the_voxels(grid):
