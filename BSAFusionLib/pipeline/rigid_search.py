@@ -21,6 +21,7 @@ AIR_MARGIN_MM = 30.0
 HISTOGRAM_BINS = 32
 SEED = 42  # the same volumes give the same transform
 MAX_ITERATIONS = 100
+STEP_RELAXATION = 0.7
 MIN_GRADIENT = 1e-6
 POLL_SECONDS = 0.05
 
@@ -30,7 +31,7 @@ class Level(NamedTuple):
 
     Attributes:
         spacing_mm: Of both volumes.
-        step_mm: First step of the optimizer.
+        step_mm: First step of the optimizer; its last one is a twentieth, since the next level goes on from there.
         survivors: Candidates that go on to the next level.
     """
 
@@ -87,13 +88,9 @@ class Optimizer:
 
     Attributes:
         samples: Points of the mask, at most, at which mutual information is taken; the fine refinement takes more.
-        relaxation: By which a step is multiplied where the gradient turns.
-        last_step: As a fraction of the first one.
     """
 
     samples = 60_000
-    relaxation = 0.7
-    last_step = 1 / 20
 
     def __init__(
         self,
@@ -150,7 +147,7 @@ class Optimizer:
         method = self._method()
         self._sample(method)
         method.SetOptimizerAsRegularStepGradientDescent(
-            self._step_mm, self._step_mm * self.last_step, MAX_ITERATIONS, self.relaxation, MIN_GRADIENT
+            self._step_mm, self._step_mm / 20, MAX_ITERATIONS, STEP_RELAXATION, MIN_GRADIENT
         )
         method.SetOptimizerScales([LEVER_MM**2] * 3 + [1.0] * 3)
         transform = sitk.Euler3DTransform(candidate)
