@@ -16,19 +16,26 @@ REFUSED_GROWTH = 0.6  # in between, less and less of the displacement is kept
 NEIGHBORHOOD_MM = 24.0  # standard deviation of the weights with which growth is averaged
 SPACING_MM = 8.0  # of the grid that growth is measured on
 SMALL_MM = 0.5  # displacements of this length do not tell growth from noise
+# Who reports less of a displacement is bound to find more of it in the second round, as SPECT's network does in brains.
+LEAST_SLOPE = 0.8
 
 
-def limit_growth(field: sitk.Image, rough: sitk.Image, head: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]:
+def limit_growth(
+    field: sitk.Image, rough: sitk.Image, head: sitk.Image, slope: float = 1.0
+) -> tuple[sitk.Image, tuple[str, ...]]:
     """Give up a displacement where the second round made it grow by more than a well-seen head would.
 
     Args:
         field: Of the second round, mm, LPS.
         rough: Of the first, on the same grid.
         head: Mask of the fixed head.
+        slope: Of what the network reports against what is true; nothing is given up where it is under `LEAST_SLOPE`.
 
     Returns:
         The field, and a remark on how much of the head this concerns, if it is at least 1 %.
     """
+    if slope < LEAST_SLOPE:
+        return field, ()
     coarse = lattice_over(field, [SPACING_MM] * 3)
     first, second = (
         sitk.GetArrayFromImage(sitk.Resample(each, coarse, sitk.Transform(), sitk.sitkLinear))

@@ -71,3 +71,10 @@ def test_what_lies_outside_of_the_head_is_not_remarked_on():
     right.CopyInformation(HEAD)
     right[40:, :, :] = 1
     assert limit_growth(field_of(second), field_of(first), right)[1] == ()
+
+
+def test_a_network_that_reports_little_of_a_displacement_may_find_more_of_it():
+    second = field_of(np.array((6.0, 0.0, 0.0)))
+    limited, remarks = limit_growth(second, field_of(np.array((3.0, 0.0, 0.0))), HEAD, slope=0.6)
+    assert limited is second
+    assert remarks == ()
