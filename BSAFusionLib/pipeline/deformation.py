@@ -64,14 +64,12 @@ def make_deformation(
             and turn; one that was given stays as it is.
         pose: Of the fixed head.
     """
-    settings, calibration = case.settings, case.network.calibration
-    calibrated = calibration is not None
+    settings, calibrated = case.settings, case.network.calibration is not None
     posterior = infer_displacement(case, plan, seen.evidence)
     field, verdict = mean_field(posterior, case.fixed), None
     details: tuple[str, ...] = ()
     if settings.do_no_harm:
-        slope = 1.0 if calibration is None else calibration.slope
-        field, given_up = limit_growth(field, seen.rough_field, plan.head, slope)
+        field, given_up = limit_growth(field, seen.rough_field, plan.head, posterior.calibration.slope)
         field, limited = _limit(case, plan, field)
         details = (*given_up, *limited)
     field = scale(field, settings.strength)

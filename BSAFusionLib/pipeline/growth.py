@@ -8,8 +8,8 @@ from BSAFusionLib.geometry.fields import scale
 from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.pipeline.slicing import resample_mask
 
-# Where the network sees what it was trained on, a second round changes the first one's displacement both ways: on
-# patients of heads 11 and 12 it grew by -72 to 29 % in brain, neck and head. Where it sees nothing that it knows, it
+# Where the network sees what it was trained on, a second round changes the first one's displacement both ways: on CT
+# and PET of heads 11 and 12 it grew by -72 to 29 % in brain, neck and head. Where it sees nothing that it knows, it
 # asks for the same again: by 60 % more in the neck of a PET template.
 ALLOWED_GROWTH = 0.35
 REFUSED_GROWTH = 0.6  # in between, less and less of the displacement is kept
