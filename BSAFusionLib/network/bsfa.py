@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from BSAFusionLib.network.estimate import Estimate, invert
-from BSAFusionLib.network.matching import Match, Matcher, offsets
+from BSAFusionLib.network.matching import Match, Matcher, Moments, offsets
 from BSAFusionLib.network.mdf_fr import Features, TopDown
 from BSAFusionLib.network.sampling import enlarge, resize, warp
 from BSAFusionLib.network.smooth_prior import SmoothPrior
@@ -66,11 +66,8 @@ class CorrelationStep(nn.Module):
 
     width = 64
 
-    def __init__(self, channels: int, radius: int, halves: bool, with_stream: bool) -> None:
+    def __init__(self, channels: int, radius: int, with_stream: bool) -> None:
         super().__init__()
-        self.halves = halves  # answer at every other pixel: the field is smooth, and the layers cost a quarter
-        self.offsets: torch.Tensor
-        self.register_buffer("offsets", offsets(radius) / 2, persistent=False)  # in pixels of the level
         channels_in = (2 * radius) ** 2 + 2 * channels + 3 + (self.width if with_stream else 0)
         self.joining = nn.Sequential(
             nn.Conv2d(channels_in, self.width, 1),
@@ -78,51 +75,47 @@ class CorrelationStep(nn.Module):
             nn.Conv2d(self.width, self.width, 3, padding=1),
             nn.ReLU(),
         )
-        self.features = nn.Sequential(nn.Conv2d(self.width, self.width, 3, padding=1), nn.ReLU())
-        self.answer = nn.Conv2d(self.width, 3, 3, padding=1)
+        self.features: nn.Module = nn.Sequential(nn.Conv2d(self.width, self.width, 3, padding=1), nn.ReLU())
+        answer = nn.Conv2d(self.width, 3, 3, padding=1)
         # Starting as the plain mean keeps the first updates about matching, not about undoing a random field.
-        nn.init.normal_(self.answer.weight, std=1e-3)
-        assert self.answer.bias is not None
-        nn.init.zeros_(self.answer.bias)
+        nn.init.normal_(answer.weight, std=1e-3)
+        assert answer.bias is not None
+        nn.init.zeros_(answer.bias)
+        self.answer: nn.Module = answer
         # Neighbors estimate nearly the same, so each counts little by itself.
         self.weight = nn.Parameter(torch.tensor(-2.5))  # a logarithm, as in the matcher
 
     def forward(
-        self, match: Match, own: torch.Tensor, other: torch.Tensor, stream: torch.Tensor | None
+        self, moments: Moments, own: torch.Tensor, other: torch.Tensor, stream: torch.Tensor | None
     ) -> tuple[Estimate, torch.Tensor]:
         """Estimate the displacement from A's map to B's.
 
         Args:
-            match: Between both maps.
-            own: (N, C, h, w), the map that this direction moves.
+            moments: Of the match between both maps.
+            own: (N, C, h, w), the map that this direction moves, with the pixels of the match.
             other: (N, C, h, w).
             stream: (N, 64, h', w') from this direction's step before; None in the first step.
 
         Returns:
             The estimate in pixels of the level, and the stream for the next step.
         """
-        own, other = (F.avg_pool2d(maps, 2) if self.halves else maps for maps in (own, other))
-        # Distributions, and fields that are summed over five steps, are float32 even where layers are not.
-        with torch.autocast(own.device.type, enabled=False):
-            probability = match.neighborhoods.exp()
-            mean, covariance = self._moments(probability)
-            variance = covariance[:, :2].sum(dim=1, keepdim=True).clamp(min=0)
+        probability, mean, covariance = moments
+        variance = covariance[:, :2].sum(dim=1, keepdim=True).clamp(min=0)
         inputs = [probability, own, other, mean, variance.log1p()]
         inputs += [] if stream is None else [resize(stream, image_size(own))]
-        features = self.joining(torch.cat(inputs, dim=1))
+        features = self.join(inputs)
         features = features + self.features(features)
         correction, weight = self.answer(features).float().split([2, 1], dim=1)
+        # Fields that are summed over five steps are float32 even where layers are not.
         with torch.autocast(own.device.type, enabled=False):
             floor = covariance.new_tensor([COVARIANCE_FLOOR_PX2, COVARIANCE_FLOOR_PX2, 0.0])[:, None, None]
             precision = (weight.clamp(-6, 6) + self.weight).exp() * invert(covariance + floor)
             return Estimate(mean + correction, precision), features
 
-    def _moments(self, probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean (N, 2, h, w) and covariance (N, 3, h, w; xx, yy, xy) of a distribution over the offsets."""
-        mean = torch.einsum("nkhw,ck->nchw", probability, self.offsets)
-        x, y = self.offsets
-        squares = torch.einsum("nkhw,ck->nchw", probability, torch.stack([x * x, y * y, x * y]))
-        return mean, squares - torch.stack([mean[:, 0] ** 2, mean[:, 1] ** 2, mean[:, 0] * mean[:, 1]], dim=1)
+    def join(self, inputs: list[torch.Tensor]) -> torch.Tensor:
+        """Join maps (N, C, h, w) to (N, 64, h, w)."""
+        joined: torch.Tensor = self.joining(torch.cat(inputs, dim=1))
+        return joined
 
 
 class BSFA(nn.Module):
@@ -145,7 +138,7 @@ class BSFA(nn.Module):
 
         def steps() -> nn.ModuleList:
             with_stream = [index > 0 for index in range(len(widths))]
-            return nn.ModuleList(map(CorrelationStep, widths, self.radii, self.halves, with_stream))
+            return nn.ModuleList(map(CorrelationStep, widths, self.radii, with_stream))
 
         self.forward_steps = steps()
         self.reverse_steps = steps()
@@ -201,8 +194,12 @@ class BSFA(nn.Module):
                 total_here = enlarge(total, size)
                 fixed_map, moving_map = warp(fixed_map, -total_here), warp(moving_map, total_here)
             match = self.matchers[step](fixed_map, moving_map)
-            ahead, fixed_stream = self.forward_steps[step](match, fixed_map, moving_map, streams[0])
-            back, moving_stream = self.reverse_steps[step](match, moving_map, fixed_map, streams[1])
+            if self.halves[step]:  # the field is smooth, and an answer at every other pixel costs a quarter
+                fixed_map, moving_map = F.avg_pool2d(fixed_map, 2), F.avg_pool2d(moving_map, 2)
+            with torch.autocast(fixed_map.device.type, enabled=False):
+                moments = match.moments(self.radii[step])
+            ahead, fixed_stream = self.forward_steps[step](moments, fixed_map, moving_map, streams[0])
+            back, moving_stream = self.reverse_steps[step](moments, moving_map, fixed_map, streams[1])
             streams = fixed_stream, moving_stream
             matches.append(match)
             with torch.autocast(fixed_map.device.type, enabled=False):

@@ -82,6 +82,20 @@ def offsets(radius: int) -> torch.Tensor:
     return torch.stack([columns.flatten(), rows.flatten()])
 
 
+class Moments(NamedTuple):
+    """What a match says of the displacement, in float32.
+
+    Attributes:
+        probability: (N, (2 radius)^2, h, w), of each of the `offsets`.
+        mean: (N, 2, h, w), in pixels of the level; channel 0 along columns.
+        covariance: (N, 3, h, w), as xx, yy, xy.
+    """
+
+    probability: torch.Tensor
+    mean: torch.Tensor
+    covariance: torch.Tensor
+
+
 class Match(NamedTuple):
     """Log-probabilities over the `offsets` of where each pixel's partner is.
 
@@ -92,6 +106,15 @@ class Match(NamedTuple):
 
     pixels: torch.Tensor
     neighborhoods: torch.Tensor
+
+    def moments(self, radius: int) -> Moments:
+        """Compute the mean and covariance of the offsets, by the votes of the neighborhoods."""
+        probability = self.neighborhoods.exp()
+        x, y = offsets(radius).to(probability) / 2  # in pixels of the level
+        sums = torch.einsum("nkhw,ck->nchw", probability, torch.stack([x, y, x * x, y * y, x * y]))
+        mean, squares = sums.split([2, 3], dim=1)
+        products = torch.stack([mean[:, 0] ** 2, mean[:, 1] ** 2, mean[:, 0] * mean[:, 1]], dim=1)
+        return Moments(probability, mean, squares - products)
 
 
 class Matcher(nn.Module):

@@ -111,8 +111,9 @@ class TopDown(nn.Module):
         finer_maps = features.maps[-2::-1]
         levels = [features.transferred + features.maps[-1]]
         for own, coarser, joined, own_map in zip(self.own, self.coarser, self.joined, finer_maps, strict=True):
-            enlarged = resize(levels[-1], (own_map.shape[-2], own_map.shape[-1]))
-            levels.append(joined(own(own_map) + coarser(enlarged)))
+            # A 1x1 convolution and an enlargement whose weights sum to 1 commute; the smaller map is the cheaper.
+            enlarged = resize(coarser(levels[-1]), (own_map.shape[-2], own_map.shape[-1]))
+            levels.append(joined(own(own_map) + enlarged))
         return levels
 
 

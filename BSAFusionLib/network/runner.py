@@ -13,7 +13,7 @@ from BSAFusionLib.network.estimate import combine_mirrored
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.stack import Evidence, Stack
 
-CPU_BATCH_PX = 2**19  # slice pixels of a batch on the CPU: eight pairs of 256 x 256, shared by its threads
+CPU_BATCH_PX = 2**20  # slice pixels of a batch on the CPU: sixteen pairs of 256 x 256, shared by its threads
 BYTES_PER_PX = 2048  # of a slice pair's feature maps on a GPU, a generous guess from their channels
 LARGEST_BATCH = 32
 
@@ -45,8 +45,8 @@ class Runner:
         Args:
             network: In evaluation mode.
             device: Where to run; the network's own by default.
-            batch_size: Slice pairs at once. By default 8 of 256 x 256 pixels on the CPU and as many as half of its free
-                memory holds on a GPU; more where they are smaller, but `LARGEST_BATCH` at most.
+            batch_size: Slice pairs at once. By default 16 of 256 x 256 pixels on the CPU and as many as half of a GPU's
+                free memory holds; more where they are smaller, but `LARGEST_BATCH` at most.
             progress: Called after every batch of `register` and `fuse` with the number of slices done and of all.
             cancelled: Asked before every batch; True stops the run.
         """

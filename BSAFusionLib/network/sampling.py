@@ -12,11 +12,12 @@ def warp(image: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
         field: (N, 2, H, W), displacements in pixels; channel 0 along columns, channel 1 along rows.
 
     Returns:
-        (N, C, H, W) in the type of `image`.
+        (N, C, H, W) in the type and the memory format of `image`.
     """
     grid = sampling_grid(field)
     sampled = F.grid_sample(image.to(grid.dtype), grid, mode="bilinear", padding_mode="border", align_corners=True)
-    return sampled.to(image.dtype)
+    last = image.is_contiguous(memory_format=torch.channels_last)
+    return sampled.to(image.dtype, memory_format=torch.channels_last if last else torch.preserve_format)
 
 
 def sampling_grid(field: torch.Tensor) -> torch.Tensor:

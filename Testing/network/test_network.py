@@ -139,15 +139,15 @@ def test_the_best_offset_is_where_the_other_map_has_gone():
 @torch.no_grad()
 def test_a_step_estimates_where_its_match_points_and_how_precisely():
     torch.manual_seed(7)
-    step = CorrelationStep(8, radius=4, halves=False, with_stream=False).eval()
+    step = CorrelationStep(8, radius=4, with_stream=False).eval()
     blank = torch.zeros(1, 8, 16, 16)
     nothing = torch.zeros(1, 64, 16, 16).log_softmax(dim=1)
-    unsure, _ = step(Match(nothing, nothing), blank, blank, None)
+    unsure, _ = step(Match(nothing, nothing).moments(4), blank, blank, None)
     assert unsure.mean.abs().max() < 0.05
     to_the_right = torch.zeros(1, 64, 16, 16)
     to_the_right[:, [3 * 8 + 7, 4 * 8 + 7]] = 20  # 3.5 half pixels on, half of one up and half of one down
     certain = to_the_right.log_softmax(dim=1)
-    estimate, _ = step(Match(certain, certain), blank, blank, None)
+    estimate, _ = step(Match(certain, certain).moments(4), blank, blank, None)
     assert estimate.mean[0, 0, 4:-4, 4:-4].mean() == pytest.approx(3.5 / 2, abs=0.1)
     assert estimate.mean[0, 1, 4:-4, 4:-4].abs().max() < 0.1
     xx, yy, _ = estimate.precision[0, :, 4:-4, 4:-4].mean(dim=(1, 2))

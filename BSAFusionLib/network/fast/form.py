@@ -5,12 +5,15 @@ import copy
 import torch
 from torch import nn
 
+from BSAFusionLib.network.bsfa import CorrelationStep
+from BSAFusionLib.network.fast.bsfa import FastCorrelationStep, FastMatcher
 from BSAFusionLib.network.fast.layers import Dense, FastAttention, FloatConvolution, FoldedRestormer
 from BSAFusionLib.network.fast.mmff import FastLightMMFF, FastMMFF
 from BSAFusionLib.network.fast.published import FastPublishedBSFA, FastPublishedMMFF
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.layers import Attention, Restormer
 from BSAFusionLib.network.light_mmff import LightMMFF
+from BSAFusionLib.network.matching import Matcher
 from BSAFusionLib.network.mmff import MMFF
 from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
 from BSAFusionLib.network.published.bsfa import PublishedBSFA
@@ -64,6 +67,12 @@ def _fast_layer(layer: nn.Module, dtype: torch.dtype) -> nn.Module | None:
             return FoldedRestormer(layer, dtype)
         case Attention():
             return FastAttention(layer, dtype)
+        case Matcher():
+            return FastMatcher(layer, dtype)
+        case CorrelationStep():
+            return FastCorrelationStep(layer, dtype)
+        case nn.ReLU():
+            return nn.ReLU(inplace=True)  # it follows a convolution or a normalization, whose answer is its own
         case nn.Conv2d():
             padding, stride = layer.padding[0], layer.stride[0]
             assert isinstance(padding, int)
