@@ -67,7 +67,6 @@ def register_and_fuse(
     timer = StageTimer(progress, cancelled)
     with timer.stage("intensities"):
         case = prepare_case(fixed, moving, settings, timer.report_slices, cancelled, fixed_mask)
-    runner = case.network.runner
     with timer.stage("pre-alignment"):
         heads = find_heads(case, cancelled)
         initial = initialize(case, heads, timer.report, cancelled)
@@ -78,7 +77,7 @@ def register_and_fuse(
         deformation = make_deformation(case, plan, seen, initial, heads.fixed)
     with timer.stage("fusion"):
         aligned = case.network_input.stack(plan.fusion_grid, deformation.transform)
-        fused_slices = runner.fuse(aligned)
+        fused_slices = case.network.runner.fuse(aligned)
     # Both leave a processor idle where they are by themselves.
     with ThreadPoolExecutor(1) as pool:
         making = pool.submit(_make_volumes, case, plan, fused_slices, deformation.transform)
@@ -88,9 +87,17 @@ def register_and_fuse(
             report, error_map = _with_expected_error(report, plan, heads, deformation)
         with timer.stage("volumes"):
             registered, fused = making.result()
-    report = replace(report, seconds=timer.seconds)
-    fields = deformation.estimated, plan.head, initial.transform, error_map
-    return Result(fused, registered, deformation.applied, deformation.rigid, report, *fields)
+    return Result(
+        fused=fused,
+        registered=registered,
+        network_field=deformation.applied,
+        prealignment=deformation.rigid,
+        report=replace(report, seconds=timer.seconds),
+        estimated_field=deformation.estimated,
+        head=plan.head,
+        searched=initial.transform,
+        expected_error=error_map,
+    )
 
 
 def _make_volumes(

@@ -149,7 +149,7 @@ def _by_brain(
     by_brain = near[0] if near else from_heads
     if in_head is None:
         return by_brain, False
-    brains = Optimizer(even, cool, NEAR_LEVELS[-1], Event(), brain)
+    brains = Optimizer.at_level(even, cool, NEAR_LEVELS[-1], Event(), brain)
     return by_brain, brains.similarity(in_head) >= ENOUGH_SIMILARITY * brains.similarity(by_brain)
 
 

@@ -10,7 +10,6 @@ from BSAFusionLib.geometry.grids import downsample
 from BSAFusionLib.pipeline.progress import CancelCheck
 from BSAFusionLib.pipeline.rigid_search import (
     SAME_OPTIMUM_MM,
-    Level,
     Optimizer,
     Region,
     head_region,
@@ -19,7 +18,8 @@ from BSAFusionLib.pipeline.rigid_search import (
     wait_for,
 )
 
-FINE = Level(1.0, 0.25, 1)  # the moving volume keeps its own voxels
+SPACING_MM = 1.0  # of the fixed volume; the moving one keeps its own voxels
+STEP_MM = 0.25
 SEARCHED_SPACING_MM = 3.0  # of the last level of the search; the head's mask is made there
 
 
@@ -49,7 +49,9 @@ def refine_finely(
         return transform
     stop = Event()
     with ThreadPoolExecutor(1) as pool:
-        optimizer = _FineOptimizer(fixed, moving, stop, region)
+        fine, mask = downsample(fixed, SPACING_MM), region(downsample(fixed, SEARCHED_SPACING_MM))
+        mask = sitk.Resample(mask, fine, sitk.Transform(), sitk.sitkNearestNeighbor)
+        optimizer = _FineOptimizer(fine, pad_with_air(moving), mask, STEP_MM, stop)
         value, refined = wait_for(pool.submit(optimizer.refine, transform), cancelled, stop)
     return refined if np.isfinite(value) and largest_gap(transform, refined) <= SAME_OPTIMUM_MM else transform
 
@@ -58,12 +60,6 @@ class _FineOptimizer(Optimizer):
     """Takes mutual information at sparse points of fine volumes, and derivatives at these points alone."""
 
     samples = 100_000  # three times as many gain less than 0.02 mm
-
-    def __init__(self, fixed: sitk.Image, moving: sitk.Image, stop: Event, region: Region) -> None:
-        self._fixed, self._moving = downsample(fixed, FINE.spacing_mm), pad_with_air(moving)
-        mask = region(downsample(fixed, SEARCHED_SPACING_MM))
-        self._mask_with(sitk.Resample(mask, self._fixed, sitk.Transform(), sitk.sitkNearestNeighbor))
-        self._step_mm, self._stop = FINE.step_mm, stop
 
     def _method(self) -> sitk.ImageRegistrationMethod:
         method = super()._method()

@@ -71,7 +71,7 @@ def search(
     best: list[Candidate] = []
     with ThreadPoolExecutor(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()) as pool:
         for level in levels:
-            optimizer = Optimizer(fixed, moving, level, stop, region)
+            optimizer = Optimizer.at_level(fixed, moving, level, stop, region)
             refined = []
             for future in [pool.submit(optimizer.refine, candidate) for candidate in candidates]:
                 refined.append(wait_for(future, cancelled, stop))
@@ -84,7 +84,7 @@ def search(
 
 
 class Optimizer:
-    """Refines candidates at one level.
+    """Refines candidates.
 
     Attributes:
         samples: Points of the mask, at most, at which mutual information is taken; the fine refinement takes more.
@@ -92,25 +92,28 @@ class Optimizer:
 
     samples = 60_000
 
-    def __init__(
-        self,
-        fixed: sitk.Image,
-        moving: sitk.Image,
-        level: Level,
-        stop: Event,
-        region: Region = head_region,
-    ) -> None:
-        self._fixed = downsample(fixed, level.spacing_mm)
-        self._moving = pad_with_air(downsample(moving, level.spacing_mm))
-        self._mask_with(region(self._fixed))
-        self._step_mm, self._stop = level.step_mm, stop
+    def __init__(self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, step_mm: float, stop: Event) -> None:
+        """Prepare to refine.
 
-    def _mask_with(self, mask: sitk.Image) -> None:
-        """Look only where a mask on the fixed grid is 1.
-
-        Its voxels are counted here, since threads that share an image must not ask for its array.
+        Args:
+            fixed: As coarse as mutual information is taken.
+            moving: Likewise, with air around it.
+            mask: Where mutual information is taken, 1 on the grid of `fixed`.
+            step_mm: First step.
+            stop: Set it to stop.
         """
-        self._mask, self._inside = mask, int(sitk.GetArrayViewFromImage(mask).sum())
+        self._fixed, self._moving, self._mask = fixed, moving, mask
+        self._step_mm, self._stop = step_mm, stop
+        # Counted here, since threads that share an image must not ask for its array.
+        self._inside = int(sitk.GetArrayViewFromImage(mask).sum())
+
+    @classmethod
+    def at_level(
+        cls, fixed: sitk.Image, moving: sitk.Image, level: Level, stop: Event, region: Region = head_region
+    ) -> "Optimizer":
+        """Make both volumes as coarse as a level."""
+        coarse = downsample(fixed, level.spacing_mm)
+        return cls(coarse, pad_with_air(downsample(moving, level.spacing_mm)), region(coarse), level.step_mm, stop)
 
     def similarity(self, transform: sitk.Euler3DTransform) -> float:
         """Return the mutual information with a transform, 0 where the volumes do not overlap."""

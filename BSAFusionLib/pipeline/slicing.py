@@ -9,7 +9,7 @@ _LEFT, _BACK, _DOWN = np.array((1, 0, 0)), np.array((0, 1, 0)), np.array((0, 0, 
 # Where rows and columns run to, by the direction across the slices: x, y or z.
 _ROWS_AND_COLUMNS = (_DOWN, _BACK), (_DOWN, _LEFT), (_BACK, _LEFT)
 SIZE_STEP_PX = 16  # the network's slices have sides that are multiples of it
-ROUNDING = 1e-6  # by which a length may seem too long
+ROUNDING = 1e-6  # of a step, by which a length may seem too long
 
 
 def slice_axis(fixed: sitk.Image, axis: str = "auto") -> int:
@@ -82,7 +82,7 @@ def sufficient_size(fixed: sitk.Image, across: int, largest: int) -> int:
     extents, spacings = np.multiply(fixed.GetSize(), fixed.GetSpacing()), fixed.GetSpacing()
     in_plane = other_axes(across)
     needed = max(extents[in_plane]) / min(spacings[axis] for axis in in_plane)
-    return min(largest, SIZE_STEP_PX * int(np.ceil(round(needed, 6) / SIZE_STEP_PX)))
+    return min(largest, int(_whole_steps(needed)))
 
 
 def without_padding(grid: sitk.Image, fixed: sitk.Image) -> sitk.Image:
@@ -97,11 +97,17 @@ def without_padding(grid: sitk.Image, fixed: sitk.Image) -> sitk.Image:
     """
     extents = np.multiply(fixed.GetSize(), fixed.GetSpacing())
     along = np.abs(directions(fixed).T @ directions(grid)[:, :2]).argmax(axis=0)  # the fixed axes of columns and rows
-    steps = np.ceil(extents[along] / grid.GetSpacing()[0] / SIZE_STEP_PX - ROUNDING).astype(int)
-    left, top = ((np.array(grid.GetSize()[:2]) - SIZE_STEP_PX * steps) // 2).clip(0).tolist()
+    sides = _whole_steps(extents[along] / grid.GetSpacing()[0])
+    left, top = ((np.array(grid.GetSize()[:2]) - sides) // 2).clip(0).tolist()
     width, height = grid.GetWidth(), grid.GetHeight()
     narrow: sitk.Image = grid[left : width - left, top : height - top, :]
     return narrow
+
+
+def _whole_steps(lengths: np.ndarray) -> np.ndarray:
+    """Return the next larger multiples of `SIZE_STEP_PX`."""
+    sides: np.ndarray = SIZE_STEP_PX * np.ceil(lengths / SIZE_STEP_PX - ROUNDING).astype(int)
+    return sides
 
 
 def thin_slices(grid: sitk.Image, max_gap: float) -> sitk.Image:

@@ -81,7 +81,7 @@ def test_one_thread_and_two_give_the_same_transform(mri, pet, threads):
 
 def test_threads_that_share_an_image_do_not_ask_for_its_array(mri, pet, monkeypatch):
     """SimpleITK may move the voxels of a shared image for that, while another thread reads them."""
-    optimizer = Optimizer(mri, pet, Level(4.0, 2.0, 1), Event())
+    optimizer = Optimizer.at_level(mri, pet, Level(4.0, 2.0, 1), Event())
     inside = int(sitk.GetArrayViewFromImage(optimizer._mask).sum())
     monkeypatch.setattr(Optimizer, "samples", inside // 2)
     for name in ("GetArrayViewFromImage", "GetArrayFromImage"):
