@@ -8,10 +8,12 @@ import torch.nn.functional as F
 
 from BSAFusionLib.network.factory import make_network
 from BSAFusionLib.network.fast import layers as inference_layers
+from BSAFusionLib.network.fast.bsfa import correlate
 from BSAFusionLib.network.fast.form import inference_form
 from BSAFusionLib.network.fast.layers import fold
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.layers import convolution_pair
+from BSAFusionLib.network.matching import LocalCorrelation
 from BSAFusionLib.network.metadata import DEEP, EXACT, LIGHT, PUBLISHED, Metadata
 from BSAFusionLib.network.weights import load_network
 
@@ -131,3 +133,13 @@ def test_the_network_itself_stays_as_it_was():
     inference_form(network)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert len(before) == len(network.state_dict())
+
+
+@pytest.mark.parametrize("radius", [2, 3, 4])
+@pytest.mark.parametrize("size", [(8, 4), (5, 7), (1, 13)])
+def test_correlations_by_tiles_are_those_of_the_training_form(radius, size):
+    torch.manual_seed(6)
+    positions, candidates = torch.randn(2, 5, *size), torch.randn(2, 2, 2, 5, *size)
+    expected = LocalCorrelation.apply(positions, candidates, radius)
+    found = correlate(positions.permute(0, 2, 3, 1), candidates.flatten(1, 2).permute(0, 3, 4, 1, 2), radius)
+    torch.testing.assert_close(found.permute(0, 3, 1, 2), expected, atol=1e-5, rtol=0)
