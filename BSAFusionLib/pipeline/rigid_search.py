@@ -163,6 +163,8 @@ class Optimizer:
             if is_out_of_memory(error):
                 raise
             value = float("inf")
+        finally:
+            method.RemoveAllCommands()  # else method and command hold one another, and the volumes, for good
         if self._stop.is_set():
             raise Cancelled
         return value, transform

@@ -1,5 +1,7 @@
 """Fine voxels refine what the search on coarse ones has found."""
 
+import gc
+import weakref
 from threading import Event
 
 import numpy as np
@@ -88,3 +90,12 @@ def test_threads_that_share_an_image_do_not_ask_for_its_array(mri, pet, monkeypa
         monkeypatch.setattr(sitk, name, None)
     value, _ = optimizer.refine(apart(turn_deg=0.4, shift_mm=0.4))
     assert np.isfinite(value)
+
+
+def test_a_refinement_keeps_no_volume(mri, pet):
+    optimizer = Optimizer.at_level(mri, pet, Level(8.0, 2.0, 1), Event())
+    kept = weakref.ref(optimizer)
+    optimizer.refine(apart(turn_deg=0.4, shift_mm=0.4))
+    del optimizer
+    gc.collect()
+    assert kept() is None
