@@ -9,7 +9,7 @@ from torch import nn
 
 from BSAFusionLib.network.bsfa import CorrelationStep
 from BSAFusionLib.network.fast.layers import FloatConvolution
-from BSAFusionLib.network.matching import Match, Matcher
+from BSAFusionLib.network.matching import Match, Matcher, mean_of_nine
 
 TILE = 4  # pixels along a side; of a tile's products with all candidates around it, up to a third is used
 POSITIONS_AT_ONCE = 2**13  # pixels of the maps, so that their products fit a CPU's cache
@@ -20,9 +20,9 @@ class FastMatcher(nn.Module):
 
     def __init__(self, layer: Matcher, dtype: torch.dtype) -> None:
         super().__init__()
-        self.radius, self.halves, self.width = layer.radius, layer.halves, layer.width
-        self.positions = FloatConvolution(layer.positions.weight, layer.positions.bias, "none", dtype)
-        self.candidates = FloatConvolution(layer.candidates.weight, layer.candidates.bias, "none", dtype)
+        self.radius, self.halves = layer.radius, layer.halves
+        self.positions = FloatConvolution.of(layer.positions, dtype)
+        self.candidates = FloatConvolution.of(layer.candidates, dtype)
         self.sharpness, self.agreement, self.prior = layer.sharpness, layer.agreement, layer.prior
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Match:
@@ -35,8 +35,8 @@ class FastMatcher(nn.Module):
         pairs = zip(positions.split(some), candidates.split(some), strict=True)
         correlation = torch.cat([correlate(*pair, self.radius) for pair in pairs])
         pixels = rearrange(correlation.log_softmax(dim=-1), "n h w k -> n k h w")
-        gathered = rearrange(F.avg_pool2d(pixels, 2) if self.halves else pixels, "n k h w -> n h w k")
-        votes = sum_of_nine(gathered).mul_(self.agreement.exp() / 9).add_(self.prior)
+        gathered = F.avg_pool2d(pixels, 2) if self.halves else pixels
+        votes = rearrange(mean_of_nine(gathered), "n k h w -> n h w k").mul_(self.agreement.exp()).add_(self.prior)
         return Match(pixels, rearrange(votes.log_softmax(dim=-1), "n h w k -> n k h w"))
 
 
@@ -81,23 +81,14 @@ def correlate(positions: torch.Tensor, candidates: torch.Tensor, radius: int) ->
     return correlation[:, :height, :width]
 
 
-def sum_of_nine(maps: torch.Tensor) -> torch.Tensor:
-    """Add its eight neighbors to each pixel of (N, h, w, C), with zeros around the border."""
-    maps = F.pad(maps, [0, 0, 1, 1, 1, 1])
-    rows = maps[:, :, :-2] + maps[:, :, 1:-1] + maps[:, :, 2:]
-    return rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
-
-
 class FastCorrelationStep(CorrelationStep):
     """A `CorrelationStep` with each ReLU in its convolution."""
 
     def __init__(self, layer: CorrelationStep, dtype: torch.dtype) -> None:
         nn.Module.__init__(self)
-        first, _, second, _ = layer.joining
-        features, answer = cast(nn.Sequential, layer.features), cast(nn.Conv2d, layer.answer)
-        self.joining = nn.Sequential(activated(first, dtype), activated(second, dtype))
-        self.features = activated(features[0], dtype)
-        self.answer = FloatConvolution(answer.weight, answer.bias, "none", dtype)
+        self.joining = nn.Sequential(*(FloatConvolution.of(layer.joining[n], dtype, "relu") for n in (0, 2)))
+        self.features = FloatConvolution.of(cast(nn.Sequential, layer.features)[0], dtype, "relu")
+        self.answer = FloatConvolution.of(layer.answer, dtype)
         self.weight = layer.weight
 
     def join(self, inputs: list[torch.Tensor]) -> torch.Tensor:
@@ -105,9 +96,3 @@ class FastCorrelationStep(CorrelationStep):
         beside = torch.cat([rearrange(each, "n c h w -> n h w c").contiguous() for each in inputs], dim=-1)
         joined: torch.Tensor = self.joining(rearrange(beside, "n h w c -> n c h w"))
         return joined
-
-
-def activated(layer: nn.Module, dtype: torch.dtype) -> FloatConvolution:
-    """Make the inference form of a convolution that a ReLU follows."""
-    assert isinstance(layer, nn.Conv2d)
-    return FloatConvolution(layer.weight, layer.bias, "relu", dtype)

@@ -74,9 +74,7 @@ def _fast_layer(layer: nn.Module, dtype: torch.dtype) -> nn.Module | None:
         case nn.ReLU():
             return nn.ReLU(inplace=True)  # it follows a convolution or a normalization, whose answer is its own
         case nn.Conv2d():
-            padding, stride = layer.padding[0], layer.stride[0]
-            assert isinstance(padding, int)
-            return FloatConvolution(layer.weight, layer.bias, "none", dtype, padding, stride)
+            return FloatConvolution.of(layer, dtype)
         case nn.Linear():
             return Dense(layer, dtype)
         case _:

@@ -39,6 +39,14 @@ class Convolution(nn.Module):
         self.padding = weight.shape[-1] // 2 if padding is None else padding
         self.stride = stride
 
+    @classmethod
+    def of(cls, layer: nn.Module, dtype: torch.dtype, activation: str = "none") -> "Convolution":
+        """Make the inference form of a convolution and the activation that follows it."""
+        assert isinstance(layer, nn.Conv2d)
+        padding, stride = layer.padding[0], layer.stride[0]
+        assert isinstance(padding, int)
+        return cls(layer.weight, layer.bias, activation, dtype, padding, stride)
+
     def forward(self, maps: torch.Tensor, rows_padding: int | None = None) -> torch.Tensor:
         """Convolve maps (N, C, H, W); `rows_padding` pads above and below where that differs from the sides."""
         padding = [self.padding if rows_padding is None else rows_padding, self.padding]

@@ -26,7 +26,7 @@ class FastMMFF(MMFF):
         joining, last = cast(Restormer, mmff.reconstruction[0]), cast(nn.Conv2d, mmff.reconstruction[1])
         self.blocks = nn.ModuleList(FoldedRestormer(cast(Restormer, block), dtype) for block in mmff.blocks)
         self.shallow_features, self.joining = FoldedRestormer(mmff.shallow, dtype), FoldedRestormer(joining, dtype)
-        self.last = Convolution(last.weight, last.bias, dtype=dtype)
+        self.last = Convolution.of(last, dtype)
         coarser_width = joining.entry.in_channels - 2 * self.shallow_width
         entry = self.joining.entry
         self.of_coarser = Convolution(entry.weight[:, :coarser_width], None, dtype=dtype)
@@ -67,7 +67,7 @@ class FastLightMMFF(LightMMFF):
         activations = (*["gelu"] * (len(convolutions) - 1), "none")
         self.reconstruction = nn.Sequential(
             *(
-                Convolution(layer.weight, layer.bias, activation, dtype)
+                Convolution.of(layer, dtype, activation)
                 for layer, activation in zip(convolutions, activations, strict=True)
             )
         )

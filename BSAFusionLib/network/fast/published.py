@@ -23,12 +23,6 @@ from BSAFusionLib.network.published.mmff import LevelChange, PublishedMMFF
 from BSAFusionLib.network.sampling import double
 
 
-def fast_convolution(layer: nn.Module, dtype: torch.dtype, activation: str = "none") -> Convolution:
-    """Make the inference form of a convolution and the activation that follows it."""
-    assert isinstance(layer, nn.Conv2d)
-    return Convolution(layer.weight, layer.bias, activation, dtype)
-
-
 class FastCrossAttention(nn.Module):
     """Adds up both ways of a `CrossAttention`: from p to q and from q to p.
 
@@ -73,11 +67,11 @@ class FastRegistrationLayer(nn.Module):
 
     def __init__(self, layer: RegistrationLayer, is_last: bool, dtype: torch.dtype) -> None:
         super().__init__()
-        self.joining = fast_convolution(layer.joining[0], dtype, "leaky_relu")
+        self.joining = Convolution.of(layer.joining[0], dtype, "leaky_relu")
         self.cross_attention = FastCrossAttention(layer.cross_attention, dtype)
-        self.features = fast_convolution(layer.features[0], dtype, "relu")
-        self.field = fast_convolution(layer.field, dtype, "tanh")
-        self.next = None if is_last else fast_convolution(layer.next, dtype)
+        self.features = Convolution.of(layer.features[0], dtype, "relu")
+        self.field = Convolution.of(layer.field, dtype, "tanh")
+        self.next = None if is_last else Convolution.of(layer.next, dtype)
 
     def forward(self, stream: torch.Tensor, both: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Estimate the step's field and the next step's stream; see `RegistrationLayer.forward`."""
@@ -151,7 +145,7 @@ class FastLevelChange(nn.Module):
 
     def __init__(self, layer: LevelChange, dtype: torch.dtype) -> None:
         super().__init__()
-        self.tokens, self.fused = fast_convolution(layer.tokens, dtype), fast_convolution(layer.fused, dtype)
+        self.tokens, self.fused = Convolution.of(layer.tokens, dtype), Convolution.of(layer.fused, dtype)
 
     def forward(self, both: torch.Tensor, fused: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Bring the token maps of both slices, as one batch, and the fused map to the next level."""
