@@ -60,7 +60,7 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
         earlier[case.name] = row
         figures["rows"] = list(earlier.values())
         _save(figures, arguments.json)
-        for method in baselines.TITLES if arguments.baselines else ():
+        for method in baselines.TUNED_TITLES if arguments.baselines else ():
             known = figures["baselines"].setdefault(case.name, {})
             if method not in known:
                 known[method] = measuring.measure_baseline(case, folder, method, arguments.baselines, arguments.threads)
@@ -154,7 +154,7 @@ def _print_summary(figures: dict) -> None:
     if figures["baseline_summary"]:
         lines = [
             [
-                *(f"{group}, {baselines.TITLES[method]}", str(one["cases"])),
+                *(f"{group}, {baselines.TUNED_TITLES[method]}", str(one["cases"])),
                 *(f"{one['rigid']:.2f}", f"{one['final']:.2f}", f"{one['seconds']:.0f}"),
             ]
             for group, methods in figures["baseline_summary"].items()

@@ -1,10 +1,11 @@
 """Run ANTs or elastix on two files, as a program of its own, since both need other versions of packages than we do.
 
-    python baseline_program.py METHOD FOLDER
+    python baseline_program.py METHOD FOLDER [SETTINGS]
 
-FOLDER holds fixed.nrrd and moving.nrrd. The program writes there rigid.nrrd and whole.nrrd, displacement fields on the
-fixed grid (fixed point -> moving point, mm, LPS) after the rigid part and after all, and seconds.json: wall clock and
-CPU seconds of the registration, with the registered volume, without the start of Python, reading and writing files.
+SETTINGS, JSON, changes what a tuned method was tuned to. FOLDER holds fixed.nrrd and moving.nrrd. The program writes
+there rigid.nrrd and whole.nrrd, displacement fields on the fixed grid (fixed point -> moving point, mm, LPS) after the
+rigid part and after all, and seconds.json: wall clock and CPU seconds of the registration, with the registered volume,
+without the start of Python, reading and writing files.
 """
 
 import json
@@ -13,10 +14,13 @@ import time
 from pathlib import Path
 
 BINS = 32  # of the joint histogram, for both
-ELASTIX_ITERATIONS = (("rigid", 250), ("bspline", 500))  # at each resolution
+ELASTIX_ITERATIONS = {"rigid": 250, "bspline": 500}  # at each resolution
 ELASTIX_RESOLUTIONS = 4
 SEARCH_MM = 4.0  # of the volumes in antsAI's search
 ELASTIX_GRID_MM = 16.0  # distance of the B-splines' control points
+TUNED_SYN = {"gradient_step": 0.2, "flow_sigma": 3.0, "total_sigma": 0.0}  # sigmas in voxels, as variances by ANTs
+TUNED_ELASTIX = {"grid_mm": 16.0, "bending_weight": 1.0, "samples": 2048}
+"""What `Testing/benchmarks/tune_baselines.py` chose on head 12."""
 
 
 def clocks() -> tuple:
@@ -46,6 +50,43 @@ def ants_syn(folder: Path) -> list:
     ended = clocks()
     whole = found["fwdtransforms"]  # the last one acts first on the resampled volume, that is, last on a fixed point
     for name, transforms in (("rigid.nrrd", whole[-1:]), ("whole.nrrd", whole)):
+        field = ants.apply_transforms(fixed, moving, transforms, compose=str(folder / f"{name}_"))
+        ants.image_write(ants.image_read(field), str(folder / name))
+    return [end - begin for begin, end in zip(begun, ended, strict=True)]
+
+
+def ants_syn_tuned(folder: Path, **changes: float) -> list:
+    """Register rigidly as `ants_syn` does, then by SyN with the settings of `TUNED_SYN`.
+
+    Args:
+        folder: As above.
+        **changes: Of `TUNED_SYN`.
+
+    Returns:
+        Wall clock and CPU seconds.
+    """
+    import ants
+
+    settings = TUNED_SYN | changes
+    fixed, moving = (ants.image_read(str(folder / name)) for name in ("fixed.nrrd", "moving.nrrd"))
+    begun = clocks()
+    rigid = ants.registration(
+        fixed, moving, "antsRegistrationSyNQuick[r]", outprefix=str(folder / "rigid_"), random_seed=1
+    )["fwdtransforms"]
+    whole = ants.registration(
+        fixed,
+        moving,
+        "SyNOnly",
+        initial_transform=rigid[0],
+        grad_step=settings["gradient_step"],
+        flow_sigma=settings["flow_sigma"],
+        total_sigma=settings["total_sigma"],
+        reg_iterations=(100, 70, 50, 0),
+        outprefix=str(folder / "ants_"),
+        random_seed=1,
+    )["fwdtransforms"]
+    ended = clocks()
+    for name, transforms in (("rigid.nrrd", rigid), ("whole.nrrd", whole)):
         field = ants.apply_transforms(fixed, moving, transforms, compose=str(folder / f"{name}_"))
         ants.image_write(ants.image_read(field), str(folder / name))
     return [end - begin for begin, end in zip(begun, ended, strict=True)]
@@ -81,7 +122,7 @@ def ants_search(folder: Path) -> list:
 
 def elastix_rigid(folder: Path) -> list:
     """Register rigidly only, otherwise as `elastix_bspline` does; both fields are the same."""
-    return _elastix(folder, ELASTIX_ITERATIONS[:1])
+    return _elastix(folder, {"rigid": {}})
 
 
 def elastix_bspline(folder: Path) -> list:
@@ -96,24 +137,51 @@ def elastix_bspline(folder: Path) -> list:
     Returns:
         Wall clock and CPU seconds.
     """
-    return _elastix(folder, ELASTIX_ITERATIONS)
+    return _elastix(folder, {"rigid": {}, "bspline": {}})
 
 
-def _elastix(folder: Path, stages: tuple) -> list:
+def elastix_bending(folder: Path, **changes: float) -> list:
+    """Register rigidly as `elastix_bspline` does, then by B-splines with a penalty on bending.
+
+    Args:
+        folder: As above.
+        **changes: Of `TUNED_ELASTIX`.
+
+    Returns:
+        Wall clock and CPU seconds.
+    """
+    settings = TUNED_ELASTIX | changes
+    penalty = {
+        "Registration": ["MultiMetricMultiResolutionRegistration"],
+        "Metric": ["AdvancedMattesMutualInformation", "TransformBendingEnergyPenalty"],
+        "Metric0Weight": ["1"],
+        "Metric1Weight": [str(settings["bending_weight"])],
+        "NumberOfSpatialSamples": [str(settings["samples"])],
+        "FinalGridSpacingInPhysicalUnits": [str(settings["grid_mm"])],
+    }
+    return _elastix(folder, {"rigid": {}, "bspline": penalty})
+
+
+def _elastix(folder: Path, stages: dict[str, dict[str, list[str]]]) -> list:
+    """Run elastix by its default parameters of each stage's kind, with what the stage changes in ours."""
     import itk
 
     fixed, moving = (itk.imread(str(folder / name), itk.F) for name in ("fixed.nrrd", "moving.nrrd"))
     parameters = itk.ParameterObject.New()
-    for kind, iterations in stages:
+    for kind, changes in stages.items():
         chosen = parameters.GetDefaultParameterMap(kind, ELASTIX_RESOLUTIONS, ELASTIX_GRID_MM)
-        chosen["Registration"] = ["MultiResolutionRegistration"]
-        chosen["Metric"] = ["AdvancedMattesMutualInformation"]  # ITKElastix adds a penalty on bending
-        chosen["NumberOfHistogramBins"] = [str(BINS)]
-        chosen["ImageSampler"] = ["Random"]
-        for pyramid in ("FixedImagePyramid", "MovingImagePyramid"):
-            chosen[pyramid] = [pyramid.replace("Image", "RecursiveImage")]
-        chosen["MaximumNumberOfIterations"] = [str(iterations)]
-        chosen["AutomaticTransformInitialization"] = ["true"]
+        ours = {
+            "Registration": ["MultiResolutionRegistration"],
+            "Metric": ["AdvancedMattesMutualInformation"],  # ITKElastix adds a penalty on bending
+            "NumberOfHistogramBins": [str(BINS)],
+            "ImageSampler": ["Random"],
+            "FixedImagePyramid": ["FixedRecursiveImagePyramid"],
+            "MovingImagePyramid": ["MovingRecursiveImagePyramid"],
+            "MaximumNumberOfIterations": [str(ELASTIX_ITERATIONS[kind])],
+            "AutomaticTransformInitialization": ["true"],
+        }
+        for name, values in (ours | changes).items():
+            chosen[name] = values
         parameters.AddParameterMap(chosen)
     begun = clocks()
     _, whole = itk.elastix_registration_method(fixed, moving, parameter_object=parameters)
@@ -127,6 +195,7 @@ def _elastix(folder: Path, stages: tuple) -> list:
 
 if __name__ == "__main__":
     method, folder = sys.argv[1], Path(sys.argv[2])
-    methods = (ants_syn, ants_search, elastix_bspline, elastix_rigid)
-    seconds = {each.__name__: each for each in methods}[method](folder)
+    changes = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    methods = (ants_syn, ants_syn_tuned, ants_search, elastix_bspline, elastix_bending, elastix_rigid)
+    seconds = {each.__name__: each for each in methods}[method](folder, **changes)
     (folder / "seconds.json").write_text(json.dumps(seconds))

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
 
 TITLES = {"ants_syn": "ANTs SyN", "elastix_bspline": "elastix B-spline"}
+TUNED_TITLES = {"ants_syn_tuned": "ANTs SyN, tuned", "elastix_bending": "elastix B-spline, bending penalty, tuned"}
 RIGID_TITLES = {"ants_search": "antsAI, ANTs rigid", "elastix_rigid": "elastix rigid"}
 PROGRAM = Path(__file__).with_name("baseline_program.py")
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-baselines"
@@ -49,15 +50,18 @@ def check_baselines(python: Path) -> None:
         )
 
 
-def register(method: str, fixed: sitk.Image, moving: sitk.Image, python: Path, threads: int) -> BaselineResult:
+def register(
+    method: str, fixed: sitk.Image, moving: sitk.Image, python: Path, threads: int, **changes: float
+) -> BaselineResult:
     """Register two volumes, unchanged, by a baseline.
 
     Args:
-        method: A key of `TITLES` or `RIGID_TITLES`.
+        method: A key of `TITLES`, `TUNED_TITLES` or `RIGID_TITLES`.
         fixed: The fixed volume.
         moving: The moving volume.
         python: A Python with ANTs and elastix.
         threads: How many the method may use.
+        **changes: Of the settings that a tuned method was tuned to, `TUNED_SYN` or `TUNED_ELASTIX` of the program.
 
     Raises:
         FusionError: The method failed; the message ends with the last line that it printed.
@@ -67,9 +71,9 @@ def register(method: str, fixed: sitk.Image, moving: sitk.Image, python: Path, t
         sitk.WriteImage(fixed, str(folder / "fixed.nrrd"))
         sitk.WriteImage(moving, str(folder / "moving.nrrd"))
         count = str(threads)
-        limits = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": count, "OMP_NUM_THREADS": count}
+        limits = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": count, "OMP_NUM_THREADS": count, "ANTS_RANDOM_SEED": "1"}
         finished = subprocess.run(
-            [python.absolute(), "-I", PROGRAM, method, folder],
+            [python.absolute(), "-I", PROGRAM, method, folder, json.dumps(changes)],
             cwd=folder,  # elastix leaves files in the working folder
             env={**os.environ, **limits},
             stdout=subprocess.DEVNULL,
@@ -78,7 +82,7 @@ def register(method: str, fixed: sitk.Image, moving: sitk.Image, python: Path, t
         )
         if finished.returncode:
             printed = finished.stderr.strip().splitlines() or ["nothing"]
-            title = (TITLES | RIGID_TITLES)[method]
+            title = (TITLES | TUNED_TITLES | RIGID_TITLES)[method]
             raise FusionError(f"{title} failed with exit code {finished.returncode}; it printed: {printed[-1]}")
         fields = (sitk.ReadImage(str(folder / f"{part}.nrrd"), sitk.sitkVectorFloat64) for part in ("rigid", "whole"))
         rigid, whole = (sitk.DisplacementFieldTransform(field) for field in fields)

@@ -11,7 +11,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.fields import compose_transform, error_mm
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
-from BSAFusionResearch.evaluation.baselines import TITLES, register
+from BSAFusionResearch.evaluation.baselines import TUNED_TITLES, register
 from BSAFusionResearch.evaluation_heads.cases import ELASTIC_MM, HeadCase
 from BSAFusionResearch.evaluation_heads.expected import compare_expected, expected_summary
 from BSAFusionResearch.simulation.patient import best_rigid, brain_mask
@@ -65,7 +65,7 @@ def measure_case(case: HeadCase, folder: Path, settings: Settings) -> dict:
 
 
 def measure_baseline(case: HeadCase, folder: Path, method: str, python: Path, threads: int) -> dict:
-    """Register one simulated patient with a baseline, one of `TITLES`.
+    """Register one simulated patient with a baseline, one of `TUNED_TITLES`.
 
     Returns:
         `error_mm` of its rigid part and of all, wall and CPU seconds; or `gave_up` with what it said.
@@ -126,7 +126,7 @@ def baseline_summaries(rows: list[dict], baselines: dict[str, dict[str, dict]]) 
     """
     figures: dict[str, dict[str, dict]] = {}
     for group, chosen in _by_group(rows).items():
-        for method in TITLES:
+        for method in TUNED_TITLES:
             found = [baselines.get(row["name"], {}).get(method, {}) for row in chosen]
             finished = [one for one in found if "error_mm" in one]
             if finished:

@@ -33,10 +33,10 @@ def pair() -> tuple[sitk.Image, sitk.Image, sitk.Transform]:
     truth = sitk.VersorRigid3DTransform()
     truth.SetRotation((0.2, 0.1, 1.0), np.radians(6))
     truth.SetTranslation((4.0, -3.0, 2.0))
-    grid = sitk.Image((32, 36, 32), sitk.sitkFloat32)
-    grid.SetSpacing((5.0, 5.0, 5.0))
+    grid = sitk.Image((64, 72, 64), sitk.sitkFloat32)
+    grid.SetSpacing((2.5, 2.5, 2.5))
     grid.SetDirection(turn.GetMatrix())
-    grid.SetOrigin(turn.TransformPoint((-77.5, -87.5, -77.5)))
+    grid.SetOrigin(turn.TransformPoint((-78.75, -88.75, -78.75)))
     points = sitk.GetArrayFromImage(
         sitk.PhysicalPointSource(
             sitk.sitkVectorFloat64, grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection()
@@ -57,7 +57,7 @@ def pair() -> tuple[sitk.Image, sitk.Image, sitk.Transform]:
     return drawn(points, (100, -60)), drawn(back, (30, 70)), truth
 
 
-@pytest.mark.parametrize("method", baselines.TITLES)
+@pytest.mark.parametrize("method", baselines.TITLES | baselines.TUNED_TITLES)
 def test_a_baseline_finds_a_small_turn_on_a_turned_grid_and_deforms_what_is_left(method, pair):
     if not baselines.DEFAULT_PYTHON.is_file():
         pytest.skip("ANTs and elastix are not installed beside the program (requirements-benchmark.txt)")

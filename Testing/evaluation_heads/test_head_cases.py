@@ -63,9 +63,9 @@ def test_the_residual_removed_is_that_of_the_means() -> None:
 
 def test_baselines_that_gave_up_are_counted_and_not_averaged() -> None:
     finished = {"error_mm": {"rigid": 2.0, "final": 1.0}, "seconds": 5.0}
-    baselines = {"one": {"ants_syn": finished}, "two": {"ants_syn": {"gave_up": "no memory"}}}
+    baselines = {"one": {"ants_syn_tuned": finished}, "two": {"ants_syn_tuned": {"gave_up": "no memory"}}}
     figures = baseline_summaries([row(4, 1, 1, 1, "one"), row(4, 1, 1, 1, "two")], baselines)
-    assert figures["all"]["ants_syn"] == {"cases": 1, "gave_up": 1, "rigid": 2.0, "final": 1.0, "seconds": 5.0}
+    assert figures["all"]["ants_syn_tuned"] == {"cases": 1, "gave_up": 1, "rigid": 2.0, "final": 1.0, "seconds": 5.0}
 
 
 @pytest.fixture
