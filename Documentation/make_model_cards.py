@@ -11,6 +11,7 @@ sys.path.insert(0, str(folder.parent))
 from BSAFusionLib.modalities import MODALITIES  # noqa: E402  (found only once the path is set)
 
 models = folder.parent / "Resources" / "Models"
+FIRST_SIMULATED = 900  # patients' numbers from here on are those of simulated heads
 
 page = folder / "models.md"
 head = f"| | {' | '.join(row.label for row in MODALITIES.values())} |\n|---|{'---|' * len(MODALITIES)}\n"
@@ -28,6 +29,13 @@ def row_of(cards: list[dict], name: str, figure_of: Callable[[dict], str]) -> st
     return f"| {name} | " + " | ".join(figure_of(card) for card in cards) + " |\n"
 
 
+def patients(card: dict) -> str:
+    """Return how many patients of the atlas and how many simulated ones the weights were trained on."""
+    numbers = card["training"]["patients"]
+    simulated = sum(number >= FIRST_SIMULATED for number in numbers)
+    return f"{len(numbers) - simulated} + {simulated}"
+
+
 def deformed(figure: str, digits: int) -> Callable[[dict], str]:
     """Return a function that reads a figure of slices deformed at random, before and after, from a card."""
 
@@ -43,7 +51,7 @@ ROWS = {
     "weights, SHA-256": lambda card: f"`{card['sha256'][:12]}…`",
     "parameters": lambda card: f"{card['parameters']:,}",
     "trained on, pairs": lambda card: str(card["training"]["pairs"]),
-    "of patients": lambda card: str(len(card["training"]["patients"])),
+    "of patients, of the atlas + simulated": patients,
     "on": lambda card: card["training"]["hardware"],
     "measured on, slices": lambda card: str(card["validation"]["pairs"]),
     "which are": lambda card: card["validation"]["held_out"],

@@ -14,6 +14,7 @@ from BSAFusionLib.commands._case import (
     run_case,
     save_json,
 )
+from BSAFusionLib.commands._extras import require_extra
 from BSAFusionLib.commands._options import add_running, add_settings, check_count, choices_of, use_threads
 from BSAFusionLib.commands._progress import progress_bar
 from BSAFusionLib.files.outputs import SCENE
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.settings import Settings
 
     check_count("--threads", arguments.threads)
+    require_extra("scene", ("slicer", "trame_slicer"))  # before the long computation
     pair = Pair(SAMPLE_DATA / "mri_t1.nii.gz", SAMPLE_DATA / "pet_fdg.nii.gz", "pet")
     choices, truth_file = choices_of(arguments), SAMPLE_DATA / "truth.h5"
     refuse_overwriting(

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from BSAFusionLib.commands._extras import require_extra
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
@@ -25,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    require_extra("view", ("slicer", "trame_slicer", "trame_vuetify", "aiohttp"))
     # Imported here so that --help is quick.
     from BSAFusionLib.mrml.rendering import require_opengl
     from BSAFusionLib.mrml.scene import quiet

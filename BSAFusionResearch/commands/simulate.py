@@ -1,4 +1,4 @@
-"""Simulates one patient from a labelled head: an MRI and a CT, PET or SPECT, with the exact transform between them."""
+"""Simulates one patient from a labeled head: an MRI and a CT, PET or SPECT, with the exact transform between them."""
 
 import argparse
 from dataclasses import Field, fields

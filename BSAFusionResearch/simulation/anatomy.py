@@ -1,4 +1,4 @@
-"""Builds the anatomy that both scans of a patient show: a labelled head, changed, with lesions, a neck and a torso."""
+"""Builds the anatomy that both scans of a patient show: a labeled head, changed, with lesions, a neck and a torso."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Names which labelled heads may be used for what, and reads them."""
+"""Names which labeled heads may be used for what, and reads them."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def head_files(folder: Path, heads: tuple[str, ...]) -> list[Path]:
     files = [Path(folder) / f"{head}.nii.gz" for head in heads]
     missing = [path.name for path in files if not path.is_file()]
     if missing:
-        raise FusionError(f"The folder {folder} lacks the label file {missing[0]}; give the folder of labelled heads.")
+        raise FusionError(f"The folder {folder} lacks the label file {missing[0]}; give the folder of labeled heads.")
     return files
 
 
@@ -57,5 +57,5 @@ def checked_labels(labels: sitk.Image, name: str = "The label map") -> sitk.Imag
         raise FusionError(f"{name} lies on an oblique grid; resample it to an upright one, with nearest neighbors.")
     upright.SetDirection(np.eye(3).ravel().tolist())
     if not np.isin(sitk.GetArrayViewFromImage(upright), BRAIN_CODES).any():
-        raise FusionError(f"{name} holds no brain (codes 1 to 14 and 16); give a labelled head.")
+        raise FusionError(f"{name} holds no brain (codes 1 to 14 and 16); give a labeled head.")
     return upright

@@ -57,7 +57,7 @@ def simulate_patient(
     fixed_scanner: Scanner | None = None,
     moving_scanner: Scanner | None = None,
 ) -> Patient:
-    """Simulate one patient from a labelled head, reproducibly by the settings' seed.
+    """Simulate one patient from a labeled head, reproducibly by the settings' seed.
 
     Args:
         labels: codes 0 to 27 of `tissues` on an upright grid.

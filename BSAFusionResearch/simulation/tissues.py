@@ -1,4 +1,4 @@
-"""The tissues of a labelled head and their values in each kind of scan: plain data, one row per tissue.
+"""The tissues of a labeled head and their values in each kind of scan: plain data, one row per tissue.
 
 Codes 0 to 27 are those of the label files. Codes from 28 on exist in the simulation only: the two halves of code 22,
 lesions, and organs of a torso.
@@ -28,7 +28,7 @@ class Tissue(NamedTuple):
     perfusion: float
 
 
-# T1, T2, FLAIR, CT, FDG and perfusion of the main tissues gave convincing scans by eye (README of the heads); the
+# T1, T2, FLAIR, CT, FDG and perfusion of the main tissues gave convincing scans by eye; the
 # others are typical of published atlases and clinical scans, and only their order matters.
 # fmt: off
 TISSUES = (
