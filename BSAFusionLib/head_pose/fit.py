@@ -21,7 +21,7 @@ class Fit:
         rotation: (3, 3).
         scale: size of the head, relative to the standard head.
         shift: (3,) where the standard origin, the brain's center, lies, mm.
-        agreeing: share-weighted number of cells within 15 mm of the pose.
+        agreeing: number of cells within 15 mm of the pose, weighted by their probability of brain.
         residual_mm: mean distance of the agreeing cells from the pose.
         spread_mm: mean error that the network expects of the agreeing cells.
     """

@@ -7,6 +7,7 @@ import SimpleITK as sitk
 
 SPACING_MM = 6.0
 SMOOTHING_MM = 2.1  # standard deviation of the Gaussian before sampling, 0.35 of the spacing
+MAX_SMOOTHED_SPACING_MM = 8.0  # coarser axes are not smoothed
 BINNED_MM = 3.0  # finer voxels are averaged up to about this size first, which is far faster than smoothing them
 HEAD_BOX_MM = (240.0, 264.0, 240.0)  # (x, y, z) around a found head, at the standard head's size
 MIN_VOXELS = 16  # along an axis: what the network needs
@@ -58,7 +59,7 @@ def reduce(image: sitk.Image) -> sitk.Image:
     for spacing, factor in zip(image.GetSpacing(), factors, strict=True):
         present = spacing**2 / 12 if factor > 1 else 0.0  # of the average over a bin
         wanted = SMOOTHING_MM**2 - present
-        variances.append(wanted if spacing < 2 * SPACING_MM / 3 * 2 and wanted > 0 else 0.0)
+        variances.append(wanted if spacing < MAX_SMOOTHED_SPACING_MM and wanted > 0 else 0.0)
     if any(variances):
         image = sitk.DiscreteGaussian(image, [max(value, 1e-6) for value in variances], 32, 0.01, True)
     return image

@@ -92,7 +92,7 @@ def find_head(
         image: a scalar volume; only its intensities and its geometry are used.
         network: as `load_head_network` returns it.
         all_turns: True looks at all turns in any case, False never; None where the pose as it lies is not sure.
-        cancelled: asked before every turn.
+        cancelled: asked before every turn and refinement.
 
     Returns:
         The pose, whose `found` says whether there is a head at all.
@@ -104,14 +104,14 @@ def find_head(
     grid = upright_grid(reduced)
     centers = torch.from_numpy(grid.cell_centers())
     upright = predict(network, channels_of(torch.from_numpy(grid.values)))
-    best = refined(reduced, network, fit_prediction(upright, centers, grid.cell_ml))
+    best = refined(reduced, network, fit_prediction(upright, centers, grid.cell_ml), cancelled)
     if all_turns is False or (all_turns is None and is_sure(best)):
         return _pose(best, turns=1)
     fits = [best] if best is not None else []
     for region in regions(upright.brain_logit[0].sigmoid()):
         fits += _fits_in(region, network, grid, cancelled)
         fits = sorted(fits, key=score_of, reverse=True)[:REFINED_CANDIDATES]
-        best = max((refined(reduced, network, fit) for fit in fits), key=score_of, default=None)
+        best = max((refined(reduced, network, fit, cancelled) for fit in fits), key=score_of, default=None)
         if is_sure(best):
             break
     return _pose(best, turns=24)
@@ -170,11 +170,19 @@ def _around(middle: int, side: int, length: int) -> slice:
     return slice(first, first + side)
 
 
-def refined(reduced: sitk.Image, network: HeadNetwork, fit: Fit | None) -> Fit | None:
-    """Look again at a found head, upright and nearer to the standard size; keep what agrees best."""
+def refined(
+    reduced: sitk.Image, network: HeadNetwork, fit: Fit | None, cancelled: Callable[[], bool] | None = None
+) -> Fit | None:
+    """Look again at a head, upright and nearer to the standard size; go on from a look that agrees about as well.
+
+    Raises:
+        Cancelled: `cancelled` said so.
+    """
     for _ in range(REFINEMENTS):
         if fit is None:
             return None
+        if cancelled is not None and cancelled():
+            raise Cancelled
         # Half of the size's correction: a size that is overestimated must not feed itself.
         grid = head_grid(reduced, fit.rotation, fit.scale**0.5, fit.shift)
         prediction = predict(network, channels_of(torch.from_numpy(grid.values)), mirror=True)
@@ -214,7 +222,7 @@ def score_of(fit: Fit | None) -> float:
 
 
 def is_sure(fit: Fit | None) -> bool:
-    """Whether a pose is so good that no other turn has to be looked at."""
+    """Return True for a pose so good that no other turn has to be looked at."""
     return (
         fit is not None
         and fit.agreeing > SURE_BRAIN_ML

@@ -12,8 +12,7 @@ from BSAFusionLib.network.mdf_fr import MDFFR, Encoder
 from BSAFusionLib.network.metadata import EXACT, LIGHT, Metadata
 from BSAFusionLib.network.mmff import MMFF
 from BSAFusionLib.network.sampling import double, halve, warp
-
-VISIBLE_LEVEL = 0.05  # of [0, 1]: a pixel brighter than this in either slice shows something
+from BSAFusionLib.network.stack import VISIBLE_LEVEL
 
 
 class BSAFusion(FusionNetwork):

@@ -166,6 +166,8 @@ class Runner:
         tensors = (_send(slices, self.device) for slices in pair)
         answer = [part.cpu().numpy() for part in _run_in_threads(partial(function, self._placed), *tensors)]
         if not all(np.isfinite(part).all() for part in answer):
+            if self.device != self._home:  # the device may be at fault
+                raise RuntimeError("its values are not finite")
             raise FusionError("The network gave values that are not finite; choose other weights.")
         return answer
 
@@ -231,6 +233,6 @@ def _send(slices: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    # Only CUDA's has a class of its own; these are Apple's, PyTorch's on the CPU, and oneDNN's.
-    signs = "out of memory", "allocate memory", "could not create a primitive"
+    # Only CUDA's has a class of its own; these are Apple's, PyTorch's on the CPU, oneDNN's and CUDA's libraries'.
+    signs = "out of memory", "allocate memory", "could not create a primitive", "ALLOC_FAILED"
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)

@@ -33,7 +33,8 @@ class Deformation:
 
     Attributes:
         rigid: Fixed point to moving point, mm, LPS: the initial transform, or the rigid motion nearest to all.
-        estimated: Before any of it was reduced, mm, LPS, on a lattice over the fixed volume.
+        estimated: Before image similarity reduced it; growth, length and strength are limited already. mm, LPS, on a
+            lattice over the fixed volume.
         applied: What of it is applied, mm, LPS, on that lattice with a margin around it, where it fades to zero.
         transform: The total transform, fixed point to moving point, mm, LPS.
         verdict: How much was applied; None where that was not checked by image similarity.

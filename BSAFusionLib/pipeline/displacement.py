@@ -1,4 +1,4 @@
-"""What a case's slices tell of the displacement."""
+"""Combine the evidence of a case's slices to a displacement."""
 
 from collections.abc import Sequence
 

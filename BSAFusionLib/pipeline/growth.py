@@ -12,7 +12,7 @@ from BSAFusionLib.pipeline.slicing import resample_mask
 # and PET of heads 11 and 12 it grew by -72 to 29 % in brain, neck and head. Where it sees nothing that it knows, it
 # asks for the same again: by 60 % more in the neck of a PET template.
 ALLOWED_GROWTH = 0.35
-REFUSED_GROWTH = 0.6  # in between, less and less of the displacement is kept
+REJECTED_GROWTH = 0.6  # in between, less and less of the displacement is kept
 NEIGHBORHOOD_MM = 24.0  # standard deviation of the weights with which growth is averaged
 SPACING_MM = 8.0  # of the grid that growth is measured on
 SMALL_MM = 0.5  # displacements of this length do not tell growth from noise
@@ -45,7 +45,7 @@ def limit_growth(
     along = gaussian_filter((first * (second - first)).sum(axis=-1), reach, mode="nearest")
     squares = gaussian_filter((first * first).sum(axis=-1), reach, mode="nearest")
     growth = along / (squares + SMALL_MM**2)
-    shares = np.clip((REFUSED_GROWTH - growth) / (REFUSED_GROWTH - ALLOWED_GROWTH), 0.0, 1.0)
+    shares = np.clip((REJECTED_GROWTH - growth) / (REJECTED_GROWTH - ALLOWED_GROWTH), 0.0, 1.0)
     inside = resample_mask(head, coarse)
     given_up = 100 * (1 - float(shares[inside].mean())) if inside.any() else 0.0
     image = sitk.GetImageFromArray(shares)

@@ -49,11 +49,13 @@ def corrected_information(fixed: np.ndarray, moving: np.ndarray, bins: int = 64)
 
 
 def _joint_histogram(fixed: np.ndarray, moving: np.ndarray, bins: int) -> np.ndarray:
-    """Count pairs of values in [0, 1] as `numpy.histogram2d` does, whose search for the bins takes far longer."""
+    """Count pairs of values in [0, 1] as `numpy.histogram2d` does, whose search for the bins takes far longer.
+
+    Values beyond are counted with those at the ends: smoothing leads air below 0, and bone above 1.
+    """
     edges = np.linspace(0, 1, bins + 1)
-    inside = (fixed >= 0) & (fixed <= 1) & (moving >= 0) & (moving <= 1)
     places = []
-    for values in (fixed[inside].astype(np.float64), moving[inside].astype(np.float64)):
+    for values in (np.clip(each.ravel().astype(np.float64), 0, 1) for each in (fixed, moving)):
         place = np.minimum((values * bins).astype(np.intp), bins - 1)
         # A product may round to the other side of an edge.
         place -= values < edges[place]

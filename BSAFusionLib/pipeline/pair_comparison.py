@@ -17,7 +17,8 @@ LEAST_VOXELS = 100  # fewer say nothing of the mutual information
 RANDOM_POSES = 24
 RANDOM_SHIFT_MM = 30.0  # along each axis, at most
 REACH_MM = 110.0  # of a head from its brain's center; what is farther is noise, or other organs
-NEAR = 12.0  # mm and degrees by which nearby poses are moved and turned
+NEARBY_SHIFT_MM = 12.0
+NEARBY_TURN_DEG = 12.0
 
 
 class PairComparison:
@@ -95,10 +96,10 @@ class PairComparison:
         They are shifted along an axis or turned about one. Where both volumes match, it is less than that of the
         transform itself; in a wrong place, some of them are as good.
         """
-        half = np.radians(NEAR) / 2
+        half = np.radians(NEARBY_TURN_DEG) / 2
         motions = []
         for direction in np.concatenate([np.eye(3), -np.eye(3)]):
-            motions.append((np.array((0.0, 0.0, 0.0, 1.0)), NEAR * direction))
+            motions.append((np.array((0.0, 0.0, 0.0, 1.0)), NEARBY_SHIFT_MM * direction))
             motions.append((np.append(np.sin(half) * direction, np.cos(half)), np.zeros(3)))
         return float(np.mean(sorted(self._informations(transform, motions))[len(motions) // 2 :]))
 

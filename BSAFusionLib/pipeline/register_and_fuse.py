@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from BSAFusionLib.geometry.fields import compose_field, jacobian_determinant, resample_through
 from BSAFusionLib.geometry.grids import crop_to_grid, smooth_for_spacing, voxel_centers
 from BSAFusionLib.network.stack import Evidence, Stack
-from BSAFusionLib.pipeline.case import Case, prepare_case
+from BSAFusionLib.pipeline.case import Case, Initialization, prepare_case
 from BSAFusionLib.pipeline.color import color_fused
 from BSAFusionLib.pipeline.deformation import Deformation, make_deformation
 from BSAFusionLib.pipeline.doubt import judge
@@ -82,7 +82,7 @@ def register_and_fuse(
     with ThreadPoolExecutor(1) as pool:
         making = pool.submit(_make_volumes, case, plan, fused_slices, deformation.transform)
         with timer.stage("report"):
-            report = _report(case, plan, initial.kind, deformation, aligned)
+            report = _report(case, plan, initial, deformation, aligned)
             report = _with_verdict(report, case, heads, seen.rough, deformation)
             report, error_map = _with_expected_error(report, plan, heads, deformation)
         with timer.stage("volumes"):
@@ -141,13 +141,13 @@ class _Information(NamedTuple):
     after: float
 
 
-def _report(case: Case, plan: SlicePlan, kind: str, deformation: Deformation, aligned: Stack) -> Report:
+def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: Deformation, aligned: Stack) -> Report:
     """Measure the result; its second opinion and the seconds are left to be filled in."""
     # Here, since it imports torch.
     from BSAFusionLib.network.weights import read_parts, sha256
 
     runner, weights = case.network.runner, case.network.weights
-    information = _measure_information(case, plan, deformation.rigid, aligned)
+    information = _measure_information(case, plan, initial.transform, aligned)
     lattice, total_field = deformation.estimated, compose_field(deformation.applied, deformation.rigid)
     determinants = sitk.GetArrayFromImage(crop_to_grid(jacobian_determinant(total_field), lattice))
     percent_folded = float(100 * np.mean(determinants <= 0))
@@ -158,7 +158,7 @@ def _report(case: Case, plan: SlicePlan, kind: str, deformation: Deformation, al
     )
     return Report(
         modality=case.settings.modality,
-        prealignment=kind,
+        prealignment=initial.kind,
         slices=len(aligned.filled),
         axes=tuple("ijk"[axis] for axis in plan.axes),
         verdict=deformation.verdict or Verdict(),
@@ -186,8 +186,8 @@ def _motion_of_head(transform: sitk.Transform, grid: sitk.Image, inside: np.ndar
     return measure_motion(transform, centers[inside if inside.any() else np.ones_like(inside)].mean(axis=0))
 
 
-def _measure_information(case: Case, plan: SlicePlan, rigid: sitk.Transform, aligned: Stack) -> _Information:
-    """Measure the mutual information of the volumes as placed, with the rigid and with the total transform."""
+def _measure_information(case: Case, plan: SlicePlan, initial: sitk.Transform, aligned: Stack) -> _Information:
+    """Measure the mutual information of the volumes as placed, with the initial and with the total transform."""
     step = max(1, round((aligned.fixed.size / INFORMATION_VOXELS) ** (1 / 3)))
     fixed, after = (slices[::step, ::step, ::step] for slices in (aligned.fixed, aligned.moving))
     grid = plan.fusion_grid[::step, ::step, ::step]
@@ -197,7 +197,7 @@ def _measure_information(case: Case, plan: SlicePlan, rigid: sitk.Transform, ali
     moving = smooth_for_spacing(case.network_input.moving, plan.fusion_grid.GetSpacing()[0])
     before, prealigned = (
         sitk.GetArrayFromImage(sitk.Resample(moving, grid, transform, sitk.sitkLinear, 0.0))
-        for transform in (sitk.Transform(), rigid)
+        for transform in (sitk.Transform(), initial)
     )
     return _Information(*(corrected_information(fixed[inside], part[inside]) for part in (before, prealigned, after)))
 

@@ -138,7 +138,7 @@ class Report:
         mutual_information_prealigned: With the initial transform.
         mutual_information_after: With the total transform.
         displacement: By the total transform.
-        network_displacement: What the network adds to the initial transform.
+        network_displacement: What the network adds to the rigid transform, which it corrected.
         smallest_jacobian: Least Jacobian determinant of the total transform over the grid.
         percent_folded: Percent of voxels whose determinant is not above zero.
         device: Where the network ran.
@@ -150,7 +150,7 @@ class Report:
         details: Remarks that explain the figures, a sentence each.
         landmarks: Where lists of points were given.
         expected_error: Of the registration; None where the weights are not calibrated.
-        motion: By the initial transform; None in reports of older versions.
+        motion: By the rigid transform, which the network corrected, or the given one; None in older reports.
     """
 
     modality: str

@@ -25,7 +25,8 @@ class Result:
         prealignment: The rigid transform, fixed point to moving point: the one that was searched for, corrected by what
             the network found of shift and turn, or the one that was given.
         report: The figures of the run.
-        estimated_field: The network's field before any of it was reduced, on that grid without the margin.
+        estimated_field: The network's field before image similarity reduced it, on that grid without the margin;
+            growth, length and strength are limited already.
         head: Mask of the fixed head, uint8, on a coarse lattice over the fixed volume.
         searched: The transform that the network went on from, fixed point to moving point.
         expected_error: Expected distance in mm between where the total transform carries a point and where it belongs,

@@ -14,7 +14,7 @@ from BSAFusionLib.pipeline.brain_only import brain_ball, brain_only, divide_ramp
 from BSAFusionLib.pipeline.fixed_mask import mask_on_grid
 from BSAFusionLib.pipeline.placement import is_worth_the_move
 from BSAFusionLib.pipeline.progress import CancelCheck
-from BSAFusionLib.pipeline.rigid_refinement import refine_finely
+from BSAFusionLib.pipeline.rigid_refinement import SEARCHED_SPACING_MM, refine_finely
 from BSAFusionLib.pipeline.rigid_search import (
     AIR_MARGIN_MM,
     Level,
@@ -27,10 +27,10 @@ from BSAFusionLib.pipeline.rigid_search import (
 )
 
 INITIAL_TURN_DEG = 12.0  # to either side about each axis; every larger turn is within reach of one of them
-LEVELS = (Level(8.0, 4.0, 2), Level(4.0, 2.0, 1), Level(3.0, 0.5, 1))
-NEAR_LEVELS = (Level(4.0, 2.0, 2), Level(3.0, 0.5, 2))  # where it is known about where to search
+LEVELS = (Level(8.0, 4.0, 2), Level(4.0, 2.0, 1), Level(SEARCHED_SPACING_MM, 0.5, 1))
+NEAR_LEVELS = (Level(4.0, 2.0, 2), Level(SEARCHED_SPACING_MM, 0.5, 2))  # where it is known about where to search
 # Sharp bones catch a search that begins turned by as little as the heads' poses may be off.
-TURNED_LEVELS = (Level(8.0, 2.0, 2), Level(4.0, 1.0, 2), Level(3.0, 0.5, 2))
+TURNED_LEVELS = (Level(8.0, 2.0, 2), Level(4.0, 1.0, 2), Level(SEARCHED_SPACING_MM, 0.5, 2))
 POSE_TURN_DEG = 6.0
 NEAR_HEADS_MM = 20.0  # a result further from the heads' poses has followed something else than the heads
 ENOUGH_SIMILARITY = 0.9  # of the best that the brains alone reach; a result in the whole head with less is rejected
@@ -116,17 +116,21 @@ def _check_by_brain(
     Otherwise return the result for the brains alone: an MRI that is bright on one side, or a gland hotter than the
     brain, leads mutual information in the whole head elsewhere.
     """
+    # Made before there are two threads, which must not both ask for the array of an image.
+    coarse, center = downsample(fixed, SEARCHED_SPACING_MM), from_heads.GetCenter()
+    even = brain_only(divide_ramp(coarse, center), center)
+    cool = brain_only(downsample(moving, SEARCHED_SPACING_MM), from_heads.TransformPoint(center))
     if in_head is None:
-        return _by_brain(fixed, moving, from_heads, None, cancelled)[0]
+        return _by_brain(even, cool, from_heads, None, cancelled)[0]
     if sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == 1:
-        by_brain, enough = _by_brain(fixed, moving, from_heads, in_head, cancelled)
-        return refine_finely(fixed, moving, in_head, cancelled) if enough else by_brain
+        by_brain, enough = _by_brain(even, cool, from_heads, in_head, cancelled)
+        return refine_finely(fixed, moving, in_head, cancelled, coarse=coarse) if enough else by_brain
     stop = Event()
     # Either takes one thread; the result in the whole head is rarely rejected.
     with ThreadPoolExecutor(1) as pool:
-        refining = pool.submit(refine_finely, fixed, moving, in_head, stop.is_set)
+        refining = pool.submit(refine_finely, fixed, moving, in_head, stop.is_set, coarse=coarse)
         try:
-            by_brain, enough = _by_brain(fixed, moving, from_heads, in_head, cancelled)
+            by_brain, enough = _by_brain(even, cool, from_heads, in_head, cancelled)
             return wait_for(refining, cancelled, stop) if enough else by_brain
         finally:
             stop.set()
@@ -139,17 +143,22 @@ def _by_brain(
     in_head: sitk.Euler3DTransform | None,
     cancelled: CancelCheck | None,
 ) -> tuple[sitk.Euler3DTransform, bool]:
-    """Return the result for the brains alone, and whether they are about as similar with the one in the whole head."""
-    center = from_heads.GetCenter()
-    even = brain_only(divide_ramp(downsample(fixed, NEAR_LEVELS[-1].spacing_mm), center), center)
-    cool = brain_only(downsample(moving, NEAR_LEVELS[-1].spacing_mm), from_heads.TransformPoint(center))
-    brain = partial(brain_ball, center=center)
-    ranked = search(even, cool, [from_heads], NEAR_LEVELS, None, cancelled, brain)
+    """Return the result for the brains alone, and whether they are about as similar with the one in the whole head.
+
+    Args:
+        fixed: Coarse, the brain alone, without a coil's ramp.
+        moving: Coarse, the brain alone.
+        from_heads: As `prealign_rigidly` takes it.
+        in_head: The result in the whole head, if there is one.
+        cancelled: Asked often.
+    """
+    brain = partial(brain_ball, center=from_heads.GetCenter())
+    ranked = search(fixed, moving, [from_heads], NEAR_LEVELS, None, cancelled, brain)
     near = [found for _, found in ranked if largest_gap(from_heads, found) <= NEAR_HEADS_MM]
     by_brain = near[0] if near else from_heads
     if in_head is None:
         return by_brain, False
-    brains = Optimizer.at_level(even, cool, NEAR_LEVELS[-1], Event(), brain)
+    brains = Optimizer.at_level(fixed, moving, NEAR_LEVELS[-1], Event(), brain)
     return by_brain, brains.similarity(in_head) >= ENOUGH_SIMILARITY * brains.similarity(by_brain)
 
 

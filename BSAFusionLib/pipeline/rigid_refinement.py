@@ -29,6 +29,7 @@ def refine_finely(
     transform: sitk.Euler3DTransform,
     cancelled: CancelCheck | None = None,
     region: Region = head_region,
+    coarse: sitk.Image | None = None,
 ) -> sitk.Euler3DTransform:
     """Refine a rigid transform by mutual information at points spread over the fixed head, or a region of it.
 
@@ -38,9 +39,11 @@ def refine_finely(
         transform: Close to the optimum; fixed point to moving point, mm, LPS.
         cancelled: Asked often; True stops the search.
         region: Where mutual information is taken.
+        coarse: The fixed volume at `SEARCHED_SPACING_MM`, if it is there already.
 
     Returns:
-        Likewise; the same transform where the fixed voxels are no finer than the search's, or the optimum is left.
+        Fixed point to moving point, mm, LPS; the same transform where the fixed voxels are no finer than the search's,
+        or the optimum is left.
 
     Raises:
         Cancelled: `cancelled` returned True.
@@ -49,7 +52,8 @@ def refine_finely(
         return transform
     stop = Event()
     with ThreadPoolExecutor(1) as pool:
-        fine, mask = downsample(fixed, SPACING_MM), region(downsample(fixed, SEARCHED_SPACING_MM))
+        fine = downsample(fixed, SPACING_MM)
+        mask = region(downsample(fixed, SEARCHED_SPACING_MM) if coarse is None else coarse)
         mask = sitk.Resample(mask, fine, sitk.Transform(), sitk.sitkNearestNeighbor)
         optimizer = _FineOptimizer(fine, pad_with_air(moving), mask, STEP_MM, stop)
         value, refined = wait_for(pool.submit(optimizer.refine, transform), cancelled, stop)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from BSAFusionLib.errors import Cancelled, FusionError
+from BSAFusionLib.network import runner as runner_module
 from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.devices import choose_device
 from BSAFusionLib.network.metadata import EXACT, PUBLISHED
@@ -118,6 +119,20 @@ def test_a_network_that_answers_with_nan_is_reported(stack):
     torch.nn.init.constant_(broken.mmff.reconstruction[-1].bias, torch.nan)
     with pytest.raises(FusionError, match="not finite"):
         Runner(broken).fuse(stack)
+
+
+def test_a_device_whose_values_are_not_finite_is_left(network, stack, monkeypatch):
+    compute = runner_module._run_in_threads
+
+    def broken_elsewhere(function, *pair):
+        if pair[0].device.type == "meta":
+            return [torch.full((len(pair[0]), 1), torch.nan)]
+        return compute(function, *pair)
+
+    monkeypatch.setattr(runner_module, "_run_in_threads", broken_elsewhere)
+    runner = Runner(network, torch.device("meta"))
+    np.testing.assert_array_equal(runner.fuse(stack), Runner(network).fuse(stack))
+    assert runner.remarks == ["meta failed (its values are not finite); the rest ran on the CPU."]
 
 
 def test_auto_always_finds_a_device():

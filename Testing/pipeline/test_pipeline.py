@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.geometry.fields import displacement_transform
+from BSAFusionLib.pipeline.case import Initialization
 from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS
 from BSAFusionLib.pipeline.progress import STAGE_SHARES
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
@@ -108,6 +109,18 @@ def test_volumes_far_finer_than_the_slices_are_downsampled_with_much_the_same_re
     field = register_and_fuse(*fine, settings("pet")).network_field
     found, expected = (sitk.GetArrayFromImage(each) for each in (sitk.Resample(seen_coarser, field), field))
     assert np.linalg.norm(found - expected, axis=-1).mean() < 0.2 * np.linalg.norm(expected, axis=-1).mean()
+
+
+def test_the_initial_mutual_information_is_that_of_the_transform_that_was_searched_for(mri, pet, settings, monkeypatch):
+    elsewhere = sitk.Euler3DTransform()
+    elsewhere.SetTranslation((9.0, 0.0, 0.0))
+    searched = Initialization(sitk.Euler3DTransform(), "rigid")
+    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse.initialize", lambda *_: searched)
+    monkeypatch.setattr("BSAFusionLib.pipeline.deformation.rigid_part", lambda *_: elsewhere)
+    result = register_and_fuse(mri, pet, settings("pet"))
+    assert result.prealignment is elsewhere
+    # The volumes are searched for where they are placed.
+    assert result.report.mutual_information_prealigned == result.report.mutual_information_before
 
 
 def test_the_report_is_ready_for_json_and_its_figures_belong_together(mri, pet, settings):

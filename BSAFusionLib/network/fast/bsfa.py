@@ -31,8 +31,8 @@ class FastMatcher(nn.Module):
         candidates = to_unit_length(rearrange(self.candidates(moving), "n (four c) h w -> n h w four c", four=4))
         positions *= self.sharpness.exp()
         on_cpu = positions.device.type == "cpu"
-        some = max(1, POSITIONS_AT_ONCE // positions[0, ..., 0].numel()) if on_cpu else len(positions)
-        pairs = zip(positions.split(some), candidates.split(some), strict=True)
+        pairs_at_once = max(1, POSITIONS_AT_ONCE // positions[0, ..., 0].numel()) if on_cpu else len(positions)
+        pairs = zip(positions.split(pairs_at_once), candidates.split(pairs_at_once), strict=True)
         correlation = torch.cat([correlate(*pair, self.radius) for pair in pairs])
         pixels = rearrange(correlation.log_softmax(dim=-1), "n h w k -> n k h w")
         gathered = F.avg_pool2d(pixels, 2) if self.halves else pixels

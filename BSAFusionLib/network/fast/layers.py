@@ -168,10 +168,10 @@ class FoldedRestormer(nn.Module):
         answer = channels_last(torch.empty_like(entered[:, :-1]))
         pixels = entered.shape[-2] * entered.shape[-1]
         on_cpu = entered.device.type == "cpu"
-        some = max(1, MAP_PX_AT_ONCE // pixels) if on_cpu else len(entered)
-        by_itself = on_cpu and some == 1 and self.gate.weight.dtype == torch.float32
+        pairs_at_once = max(1, MAP_PX_AT_ONCE // pixels) if on_cpu else len(entered)
+        by_itself = on_cpu and pairs_at_once == 1 and self.gate.weight.dtype == torch.float32
         transform = self._transform_one if by_itself else self._transform_several
-        for part, part_answer in zip(entered.split(some), answer.split(some), strict=True):
+        for part, part_answer in zip(entered.split(pairs_at_once), answer.split(pairs_at_once), strict=True):
             transform(part, part_answer)
         return answer
 

@@ -37,9 +37,9 @@ class FastMMFF(MMFF):
     ) -> torch.Tensor:
         """Fuse slices at full resolution; see `MMFF.reconstruct`."""
         narrowed = self.of_coarser(channels_last(coarser)).float()
-        some = 1 if narrowed.device.type == "cpu" else len(narrowed)
-        fields = [None] * len(narrowed) if field is None else field.split(some)
-        parts = zip(narrowed.split(some), fields, *(part.split(some) for part in slices), strict=True)
+        pairs_at_once = 1 if narrowed.device.type == "cpu" else len(narrowed)
+        fields = [None] * len(narrowed) if field is None else field.split(pairs_at_once)
+        parts = zip(narrowed.split(pairs_at_once), fields, *(part.split(pairs_at_once) for part in slices), strict=True)
         return torch.cat([self._reconstruct(*part) for part in parts])
 
     def _reconstruct(
@@ -74,8 +74,8 @@ class FastLightMMFF(LightMMFF):
 
     def reconstruct(self, coarser: torch.Tensor, slices: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Fuse slices at full resolution; see `LightMMFF.reconstruct`."""
-        some = 1 if coarser.device.type == "cpu" else len(coarser)
-        parts = zip(coarser.split(some), *(part.split(some) for part in slices), strict=True)
+        pairs_at_once = 1 if coarser.device.type == "cpu" else len(coarser)
+        parts = zip(coarser.split(pairs_at_once), *(part.split(pairs_at_once) for part in slices), strict=True)
         return torch.cat([self._reconstruct(*part) for part in parts])
 
     def _reconstruct(self, coarser: torch.Tensor, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
