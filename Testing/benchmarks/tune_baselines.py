@@ -30,9 +30,8 @@ TRIED = {
     "elastix_bending": {
         "bending_weight": (1.0, 10.0, 100.0, 1000.0),
         "grid_mm": (16.0, 32.0),
-        "samples": (2048, 8192),
     },
-    "ants_syn_tuned": {"flow_sigma": (3.0, 6.0), "total_sigma": (0.0, 1.0), "gradient_step": (0.1, 0.2)},
+    "ants_syn_tuned": {"flow_sigma": (3.0, 6.0), "total_sigma": (0.0, 1.0)},
 }
 SHIPPED = {"elastix_bending": TUNED_ELASTIX, "ants_syn_tuned": TUNED_SYN}
 
