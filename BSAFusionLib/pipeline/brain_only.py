@@ -3,6 +3,7 @@
 import numpy as np
 import SimpleITK as sitk
 
+BRAIN_RADIUS_MM = 60.0  # of a standard head's brain, from its center
 RADIUS_MM = 72.0  # of a ball around a brain's center that holds most of it and little else
 PERCENTILES = (1.0, 92.0)  # of the ball's intensities, between which a brain is shown
 RAMP_FLOOR = 0.15  # of the ball's median: darker voxels are air or bone and say nothing of a coil

@@ -64,6 +64,9 @@ def make_deformation(
         initial: The transform that it follows. One that was estimated is corrected by what the evidence says of shift
             and turn; one that was given stays as it is.
         pose: Of the fixed head.
+
+    Returns:
+        The deformation, with what it leaves to the rigid transform.
     """
     settings, calibrated = case.settings, case.network.calibration is not None
     posterior = infer_displacement(case, plan, seen.evidence)

@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.grids import directions, lattice_over, voxel_centers
+from BSAFusionLib.pipeline.brain_only import BRAIN_RADIUS_MM
 from BSAFusionLib.pipeline.posterior import Posterior
 from BSAFusionLib.pipeline.report import ExpectedError
 from BSAFusionLib.pipeline.slicing import resample_mask
@@ -19,7 +20,6 @@ SPACING_MM = 8.0  # of the map; the error is about as smooth as the displacement
 OUTLINE_SPACING_MM = 2.0  # of the map inside the head
 SAMPLES = 64
 SAMPLES_AT_ONCE = 16
-BRAIN_RADIUS_MM = 60.0  # of a standard head, around the brain's center
 NEAR_BRAIN_MM = 90.0  # the brain's furthest ends, from its center
 MIDDLE_MM = 20.0  # to either side of the brain's center, not yet called left or right, front or back, upper or lower
 SKULL_BASE_MM = (-60.0, -30.0)  # of a standard head, from the brain's center upwards

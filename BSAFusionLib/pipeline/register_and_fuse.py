@@ -59,6 +59,9 @@ def register_and_fuse(
         fixed_mask: A label map on any grid in the space of the fixed volume; the rigid registration and the mutual
             information of the report look only where it is not 0. None for the whole head.
 
+    Returns:
+        The registered and the fused volume on the grid of `fixed`, the transforms, and the report.
+
     Raises:
         FusionError: A problem that the user can fix: volumes that cannot be registered, missing weights, a missing
             device, or too little memory.

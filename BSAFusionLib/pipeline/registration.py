@@ -46,6 +46,9 @@ def register_slices(case: Case, plan: SlicePlan, initial: sitk.Transform, timer:
         plan: The slices.
         initial: Fixed point to moving point, mm, LPS.
         timer: Of the run.
+
+    Returns:
+        The evidence of both rounds, and the displacement between them.
     """
     runner, mirrored = case.network.runner, case.settings.refine
     with timer.stage("pre-registration"):

@@ -8,11 +8,11 @@ import SimpleITK as sitk
 from BSAFusionLib.geometry.grids import voxel_centers
 from BSAFusionLib.geometry.inverse import carry_points
 from BSAFusionLib.geometry.rigid import rigid_through
+from BSAFusionLib.pipeline.brain_only import BRAIN_RADIUS_MM
 
 if TYPE_CHECKING:
     from BSAFusionLib.head_pose.search import HeadPose
 
-BRAIN_RADIUS_MM = 60.0
 POINTS = 1000  # more change nothing that could be seen, and are carried one by one
 
 
@@ -25,7 +25,7 @@ def rigid_part(transform: sitk.Transform, head: sitk.Image, pose: "HeadPose") ->
         pose: Of the fixed head; where none was found, the motion is fitted to the whole mask.
 
     Returns:
-        Likewise.
+        The motion, fixed point to moving point, mm, LPS.
     """
     points = voxel_centers(head)[sitk.GetArrayViewFromImage(head) > 0]
     if pose.found:

@@ -9,11 +9,10 @@ from BSAFusionLib.geometry.inverse import carry_points
 from BSAFusionLib.geometry.rigid import nearest_rotation
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline import handedness
+from BSAFusionLib.pipeline.brain_only import BRAIN_RADIUS_MM
 from BSAFusionLib.pipeline.doubt import SecondOpinion
 from BSAFusionLib.pipeline.head_start import HeadStart
 from BSAFusionLib.pipeline.pair_comparison import PairComparison
-
-BRAIN_RADIUS_MM = 60.0
 
 
 def measure_opinion(
@@ -26,6 +25,9 @@ def measure_opinion(
         heads: The heads' own poses.
         transform: The result, fixed point to moving point, mm, LPS.
         estimated_mm: As `estimated_length` returns it.
+
+    Returns:
+        The figures that `doubt.judge` decides from.
     """
     gap_mm, gap_deg = pose_gap(heads, transform)
     turned = [handedness.turned_axis(head) for head in (heads.fixed, heads.moving)]

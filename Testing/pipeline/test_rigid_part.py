@@ -9,8 +9,9 @@ import SimpleITK as sitk
 from BSAFusionLib.geometry.grids import voxel_centers
 from BSAFusionLib.geometry.inverse import carry_points
 from BSAFusionLib.head_pose.search import HeadPose
+from BSAFusionLib.pipeline.brain_only import BRAIN_RADIUS_MM
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
-from BSAFusionLib.pipeline.rigid_part import BRAIN_RADIUS_MM, rigid_part
+from BSAFusionLib.pipeline.rigid_part import rigid_part
 from BSAFusionLib.settings import Settings
 from Testing.phantoms import centered_grid
 
