@@ -16,7 +16,7 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     """Measure the cases of simulated heads, print the tables and return the figures.
 
     Every case is in the --json file as soon as it is measured. With --resume, the cases that are there already are
-    taken from it: ours where weights and precision are the same, the baselines' always.
+    taken from it: ours where weights and precision are the same, the baselines' where their settings are.
 
     Args:
         arguments: of the command `evaluate`.
@@ -26,10 +26,8 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     Raises:
         FusionError: heads, weights or the baselines' environment are missing, or the --json file holds no such figures.
     """
-    import SimpleITK as sitk
-    import torch
-
     from BSAFusionResearch.evaluation import baselines
+    from BSAFusionResearch.evaluation.clock import limit_threads
     from BSAFusionResearch.evaluation_heads import rows as measuring
     from BSAFusionResearch.evaluation_heads.cases import head_cases
     from BSAFusionResearch.simulation.heads import REPORTED_HEADS, head_files
@@ -41,8 +39,7 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     if arguments.baselines:
         baselines.check_baselines(arguments.baselines)
     head_files(folder, REPORTED_HEADS)
-    torch.set_num_threads(arguments.threads)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(arguments.threads)
+    limit_threads(arguments.threads)
 
     figures = _earlier_figures(arguments, weights)
     earlier = {row["name"]: row for row in figures["rows"]}
@@ -60,7 +57,7 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
         earlier[case.name] = row
         figures["rows"] = list(earlier.values())
         _save(figures, arguments.json)
-        for method in baselines.TUNED_TITLES if arguments.baselines else ():
+        for method in baselines.HEAD_TITLES if arguments.baselines else ():
             known = figures["baselines"].setdefault(case.name, {})
             if method not in known:
                 known[method] = measuring.measure_baseline(case, folder, method, arguments.baselines, arguments.threads)
@@ -87,7 +84,10 @@ def _earlier_figures(arguments: argparse.Namespace, weights: dict[str, Path]) ->
     used = {modality: sha256(read_parts(path)) for modality, path in weights.items()}
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))["heads"]
-        figures["baselines"] = dict(earlier["baselines"])
+        figures["baselines"] = {
+            name: {method: row for method, row in rows.items() if _holds(name, method, row)}
+            for name, rows in earlier["baselines"].items()
+        }
         figures["rows"] = [
             row
             for row in earlier["rows"]
@@ -98,6 +98,14 @@ def _earlier_figures(arguments: argparse.Namespace, weights: dict[str, Path]) ->
     except (ValueError, KeyError, TypeError) as error:
         raise FusionError(f"{path} holds no cases of heads to go on from; name another file.") from error
     return figures
+
+
+def _holds(name: str, method: str, row: dict) -> bool:
+    """Decide whether a baseline's row was measured with today's settings."""
+    from BSAFusionResearch.evaluation.baselines import HEAD_SETTINGS
+
+    modality = name.split("-")[1]
+    return method in HEAD_SETTINGS and row["settings"] == HEAD_SETTINGS[method][modality]
 
 
 def _header() -> str:
@@ -152,15 +160,16 @@ def _print_summary(figures: dict) -> None:
     if figures["expected_summary"]:
         print(_expected_table(figures["expected_summary"]))
     if figures["baseline_summary"]:
+        titles = {"ours": "ours", **baselines.HEAD_TITLES}
         lines = [
             [
-                *(f"{group}, {baselines.TUNED_TITLES[method]}", str(one["cases"])),
+                *(f"{group}, {titles[method]}", str(one["cases"]), str(one["gave_up"])),
                 *(f"{one['rigid']:.2f}", f"{one['final']:.2f}", f"{one['seconds']:.0f}"),
             ]
             for group, methods in figures["baseline_summary"].items()
             for method, one in methods.items()
         ]
-        print("\n" + markdown_table(["baseline", "cases", "its rigid", "final", "seconds"], lines))
+        print("\n" + markdown_table(["side by side", "cases", "gave up", "its rigid", "final", "seconds"], lines))
 
 
 def _expected_table(summaries: dict[str, dict]) -> str:

@@ -1,4 +1,4 @@
-"""The table of rigid initializations of simulated pairs, next to antsAI and elastix."""
+"""The table of rigid initializations of simulated pairs, next to ANTs and elastix."""
 
 import argparse
 import json
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 COLUMNS = (("pair", 4), ("head", 4), ("modality", 8), ("degrees", 7), ("placed", 6), ("start", 7), ("doubtful", 8))
 
 
-def print_starts(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def print_starts(arguments: argparse.Namespace, folder: Path, weights: dict[str, Path]) -> dict[str, Any]:
     """Measure the initializations of simulated pairs, print the table and return the figures.
 
-    Every pair is in the --json file as soon as it is measured; with --resume, pairs that are there are taken from it.
+    Every pair is in the --json file as soon as it is measured. With --resume, pairs that are there are taken from it:
+    ours where weights and precision are the same, the baselines' always.
 
     Args:
         arguments: Options of `evaluate`.
         folder: The label files of the heads.
+        weights: By modality; the verdict asks the network.
 
     Raises:
         FusionError: Heads or the baselines' environment are missing, or an option is out of range.
@@ -39,12 +41,12 @@ def print_starts(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         baselines.check_baselines(arguments.baselines)
     head_files(folder, REPORTED_HEADS)
     limit_threads(arguments.threads)
-    known = _earlier(arguments)
+    known = _earlier(arguments, weights)
     print(" | ".join(name.rjust(width) for name, width in COLUMNS), flush=True)
     rows = []
     for pair in starts.start_pairs(arguments.starts):
         compared = bool(arguments.baselines) and pair.number < (arguments.cases or arguments.starts)
-        row = _measured(arguments, pair, folder, known.get(pair.number, {}), compared)
+        row = _measured(arguments, pair, folder, weights, known.get(pair.number, {}), compared)
         rows.append(row)
         known[pair.number] = row
         print(_line(row), flush=True)
@@ -52,38 +54,56 @@ def print_starts(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             save_json({"starts": {"threads": arguments.threads, "rows": list(known.values())}}, arguments.json)
     summary = starts.start_summary(rows)
     _print_summary(summary)
-    return {"threads": arguments.threads, "rows": rows, "summary": summary}
+    return {"threads": arguments.threads, "rows": list(known.values()), "summary": summary}
 
 
 def _measured(
-    arguments: argparse.Namespace, pair: "StartPair", folder: Path, row: dict[str, Any], compared: bool
+    arguments: argparse.Namespace,
+    pair: "StartPair",
+    folder: Path,
+    weights: dict[str, Path],
+    row: dict[str, Any],
+    compared: bool,
 ) -> dict[str, Any]:
     """Return the row of a pair, measuring what an earlier row lacks."""
+    from BSAFusionLib.settings import Settings
     from BSAFusionResearch.evaluation.baselines import RIGID_TITLES
     from BSAFusionResearch.evaluation_heads import starts
 
-    lacking = compared and "baselines" not in row
-    if row and not lacking:
+    baselines = row.get("baselines", {})
+    lacking = [method for method in RIGID_TITLES if compared and method not in baselines]
+    if "error_mm" in row and not lacking:
         return row
     patient = pair.patient(folder)
-    row = row or starts.measure_start(pair, patient)
-    if lacking:
-        row["baselines"] = {
-            method: starts.measure_rigid_baseline(patient, method, arguments.baselines, arguments.threads)
-            for method in RIGID_TITLES
-        }
+    if "error_mm" not in row:
+        modality = pair.settings.modality
+        settings = Settings(modality, device=arguments.device, precision=arguments.precision, weights=weights[modality])
+        row = starts.measure_start(pair, patient, settings) | ({"baselines": baselines} if baselines else {})
+    for method in lacking:
+        measured = starts.measure_rigid_baseline(patient, method, arguments.baselines, arguments.threads)
+        row.setdefault("baselines", {})[method] = measured
     return row
 
 
-def _earlier(arguments: argparse.Namespace) -> dict[int, dict[str, Any]]:
-    """Return the rows of the --json file by number; none without --resume."""
+def _earlier(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict[int, dict[str, Any]]:
+    """Return the rows of the --json file by number, of others' weights the baselines alone; none without --resume."""
+    from BSAFusionLib.network.weights import read_parts, sha256
+
     if (path := resumed_file(arguments)) is None:
         return {}
+    used = {modality: [sha256(read_parts(file)), arguments.precision] for modality, file in weights.items()}
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["starts"]["rows"]
-        return {row["number"]: row for row in rows}
+        return {
+            row["number"]: row if row["network"] == used[row["settings"]["modality"]] else _baselines_alone(row)
+            for row in rows
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise FusionError(f"{path} holds no initializations to resume from; name another file.") from error
+
+
+def _baselines_alone(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("number", "baselines") if name in row}
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -93,7 +93,7 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="with --heads: instead of the table, the rigid initializations of N pairs in random poses, fields of view "
-        "and intensities; with --baselines also antsAI and elastix, on the first of them (--cases, default: all)",
+        "and intensities; with --baselines also ANTs and elastix, on the first of them (--cases, default: all)",
     )
     parser.add_argument(
         "--overlay",
@@ -132,9 +132,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> dict:
-    if arguments.starts is not None:
-        return {"starts": print_starts(arguments, arguments.heads)}
     weights = {modality: weights_file(arguments.weights, modality) for modality in MODALITIES}
+    if arguments.starts is not None:
+        return {"starts": print_starts(arguments, arguments.heads, weights)}
     if arguments.overlay:
         return {"overlay": print_overlays(arguments, (arguments.volumes, arguments.heads), weights)}
     if arguments.heads is not None:
@@ -232,9 +232,14 @@ def _held_out_figures(arguments: argparse.Namespace, modality: str, network: "Fu
 
 
 def _check_held_out(weights: Path, patients: list[int], fold: int) -> None:
-    """Raise FusionError where the card says that the weights were trained on patients that the fold holds out."""
-    from BSAFusionResearch.training.cards import patients_trained_on
+    """Raise FusionError where the card says that the weights were trained on patients that the fold holds out.
 
+    Without a card, it is printed that nobody knows.
+    """
+    from BSAFusionResearch.training.cards import patients_trained_on, training_of
+
+    if not training_of(weights):
+        print(f"\nThe weights {weights.name} have no card: whether they were trained on these patients is not known.")
     if known := patients_trained_on(weights) & set(patients):
         raise FusionError(
             f"The weights {weights.name} were trained on patients that fold {fold} holds out "

@@ -2,7 +2,7 @@
 
     python baseline_program.py METHOD FOLDER [SETTINGS]
 
-SETTINGS, JSON, changes what a tuned method was tuned to. FOLDER holds fixed.nrrd and moving.nrrd. The program writes
+SETTINGS, JSON, are the keywords of the method. FOLDER holds fixed.nrrd and moving.nrrd. The program writes
 there rigid.nrrd and whole.nrrd, displacement fields on the fixed grid (fixed point -> moving point, mm, LPS) after the
 rigid part and after all, and seconds.json: wall clock and CPU seconds of the registration, with the registered volume,
 without the start of Python, reading and writing files.
@@ -16,11 +16,8 @@ from pathlib import Path
 BINS = 32  # of the joint histogram, for both
 ELASTIX_ITERATIONS = {"rigid": 250, "bspline": 500}  # at each resolution
 ELASTIX_RESOLUTIONS = 4
-SEARCH_MM = 4.0  # of the volumes in antsAI's search
+SEARCH_MM = 4.0  # of the volumes in ANTs' search
 ELASTIX_GRID_MM = 16.0  # distance of the B-splines' control points
-TUNED_SYN = {"gradient_step": 0.2, "flow_sigma": 3.0, "total_sigma": 0.0}  # sigmas in voxels, as variances by ANTs
-TUNED_ELASTIX = {"grid_mm": 16.0, "bending_weight": 1.0, "samples": 2048}
-"""What `Testing/benchmarks/tune_baselines.py` chose on head 12."""
 
 
 def clocks() -> tuple:
@@ -31,8 +28,8 @@ def clocks() -> tuple:
 def ants_syn(folder: Path) -> list:
     """Register rigidly, then by SyN, both by Mattes mutual information.
 
-    This is `antsRegistrationSyNQuick.sh -t sr` as published: 32 bins, a quarter of the points for the rigid part,
-    shrink factors 8, 4, 2, 1, for SyN with 100, 70, 50 and 0 iterations, starting from the centers of mass.
+    This is `antsRegistrationSyNQuick.sh -t sr` as antspyx has it: 32 bins, a quarter of the points for the rigid part
+    from the centers of mass, and SyN with 50 iterations at half the resolution, none at the full one.
 
     Args:
         folder: Holds the two volumes; the fields are written there.
@@ -45,7 +42,7 @@ def ants_syn(folder: Path) -> list:
     fixed, moving = (ants.image_read(str(folder / name)) for name in ("fixed.nrrd", "moving.nrrd"))
     begun = clocks()
     found = ants.registration(
-        fixed, moving, type_of_transform="antsRegistrationSyNQuick[sr]", outprefix=str(folder / "ants_"), random_seed=1
+        fixed, moving, type_of_transform="antsRegistrationSyNQuick[sr]", outprefix=str(folder / "ants_")
     )
     ended = clocks()
     whole = found["fwdtransforms"]  # the last one acts first on the resampled volume, that is, last on a fixed point
@@ -55,35 +52,37 @@ def ants_syn(folder: Path) -> list:
     return [end - begin for begin, end in zip(begun, ended, strict=True)]
 
 
-def ants_syn_tuned(folder: Path, **changes: float) -> list:
-    """Register rigidly as `ants_syn` does, then by SyN with the settings of `TUNED_SYN`.
+def ants_rigid_syn(
+    folder: Path, gradient_step: float = 0.2, flow_variance: float = 3.0, total_variance: float = 0.0
+) -> list:
+    """Register rigidly as `ants_syn` does, then by SyN from an eighth of the resolution on, by mutual information.
 
     Args:
         folder: As above.
-        **changes: Of `TUNED_SYN`.
+        gradient_step: Of SyN.
+        flow_variance: Of the Gaussian that smooths each update, in voxels^2.
+        total_variance: Of the one that smooths the sum.
 
     Returns:
         Wall clock and CPU seconds.
     """
     import ants
 
-    settings = TUNED_SYN | changes
     fixed, moving = (ants.image_read(str(folder / name)) for name in ("fixed.nrrd", "moving.nrrd"))
     begun = clocks()
-    rigid = ants.registration(
-        fixed, moving, "antsRegistrationSyNQuick[r]", outprefix=str(folder / "rigid_"), random_seed=1
-    )["fwdtransforms"]
+    rigid = ants.registration(fixed, moving, "antsRegistrationSyNQuick[r]", outprefix=str(folder / "rigid_"))[
+        "fwdtransforms"
+    ]
     whole = ants.registration(
         fixed,
         moving,
         "SyNOnly",
         initial_transform=rigid[0],
-        grad_step=settings["gradient_step"],
-        flow_sigma=settings["flow_sigma"],
-        total_sigma=settings["total_sigma"],
+        grad_step=gradient_step,
+        flow_sigma=flow_variance,
+        total_sigma=total_variance,
         reg_iterations=(100, 70, 50, 0),
         outprefix=str(folder / "ants_"),
-        random_seed=1,
     )["fwdtransforms"]
     ended = clocks()
     for name, transforms in (("rigid.nrrd", rigid), ("whole.nrrd", whole)):
@@ -93,10 +92,11 @@ def ants_syn_tuned(folder: Path, **changes: float) -> list:
 
 
 def ants_search(folder: Path) -> list:
-    """Search rigid starts by antspyx's form of antsAI, then register rigidly by Mattes mutual information.
+    """Search for an initial transform, then register rigidly by Mattes mutual information.
 
-    The search is as `antsBrainExtraction.sh` does it, on volumes of 4 mm; its step and range are the package's
-    defaults. Every result is rigid, so both fields are the same.
+    The search, `antsAffineInitializer`, came before antsAI, which antspyx lacks. It is used as `antsBrainExtraction.sh` does it, on volumes of 4 mm; its step and range
+    are the package's defaults. It also scales and shears, which a rigid registration would keep, so its rotation alone
+    is gone on from. Every result is rigid, so both fields are the same.
 
     Args:
         folder: As above.
@@ -109,15 +109,34 @@ def ants_search(folder: Path) -> list:
     fixed, moving = (ants.image_read(str(folder / name)) for name in ("fixed.nrrd", "moving.nrrd"))
     begun = clocks()
     coarse = [ants.resample_image(image, (SEARCH_MM,) * 3, False, 0) for image in (fixed, moving)]
-    start = ants.affine_initializer(*coarse)
-    found = ants.registration(
-        fixed, moving, "Rigid", initial_transform=start, outprefix=str(folder / "ants_"), random_seed=1
-    )
+    initial = folder / "initial.mat"
+    ants.write_transform(nearest_rigid(ants.read_transform(ants.affine_initializer(*coarse)), coarse[0]), str(initial))
+    found = ants.registration(fixed, moving, "Rigid", initial_transform=str(initial), outprefix=str(folder / "ants_"))
     ended = clocks()
     for name in ("rigid.nrrd", "whole.nrrd"):
         field = ants.apply_transforms(fixed, moving, found["fwdtransforms"], compose=str(folder / f"{name}_"))
         ants.image_write(ants.image_read(field), str(folder / name))
     return [end - begin for begin, end in zip(begun, ended, strict=True)]
+
+
+def nearest_rigid(transform, fixed):
+    """Return the rigid transform nearest to an affine one that carries the fixed center of mass to the same place.
+
+    Args:
+        transform: An affine transform of ANTs, fixed point to moving point.
+        fixed: The fixed image.
+    """
+    import ants
+    import numpy as np
+
+    matrix, shift = np.reshape(transform.parameters[:9], (3, 3)), transform.parameters[9:]
+    middle = np.array(ants.get_center_of_mass(fixed))
+    left, _, right = np.linalg.svd(matrix)
+    rotation = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
+    target = matrix @ (middle - transform.fixed_parameters) + transform.fixed_parameters + shift
+    return ants.create_ants_transform(
+        transform_type="AffineTransform", matrix=rotation, center=middle, translation=target - middle
+    )
 
 
 def elastix_rigid(folder: Path) -> list:
@@ -140,24 +159,23 @@ def elastix_bspline(folder: Path) -> list:
     return _elastix(folder, {"rigid": {}, "bspline": {}})
 
 
-def elastix_bending(folder: Path, **changes: float) -> list:
+def elastix_bending(folder: Path, grid_mm: float = ELASTIX_GRID_MM, bending_weight: float = 1.0) -> list:
     """Register rigidly as `elastix_bspline` does, then by B-splines with a penalty on bending.
 
     Args:
         folder: As above.
-        **changes: Of `TUNED_ELASTIX`.
+        grid_mm: Distance of the control points.
+        bending_weight: Of the penalty, beside 1 of the mutual information.
 
     Returns:
         Wall clock and CPU seconds.
     """
-    settings = TUNED_ELASTIX | changes
     penalty = {
         "Registration": ["MultiMetricMultiResolutionRegistration"],
         "Metric": ["AdvancedMattesMutualInformation", "TransformBendingEnergyPenalty"],
         "Metric0Weight": ["1"],
-        "Metric1Weight": [str(settings["bending_weight"])],
-        "NumberOfSpatialSamples": [str(settings["samples"])],
-        "FinalGridSpacingInPhysicalUnits": [str(settings["grid_mm"])],
+        "Metric1Weight": [str(bending_weight)],
+        "FinalGridSpacingInPhysicalUnits": [str(grid_mm)],
     }
     return _elastix(folder, {"rigid": {}, "bspline": penalty})
 
@@ -195,7 +213,7 @@ def _elastix(folder: Path, stages: dict[str, dict[str, list[str]]]) -> list:
 
 if __name__ == "__main__":
     method, folder = sys.argv[1], Path(sys.argv[2])
-    changes = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
-    methods = (ants_syn, ants_syn_tuned, ants_search, elastix_bspline, elastix_bending, elastix_rigid)
-    seconds = {each.__name__: each for each in methods}[method](folder, **changes)
+    settings = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    methods = (ants_syn, ants_rigid_syn, ants_search, elastix_bspline, elastix_bending, elastix_rigid)
+    seconds = {each.__name__: each for each in methods}[method](folder, **settings)
     (folder / "seconds.json").write_text(json.dumps(seconds))

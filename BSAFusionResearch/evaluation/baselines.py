@@ -12,8 +12,17 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
 
 TITLES = {"ants_syn": "ANTs SyN", "elastix_bspline": "elastix B-spline"}
-TUNED_TITLES = {"ants_syn_tuned": "ANTs SyN, tuned", "elastix_bending": "elastix B-spline, bending penalty, tuned"}
-RIGID_TITLES = {"ants_search": "antsAI, ANTs rigid", "elastix_rigid": "elastix rigid"}
+HEAD_TITLES = {"ants_rigid_syn": "ANTs rigid, SyN", "elastix_bending": "elastix B-spline with a penalty on bending"}
+HEAD_SETTINGS: dict[str, dict[str, dict[str, float]]] = {
+    "ants_rigid_syn": {modality: {} for modality in ("ct", "pet", "spect")},
+    "elastix_bending": {
+        "ct": {"bending_weight": 1000.0},
+        "pet": {"bending_weight": 100.0},
+        "spect": {"bending_weight": 100.0},
+    },
+}
+"""Keywords of the methods, by method and modality, chosen by `Testing/benchmarks/tune_baselines.py` on head 12."""
+RIGID_TITLES = {"ants_search": "ANTs' affine initializer, ANTs rigid", "elastix_rigid": "elastix rigid"}
 PROGRAM = Path(__file__).with_name("baseline_program.py")
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-baselines"
 DEFAULT_PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -51,17 +60,17 @@ def check_baselines(python: Path) -> None:
 
 
 def register(
-    method: str, fixed: sitk.Image, moving: sitk.Image, python: Path, threads: int, **changes: float
+    method: str, fixed: sitk.Image, moving: sitk.Image, python: Path, threads: int, **settings: float
 ) -> BaselineResult:
     """Register two volumes, unchanged, by a baseline.
 
     Args:
-        method: A key of `TITLES`, `TUNED_TITLES` or `RIGID_TITLES`.
+        method: A key of `TITLES`, `HEAD_TITLES` or `RIGID_TITLES`.
         fixed: The fixed volume.
         moving: The moving volume.
         python: A Python with ANTs and elastix.
         threads: How many the method may use.
-        **changes: Of the settings that a tuned method was tuned to, `TUNED_SYN` or `TUNED_ELASTIX` of the program.
+        **settings: Keywords of the method in `baseline_program.py`.
 
     Raises:
         FusionError: The method failed; the message ends with the last line that it printed.
@@ -73,7 +82,7 @@ def register(
         count = str(threads)
         limits = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": count, "OMP_NUM_THREADS": count, "ANTS_RANDOM_SEED": "1"}
         finished = subprocess.run(
-            [python.absolute(), "-I", PROGRAM, method, folder, json.dumps(changes)],
+            [python.absolute(), "-I", PROGRAM, method, folder, json.dumps(settings)],
             cwd=folder,  # elastix leaves files in the working folder
             env={**os.environ, **limits},
             stdout=subprocess.DEVNULL,
@@ -82,7 +91,7 @@ def register(
         )
         if finished.returncode:
             printed = finished.stderr.strip().splitlines() or ["nothing"]
-            title = (TITLES | TUNED_TITLES | RIGID_TITLES)[method]
+            title = (TITLES | HEAD_TITLES | RIGID_TITLES)[method]
             raise FusionError(f"{title} failed with exit code {finished.returncode}; it printed: {printed[-1]}")
         fields = (sitk.ReadImage(str(folder / f"{part}.nrrd"), sitk.sitkVectorFloat64) for part in ("rigid", "whole"))
         rigid, whole = (sitk.DisplacementFieldTransform(field) for field in fields)

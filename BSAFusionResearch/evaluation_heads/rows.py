@@ -1,6 +1,5 @@
 """What is measured on each case, and what the rows come to."""
 
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.fields import compose_transform, error_mm
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
-from BSAFusionResearch.evaluation.baselines import TUNED_TITLES, register
+from BSAFusionResearch.evaluation.baselines import HEAD_SETTINGS, HEAD_TITLES, register
+from BSAFusionResearch.evaluation.clock import clocks
 from BSAFusionResearch.evaluation_heads.cases import ELASTIC_MM, HeadCase
 from BSAFusionResearch.evaluation_heads.expected import compare_expected, expected_summary
 from BSAFusionResearch.simulation.patient import best_rigid, brain_mask
@@ -41,9 +41,9 @@ def measure_case(case: HeadCase, folder: Path, settings: Settings) -> dict:
         FusionError: the head or the weights are missing.
     """
     patient = case.patient(folder)
-    begun = _clocks()
+    begun = clocks()
     result = register_and_fuse(patient.fixed, patient.moving, replace(settings, modality=case.modality))
-    seconds, cpu_seconds = _clocks() - begun
+    seconds, cpu_seconds = clocks() - begun
     brain = brain_mask(patient)
     transforms = {
         "before": sitk.Transform(),
@@ -65,22 +65,27 @@ def measure_case(case: HeadCase, folder: Path, settings: Settings) -> dict:
 
 
 def measure_baseline(case: HeadCase, folder: Path, method: str, python: Path, threads: int) -> dict:
-    """Register one simulated patient with a baseline, one of `TUNED_TITLES`.
+    """Register one simulated patient with a baseline, one of `HEAD_TITLES`, by the settings for its modality.
 
     Returns:
-        `error_mm` of its rigid part and of all, wall and CPU seconds; or `gave_up` with what it said.
+        `settings`; `error_mm` of its rigid part and of all, wall and CPU seconds; or `gave_up` with what it said.
     """
     patient = case.patient(folder)
-    brain = brain_mask(patient)
+    brain, settings = brain_mask(patient), HEAD_SETTINGS[method][case.modality]
     try:
-        found = register(method, patient.fixed, patient.moving, python, threads)
+        found = register(method, patient.fixed, patient.moving, python, threads, **settings)
     except FusionError as error:
-        return {"gave_up": str(error)}
+        return {"settings": settings, "gave_up": str(error)}
     errors = {
         "rigid": error_mm(found.rigid, patient.truth, brain),
         "final": error_mm(found.whole, patient.truth, brain),
     }
-    return {"error_mm": errors, "seconds": found.seconds, "cpu_seconds": found.cpu_seconds}
+    return {
+        "settings": settings,
+        "error_mm": errors,
+        "seconds": found.seconds,
+        "cpu_seconds": found.cpu_seconds,
+    }
 
 
 def summary(rows: list[dict]) -> dict[str, float | int | None]:
@@ -118,26 +123,34 @@ def expected_summaries(rows: list[dict]) -> dict[str, dict]:
 
 
 def baseline_summaries(rows: list[dict], baselines: dict[str, dict[str, dict]]) -> dict[str, dict[str, dict]]:
-    """Return, by group and method, mean errors and seconds of the baselines on the cases that they finished.
+    """Return, by group and method, mean errors and seconds on the cases that every baseline finished.
 
     Args:
         rows: those measured by us; other cases do not count.
         baselines: by the case's name and the method.
+
+    Returns:
+        By group, of `ours` and each baseline: `cases` compared, how many it `gave_up`, mean errors in mm after its
+        `rigid` part (ours: after the search) and at the end (`final`), and mean `seconds`.
     """
     figures: dict[str, dict[str, dict]] = {}
     for group, chosen in _by_group(rows).items():
-        for method in TUNED_TITLES:
-            found = [baselines.get(row["name"], {}).get(method, {}) for row in chosen]
-            finished = [one for one in found if "error_mm" in one]
-            if finished:
-                figures.setdefault(group, {})[method] = {
-                    "cases": len(finished),
-                    "gave_up": sum("gave_up" in one for one in found),
-                    **{
-                        part: float(np.mean([one["error_mm"][part] for one in finished])) for part in ("rigid", "final")
-                    },
-                    "seconds": float(np.mean([one["seconds"] for one in finished])),
-                }
+        tried = [row for row in chosen if set(HEAD_TITLES) <= baselines.get(row["name"], {}).keys()]
+        shared = [row for row in tried if all("error_mm" in baselines[row["name"]][method] for method in HEAD_TITLES)]
+        if not shared:
+            continue
+        ours = [{**row, "error_mm": {"rigid": row["error_mm"]["search"], **row["error_mm"]}} for row in shared]
+        methods = {"ours": ours}
+        methods |= {method: [baselines[row["name"]][method] for row in shared] for method in HEAD_TITLES}
+        figures[group] = {
+            method: {
+                "cases": len(shared),
+                "gave_up": sum("gave_up" in baselines[row["name"]].get(method, ()) for row in tried),
+                **{part: float(np.mean([one["error_mm"][part] for one in measured])) for part in ("rigid", "final")},
+                "seconds": float(np.mean([one["seconds"] for one in measured])),
+            }
+            for method, measured in methods.items()
+        }
     return figures
 
 
@@ -151,8 +164,3 @@ def _by_group(rows: list[dict]) -> dict[str, list[dict]]:
         for elastic in ELASTIC_MM
     }
     return {name: group for name, group in {**groups, "all": rows}.items() if group}
-
-
-def _clocks() -> np.ndarray:
-    """Seconds on the clock, and of this process on all CPUs."""
-    return np.array([time.perf_counter(), time.process_time()])

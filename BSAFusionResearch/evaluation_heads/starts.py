@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.fields import error_mm
+from BSAFusionLib.network.weights import read_parts, sha256
 from BSAFusionLib.pipeline.doubt import Doubt, SecondOpinion, judge
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.evaluation.baselines import register
@@ -86,17 +87,23 @@ def start_pairs(count: int, heads: tuple[str, ...] = REPORTED_HEADS) -> list[Sta
     return [StartPair(number, heads[number % len(heads)]) for number in range(count)]
 
 
-def measure_start(pair: StartPair, patient: Patient) -> dict[str, Any]:
+def measure_start(pair: StartPair, patient: Patient, settings: Settings) -> dict[str, Any]:
     """Estimate the rigid initialization of a pair and measure its error.
+
+    Args:
+        pair: Which pair.
+        patient: Simulated for it.
+        settings: Of the run, with weights, which the verdict asks.
 
     Returns:
         number, head, settings: The pair's.
+        network: Hash of the weights, and the precision.
         error_mm: Mean error in the brain as placed, of the best rigid motion and of the initialization; this one is
             None where the pair was rejected.
         opinion: The fields of `SecondOpinion`, from which the verdict follows; None where the pair was rejected.
         message: Why it was rejected, or "".
         turns: How many turns of the moving volume were searched.
-        seconds, cpu_seconds: Of the initialization with its verdict.
+        seconds, cpu_seconds: Of the initialization with its verdict; None where the pair was rejected.
     """
     brain = brain_mask(patient)
     errors = {
@@ -104,12 +111,18 @@ def measure_start(pair: StartPair, patient: Patient) -> dict[str, Any]:
         "best_rigid": error_mm(best_rigid(patient.truth, brain), patient.truth, brain),
         "start": None,
     }
-    row = {"number": pair.number, "head": pair.head, "settings": asdict(pair.settings), "error_mm": errors}
+    row = {
+        "number": pair.number,
+        "head": pair.head,
+        "settings": asdict(pair.settings),
+        "network": [sha256(read_parts(Path(str(settings.weights)))), settings.precision],
+        "error_mm": errors,
+    }
     begun = clocks()
     try:
-        outcome = register_rigidly(patient.fixed, patient.moving, Settings(pair.settings.modality, device="cpu"))
+        outcome = register_rigidly(patient.fixed, patient.moving, settings)
     except FusionError as error:
-        return {**row, "opinion": None, "message": str(error), "turns": None, "seconds": 0.0, "cpu_seconds": 0.0}
+        return {**row, "opinion": None, "message": str(error), "turns": None, "seconds": None, "cpu_seconds": None}
     seconds, cpu_seconds = clocks() - begun
     errors["start"] = error_mm(outcome.transform, patient.truth, brain)
     return {
@@ -146,15 +159,15 @@ def measure_rigid_baseline(patient: Patient, method: str, python: Path, threads:
     return {"error_mm": distance_mm, "seconds": found.seconds, "cpu_seconds": found.cpu_seconds}
 
 
-def distribution(errors: list[float | None], seconds: list[float]) -> dict[str, Any]:
+def distribution(errors: list[float | None], seconds: list[float | None]) -> dict[str, Any]:
     """Summarize errors of initializations.
 
     Args:
         errors: In mm; None where there was no result.
-        seconds: CPU seconds of each.
+        seconds: CPU seconds of each; None where there was no result.
 
     Returns:
-        pairs, median, percentile_90, within_3, within_10 (shares of all) and cpu_seconds (mean).
+        pairs, median, percentile_90, within_3, within_10 (shares of all) and cpu_seconds (mean of those with a result).
     """
     known = np.array([np.inf if error is None else error for error in errors])
     return {
@@ -163,7 +176,7 @@ def distribution(errors: list[float | None], seconds: list[float]) -> dict[str, 
         "percentile_90": float(np.sort(known)[int(np.ceil(0.9 * len(known))) - 1]),
         "within_3": float(np.mean(known < RIGHT_MM)),
         "within_10": float(np.mean(known < NEAR_MM)),
-        "cpu_seconds": float(np.mean(seconds)),
+        "cpu_seconds": float(np.mean([taken for taken in seconds if taken is not None] or [np.nan])),
     }
 
 
@@ -204,5 +217,5 @@ def _by_method(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for method in rows[0]["baselines"]:
         found = [row["baselines"][method] for row in rows]
         errors, seconds = ([one.get(name) for one in found] for name in ("error_mm", "cpu_seconds"))
-        methods[method] = distribution(errors, [each or 0.0 for each in seconds])
+        methods[method] = distribution(errors, seconds)
     return methods

@@ -57,7 +57,7 @@ def pair() -> tuple[sitk.Image, sitk.Image, sitk.Transform]:
     return drawn(points, (100, -60)), drawn(back, (30, 70)), truth
 
 
-@pytest.mark.parametrize("method", baselines.TITLES | baselines.TUNED_TITLES)
+@pytest.mark.parametrize("method", baselines.TITLES | baselines.HEAD_TITLES)
 def test_a_baseline_finds_a_small_turn_on_a_turned_grid_and_deforms_what_is_left(method, pair):
     if not baselines.DEFAULT_PYTHON.is_file():
         pytest.skip("ANTs and elastix are not installed beside the program (requirements-benchmark.txt)")
@@ -76,3 +76,19 @@ def test_a_baseline_finds_a_small_turn_on_a_turned_grid_and_deforms_what_is_left
     assert match(found.rigid) > match(unmoved)
     assert match(found.whole) > match(unmoved)
     assert error_mm(found.whole, found.rigid, head) > 0.1
+
+
+@pytest.mark.parametrize("method", baselines.RIGID_TITLES)
+def test_a_rigid_baseline_finds_a_small_turn_and_neither_scales_nor_shears(method, pair):
+    if not baselines.DEFAULT_PYTHON.is_file():
+        pytest.skip("ANTs and elastix are not installed beside the program (requirements-benchmark.txt)")
+    fixed, moving, truth = pair
+    found = baselines.register(method, fixed, moving, baselines.DEFAULT_PYTHON, threads=1)
+    head = sitk.Cast(fixed > 30, sitk.sitkUInt8)
+    unmoved = sitk.Transform(3, sitk.sitkIdentity)
+    assert error_mm(found.rigid, truth, head) < 0.6 * error_mm(unmoved, truth, head)
+    middle = np.array(fixed.TransformContinuousIndexToPhysicalPoint([(count - 1) / 2 for count in fixed.GetSize()]))
+    ends = 30.0 * np.concatenate([np.eye(3), -np.eye(3)])
+    carried = np.array([found.rigid.TransformPoint((middle + end).tolist()) for end in ends])
+    jacobian = (carried[:3] - carried[3:]).T / 60
+    np.testing.assert_allclose(np.linalg.svd(jacobian, compute_uv=False), 1.0, atol=1e-3)

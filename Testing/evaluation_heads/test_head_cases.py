@@ -7,6 +7,8 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import main
+from BSAFusionResearch.evaluation import baselines as baselines_module
+from BSAFusionResearch.evaluation.baselines import HEAD_SETTINGS
 from BSAFusionResearch.evaluation_heads import cases as cases_module
 from BSAFusionResearch.evaluation_heads import rows as rows_module
 from BSAFusionResearch.evaluation_heads.cases import ELASTIC_MM, MOTIONS, head_cases
@@ -61,11 +63,42 @@ def test_the_residual_removed_is_that_of_the_means() -> None:
     assert figures["CT, 0 mm"]["residual_removed"] is None and figures["CT, 0 mm"]["share_harmed"] == 0
 
 
-def test_baselines_that_gave_up_are_counted_and_not_averaged() -> None:
+def test_all_methods_are_averaged_over_the_cases_that_every_baseline_finished() -> None:
     finished = {"error_mm": {"rigid": 2.0, "final": 1.0}, "seconds": 5.0}
-    baselines = {"one": {"ants_syn_tuned": finished}, "two": {"ants_syn_tuned": {"gave_up": "no memory"}}}
-    figures = baseline_summaries([row(4, 1, 1, 1, "one"), row(4, 1, 1, 1, "two")], baselines)
-    assert figures["all"]["ants_syn_tuned"] == {"cases": 1, "gave_up": 1, "rigid": 2.0, "final": 1.0, "seconds": 5.0}
+    slow = {"error_mm": {"rigid": 4.0, "final": 3.0}, "seconds": 9.0}
+    baselines = {
+        "one": {"ants_rigid_syn": finished, "elastix_bending": slow},
+        "two": {"ants_rigid_syn": finished, "elastix_bending": {"gave_up": "no memory"}},
+        "three": {"ants_rigid_syn": finished},  # not measured by the other yet
+    }
+    rows = [row(4, 1, 1.5, 0.5, "one"), row(4, 1, 9, 9, "two"), row(4, 1, 9, 9, "three")]
+    assert baseline_summaries(rows, baselines)["all"] == {
+        "ours": {"cases": 1, "gave_up": 0, "rigid": 1.5, "final": 0.5, "seconds": 2.0},
+        "ants_rigid_syn": {"cases": 1, "gave_up": 0, "rigid": 2.0, "final": 1.0, "seconds": 5.0},
+        "elastix_bending": {"cases": 1, "gave_up": 1, "rigid": 4.0, "final": 3.0, "seconds": 9.0},
+    }
+
+
+def test_baselines_with_other_settings_are_measured_again(
+    heads: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures, (case, *_) = heads / "figures.json", head_cases()
+    settings = HEAD_SETTINGS["elastix_bending"][case.modality]
+    rows = {
+        "ants_rigid_syn": {"settings": {"gradient_step": 7.0}, "gave_up": "then"},
+        "elastix_bending": {"settings": settings, "gave_up": "then"},
+    }
+    figures.write_text(json.dumps({"heads": {"rows": [], "baselines": {case.name: rows}}}))
+    monkeypatch.setattr(baselines_module, "check_baselines", lambda python: None)
+    monkeypatch.setattr(rows_module, "measure_case", lambda *_: row(4, 1, 1, 1, case.name))
+    monkeypatch.setattr(rows_module, "measure_baseline", lambda *_: {"settings": {}, "gave_up": "now"})
+    options = ["--weights", str(weights), "--cases", "1", "--json", str(figures), "--resume", "--baselines"]
+    assert main(["evaluate", "--heads", str(heads), *options]) == 0
+    measured = json.loads(figures.read_text())["heads"]["baselines"][case.name]
+    assert {method: one["gave_up"] for method, one in measured.items()} == {
+        "ants_rigid_syn": "now",
+        "elastix_bending": "then",
+    }
 
 
 @pytest.fixture
