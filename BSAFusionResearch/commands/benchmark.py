@@ -238,7 +238,7 @@ def growth_rows(device: "torch.device") -> list[dict]:
         rows.append(row)
         fewest = next(other for other in rows if other["side"] == side)
         row["time_over_linear"] = row["seconds_a_megapixel"] / rows[0]["seconds_a_megapixel"]
-        row["memory_over_fewest_slices"] = row["working_bytes"] / fewest["working_bytes"]
+        row["memory_over_fewest_slices"] = row["working_bytes"] / (fewest["working_bytes"] or float("nan"))
     lines = [
         [
             str(row["slices"]),

@@ -37,5 +37,5 @@ def run(arguments: argparse.Namespace) -> int:
     for head, number in tqdm(patients, unit="patient"):
         write_parts(arguments.heads, head, number, arguments.out)
     for modality, result in zip(MODALITIES, results, strict=True):
-        print(f"{result}: {join_parts(arguments.out, modality)} slices")
+        print(f"{result}: {join_parts(arguments.out, modality, patients)} slices")
     return 0

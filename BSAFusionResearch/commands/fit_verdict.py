@@ -60,38 +60,47 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _try_all(files: list[Path], count: int, folder: Path) -> list["TriedResult"]:
-    """Return the results of some pairs; each pair's are kept in a file of the folder."""
+    """Return the results of some pairs; each pair's are kept in a file of the folder, as long as the weights stay."""
     from tqdm import tqdm
 
+    from BSAFusionLib.network.weights import read_parts, sha256
     from BSAFusionResearch.pose.heads import STANDARD_FILE, load_head
     from BSAFusionResearch.pose.validate import standard_brain_points
     from BSAFusionResearch.second_opinion.pairs import simulate_pair
     from BSAFusionResearch.second_opinion.results import TriedResult, try_results
+    from BSAFusionResearch.simulation.settings import MODALITIES
 
     folder.mkdir(parents=True, exist_ok=True)
+    weights = {modality: sha256(read_parts(_weights(modality))) for modality in MODALITIES}
     heads, networks = [], {}
     results = []
     for number in tqdm(range(count), desc=folder.name, unit="pair"):
         kept = folder / f"{number:04d}.json"
-        if not kept.is_file():
+        content = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        if content.get("weights") != weights:
             heads = heads or [load_head(path, STANDARD_FILE) for path in files]
             pair = simulate_pair(heads, standard_brain_points(), number)
             if pair.modality not in networks:
                 networks[pair.modality] = _network(pair.modality)
             tried = try_results(pair, networks[pair.modality], number)
-            save_json({"results": [asdict(result) for result in tried]}, kept)
-        content = json.loads(kept.read_text(encoding="utf-8"))
+            content = {"weights": weights, "results": [asdict(result) for result in tried]}
+            save_json(content, kept)
         results += [TriedResult(**result) for result in content["results"]]
     return results
+
+
+def _weights(modality: str) -> Path:
+    from BSAFusionLib.resources import MODELS
+
+    return MODELS / f"{modality}.safetensors"
 
 
 def _network(modality: str) -> "LoadedNetwork":
     from BSAFusionLib.network.runner import Runner
     from BSAFusionLib.network.weights import load_inference_network
     from BSAFusionLib.pipeline.case import LoadedNetwork
-    from BSAFusionLib.resources import MODELS
 
-    weights = MODELS / f"{modality}.safetensors"
+    weights = _weights(modality)
     network = load_inference_network(weights, "float32")
     return LoadedNetwork(Runner(network), network.metadata.size, weights)
 

@@ -101,6 +101,7 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
     import torch
 
     from BSAFusionLib.network.metadata import Metadata
+    from BSAFusionResearch.training.cards import training_of
     from BSAFusionResearch.training.initial import initial_network
     from BSAFusionResearch.training.label_slices import load_label_slices
     from BSAFusionResearch.training.processes import all_or_none
@@ -119,7 +120,9 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
         network = initial_network(metadata, arguments.initial_weights)
         labels = None if arguments.labels is None else load_label_slices(arguments.labels)
         settings = _settings(arguments)
-    trainer = Trainer(network, settings, fabric)
+    initial = arguments.initial_weights
+    started_from = None if initial is None else {"file": initial.name, **training_of(initial)}
+    trainer = Trainer(network, settings, fabric, started_from)
     with all_or_none():
         if arguments.resume is not None:
             trainer.resume(arguments.resume)
@@ -206,12 +209,10 @@ def _card(
     import numpy as np
 
     from BSAFusionLib.network.weights import sha256
-    from BSAFusionResearch.training.cards import training_of
 
     training, validation = pairs
     if trainer.settings.synthetic == 1 and trainer.settings.fusion_steps == 0:  # tissue maps alone: no patient was used
         training = training.where(np.zeros(len(training), bool))
-    initial = arguments.initial_weights
     held_out = "slices of patients that were trained on"
     if arguments.fold != "none":
         held_out = f"patients, fold {arguments.fold}"
@@ -224,7 +225,7 @@ def _card(
         "training": {
             "pairs": len(training),
             "patients": sorted({int(patient) for patient in training.patient}),
-            "started_from": initial and {"file": initial.name, **training_of(initial)},
+            "started_from": trainer.started_from,
             "settings": asdict(trainer.settings),
             "hardware": _hardware(trainer.fabric.device),
             "processes": trainer.fabric.world_size,

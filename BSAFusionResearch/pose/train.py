@@ -1,6 +1,6 @@
 """Trains the head network on simulated images; can be stopped and continued.
 
-python -m BSAFusionResearch.pose.train --heads HEADS --out runs/pose --hours 2
+python3 run.py train_pose --heads HEADS --out runs/pose --hours 2
 """
 
 import csv

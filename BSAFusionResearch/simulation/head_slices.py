@@ -1,6 +1,6 @@
 """Cut aligned slice pairs from simulated patients, as the pipeline shows them to the network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def write_parts(heads: Path, head: str, number: int, folder: Path) -> None:
         number: Of the patient among those made from that head.
         folder: Gets `parts/<head>-<number>-<modality>.npz`.
     """
-    parts = {modality: folder / "parts" / f"{head}-{number:03d}-{modality}.npz" for modality in MODALITIES}
+    parts = {modality: _part(folder, head, number, modality) for modality in MODALITIES}
     missing = {modality: path for modality, path in parts.items() if not path.exists()}
     if not missing:
         return
@@ -98,13 +98,26 @@ def write_parts(heads: Path, head: str, number: int, folder: Path) -> None:
             )
 
 
-def join_parts(folder: Path, modality: str) -> int:
-    """Join all parts of a modality to `<modality>.npz`, as `load_pairs` reads it; return the number of slices."""
-    parts = [dict(np.load(path)) for path in sorted((folder / "parts").glob(f"*-{modality}.npz"))]
+def join_parts(folder: Path, modality: str, patients: Iterable[tuple[str, int]]) -> int:
+    """Join the parts of some patients to `<modality>.npz`, as `load_pairs` reads it.
+
+    Args:
+        folder: Holds the parts that `write_parts` wrote, perhaps of other patients, too.
+        modality: Of the moving slices.
+        patients: Head and number of each.
+
+    Returns:
+        The number of slices.
+    """
+    parts = [dict(np.load(_part(folder, head, number, modality))) for head, number in sorted(patients)]
     mri, moving, ids, split = (np.concatenate([part[name] for part in parts]) for name in ARRAYS)
     with written_whole(folder) as unfinished:
         np.savez_compressed(unfinished / f"{modality}.npz", mri=mri, moving=moving, id=ids, split=split)
     return len(ids)
+
+
+def _part(folder: Path, head: str, number: int, modality: str) -> Path:
+    return folder / "parts" / f"{head}-{number:03d}-{modality}.npz"
 
 
 def _slices(network_input: NetworkInput) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -78,13 +78,23 @@ class Trainer:
         FusionError: The batch is no multiple of the number of processes.
     """
 
-    def __init__(self, network: BSAFusion, settings: TrainingSettings, fabric: Fabric):
+    def __init__(
+        self, network: BSAFusion, settings: TrainingSettings, fabric: Fabric, started_from: dict | None = None
+    ):
+        """Prepare a run.
+
+        Args:
+            network: To train.
+            settings: Of the run.
+            fabric: Where it runs.
+            started_from: What the card says of the weights that the run began with; a resumed run keeps its own.
+        """
         if settings.batch % fabric.world_size:
             raise FusionError(
                 f"A batch of {settings.batch} pairs cannot be shared evenly by {fabric.world_size} processes; "
                 "choose a multiple of that number."
             )
-        self.settings, self.fabric = settings, fabric
+        self.settings, self.fabric, self.started_from = settings, fabric, started_from
         fabric.seed_everything(settings.seed, verbose=False)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
         self.average.to(fabric.device)
@@ -228,6 +238,7 @@ class Trainer:
             "optimiser": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "random": torch.get_rng_state(),
+            "started_from": self.started_from,
         }
         unfinished = path.with_suffix(".unfinished")
         torch.save(state, unfinished)
@@ -248,6 +259,7 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
         self.step = state["step"]
+        self.started_from = state.get("started_from", self.started_from)
 
 
 def own_pairs(pairs: UnalignedPairs) -> UnalignedPairs:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from BSAFusionResearch.wild.sources import Sources
 
 FOUND = "found"
-"""The head is found, or the result is called doubtful."""
+"""The head is found, and the result is not called doubtful."""
 
 UNRELATED = "unrelated"
 """The two volumes have nothing in common: the result is called doubtful, or the pair is rejected."""

@@ -20,7 +20,7 @@ repository = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(repository))
 
 from BSAFusionLib.files.volumes import read_volume  # noqa: E402
-from BSAFusionLib.geometry.fields import compose_transform, error_mm  # noqa: E402
+from BSAFusionLib.geometry.fields import compose_transform, error_mm, field_from_transform  # noqa: E402
 from BSAFusionLib.network.runner import Runner  # noqa: E402
 from BSAFusionLib.network.stack import Evidence  # noqa: E402
 from BSAFusionLib.network.weights import load_inference_network  # noqa: E402
@@ -73,8 +73,10 @@ def measured(fixed: sitk.Image, moving: sitk.Image, modality: str, seed: int) ->
         result = register_and_fuse(
             fixed, moved, settings, lambda stage, *_, clock=clock: clock.setdefault(stage, time.process_time())
         )
-        start = result.prealignment
-        fields.append(result.network_field)
+        start = result.searched
+        # Of the whole displacement: what the network left to the rigid transform is part of it.
+        after = sitk.CompositeTransform([start.GetInverse(), result.transform()])  # the last one acts first
+        fields.append(field_from_transform(after, fixed))
         seconds.append(clock["fusion"] - clock["registration"])
     begun = time.process_time()
     fields.insert(0, by_itself(fixed, moved, modality, start))
