@@ -28,7 +28,10 @@ DISK_GB = 4
 TOOLS = {
     # A process a core takes the least time; a file's tests stay together, since they share what its fixtures make.
     # -n 0 keeps to one process, as --pdb needs.
-    "test": ("Runs the test suite; what follows goes to pytest.", [["pytest", "-n", "logical", "--dist", "loadfile"]]),
+    "test": (
+        "Runs the test suite; what follows goes to pytest.",
+        [["pytest", "-n", "logical", "--dist", "loadfile", "--no-loadscope-reorder"]],
+    ),
     "check": ("Checks style and types.", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]),
 }
 

@@ -94,9 +94,9 @@ def ants_rigid_syn(
 def ants_search(folder: Path) -> list:
     """Search for an initial transform, then register rigidly by Mattes mutual information.
 
-    The search, `antsAffineInitializer`, came before antsAI, which antspyx lacks. It is used as `antsBrainExtraction.sh` does it, on volumes of 4 mm; its step and range
-    are the package's defaults. It also scales and shears, which a rigid registration would keep, so its rotation alone
-    is gone on from. Every result is rigid, so both fields are the same.
+    The search, `antsAffineInitializer`, came before antsAI, which antspyx lacks. It is used as `antsBrainExtraction.sh`
+    uses it, on volumes of 4 mm; its step and range are the package's defaults. It also scales and shears, which a rigid
+    registration would keep, so its rotation alone is gone on from. Every result is rigid, so both fields are the same.
 
     Args:
         folder: As above.

@@ -1,6 +1,5 @@
 """Volumes as no scanner makes them are processed, or rejected with a clear error."""
 
-import contextlib
 import json
 
 import numpy as np
@@ -48,20 +47,15 @@ def denormals() -> None:
     torch.set_flush_denormal(False)
 
 
-rigid_may_fail = "voxels of 0.05 mm", "moving of two slices"
-
-
 @pytest.mark.parametrize(
     ("name", "prealignment"),
-    [(name, "none") for name in odd_pairs] + [(name, "rigid") for name in odd_pairs if name != "denormal"],
+    # A volume of 1.2 m is searched for a head for half a minute.
+    [(name, "none") for name in odd_pairs]
+    + [(name, "rigid") for name in odd_pairs if name not in ("denormal", "voxels of 50 mm")],
 )
-def test_an_odd_pair_gives_finite_results_on_the_fixed_grid_or_one_sentence(name, prealignment, weights):
+def test_an_odd_pair_gives_finite_results_on_the_fixed_grid(name, prealignment, weights):
     fixed, moving = odd_pairs[name]
-    settings = Settings("pet", weights=weights, prealignment=prealignment, device="cpu")
-    if prealignment == "rigid" and name in rigid_may_fail:
-        with contextlib.suppress(FusionError):
-            assert_finite_on_grid(register_and_fuse(fixed, moving, settings), fixed)
-        return
+    settings = Settings("pet", weights=weights, prealignment=prealignment, do_no_harm=False, device="cpu")
     assert_finite_on_grid(register_and_fuse(fixed, moving, settings), fixed)
 
 
@@ -76,11 +70,12 @@ def test_values_beyond_the_limit_count_as_not_finite(weights):
     fixed, moving = pair()
     padded = sitk.Image(moving)
     padded[0:3, 0:3, 0:3] = float(np.finfo(np.float32).max)  # outside of the head
-    settings = Settings("pet", weights=weights, prealignment="none", device="cpu")
+    settings = Settings("pet", weights=weights, prealignment="none", do_no_harm=False, device="cpu")
     found, expected = register_and_fuse(fixed, padded, settings), register_and_fuse(fixed, moving, settings)
     assert any(
         warning.startswith("27 voxels of the moving volume were not finite") for warning in found.report.warnings
     )
+    assert expected.deforms
     np.testing.assert_allclose(*(sitk.GetArrayViewFromImage(result.field) for result in (found, expected)), atol=1e-3)
 
 

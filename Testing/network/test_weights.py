@@ -130,7 +130,7 @@ def test_a_file_that_is_cut_short_or_neither_kind_is_rejected(ours, released, tm
         for length in (0, 9, 1000, len(content) // 2, len(content) - 1):
             cut = tmp_path / f"cut-{name}"
             cut.write_bytes(content[:length])
-            with pytest.raises(FusionError, match="cut-"):
+            with pytest.raises(FusionError, match=r"cut-.*(cut short|get the file again|choose another)"):
                 load_network(cut)
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n" + bytes(100))
     with pytest.raises(FusionError, match="neither"):

@@ -8,11 +8,15 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.geometry.fields import displacement_transform
+from BSAFusionLib.geometry.grids import lattice_over
+from BSAFusionLib.network.runner import Runner
 from BSAFusionLib.pipeline.case import Initialization
 from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS
+from BSAFusionLib.pipeline.posterior import Posterior
 from BSAFusionLib.pipeline.progress import STAGE_SHARES
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.settings import Settings
+from Testing.phantoms import coarse_head
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def rgb_of(image: sitk.Image) -> sitk.Image:
     return sitk.Cast(sitk.Compose(grey, grey, grey), sitk.sitkVectorUInt8)
 
 
-@pytest.mark.parametrize("axis", ["auto", "i", "j", "k"])
+@pytest.mark.parametrize("axis", ["i", "j", "k"])
 def test_all_images_lie_on_the_fixed_grid_and_the_field_leads_from_fixed_to_moving(grid, axis, head, settings):
     fixed, moving = head(grid, "mri"), sitk.Cast(head(grid, "pet") * 100, sitk.sitkInt16)
     start = sitk.Euler3DTransform((12.0, -20.0, 30.0), 0.05, 0.0, -0.1, (1.0, -2.0, 1.5))
@@ -46,7 +50,6 @@ def test_all_images_lie_on_the_fixed_grid_and_the_field_leads_from_fixed_to_movi
     middle = [count // 2 for count in fixed.GetSize()]
     point = np.array(fixed.TransformIndexToPhysicalPoint(middle))
     carried = displacement_transform(result.field).TransformPoint(point)
-    assert np.allclose(carried, point + result.field[middle])
     network_part = np.linalg.norm(np.array(carried) - start.TransformPoint(point))
     assert 0 < network_part <= result.report.network_displacement.maximum + 1e-6
     index = moving.TransformPhysicalPointToContinuousIndex(carried)
@@ -70,6 +73,21 @@ def test_the_fused_volume_has_the_colors_of_the_registered_one(mri, pet, setting
     assert np.ptp(coloured, axis=-1).max() > 100
     grey = sitk.GetArrayFromImage(register_and_fuse(mri, rgb_of(pet), settings("pet")).fused).astype(int)
     assert np.ptp(grey, axis=-1).max() <= 1
+
+
+def test_what_is_fused_lies_where_the_total_transform_puts_it(mri, ct, settings, monkeypatch):
+    def far(posterior: Posterior, fixed: sitk.Image) -> sitk.Image:
+        grid = lattice_over(fixed, [8.0] * 3)
+        field = sitk.GetImageFromArray(np.full((*grid.GetSize()[::-1], 3), (8.0, 0.0, 0.0)), isVector=True)
+        field.CopyInformation(grid)
+        return field
+
+    monkeypatch.setattr("BSAFusionLib.pipeline.deformation.mean_field", far)
+    monkeypatch.setattr(Runner, "fuse", lambda self, stack: stack.moving)
+    result = register_and_fuse(mri, ct, settings("ct", ct_window=(40, 80)))
+    fused, registered, unmoved = map(sitk.GetArrayFromImage, (result.fused, result.registered, ct))
+    off, off_unmoved = (np.abs(fused - np.clip(values / 80, 0, 1)).mean() for values in (registered, unmoved))
+    assert off < 0.25 * off_unmoved
 
 
 def test_the_fused_colors_have_the_luminance_that_the_network_gave(mri, pet, settings):
@@ -160,9 +178,10 @@ def test_voxels_that_are_not_finite_are_corrected_with_a_warning(mri, pet, setti
     assert np.isfinite(sitk.GetArrayViewFromImage(result.registered)).all()
 
 
-def test_progress_only_grows_and_ends_at_1(mri, pet, settings):
+def test_progress_only_grows_and_ends_at_1(settings):
     told = []
-    register_and_fuse(mri, pet, settings("pet", prealignment="rigid"), lambda *news: told.append(news))
+    pair = coarse_head(), coarse_head("pet")
+    register_and_fuse(*pair, settings("pet", prealignment="rigid"), lambda *news: told.append(news))
     fractions = [fraction for _, fraction, _ in told]
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1.0)

@@ -10,6 +10,7 @@ from BSAFusionLib.geometry.grids import voxel_centers
 from BSAFusionLib.geometry.inverse import carry_points
 from BSAFusionLib.head_pose.search import HeadPose
 from BSAFusionLib.pipeline.brain_only import BRAIN_RADIUS_MM
+from BSAFusionLib.pipeline.case import Case, Initialization
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
 from BSAFusionLib.pipeline.rigid_part import rigid_part
 from BSAFusionLib.settings import Settings
@@ -47,7 +48,22 @@ def test_the_brain_alone_counts_where_it_is_known(found, least, most):
     assert least <= moved[0] <= most
 
 
-def test_only_a_transform_that_was_searched_for_is_corrected_and_both_lead_to_the_same_place(mri, pet, weights):
+@pytest.fixture
+def searched_for(monkeypatch) -> sitk.Euler3DTransform:
+    """A transform that the search gives without searching."""
+    transform = sitk.Euler3DTransform((0.0, 0.0, 0.0), 0.02, 0.0, -0.03, (2.0, -1.0, 1.5))
+
+    def initialize(case: Case, *_: object) -> Initialization:
+        given = isinstance(case.settings.prealignment, sitk.Transform)
+        return Initialization(case.settings.prealignment, "given") if given else Initialization(transform, "rigid")
+
+    monkeypatch.setattr("BSAFusionLib.pipeline.register_and_fuse.initialize", initialize)
+    return transform
+
+
+def test_only_a_transform_that_was_searched_for_is_corrected_and_both_lead_to_the_same_place(
+    mri, pet, weights, searched_for
+):
     """Two whole runs take seconds: only so do both transforms come from the same evidence."""
     settings = Settings("pet", weights=weights, do_no_harm=False)
     found = register_and_fuse(mri, pet, settings)
@@ -64,7 +80,7 @@ def test_only_a_transform_that_was_searched_for_is_corrected_and_both_lead_to_th
     assert np.linalg.norm(total - rigid, axis=1).mean() < np.linalg.norm(total - searched, axis=1).mean()
 
 
-def test_without_a_deformation_the_rigid_transform_stays_as_it_was_searched(mri, pet, weights):
+def test_without_a_deformation_the_rigid_transform_stays_as_it_was_searched(mri, pet, weights, searched_for):
     result = register_and_fuse(mri, pet, Settings("pet", weights=weights, strength=0.0))
     assert not result.deforms
-    assert result.prealignment.GetParameters() == result.searched.GetParameters()
+    assert result.prealignment.GetParameters() == searched_for.GetParameters()

@@ -42,6 +42,7 @@ class Process:
         )
         self._lines, self._waiting = Lines(), []
         self.texts = []  # what is no message
+        self.passed_over = []
         self.pid = self._process.pid
 
     def send(self, kind, **content):
@@ -52,7 +53,7 @@ class Process:
         self.send("job", job=number, do="case", arguments=arguments)
 
     def receive(self, kind):
-        """Return the next message of that kind, and forget those before it; None where there will be none."""
+        """Return the next message of that kind, and pass over those before it; None where there will be none."""
         while True:
             while self._waiting:
                 message = self._waiting.pop(0)
@@ -60,6 +61,8 @@ class Process:
                     self.texts.append(message)
                 elif message["kind"] == kind:
                     return message
+                else:
+                    self.passed_over.append(message)
             data = os.read(self._process.stdout.fileno(), 1 << 16)
             if not data:
                 return None
@@ -165,6 +168,7 @@ def test_a_job_that_waits_for_its_turn_never_begins_when_it_is_cancelled(start, 
     control.let_go()
     assert process.receive("result")["job"] == 1
     assert process.receive("failure") == {"kind": "failure", "job": 2, "why": "cancelled"}
+    assert {message["job"] for message in process.passed_over if message["kind"] == "progress"} == {1}
 
 
 def test_a_problem_that_the_user_can_fix_is_one_sentence_and_the_process_continues(start):
