@@ -21,7 +21,7 @@ def computed_once():
     compute, known = parity.computed_values, {}
 
     def remembered(network, fixed, moving):
-        key = float(sum(parameter.double().sum() for parameter in network.parameters()))
+        key = float(sum(parameter.detach().double().sum() for parameter in network.parameters()))
         if key not in known:
             known[key] = compute(network, fixed, moving)
         return known[key]
