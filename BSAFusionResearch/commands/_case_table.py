@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
-from BSAFusionResearch.commands._inputs import check_threads, resumed_file
+from BSAFusionResearch.commands._inputs import check_threads, resumed_file, weights_hashes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,11 +112,9 @@ def _measured_row(arguments: argparse.Namespace, bench: "CaseBench", case: "Case
 
 def _earlier_rows(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict[int, dict]:
     """Return the rows of the --json file that the same weights made in the same precision, by number."""
-    from BSAFusionLib.network.weights import read_parts, sha256
-
     if (path := resumed_file(arguments)) is None:
         return {}
-    used = {modality: sha256(read_parts(path)) for modality, path in weights.items()}
+    used = weights_hashes(weights)
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["cases"]["rows"]
         reports = {row["number"]: row["report"] for row in rows if row["motion_error_mm"]}

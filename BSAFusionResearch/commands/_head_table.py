@@ -7,7 +7,7 @@ from pathlib import Path
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.settings import Settings
-from BSAFusionResearch.commands._inputs import check_threads, resumed_file
+from BSAFusionResearch.commands._inputs import check_threads, resumed_file, weights_hashes
 
 COLUMNS = (("case", 28), ("before", 6), ("best rigid", 10), ("search", 7), ("final", 6), ("change", 6), ("seconds", 7))
 
@@ -76,12 +76,10 @@ def _save(figures: dict, path: Path | None) -> None:
 
 def _earlier_figures(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict:
     """Return the figures of the --json file that still hold; empty ones without --resume."""
-    from BSAFusionLib.network.weights import read_parts, sha256
-
     figures: dict = {"threads": arguments.threads, "rows": [], "baselines": {}}
     if (path := resumed_file(arguments)) is None:
         return figures
-    used = {modality: sha256(read_parts(path)) for modality, path in weights.items()}
+    used = weights_hashes(weights)
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))["heads"]
         figures["baselines"] = {

@@ -1,6 +1,7 @@
 """Options and files that the commands which measure share."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from BSAFusionLib.errors import FusionError
@@ -73,3 +74,10 @@ def weights_file(weights: Path | None, modality: str) -> Path:
     """
     folder = weights or MODELS
     return folder / MODALITIES[modality].weights if folder.is_dir() else folder
+
+
+def weights_hashes(weights: Mapping[str, Path]) -> dict[str, str]:
+    """Return the SHA-256 of checkpoints, by modality, to tell which rows of an earlier file still hold."""
+    from BSAFusionLib.network.weights import read_parts, sha256
+
+    return {modality: sha256(read_parts(path)) for modality, path in weights.items()}

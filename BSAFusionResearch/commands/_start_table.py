@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
-from BSAFusionResearch.commands._inputs import check_threads, resumed_file
+from BSAFusionResearch.commands._inputs import check_threads, resumed_file, weights_hashes
 
 if TYPE_CHECKING:
     from BSAFusionResearch.evaluation_heads.starts import StartPair
@@ -87,15 +87,13 @@ def _measured(
 
 def _earlier(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict[int, dict[str, Any]]:
     """Return the rows of the --json file by number, of others' weights the baselines alone; none without --resume."""
-    from BSAFusionLib.network.weights import read_parts, sha256
-
     if (path := resumed_file(arguments)) is None:
         return {}
-    used = {modality: [sha256(read_parts(file)), arguments.precision] for modality, file in weights.items()}
+    used = {modality: [sha256, arguments.precision] for modality, sha256 in weights_hashes(weights).items()}
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["starts"]["rows"]
         return {
-            row["number"]: row if row["network"] == used[row["settings"]["modality"]] else _baselines_alone(row)
+            row["number"]: row if row.get("network") == used[row["settings"]["modality"]] else _baselines_alone(row)
             for row in rows
         }
     except (ValueError, KeyError, TypeError) as error:
@@ -103,7 +101,7 @@ def _earlier(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict[in
 
 
 def _baselines_alone(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("number", "baselines") if name in row}
+    return {name: row[name] for name in ("number", "settings", "baselines") if name in row}
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
+from BSAFusionResearch.commands._inputs import weights_file, weights_hashes
 
 if TYPE_CHECKING:
     from BSAFusionLib.pipeline.case import LoadedNetwork
@@ -63,7 +64,6 @@ def _try_all(files: list[Path], count: int, folder: Path) -> list["TriedResult"]
     """Return the results of some pairs; each pair's are kept in a file of the folder, as long as the weights stay."""
     from tqdm import tqdm
 
-    from BSAFusionLib.network.weights import read_parts, sha256
     from BSAFusionResearch.pose.heads import STANDARD_FILE, load_head
     from BSAFusionResearch.pose.validate import standard_brain_points
     from BSAFusionResearch.second_opinion.pairs import simulate_pair
@@ -71,7 +71,7 @@ def _try_all(files: list[Path], count: int, folder: Path) -> list["TriedResult"]
     from BSAFusionResearch.simulation.settings import MODALITIES
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {modality: sha256(read_parts(_weights(modality))) for modality in MODALITIES}
+    weights = weights_hashes({modality: weights_file(None, modality) for modality in MODALITIES})
     heads, networks = [], {}
     results = []
     for number in tqdm(range(count), desc=folder.name, unit="pair"):
@@ -89,18 +89,12 @@ def _try_all(files: list[Path], count: int, folder: Path) -> list["TriedResult"]
     return results
 
 
-def _weights(modality: str) -> Path:
-    from BSAFusionLib.resources import MODELS
-
-    return MODELS / f"{modality}.safetensors"
-
-
 def _network(modality: str) -> "LoadedNetwork":
     from BSAFusionLib.network.runner import Runner
     from BSAFusionLib.network.weights import load_inference_network
     from BSAFusionLib.pipeline.case import LoadedNetwork
 
-    weights = _weights(modality)
+    weights = weights_file(None, modality)
     network = load_inference_network(weights, "float32")
     return LoadedNetwork(Runner(network), network.metadata.size, weights)
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -67,14 +66,14 @@ def _cpu_seconds() -> float:
 
 
 def _run_pair(pair: Pair, sources: Sources) -> dict[str, Any]:
-    begun = time.process_time()
+    begun = _cpu_seconds()
     try:
         registered = _register(pair)
     except FusionError as error:
         return {"outcome": REJECTED, "sentences": [str(error)]}
     except Exception as error:  # whatever else comes up is what the user would see as a traceback
         return {"outcome": CRASHED, "sentences": [f"{type(error).__name__}: {error}"]}
-    row = {"outcome": REGISTERED, **registered, "seconds": time.process_time() - begun}
+    row = {"outcome": REGISTERED, **registered, "seconds": _cpu_seconds() - begun}
     transform, moving = row.pop("transform"), row.pop("moving")
     if pair.truth is not None:
         found = sitk.CompositeTransform([to_placed(pair.truth, moving), transform])  # the last one acts first

@@ -71,9 +71,8 @@ def measure(folder: Path, arguments: argparse.Namespace, options: list[str]) -> 
         begun = time.perf_counter()
         run = batch(table, folder / "cluster", "--scheduler", address, *options)
         kill_a_busy_worker(address, processes, folder / "cluster")
-        run.wait()
-        lost = (time.perf_counter() - begun) / arguments.cases
-    report("a cluster of two workers, of which one is killed, seconds a case by the clock", round(lost, 1))
+        lost = Spent(run, arguments.cases, begun)
+    report("a cluster of two workers, of which one is killed, seconds a case by the clock", lost.clock)
     report("states there", states(folder / "cluster"))
     done = [row["folder"] for row in rows(folder / "here") if row["state"] == "finished"]
     same = sum(same_results(folder / "here" / case, folder / "cluster" / case) for case in done)
@@ -82,10 +81,10 @@ def measure(folder: Path, arguments: argparse.Namespace, options: list[str]) -> 
 
 
 class Spent:
-    """Wall clock seconds a case of a run of `batch` that has just started, and CPU seconds of all its processes."""
+    """Wall clock seconds a case of a run of `batch` since it began, or now, and CPU seconds of all its processes."""
 
-    def __init__(self, run: subprocess.Popen, cases: int):
-        begun, used = time.perf_counter(), cpu_of_ended_processes()
+    def __init__(self, run: subprocess.Popen, cases: int, begun: float | None = None):
+        begun, used = time.perf_counter() if begun is None else begun, cpu_of_ended_processes()
         run.wait()
         self.clock = round((time.perf_counter() - begun) / cases, 2)
         self.cpu = round((cpu_of_ended_processes() - used) / cases, 2)
