@@ -21,7 +21,11 @@ HEAD_SETTINGS: dict[str, dict[str, dict[str, float]]] = {
         "spect": {"bending_weight": 100.0},
     },
 }
-"""Keywords of the methods, by method and modality, chosen by `Testing/benchmarks/tune_baselines.py` on head 12."""
+"""Keywords of the methods, by method and modality.
+
+`Testing/benchmarks/tune_baselines.py` chooses them on head 12. That has only been begun: elastix with weights of 1 to
+100, of which 100 was best; CT's 1000 is a guess from there.
+"""
 RIGID_TITLES = {"ants_search": "ANTs' affine initializer, ANTs rigid", "elastix_rigid": "elastix rigid"}
 PROGRAM = Path(__file__).with_name("baseline_program.py")
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-baselines"
