@@ -33,7 +33,7 @@ def move_model(path: Path, result: Path, move: Callable[[np.ndarray], np.ndarray
         # Here, since the base installation has no VTK.
         from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
     except ImportError as error:
-        raise FusionError("Surface models need VTK; install it with: pip install bsafusion[models]") from error
+        raise FusionError("Surface models need VTK; install it with: pip install 'bsafusion[models]'") from error
     surface, in_ras = _read(path)
     if surface.GetNumberOfPoints() == 0:
         raise FusionError(f"The file {path} holds no surface; give a .vtp or .stl file with points.")
