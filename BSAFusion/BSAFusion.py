@@ -23,8 +23,14 @@ from vtkmodules.vtkCommonCore import vtkCommand
 folder = Path(__file__).resolve().parent
 if not (folder / "BSAFusionLib").is_dir():
     folder = folder.parent
-if str(folder) not in sys.path:
-    sys.path.append(str(folder))
+# First, since Slicer puts an installed extension's folder on the path when it starts: the source tree's module would
+# run on the installed library.
+if sys.path[0] != str(folder):
+    sys.path.insert(0, str(folder))
+
+# Slicer 5.8 has Python 3.9, which this file can be read by, but the library cannot.
+if sys.version_info < (3, 10):  # noqa: UP036
+    raise ImportError("BSAFusion needs Slicer 5.10 or later, whose Python is 3.12; install a newer Slicer.")
 
 # Slicer runs this file when it starts, so only what needs none of SimpleITK, SciPy and PyTorch is imported here. The
 # panel's parts are imported when they are first needed.

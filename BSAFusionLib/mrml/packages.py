@@ -94,7 +94,9 @@ def install_packages(say: Callable[[str], None]) -> None:
     try:
         with _pinned(before), contextlib.redirect_stdout(_Lines(say, sys.stdout)):
             if "torch" in missing_packages() and (pytorch := _pytorch_extension()) is not None:
-                pytorch.installTorch(torchVersionRequirement=required["torch"].removeprefix("torch"))
+                # The logic of that module's widget would import torch and torchvision at once.
+                logic = pytorch.PyTorchUtilsLogic()
+                logic.installTorch(torchVersionRequirement=required["torch"].removeprefix("torch"))
             if others := [required[name] for name in missing_packages()]:
                 _pip_install(others)
     except Exception as error:  # each installer raises exceptions of its own
@@ -154,16 +156,17 @@ def _pinned(versions: dict[str, str]) -> Iterator[None]:
                 os.environ["PIP_CONSTRAINT"] = kept
 
 
-def _pytorch_extension() -> Any:
-    """Return a logic of the PyTorch extension, or None where that is not installed.
+def has_pytorch_extension() -> bool:
+    """Return True where the PyTorch extension is installed, which picks the build of torch for the machine's GPU."""
+    return _pytorch_extension() is not None
 
-    The logic of the module's widget would import torch and torchvision at once.
-    """
+
+def _pytorch_extension() -> Any:
+    """Return the module of the PyTorch extension, or None where that is not installed."""
     try:
-        module = importlib.import_module("PyTorchUtils")
+        return importlib.import_module("PyTorchUtils")
     except ImportError:
         return None
-    return module.PyTorchUtilsLogic()
 
 
 def _pip_install(requirements: list[str]) -> None:

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.packages import (
+    has_pytorch_extension,
     install_packages,
     missing_packages,
     oldest_version,
@@ -73,4 +74,7 @@ def _sentences(missing: list[str]) -> str:
         )
         for name, version in outdated.items()
     ]
-    return " ".join([*sentences, _("Installing needs an internet connection and up to 5 GB on the disk.")])
+    sentences.append(_("Installing needs an internet connection and up to 5 GB on the disk."))
+    if "torch" in missing and not has_pytorch_extension():  # an extension installed from a file brings no other
+        sentences.append(_("To use a GPU, install the PyTorch extension first: it picks the build of torch for it."))
+    return " ".join(sentences)

@@ -1,5 +1,6 @@
 """The extension is configured, built and installed with Slicer's macros, and all that the module needs is there."""
 
+import ast
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from BSAFusionLib import version
+from Testing import harness
 
 repository = Path(__file__).resolve().parents[2]
 stand_in = Path(__file__).parent / "slicer"
@@ -26,17 +28,22 @@ def call(*command: str | Path, **options) -> str:
     return finished.stdout
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build tree, configured and built."""
+def configuration(folder: Path) -> list[str | Path]:
+    """Return the command that configures a build tree."""
     if shutil.which("c++") is None:
         pytest.skip("CMake's project() wants a C++ compiler, though nothing is compiled")
-    folder = tmp_path_factory.mktemp("build")
-    call(
+    return [
         Path(cmake.CMAKE_BIN_DIR, "cmake"),
         *("-S", repository, "-B", folder, "-G", "Ninja", f"-DSlicer_DIR={stand_in}"),
         f"-DCMAKE_MAKE_PROGRAM={Path(ninja.BIN_DIR, 'ninja')}",
-    )
+    ]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build tree, configured and built."""
+    folder = tmp_path_factory.mktemp("build")
+    call(*configuration(folder))
     call(Path(cmake.CMAKE_BIN_DIR, "cmake"), "--build", folder)
     return folder
 
@@ -116,11 +123,30 @@ print("loaded")
 def test_the_test_bench_loads_the_installed_module_with_panel_icon_sample_data_and_weights(
     installed: Path, tmp_path: Path
 ) -> None:
-    # The bench alone, so that nothing can come from the source tree.
+    # The bench alone, so that nothing can come from the source tree, and another library that Slicer would find first.
     shutil.copytree(repository / "Testing" / "harness", tmp_path / "Testing" / "harness")
     (tmp_path / "Testing" / "__init__.py").touch()
+    (tmp_path / "BSAFusionLib").mkdir()
+    (tmp_path / "BSAFusionLib" / "__init__.py").write_text("raise ImportError('another copy')")
     elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     assert "loaded" in call(sys.executable, "-c", loading, installed / modules, cwd=tmp_path, env=elsewhere)
+
+
+def test_an_older_slicer_is_told_so_when_it_builds_the_extension(tmp_path: Path) -> None:
+    command = [*configuration(tmp_path), "-DSlicer_REQUIRED_PYTHON_VERSION=3.9.10"]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode != 0
+    assert "BSAFusion needs Slicer 5.10 or later: this one has Python 3.9.10." in " ".join(finished.stderr.split())
+
+
+def test_an_older_slicer_is_told_so_when_it_loads_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = repository / "BSAFusion" / "BSAFusion.py"
+    ast.parse(module.read_text(), feature_version=(3, 9))  # what Slicer 5.8 has
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.setitem(sys.modules, "BSAFusion", None)  # what loading leaves there goes again
+    monkeypatch.setattr(sys, "version_info", (3, 9, 10, "final", 0))
+    with pytest.raises(ImportError, match=r"needs Slicer 5\.10 or later"):
+        harness.load_module(module)
 
 
 def test_the_catalog_entry_has_the_fields_of_its_schema() -> None:

@@ -92,6 +92,7 @@ def test_the_panel_says_what_is_missing_and_the_button_waits_for_it(absent, read
     ui = ready.ui
     assert ui.setupFrame.visible
     assert "torch, einops, safetensors, matplotlib" in ui.setupLabel.text
+    assert "To use a GPU, install the PyTorch extension first" in ui.setupLabel.text
     assert ui.installButton.visible
     assert not ui.applyButton.enabled
     assert "Install the missing Python packages" in ui.applyButton.toolTip
@@ -194,6 +195,8 @@ def pytorch_extension(absent, monkeypatch):
 
 
 def test_torch_comes_by_the_pytorch_extension_where_there_is_one(absent, ready, pip, pytorch_extension):
+    ready.setupRow.update()
+    assert "PyTorch extension" not in ready.ui.setupLabel.text
     pip.install = lambda requirements, say: absent.clear()
     harness.click(ready.ui.installButton)
     assert pytorch_extension.asked == [(False, None, ">=2.5")]

@@ -5,6 +5,9 @@
 # out is what concerns compiled modules, translations and uploading.
 
 set(Slicer_VERSION 5.10)
+if(NOT Slicer_REQUIRED_PYTHON_VERSION) # as a test may give another
+  set(Slicer_REQUIRED_PYTHON_VERSION 3.12.10)
+endif()
 set(Slicer_USE_PYTHONQT ON)
 set(Slicer_LAUNCHER_EXECUTABLE ${CMAKE_COMMAND}) # never started here, but ctest shows only what is there
 set(Slicer_QTSCRIPTEDMODULES_LIB_DIR lib/Slicer-${Slicer_VERSION}/qt-scripted-modules)
