@@ -110,7 +110,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._parameters = None
         self._connection = None
-        self._landmarks = []
+        self._landmarks, self._landmarkTags = [], []
         self._missing = []
         self.worker = self.run = None
 
@@ -213,14 +213,17 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Follow a parameter node of the scene, or none."""
         if self._parameters is not None:
             self._connection.close()
-            self.removeObserver(self._parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
+            self._parameters.RemoveObserver(self._parametersTag)
             self.letPartsFollow(None)
         if parameters is not None:
-            from BSAFusionLib.panel.connection import Connection
+            from BSAFusionLib.panel.connection import AFTER_WIDGETS, Connection
 
             self._connection = Connection(parameters, self._widgetsByParameter)
             self.letPartsFollow(parameters)
-            self.addObserver(parameters, vtkCommand.ModifiedEvent, self.onParametersModified)
+            # Not by addObserver, which keeps what it observed, and so all observers of every wrapper, until the end.
+            self._parametersTag = parameters.AddObserver(
+                vtkCommand.ModifiedEvent, self.onParametersModified, AFTER_WIDGETS
+            )
 
     def letPartsFollow(self, parameters):
         """Make all parts of the panel follow a parameter node, or none."""
@@ -245,10 +248,13 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if chosen == self._landmarks:
             return
         self._landmarks = chosen
-        self.removeObservers(self.onLandmarksChanged)
-        for markups in set(chosen) - {None}:
-            for event in (markups.PointModifiedEvent, markups.PointAddedEvent, markups.PointRemovedEvent):
-                self.addObserver(markups, event, self.onLandmarksChanged)
+        for markups, tag in self._landmarkTags:
+            markups.RemoveObserver(tag)
+        self._landmarkTags = [
+            (markups, markups.AddObserver(event, self.onLandmarksChanged))
+            for markups in set(chosen) - {None}
+            for event in (markups.PointModifiedEvent, markups.PointAddedEvent, markups.PointRemovedEvent)
+        ]
         self.results.show()
 
     def onLandmarksChanged(self, caller=None, event=None):

@@ -20,7 +20,9 @@ class Choices:
         self._inputs: tuple = ()
         self._outputs = ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector
         self._explanations = [selector.toolTip for selector in self._outputs]
-        ui.weightsPathLineEdit.connect("currentPathChanged(QString)", self._weightsChosen)
+        # The path's own signal is silent where the name filters do not fit: when it is cleared, for one.
+        editor = ui.weightsPathLineEdit.findChild(qt.QLineEdit)
+        editor.connect("textChanged(QString)", self._weightsChosen)
         ui.carrySelector.connect("checkedNodesChanged()", self._carryChosen)
         ui.furtherVolumesSelector.connect("checkedNodesChanged()", self._furtherChosen)
 

@@ -10,6 +10,9 @@ from vtkmodules.vtkCommonCore import vtkCommand
 
 from BSAFusionLib.panel.parameters import Parameters
 
+# Priorities of observers: the wrapper's own, of 0.0, read new values first, and the panel's parts follow the widgets.
+AFTER_WRAPPER, AFTER_WIDGETS = -1.0, -2.0
+
 
 class Connection:
     """Connects widgets and a parameter node as the wrapper's connectGui does, until `close`.
@@ -26,7 +29,7 @@ class Connection:
         self._toWidgets()
         for name, connector in self._connectors.items():
             connector.onChanged(partial(self._toParameter, name))
-        self._tag = parameters.AddObserver(vtkCommand.ModifiedEvent, self._toWidgets)
+        self._tag = parameters.AddObserver(vtkCommand.ModifiedEvent, self._toWidgets, AFTER_WRAPPER)
 
     def close(self) -> None:
         """End the connection; widgets and node keep their values."""

@@ -166,10 +166,14 @@ class Results:
         from BSAFusionLib.files.atomic import written_whole  # here, since it imports SimpleITK
 
         path = Path(chosen)
+        named = path.suffix.lower() in (".html", ".htm")
+        path = path if named else path.with_name(f"{path.name}.html")  # the dialog adds none
         shown = self._shown()
         result = replace(shown, report=replace(shown.report, landmarks=self._landmarks))
         try:
             refuse_overwriting(stored_files(slicer.mrmlScene), [path])
+            if not named and path.exists():  # the dialog asked about the name without it
+                raise FusionError(f"There is a file {path} already; choose it, or another name.")
             with slicer.util.WaitCursor(), written_whole(path.parent) as folder:
                 (folder / path.name).write_text(result.page(), encoding="utf-8")
         except FusionError as error:

@@ -64,7 +64,8 @@ class Views:
         followed, self._parameters = self._parameters, parameters
         self._showVolumes()
         self._showGrid()
-        self._parameters = followed
+        if self._parameters is parameters:  # else events of a wait cursor led the panel to follow others, or none
+            self._parameters = followed
         self._shown = self._choices()
         self._enable()
 
@@ -239,7 +240,9 @@ class Views:
     def _showCheckerboard(self) -> None:
         parameters = self._parameters
         fixed, registered = parameters.reportFixedVolume, parameters.reportRegisteredVolume
-        with slicer.util.WaitCursor():
+        with slicer.util.WaitCursor():  # which lets other events happen: the user may leave, or close the scene
+            if not self._complete():
+                return
             board = checkerboard(fixed, registered, parameters.checkerFields)
             name = f"{fixed.GetName()} / {registered.GetName()}"
             last = parameters.checkerboardVolume

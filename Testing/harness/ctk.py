@@ -6,7 +6,7 @@ called through PythonQt, and so is not here either.
 """
 
 import math
-from pathlib import Path
+import re
 from typing import Any, ClassVar
 
 from .pythonqt import qt, stands_for_cpp
@@ -431,39 +431,59 @@ class ctkPathLineEdit(qt.QWidget):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(next((a for a in arguments if isinstance(a, qt.QWidget)), None))
-        self._box, self._button = qt.QComboBox(self), qt.QToolButton(self)
-        self._box.editable = True
-        self._box.setSizePolicy(qt.QSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed))
-        self._box.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
+        self._button = qt.QToolButton(self)
         self._button.text = "..."
         layout = qt.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.spacing = 0
-        layout.addWidget(self._box)
         layout.addWidget(self._button)
-        self._valid = False
-        self._box.editTextChanged.connect(self._edited)
+        self._validator = qt.QRegularExpressionValidator(self)
+        self._valid, self._box, self._line = False, None, None
+        self._makeEditor(True)
         self._button.clicked.connect(self.browse)
-        self.setFocusProxy(self._box)
+        self.setFocusProxy(self._line)
+
+    def _makeEditor(self, withHistory: bool) -> None:
+        path, former = "" if self._line is None else self._line.text, self._box or self._line
+        if former is not None:
+            former.setParent(None)
+            former.deleteLater()
+        self._box = qt.QComboBox(self) if withHistory else None
+        if withHistory:
+            self._box.editable = True
+            self._box.setSizePolicy(qt.QSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed))
+            self._box.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
+        self._line = self._box.lineEdit() if withHistory else qt.QLineEdit(self)
+        self._line.setValidator(self._validator)
+        self.layout().insertWidget(0, self._box or self._line)
+        self._updateFilter()
+        self.retrieveHistory()
+        self.setCurrentPath(path)
+        self._line.textChanged.connect(self._edited)
+
+    def _updateFilter(self) -> None:
+        """Accept the suffixes of all filters as CTK does, which does not know "*"; without any, all but no text."""
+        suffixes = re.findall(r"\*\.(\w+)", " ".join(self.nameFilters))
+        pattern = "|".join(rf".*\.{suffix}?$" for suffix in suffixes)
+        self._validator.setRegularExpression(qt.QRegularExpression(f"({pattern})" if suffixes else ".+"))
 
     def _edited(self, text: str) -> None:
-        valid = bool(text) and Path(text).exists()
-        if valid != self._valid:
-            self._valid = valid
-            self.validInputChanged.emit(valid)
-        self.currentPathChanged.emit(text)
+        before, self._valid = self._valid, self._line.hasAcceptableInput()
+        if self._valid:
+            self.currentPathChanged.emit(text)
+        if self._valid != before:
+            self.validInputChanged.emit(self._valid)
 
     def setCurrentPath(self, path: str) -> None:
-        if path != self._box.currentText:
-            self._box.setEditText(path)
+        self._line.text = path
 
-    currentPath = Property(str, lambda self: self._box.currentText, setCurrentPath)
+    currentPath = Property(str, lambda self: self._line.text, setCurrentPath)
     label = stored(str, "label", "")
     filters = stored(int, "filters", AllEntries | NoDotAndDotDot | Readable)
     options = stored(int, "options", 0)
-    nameFilters = stored("QStringList", "nameFilters", [])
+    nameFilters = stored("QStringList", "nameFilters", [], "_updateFilter")
     settingKey = stored(str, "settingKey", "", "retrieveHistory")
-    showHistoryButton = stored(bool, "showHistoryButton", True)
+    showHistoryButton = Property(bool, lambda self: self._box is not None, _makeEditor)
     showBrowseButton = Property(
         bool, lambda self: not self._button.isHidden(), lambda self, v: self._button.setVisible(v)
     )
@@ -479,6 +499,8 @@ class ctkPathLineEdit(qt.QWidget):
             self.setCurrentPath(chosen)
 
     def retrieveHistory(self) -> None:
+        if self._box is None:
+            return
         current = self.currentPath
         self._box.blockSignals(True)
         self._box.clear()

@@ -114,6 +114,20 @@ def test_a_path_is_signaled_once_and_remembered_when_asked(tmp_path):
     assert again.findChild(qt.QComboBox).itemText(0) == str(file)
 
 
+def test_a_path_is_signaled_only_where_a_name_filter_fits():
+    line, paths, valid = ctk.ctkPathLineEdit(), [], []
+    line.nameFilters = ["Weights (*.safetensors *.pkl)", "All files (*)"]
+    line.showHistoryButton = False
+    line.connect("currentPathChanged(QString)", paths.append)
+    line.connect("validInputChanged(bool)", valid.append)
+    for text in ("own.pkl", "own.pk", "own.p", "own", ""):
+        line.currentPath = text
+    assert paths == ["own.pkl", "own.pk"]  # a suffix's last letter may lack
+    assert valid == [True, False]
+    assert line.currentPath == ""
+    assert line.findChild(qt.QComboBox) is None
+
+
 def test_a_combo_box_shows_its_default_text_while_nothing_is_chosen():
     box = ctk.ctkComboBox()
     box.defaultText = "Select one"

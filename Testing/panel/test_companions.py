@@ -118,6 +118,20 @@ def test_the_report_with_its_pictures_is_saved_where_the_user_says(ready, finish
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_report_named_without_a_suffix_gets_one_and_replaces_nothing(ready, finish, tmp_path, monkeypatch):
+    finish()
+    told = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", told.append)
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked: str(tmp_path / "case.7"))
+    harness.click(ready.ui.savePageButton)
+    (saved,) = tmp_path.iterdir()
+    assert saved.name == "case.7.html"
+    saved.write_text("another report")
+    harness.click(ready.ui.savePageButton)
+    assert "There is a file" in told[0]
+    assert saved.read_text() == "another report"
+
+
 def test_a_report_that_cannot_be_written_is_reported_and_none_is_kept(ready, finish, tmp_path, monkeypatch):
     finish()
     (tmp_path / "file").touch()

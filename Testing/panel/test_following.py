@@ -1,11 +1,15 @@
 """The panel follows its parameter node while it is shown, and loses nothing while it is not or a scene is added."""
 
+import gc
 import sys
 
 import pytest
+import qt
 import slicer
 
 from BSAFusionLib.mrml.scene import save_scene
+from BSAFusionLib.panel.connection import Connection
+from BSAFusionLib.panel.parameters import Parameters, View
 from Testing import harness
 from Testing.conftest import repository
 from Testing.panel.conftest import rigid
@@ -179,3 +183,70 @@ def test_a_parameter_node_that_cannot_be_read_leaves_a_module_that_can_be_closed
     widget.enter()
     assert "no fixed volume" in widget.ui.applyButton.toolTip
     widget.cleanup()
+
+
+def parameters_alive():
+    gc.collect()
+    return sum(type(thing) is Parameters for thing in gc.get_objects())
+
+
+def test_a_visit_leaves_no_parameters_behind(ready, other_module):
+    """Each would read all of its values again at every change."""
+    other_module()
+    slicer.util.selectModule("BSAFusion")
+    first = parameters_alive()
+    for _visit in range(3):
+        other_module()
+        slicer.util.selectModule("BSAFusion")
+    assert parameters_alive() == first
+
+
+def test_point_lists_that_are_not_chosen_any_more_are_let_go(ready, scene):
+    parameters = ready.logic.getParameterNode()
+    parameters.fixedLandmarks = points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
+    assert points.HasObserver(points.PointModifiedEvent)
+    parameters.fixedLandmarks = None
+    assert not points.HasObserver(points.PointModifiedEvent)
+
+
+def test_widgets_show_what_a_script_has_just_chosen(ready, scene, heads):
+    """Of all values, the wrapper's first one would otherwise be read after the widgets are written."""
+    node = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+    selector = ready.ui.fixedVolumeSelector
+    ready.setParameters(None)
+    connection = Connection(Parameters(node), {"fixedVolume": selector})
+    Parameters(node).fixedVolume = heads[1]
+    assert selector.currentNode() is heads[1]
+    connection.close()
+
+
+@pytest.mark.parametrize("path", ["own.safetensors", "own.PKL", "own"])
+def test_the_path_of_the_weights_is_followed_whatever_its_suffix_and_can_be_cleared(ready, path):
+    editor, parameters = ready.ui.weightsPathLineEdit.findChild(qt.QLineEdit), ready.logic.getParameterNode()
+    editor.text = path
+    assert parameters.weights == path
+    editor.text = ""
+    assert parameters.weights == ""
+    parameters.strength = 0.5  # an update of all widgets brings nothing back
+    assert editor.text == parameters.weights == ""
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_leaving_or_closing_while_a_checkerboard_is_made_leaves_the_panel_in_order(
+    ready, finish, scene, other_module, closing
+):
+    """Slicer's wait cursor lets waiting events happen."""
+    finish()
+    parameters = ready.logic.getParameterNode()
+    parameters.view = View.CHECKERBOARD
+    left = []
+
+    def leave():
+        scene.Clear() if closing else other_module()
+        left.append(ready._parameters)
+
+    qt.QTimer.singleShot(0, leave)
+    ready.views.show(parameters)
+    assert len(left) == 1
+    assert ready.views._parameters is ready._parameters
+    assert parameters not in (None, ready._parameters)

@@ -27,7 +27,6 @@ def parameterNodeWrapper(classtype=None):
                 raise ValueError(f"Cannot use reserved name '{name}' in a parameterNodeWrapper")
             setattr(classtype, name, vars(_Wrapper)[name])
     classtype.__init__ = _Wrapper.__init__
-    classtype.__del__ = _Wrapper.__del__
     classtype.allParameters = parameters
     classtype._is_parameter_node_wrapper = True
     classtype.dataType = staticmethod(lambda name: data_type(parameters, name))
@@ -40,48 +39,81 @@ def _attribute(name):
     return property(lambda self: self._read(name), lambda self, value: self._put(name, value))
 
 
+class _Parameter:
+    """One parameter of a node."""
+
+    cached = False
+
+    def __init__(self, parameterNode, info, name):
+        self.parameterNode, self.info, self.name = parameterNode, info, name
+        if not info.serializer.isIn(parameterNode, name):
+            info.serializer.write(parameterNode, name, info.default.value)
+
+    def read(self):
+        if not self.info.serializer.isIn(self.parameterNode, self.name):
+            self.info.serializer.write(self.parameterNode, self.name, self.info.default.value)
+        return self.info.serializer.read(self.parameterNode, self.name)
+
+    def write(self, value):
+        self.info.serializer.write(self.parameterNode, self.name, value)
+
+
+class _CachedParameter(_Parameter):
+    """One whose value is read when the node changes, by an observer of its own and of the usual priority.
+
+    Of one priority, VTK calls the observer that was added first after those that were added since, so that one of these
+    may still read the former value of the first parameter.
+    """
+
+    cached = True
+
+    def __init__(self, parameterNode, info, name):
+        super().__init__(parameterNode, info, name)
+        self._value, self._writing = super().read(), False
+        weak = weakref.ref(self)
+        self._tag = parameterNode.AddObserver(vtkCommand.ModifiedEvent, lambda caller, event: weak()._modified())
+
+    def __del__(self):
+        if hasattr(self, "_tag"):  # not where the node could not be read
+            self.parameterNode.RemoveObserver(self._tag)
+
+    def _modified(self):
+        if not self._writing:
+            self._value = super().read()
+
+    def read(self):
+        return self._value
+
+    def write(self, value):
+        """Store a value and read it before observers are notified, so that they read the new one."""
+        self._writing = True
+        try:
+            with slicer.util.NodeModify(self.parameterNode):
+                super().write(value)
+                self._value = super().read()
+        finally:
+            self._writing = False
+
+
 class _Wrapper:
     """Methods that parameterNodeWrapper adds to a class."""
 
     def __init__(self, parameterNode, prefix=None):
         assert parameterNode is not None
         self.parameterNode = parameterNode
-        self._prefix = prefix or ""
         self._guis = {}
         self._nextTag = 0
         self._updatingGui = False
-        self._cache = {}
+        self._parameters = {}
         for name, info in self.allParameters.items():
-            if not info.serializer.isIn(parameterNode, self._prefix + name):
-                info.serializer.write(parameterNode, self._prefix + name, info.default.value)
-        self._refresh()
-        # Before all other observers, which then read the new values: of one priority, VTK calls the first added last.
-        self._cacheTag = parameterNode.AddObserver(vtkCommand.ModifiedEvent, _refresher(self), 1.0)
-
-    def __del__(self):
-        if hasattr(self, "_cacheTag"):
-            self.parameterNode.RemoveObserver(self._cacheTag)
-
-    def _refresh(self):
-        for name, info in self.allParameters.items():
-            if info.serializer.cached:
-                self._cache[name] = self._readNode(name)
-
-    def _readNode(self, name):
-        info, full = self.allParameters[name], self._prefix + name
-        if not info.serializer.isIn(self.parameterNode, full):
-            info.serializer.write(self.parameterNode, full, info.default.value)
-        return info.serializer.read(self.parameterNode, full)
+            kind = _CachedParameter if info.serializer.cached else _Parameter
+            self._parameters[name] = kind(parameterNode, info, (prefix or "") + name)
 
     def _read(self, name):
-        return self._cache[name] if name in self._cache else self._readNode(name)
+        return self._parameters[name].read()
 
     def _put(self, name, value):
-        """Store a value before observers are notified, so that they read the new one."""
-        with slicer.util.NodeModify(self.parameterNode):
-            self.allParameters[name].serializer.write(self.parameterNode, self._prefix + name, value)
-            if name in self._cache:
-                self._cache[name] = self._readNode(name)
+        self._parameters[name].write(value)
 
     def default(self, paramName):
         self.dataType(paramName)
@@ -89,7 +121,7 @@ class _Wrapper:
 
     def isCached(self, paramName):
         self.dataType(paramName)
-        return paramName in self._cache
+        return self._parameters[paramName].cached
 
     def getValue(self, name):
         self.dataType(name)
@@ -160,18 +192,6 @@ class _Wrapper:
 
     def RemoveObserver(self, tag):
         self.parameterNode.RemoveObserver(tag)
-
-
-def _refresher(wrapper):
-    """Make an observer that updates the wrapper's values without keeping the wrapper alive."""
-    weak = weakref.ref(wrapper)
-
-    def refresh(caller, event):
-        alive = weak()
-        if alive is not None:
-            alive._refresh()
-
-    return refresh
 
 
 def findChildWidgetForParameter(widget, parameter):
