@@ -14,17 +14,20 @@ from BSAFusionLib.errors import FusionError
 TITLES = {"ants_syn": "ANTs SyN", "elastix_bspline": "elastix B-spline"}
 HEAD_TITLES = {"ants_rigid_syn": "ANTs rigid, SyN", "elastix_bending": "elastix B-spline with a penalty on bending"}
 HEAD_SETTINGS: dict[str, dict[str, dict[str, float]]] = {
-    "ants_rigid_syn": {modality: {} for modality in ("ct", "pet", "spect")},
+    "ants_rigid_syn": {
+        "ct": {"flow_variance": 3.0, "total_variance": 3.0, "gradient_step": 0.1},
+        "pet": {"flow_variance": 3.0, "total_variance": 1.0, "gradient_step": 0.1},
+        "spect": {"flow_variance": 3.0, "total_variance": 3.0, "gradient_step": 0.1},
+    },
     "elastix_bending": {
-        "ct": {"bending_weight": 1000.0},
-        "pet": {"bending_weight": 100.0},
-        "spect": {"bending_weight": 100.0},
+        "ct": {"bending_weight": 10000.0, "grid_mm": 64.0},
+        "pet": {"bending_weight": 100.0, "grid_mm": 16.0},
+        "spect": {"bending_weight": 100.0, "grid_mm": 32.0},
     },
 }
 """Keywords of the methods, by method and modality.
 
-`Testing/benchmarks/tune_baselines.py` chooses them on head 12. That has only been begun: elastix with weights of 1 to
-100, of which 100 was best; CT's 1000 is a guess from there.
+`Testing/benchmarks/tune_baselines.py` chose them on head 12, SyN with 8 mm alone.
 """
 RIGID_TITLES = {"ants_search": "ANTs' affine initializer, ANTs rigid", "elastix_rigid": "elastix rigid"}
 PROGRAM = Path(__file__).with_name("baseline_program.py")

@@ -28,8 +28,8 @@ from BSAFusionResearch.simulation.settings import MODALITIES  # noqa: E402
 
 HEAD, DEGREES, ELASTIC_MM = "12", 8.0, (4.0, 8.0)
 TRIED = {
-    "elastix_bending": {"bending_weight": (10.0, 100.0, 1000.0, 10000.0), "grid_mm": (16.0, 32.0)},
-    "ants_rigid_syn": {"flow_variance": (3.0, 6.0, 12.0), "total_variance": (0.0, 1.0), "gradient_step": (0.1, 0.2)},
+    "elastix_bending": {"bending_weight": (100.0, 1000.0, 10000.0, 100000.0), "grid_mm": (16.0, 32.0, 64.0)},
+    "ants_rigid_syn": {"flow_variance": (3.0, 6.0), "total_variance": (0.0, 1.0, 3.0), "gradient_step": (0.1,)},
 }
 
 
