@@ -173,7 +173,7 @@ class Results:
         try:
             refuse_overwriting(stored_files(slicer.mrmlScene), [path])
             if not named and path.exists():  # the dialog asked about the name without it
-                raise FusionError(f"There is a file {path} already; choose it, or another name.")
+                raise FusionError(_("There is a file {path} already; choose it, or another name.").format(path=path))
             with slicer.util.WaitCursor(), written_whole(path.parent) as folder:
                 (folder / path.name).write_text(result.page(), encoding="utf-8")
         except FusionError as error:

@@ -77,8 +77,8 @@ def test_a_python_thread_would_run_in_pyside6s_own_loop(ticks):
         qt.QTimer.singleShot(round(1000 * WAIT_S), loop.quit)
         loop.exec()
 
-    # A busy machine may keep the thread from running for a whole wait, but hardly for five of them.
-    assert min(longest_rest(ticks, wait_in_pyside6) for _ in range(5)) < 0.95 * WAIT_S
+    # A busy machine may keep the thread from running for a whole wait, but hardly for 25 of them.
+    assert any(longest_rest(ticks, wait_in_pyside6) < 0.95 * WAIT_S for _ in range(25))
 
 
 def test_waiting_for_a_condition_lets_a_thread_run_only_while_it_is_asked(ticks):
