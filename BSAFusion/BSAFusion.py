@@ -37,7 +37,7 @@ if sys.version_info < (3, 10):  # noqa: UP036
 from BSAFusionLib.mrml import logic  # noqa: E402  (found only once the path is set)
 from BSAFusionLib.mrml.display import hide_grid  # noqa: E402
 from BSAFusionLib.mrml.packages import missing_packages  # noqa: E402
-from BSAFusionLib.mrml.placement import put_back_orphans  # noqa: E402
+from BSAFusionLib.mrml.placement import put_back_from  # noqa: E402
 
 resources = folder / "Resources"
 
@@ -149,6 +149,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
         self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
         self.initializeParameters()
 
@@ -171,9 +172,12 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameters(None)
 
     def onSceneStartClose(self, caller=None, event=None):
-        """Cancel the run and release the parameter node."""
+        """Cancel the run, and let go of the parameter node and of everything that was said of this scene."""
+        if not self.run.running:  # else its own last message says why it stopped
+            self.run.say("")
         self.worker.stop()
         self.setParameters(None)
+        self.results.clear()
 
     def onSceneStartImport(self, caller=None, event=None):
         """Release the parameter node: the selectors lose their nodes while the scene is read."""
@@ -185,14 +189,22 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameters()
 
     @calldata_type(VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, caller, event, node):
+        """Choose a removed node no longer, and put nodes back that lie under a result that is removed."""
+        if slicer.mrmlScene.IsClosing():
+            return
+        if self._connection is not None:  # before the selectors, which would move to the node of the next row
+            self._connection.forget(node)
+        if node.IsA("vtkMRMLTransformNode"):
+            put_back_from(node)
+
+    @calldata_type(VTK_OBJECT)
     def onNodeRemoved(self, caller, event, node):
-        """Cancel a run that lost a node, and put nodes of a removed result back."""
+        """Cancel a run that lost a node, and list the results that are left."""
         self.run.nodesRemoved()
         self.views.update()
         if node.IsA("vtkMRMLVolumeNode") and not slicer.mrmlScene.IsClosing():
             self.results.show()  # without the row of that volume
-        if node.IsA("vtkMRMLTransformNode") and not slicer.mrmlScene.IsClosing():
-            put_back_orphans(slicer.mrmlScene)
 
     def onMissing(self, packages):
         """Handle a change of the missing packages."""
@@ -213,6 +225,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Follow a parameter node of the scene, or none."""
         if self._parameters is not None:
             self._connection.close()
+            self._connection = None  # it holds the nodes that were chosen
             self._parameters.RemoveObserver(self._parametersTag)
             self.letPartsFollow(None)
         if parameters is not None:

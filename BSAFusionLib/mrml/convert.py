@@ -147,6 +147,8 @@ def content_from_voxels(volume: Volume) -> VolumeContent:
     voxels = volume.voxels
     if voxels.dtype == np.int64:  # which Slicer cannot draw
         voxels = voxels.astype(np.float64)
+    if voxels.dtype == np.int8:  # whose VTK type Slicer does not save
+        voxels = voxels.astype(np.int16)
     content = vtkImageData()
     content.SetDimensions(voxels.shape[2::-1])
     components = voxels.shape[3] if voxels.ndim == 4 else 1

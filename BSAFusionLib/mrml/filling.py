@@ -8,7 +8,7 @@ from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.convert import VolumeContent
 from BSAFusionLib.mrml.hierarchy import copy_unit
 from BSAFusionLib.mrml.nodes import put_volume
-from BSAFusionLib.mrml.overlay import color_by_value, fused_meaning
+from BSAFusionLib.mrml.overlay import color_by_value, fused_meaning, show_new_values
 from BSAFusionLib.mrml.placement import FILLED_FROM
 
 if TYPE_CHECKING:
@@ -33,8 +33,11 @@ def put_registered(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRM
     window = RGB_WINDOW if _in_color(computed.registered) else (overlay.low, overlay.high)
     node = _put(job, computed.registered, name, job.registeredVolume, window)
     copy_unit(job.movingVolume, node)
-    if not _filled_before(job.registeredVolume, job):
-        color_by_value(node, overlay, MODALITIES[computed.report.modality].label, overlay.shown_from)
+    quantity = MODALITIES[computed.report.modality].label
+    if _filled_before(job.registeredVolume, job):
+        show_new_values(node, overlay, quantity)
+    else:
+        color_by_value(node, overlay, quantity, overlay.shown_from)
     return node
 
 
@@ -50,7 +53,9 @@ def put_expected_error(job: "Job", computed: "Computed", name: str) -> slicer.vt
         return None
     window = computed.pictures.error_window()
     node = _put(job, computed.expectedError, name, given, (window.low, window.high))
-    if not _filled_before(given, job):
+    if _filled_before(given, job):
+        show_new_values(node, window, "Expected error")
+    else:
         color_by_value(node, window, "Expected error", shown_from=0.0)
     return node
 

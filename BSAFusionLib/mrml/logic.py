@@ -35,6 +35,7 @@ from BSAFusionLib.mrml.nodes import put_both_parts, put_grid_transform
 from BSAFusionLib.mrml.overlay import show_overlay
 from BSAFusionLib.mrml.packages import require_packages
 from BSAFusionLib.mrml.placement import mark_as_filled, parent_to_world, place_under
+from BSAFusionLib.mrml.places import Places
 from BSAFusionLib.mrml.record import record_of
 from BSAFusionLib.mrml.request import Outputs, Request
 from BSAFusionLib.mrml.sequences import Dynamic, dynamic_of, put_registered_sequence
@@ -75,10 +76,16 @@ class Job:
     makeRegistered: bool
     outputs: Outputs
     carry: tuple[slicer.vtkMRMLTransformableNode, ...]
+    places: Places
     landmarks: LandmarkPairs | None
     remarks: tuple[str, ...] = ()  # on the files of both volumes
     fixedMask: Volume | None = None
     dynamic: Dynamic | None = None
+
+    @property
+    def makeExpectedError(self) -> bool:
+        """True where a volume of the expected error is requested, or given to be filled."""
+        return self.outputs.makeExpectedError or self.outputs.expectedErrorVolume is not None
 
     def nodes(self) -> list[slicer.vtkMRMLNode]:
         """Return the nodes that the run needs in the scene when it ends."""
@@ -233,6 +240,7 @@ class BSAFusionLogic:
             outputs.makeRegistered or outputs.registeredVolume is not None,
             outputs,
             request.carry,
+            Places.of(request.fixedVolume, request.movingVolume, request.carry),
             landmark_pairs(*landmarks) if None not in landmarks else None,
             (
                 *remarks_on_file(request.fixedVolume),
@@ -336,7 +344,7 @@ class BSAFusionLogic:
             report,
             outcome.pictures.in_unit(unit_of(job.movingVolume)),
             content_from_voxels(outcome.expected_error)
-            if job.outputs.makeExpectedError and outcome.expected_error is not None
+            if job.makeExpectedError and outcome.expected_error is not None
             else None,
             frames=tuple(content_from_voxels(frame) for frame in frames),
         )
@@ -345,11 +353,12 @@ class BSAFusionLogic:
         """Put the outcome of a run into the scene and show it.
 
         Raises:
-            FusionError: A node of the run was removed.
+            FusionError: A node of the run was removed, or moved so that the result does not fit it any more.
         """
         gone = next((node for node in job.nodes() if node.GetScene() is None), None)
         if gone is not None:
             raise FusionError(f"'{gone.GetName()}' was removed while it was in use; run again without it.")
+        job.places.check()
         scene = job.fixedVolume.GetScene()
         fusedName, transformName, registeredName = self.outputNames(job.fixedVolume, job.movingVolume)
         outputs, parts = job.outputs, (None, None)

@@ -7,7 +7,7 @@ import slicer
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.hierarchy import modality_from_dicom
-from BSAFusionLib.mrml.placement import parent_to_world
+from BSAFusionLib.mrml.placement import parent_to_world, result_of
 
 SAME_PLACE_MM = 1e-4  # how far the matrices of two places may differ
 
@@ -113,6 +113,11 @@ def checkCarried(
             raise FusionError(f"'{name}', a {node.GetClassName()}, cannot follow a deformation; choose another node.")
         if any(_liesUnder(other, node) for other in (*staying, movingVolume) if other is not None):
             raise FusionError(f"A volume lies under '{name}', which therefore cannot move along; choose another node.")
+        if node is not movingVolume and result_of(node) not in (None, movingVolume):
+            raise FusionError(
+                f"'{name}' moves along with '{result_of(node).GetName()}', under its result; take it out of that "
+                "transform first, or choose another."
+            )
         if not np.allclose(parent_to_world(node), place, atol=SAME_PLACE_MM):
             raise FusionError(
                 f"'{name}' does not lie under the same transform as the moving volume and cannot move along; put it "

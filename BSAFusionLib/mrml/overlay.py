@@ -53,11 +53,32 @@ def color_by_value(
         return
     display.SetWindowLevelMinMax(window.low, window.high)
     set_color_map(volume, window.color_map)
-    show_legend(volume, f"{quantity} ({window.unit})", True)
+    show_legend(volume, _title(quantity, window), True)
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
     # Significant digits, not decimals, so that the numbers stay apart when the user narrows the window.
     digits = max(LEGEND_DIGITS, len(str(int(max(abs(window.low), abs(window.high))))))
     legend.SetLabelFormat(f"%.{digits}g")
+
+
+def show_new_values(volume: slicer.vtkMRMLScalarVolumeNode, window: OverlayWindow, quantity: str) -> None:
+    """Show the values that a later run put into a volume, in the display that the user chose.
+
+    Values above those of the former run would be transparent, and so look like values of 0.
+
+    Args:
+        volume: The volume, with a display node to which `color_by_value` was applied.
+        window: Of its new values.
+        quantity: What they are, for the legend.
+    """
+    display = volume.GetDisplayNode()
+    display.SetUpperThreshold(max(display.GetUpperThreshold(), volume.GetImageData().GetScalarRange()[1]))
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
+    if legend is not None:
+        legend.SetTitleText(_title(quantity, window))
+
+
+def _title(quantity: str, window: OverlayWindow) -> str:
+    return f"{quantity} ({window.unit})"
 
 
 def set_color_map(volume: slicer.vtkMRMLScalarVolumeNode, color_map: str) -> None:

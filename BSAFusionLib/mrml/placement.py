@@ -29,7 +29,7 @@ def parent_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
     Raises:
         FusionError: A parent transform is not linear.
     """
-    parent = _parent_before(node)
+    parent = parent_before(node)
     if parent is None:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
@@ -39,11 +39,23 @@ def parent_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
     return arrayFromTransformMatrix(parent, toWorld=True)
 
 
+def parent_before(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransformNode | None:
+    """Return the parent that a node has, or had before a result replaced it."""
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return None
+    if parent is node.GetNodeReference(PLACED_UNDER):
+        return node.GetNodeReference(PLACED_BEFORE)
+    if parent.GetNodeReference(FILLED_FROM) is node:  # by hand, and not by `place_under`
+        return parent.GetNodeReference(TAKES_PLACE_OF)
+    return parent
+
+
 def place_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:
     """Replace a node's parents by a transform; the node keeps a reference to its own, also in a saved scene."""
     if node.GetParentTransformNode() is transform:
         return
-    parent = _parent_before(node)
+    parent = parent_before(node)
     node.SetNodeReferenceID(PLACED_BEFORE, parent.GetID() if parent is not None else None)
     node.SetNodeReferenceID(PLACED_UNDER, transform.GetID())
     node.SetAndObserveTransformNodeID(transform.GetID())
@@ -51,19 +63,35 @@ def place_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRML
 
 def put_back(node: slicer.vtkMRMLTransformableNode) -> None:
     """Put a node that `place_under` moved back under its own parent."""
-    parent = _parent_before(node)
+    parent = parent_before(node)
     node.SetAndObserveTransformNodeID(parent.GetID() if parent is not None else None)
+    _forget_place(node)
+
+
+def put_back_from(transform: slicer.vtkMRMLTransformNode) -> None:
+    """Put all nodes that `place_under` put under a transform back under their own parents, before it is removed.
+
+    A node that was hardened or taken out of the transform meanwhile stays where it is.
+    """
+    for node in nodes_of_class(transform.GetScene(), "vtkMRMLTransformableNode"):
+        if node.GetNodeReference(PLACED_UNDER) is transform:
+            if node.GetParentTransformNode() is transform:
+                put_back(node)
+            else:
+                _forget_place(node)
+
+
+def result_of(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransformableNode | None:
+    """Return the moving volume whose result a node lies under, put there by `place_under`; None elsewhere."""
+    transform = node.GetNodeReference(PLACED_UNDER)
+    if transform is None or node.GetParentTransformNode() is not transform:
+        return None
+    return transform.GetNodeReference(FILLED_FROM)
+
+
+def _forget_place(node: slicer.vtkMRMLTransformableNode) -> None:
     node.RemoveNodeReferenceIDs(PLACED_UNDER)
     node.RemoveNodeReferenceIDs(PLACED_BEFORE)
-
-
-def put_back_orphans(scene: slicer.vtkMRMLScene) -> None:
-    """Put nodes that `place_under` moved back under their own parents where the result was removed."""
-    for node in nodes_of_class(scene, "vtkMRMLTransformableNode"):
-        if node.GetNodeReference(PLACED_BEFORE) and not node.GetNodeReference(PLACED_UNDER):
-            if node.GetParentTransformNode() is None:
-                node.SetAndObserveTransformNodeID(node.GetNodeReferenceID(PLACED_BEFORE))
-            node.RemoveNodeReferenceIDs(PLACED_BEFORE)
 
 
 def mark_as_filled(
@@ -78,19 +106,7 @@ def mark_as_filled(
         grid_transform: The transform that it filled.
         moving: The moving volume.
     """
-    parent = _parent_before(moving)
+    parent = parent_before(moving)
     for node in (*nodes, grid_transform):
         node.SetNodeReferenceID(FILLED_FROM, moving.GetID())
     grid_transform.SetNodeReferenceID(TAKES_PLACE_OF, parent.GetID() if parent is not None else None)
-
-
-def _parent_before(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransformNode | None:
-    """Return the parent that a node has, or had before a result replaced it."""
-    parent = node.GetParentTransformNode()
-    if parent is None:
-        return None
-    if parent is node.GetNodeReference(PLACED_UNDER):
-        return node.GetNodeReference(PLACED_BEFORE)
-    if parent.GetNodeReference(FILLED_FROM) is node:  # by hand, and not by `place_under`
-        return parent.GetNodeReference(TAKES_PLACE_OF)
-    return parent

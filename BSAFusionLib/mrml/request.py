@@ -9,6 +9,7 @@ import slicer
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.convert import transform_from_node
+from BSAFusionLib.mrml.placement import parent_before
 from BSAFusionLib.settings import AUTO, Settings
 
 
@@ -85,13 +86,23 @@ class Request:
         outputs = replace(outputs if isinstance(outputs, Outputs) else Outputs(**(outputs or {})), **renamed)
         initial = choices.get("prealignment")
         if isinstance(initial, slicer.vtkMRMLTransformNode):
-            if movingVolume is not None and initial is movingVolume.GetParentTransformNode():
+            if movingVolume is not None and _lies_under(movingVolume, initial):
                 raise FusionError(
                     f"The moving volume lies under '{initial.GetName()}' already; choose another one or none."
                 )
             choices["prealignment"] = transform_from_node(initial)
         settings = replace(settings or Settings(AUTO), **choices)
         return cls(fixedVolume, movingVolume, settings, outputs, tuple(carry), fixedMask, frames)
+
+
+def _lies_under(volume: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> bool:
+    """Return True for a volume that has the transform among its parents, now or without its result."""
+    if volume.GetParentTransformNode() is transform:
+        return True
+    parent = parent_before(volume)
+    while parent not in (None, transform):
+        parent = parent.GetParentTransformNode()
+    return parent is transform
 
 
 def camelCase(name: str) -> str:

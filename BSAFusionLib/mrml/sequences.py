@@ -132,12 +132,25 @@ def put_registered_sequence(job: "Job", computed: "Computed", name: str) -> slic
     for role, other in pair:
         sequence.SetNodeReferenceID(role, other.GetID())
     _fill(sequence, dynamic.sequence, computed.frames, job.movingVolume)
+    for node in former:
+        _remove(node)
+        sequence.SetName(node.GetName())
     for browser in nodes_of_class(scene, "vtkMRMLSequenceBrowserNode"):
         if browser.IsSynchronizedSequenceNode(dynamic.sequence, True):
             browser.AddSynchronizedSequenceNode(sequence)
-    for node in former:
-        scene.RemoveNode(node)
     return sequence
+
+
+def _remove(sequence: slicer.vtkMRMLSequenceNode) -> None:
+    """Remove a sequence, and the volumes in which browsers show its frames, which would stay as still images."""
+    scene = sequence.GetScene()
+    for browser in nodes_of_class(scene, "vtkMRMLSequenceBrowserNode"):
+        if browser.IsSynchronizedSequenceNode(sequence, True):
+            shown = browser.GetProxyNode(sequence)
+            browser.RemoveSynchronizedSequenceNode(sequence.GetID())
+            if shown is not None and shown.GetScene() is scene:  # the browser removes only what it knows for its copy
+                scene.RemoveNode(shown)
+    scene.RemoveNode(sequence)
 
 
 def _fill(
@@ -150,6 +163,7 @@ def _fill(
     sequence.SetIndexName(like.GetIndexName())
     sequence.SetIndexUnit(like.GetIndexUnit())
     sequence.SetIndexType(like.GetIndexType())
+    sequence.SetNumericIndexValueTolerance(like.GetNumericIndexValueTolerance())
     for number, content in enumerate(frames):
         frame = slicer.vtkMRMLScalarVolumeNode()
         frame.SetName(sequence.GetName())

@@ -28,7 +28,9 @@ def all_or_nothing(
         for changed in (filled_node, filled_node.GetDisplayNode()):
             if changed is not None:
                 copy = changed.CreateNodeInstance()
-                copy.CopyContent(changed, False)
+                copy.UnRegister(None)  # the reference that it was made with: Python has its own
+                # A shallow copy would share the matrix, which is changed in place.
+                copy.CopyContent(changed, changed.IsA("vtkMRMLLinearTransformNode"))
                 kept.append((changed, copy, changed.GetNodeReferenceID("transform")))
     roles = "transform", PLACED_UNDER, PLACED_BEFORE
     places = [(node, {role: node.GetNodeReferenceID(role) for role in roles}) for node in moved]

@@ -8,7 +8,17 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.panel.parameters import Modality, Parameters, Start, carried, further, is_dynamic, result_nodes
+from BSAFusionLib.mrml.placement import result_of
+from BSAFusionLib.panel.parameters import (
+    Modality,
+    Parameters,
+    Start,
+    carried,
+    further,
+    is_dynamic,
+    landmarks_of,
+    result_nodes,
+)
 
 
 class Choices:
@@ -18,6 +28,7 @@ class Choices:
         self._ui, self._logic = ui, logic
         self._parameters: Parameters | None = None
         self._inputs: tuple = ()
+        self._landmarks: tuple = ()
         self._outputs = ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector
         self._explanations = [selector.toolTip for selector in self._outputs]
         # The path's own signal is silent where the name filters do not fit: when it is cleared, for one.
@@ -29,8 +40,10 @@ class Choices:
     def follow(self, parameters: Parameters | None) -> None:
         """Show the choices of a parameter node from now on, or none."""
         self._parameters = parameters
+        self._inputs = self._landmarks = ()
         if parameters is not None:
             self._inputs = parameters.fixedVolume, parameters.movingVolume
+            self._landmarks = parameters.fixedLandmarks, parameters.movingLandmarks
         self.update()
 
     def update(self) -> None:
@@ -39,6 +52,7 @@ class Choices:
         if parameters is None:
             return
         self._keepLastResult()
+        self._landmarks = parameters.fixedLandmarks, parameters.movingLandmarks
         self._keepLastFused()
         ui.modalityFoundLabel.text = self._modalityFound()
         ui.modalityFoundLabel.visible = bool(ui.modalityFoundLabel.text)
@@ -60,7 +74,7 @@ class Choices:
         inputs = parameters.fixedVolume, parameters.movingVolume
         if inputs == self._inputs:
             return
-        self._inputs = inputs
+        former, self._inputs = self._inputs, inputs
         with slicer.util.NodeModify(parameters.parameterNode):
             if parameters.fusedVolume in result_nodes(parameters, "reportFusedVolume"):
                 parameters.fusedVolume = None
@@ -68,6 +82,12 @@ class Choices:
                 parameters.gridTransform = None
             if parameters.registeredVolume in result_nodes(parameters, "reportRegisteredVolume"):
                 parameters.registeredVolume = None
+            if None not in former and self._landmarks == (parameters.fixedLandmarks, parameters.movingLandmarks):
+                parameters.fixedLandmarks, parameters.movingLandmarks = landmarks_of(parameters, *inputs)
+            # What moves along with another moving volume stays with it.
+            parameters.carry = [
+                node for node in carried(parameters) if result_of(node) in (None, parameters.movingVolume)
+            ]
 
     def _keepLastFused(self) -> None:
         """Give another modality a fused volume of its own where one is in color and the other gray."""

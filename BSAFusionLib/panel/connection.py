@@ -37,6 +37,13 @@ class Connection:
             connector.onChanged(None)
         self._parameters.RemoveObserver(self._tag)
 
+    def forget(self, node: slicer.vtkMRMLNode) -> None:
+        """Choose a node no longer wherever it is chosen by itself, before it is removed from the scene."""
+        with slicer.util.NodeModify(self._parameters.parameterNode):
+            for name in self._connectors:
+                if self._parameters.getValue(name) is node:
+                    self._parameters.setValue(name, None)
+
     def _toParameter(self, name: str) -> None:
         if not self._writing:
             self._parameters.setValue(name, self._connectors[name].read())

@@ -123,7 +123,10 @@ def _with_result(cls: type) -> type:
 @parameterNodeWrapper
 @_with_result
 class KeptResult:
-    """The result of one pair of volumes, in a node of its own that is saved with the scene."""
+    """The result of one pair of volumes, in a node of its own that is saved with the scene, and its landmarks."""
+
+    fixedLandmarks: slicer.vtkMRMLMarkupsFiducialNode
+    movingLandmarks: slicer.vtkMRMLMarkupsFiducialNode
 
 
 @parameterNodeWrapper
@@ -244,6 +247,31 @@ def is_shown(parameters: Parameters, result: KeptResult) -> bool:
     return all(parameters.getValue(name) == result.getValue(name) for name in ("report", "reportMovingVolume"))
 
 
+def landmarks_of(
+    parameters: Parameters, fixed: slicer.vtkMRMLNode | None, moving: slicer.vtkMRMLNode | None
+) -> tuple[slicer.vtkMRMLMarkupsNode | None, slicer.vtkMRMLMarkupsNode | None]:
+    """Return the point lists on a pair of volumes that has a result; None for lists that were not chosen."""
+    kept = _kept_of(parameters, fixed, moving)
+    return (None, None) if kept is None else (kept.fixedLandmarks, kept.movingLandmarks)
+
+
+def landmarks_shown(
+    parameters: Parameters,
+) -> tuple[slicer.vtkMRMLMarkupsNode | None, slicer.vtkMRMLMarkupsNode | None]:
+    """Return the point lists on the volumes of the result that is shown.
+
+    Those that are chosen lie on the chosen volumes, and are kept with their result; another result has its own.
+    """
+    shown = parameters.reportFixedVolume, parameters.reportMovingVolume
+    if shown != (parameters.fixedVolume, parameters.movingVolume):
+        return landmarks_of(parameters, *shown)
+    chosen = parameters.fixedLandmarks, parameters.movingLandmarks
+    kept = _kept_of(parameters, *shown)
+    if kept is not None and (kept.fixedLandmarks, kept.movingLandmarks) != chosen:
+        kept.fixedLandmarks, kept.movingLandmarks = chosen
+    return chosen
+
+
 def result_nodes(parameters: Parameters, name: str) -> list[slicer.vtkMRMLNode]:
     """Return the nodes that the results of all pairs have under a name of `_RESULT`."""
     nodes = [parameters.getValue(name), *(kept.getValue(name) for kept in kept_results(parameters))]
@@ -303,9 +331,8 @@ def request(parameters: Parameters) -> dict[str, Any]:
             parameters.gridTransform,
             parameters.registeredVolume if parameters.makeRegistered else None,
             parameters.makeRegistered,
-            split=parameters.split,
             makeExpectedError=parameters.makeExpectedError,
-            **_filled_without_choice(parameters),
+            **{"split": parameters.split, **_filled_without_choice(parameters)},
         ),
         "carry": carried(parameters),
         "fixedMask": parameters.fixedMask,
@@ -321,7 +348,9 @@ def _filled_without_choice(parameters: Parameters) -> dict[str, Any]:
     made = last.reportFixedVolume, last.reportMovingVolume, last.reportGridTransform
     if made != (*inputs, parameters.gridTransform):
         return filled
-    if parameters.split:
+    if parameters.split or last.reportRigidTransform is not None:
+        # Also where it is not chosen any more: else nodes below would lie under one part of either run.
+        filled["split"] = True
         filled["rigidTransform"] = last.reportRigidTransform
         filled["networkTransform"] = last.reportNetworkTransform
     if parameters.makeExpectedError:

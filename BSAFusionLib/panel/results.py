@@ -15,7 +15,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.overwriting import refuse_overwriting
 from BSAFusionLib.mrml.landmarks import landmark_error
 from BSAFusionLib.mrml.logic import Job, ProcessResult
-from BSAFusionLib.panel.parameters import KeptResult, Parameters, is_shown, kept_results
+from BSAFusionLib.panel.parameters import KeptResult, Parameters, is_shown, kept_results, landmarks_shown
 from BSAFusionLib.panel.stored_files import stored_files
 from BSAFusionLib.pipeline.report import LandmarkError, Report
 from BSAFusionLib.pipeline.summary import Row, doubt_of, one_line, sentences, short_table
@@ -81,6 +81,11 @@ class Results:
             self._forget()
         self.show()
 
+    def clear(self) -> None:
+        """Let go of all results, when the scene is closed."""
+        self._results, self._landmarks = {}, None
+        self.show()
+
     def _forget(self) -> None:
         """Let go of results that the scene does not hold any more."""
         reports = {self._parameters.report, *(kept.report for kept in kept_results(self._parameters))}
@@ -105,6 +110,7 @@ class Results:
         ui.resultsCollapsibleButton.visible = report is not None
         self._enableSaving()
         if report is None:
+            self._rows = []  # each holds the nodes of its result
             return
         self._showRows()
         lines = [doubt_of(report)] + [_("Warning: {text}").format(text=warning) for warning in report["warnings"]]
@@ -134,12 +140,7 @@ class Results:
     def _measureLandmarks(self) -> None:
         """Measure the landmark distances from the present points and deformation."""
         parameters, label = self._parameters, self._ui.landmarksProblemLabel
-        nodes = (
-            parameters.fixedLandmarks,
-            parameters.movingLandmarks,
-            parameters.reportMovingVolume,
-            parameters.reportGridTransform,
-        )
+        nodes = *landmarks_shown(parameters), parameters.reportMovingVolume, parameters.reportGridTransform
         self._landmarks, label.text = None, ""
         if None not in nodes:
             try:
@@ -158,6 +159,8 @@ class Results:
         return short_table({**report, "landmarks": landmarks})
 
     def _savePage(self, checked: bool = False) -> None:
+        shown = self._shown()  # now, since a run may end while the dialog is open
+        result = replace(shown, report=replace(shown.report, landmarks=self._landmarks))
         chosen = qt.QFileDialog.getSaveFileName(
             slicer.util.mainWindow(), _("Save report"), "report.html", _("Web pages (*.html)")
         )
@@ -168,8 +171,6 @@ class Results:
         path = Path(chosen)
         named = path.suffix.lower() in (".html", ".htm")
         path = path if named else path.with_name(f"{path.name}.html")  # the dialog adds none
-        shown = self._shown()
-        result = replace(shown, report=replace(shown.report, landmarks=self._landmarks))
         try:
             refuse_overwriting(stored_files(slicer.mrmlScene), [path])
             if not named and path.exists():  # the dialog asked about the name without it

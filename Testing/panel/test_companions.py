@@ -100,6 +100,30 @@ def test_lists_of_different_points_are_reported_beside_the_results(ready, finish
     assert not ready.ui.landmarksProblemLabel.visible
 
 
+def test_landmarks_belong_to_their_pair_of_volumes(ready, finish, add_points, add_head, heads):
+    fixed, moving = add_points("F", (0, 0, 0), (5, 5, 5)), add_points("M", (0, 3, 4), (5, 5, 6))
+    ready.ui.fixedLandmarksSelector.setCurrentNode(fixed)
+    ready.ui.movingLandmarksSelector.setCurrentNode(moving)
+    finish()
+    assert "Landmarks, before" in figures(ready.ui)
+    ready.ui.movingVolumeSelector.setCurrentNode(add_head("Other PET", "pet"))
+    assert ready.ui.movingLandmarksSelector.currentNode() is None
+    assert "Landmarks, before" in figures(ready.ui)  # of the first one, which is shown
+    finish()
+    assert "Landmarks, before" not in figures(ready.ui)
+    ready.ui.movingVolumeSelector.setCurrentNode(heads[1])
+    assert ready.ui.movingLandmarksSelector.currentNode() is moving
+
+
+def test_ticks_of_another_moving_volume_stay_with_it(ready, finish, add_points, add_head, heads):
+    points, free = add_points("Points", (0, 0, 0)), add_points("Free", (0, 0, 0))
+    ready.ui.carrySelector.check(points)
+    finish()
+    ready.ui.carrySelector.check(free)
+    ready.ui.movingVolumeSelector.setCurrentNode(add_head("Other PET", "pet"))
+    assert ready.ui.carrySelector.checkedNodes() == (free,)
+
+
 def test_the_report_with_its_pictures_is_saved_where_the_user_says(ready, finish, tmp_path, monkeypatch, add_points):
     assert not ready.ui.savePageButton.visible
     finish()
@@ -116,6 +140,19 @@ def test_the_report_with_its_pictures_is_saved_where_the_user_says(ready, finish
     assert f"<tr><th>PET</th><td>PET</td><td>{size}</td>" in page
     assert "<th>Landmarks, before</th><td>mean 5.0, maximum" in page
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_report_is_that_of_the_result_that_was_shown_when_save_was_clicked(ready, finish, tmp_path, monkeypatch):
+    finish()
+    target = tmp_path / "report.html"
+
+    def closed_meanwhile(*asked):
+        slicer.mrmlScene.Clear()
+        return str(target)
+
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", closed_meanwhile)
+    harness.click(ready.ui.savePageButton)
+    assert "<h1>PET to MRI</h1>" in target.read_text(encoding="utf-8")
 
 
 def test_a_report_named_without_a_suffix_gets_one_and_replaces_nothing(ready, finish, tmp_path, monkeypatch):

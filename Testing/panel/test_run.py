@@ -214,9 +214,30 @@ def test_a_node_deleted_while_it_is_in_use_ends_the_run(which, ready, scene, hea
 
 def test_a_node_deleted_while_it_is_chosen_leaves_a_panel_that_asks_for_another(ready, scene, heads):
     scene.RemoveNode(heads[1])
-    assert ready.logic.getParameterNode().movingVolume is not heads[1]
+    assert ready.logic.getParameterNode().movingVolume is None
     assert not ready.ui.applyButton.enabled
     assert "choose" in ready.ui.applyButton.toolTip
+
+
+def test_no_other_node_takes_the_place_of_an_output_that_is_deleted(ready, scene, finish, add_head):
+    """Slicer's selector moves to the node of the next row, which the next run would fill."""
+    ready.ui.makeExpectedErrorCheckBox.checked = False
+    finish()
+    add_head("Another volume")
+    for selector in (ready.ui.registeredVolumeSelector, ready.ui.fusedVolumeSelector, ready.ui.gridTransformSelector):
+        scene.RemoveNode(selector.currentNode())
+    assert outputs(ready.ui) == [None] * 3
+    assert ready.ui.applyButton.enabled
+
+
+def test_closing_the_scene_lets_go_of_its_volumes_and_of_what_was_said_of_them(ready, scene, finish):
+    finish()
+    freed = []
+    ready.ui.registeredVolumeSelector.currentNode().AddObserver("DeleteEvent", lambda *_: freed.append(True))
+    scene.Clear()
+    gc.collect()
+    assert freed
+    assert not ready.ui.messageFrame.visible
 
 
 def test_closing_the_scene_ends_the_run(ready, scene, begin):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import slicer
-from slicer.util import arrayFromVolume
+from slicer.util import arrayFromTransformMatrix, arrayFromVolume, vtkMatrixFromArray
 
 from BSAFusionLib.panel.parameters import View
 from BSAFusionLib.report.overlay import OPACITY
@@ -90,6 +90,17 @@ def test_a_result_that_is_deleted_gives_back_what_lay_under_it(done, finish, hea
     harness.click(done.ui.afterButton)
     scene.RemoveNode(done.ui.gridTransformSelector.currentNode())
     assert heads[1].GetParentTransformNode() is parent
+
+
+def test_a_volume_that_was_hardened_stays_where_it_is_when_the_result_is_deleted(
+    done, finish, heads, add_transform, scene
+):
+    heads[1].SetAndObserveTransformNodeID(add_transform(rigid(shift=(1, 2, 3))).GetID())
+    choose(done, View.BLEND)
+    harness.click(done.ui.afterButton)
+    heads[1].HardenTransform()
+    scene.RemoveNode(done.ui.gridTransformSelector.currentNode())
+    assert heads[1].GetParentTransformNode() is None
 
 
 def test_choices_of_the_grid_leave_the_views_volumes_alone(done, parameters, scene, heads):
@@ -348,3 +359,8 @@ def test_both_parts_of_the_transform_are_made_and_filled_again_where_they_are_ch
     finish()
     assert (parameters.reportRigidTransform, parameters.reportNetworkTransform) == parts
     assert scene.GetNumberOfNodesByClass("vtkMRMLTransformNode") == count
+    harness.click(done.ui.splitCheckBox)  # off; what lies under them would mix two runs
+    parts[0].SetMatrixTransformToParent(vtkMatrixFromArray(rigid(shift=(9, 0, 0))))
+    finish()
+    assert (parameters.reportRigidTransform, parameters.reportNetworkTransform) == parts
+    np.testing.assert_array_equal(arrayFromTransformMatrix(parts[0]), np.eye(4))  # the volumes start as placed

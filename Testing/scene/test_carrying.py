@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from slicer.util import arrayFromMarkupsControlPoints, updateMarkupsControlPointsFromArray
+from slicer.util import arrayFromMarkupsControlPoints, updateMarkupsControlPointsFromArray, vtkMatrixFromArray
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.mrml.placement import put_back
+from BSAFusionLib.mrml.placement import place_under, put_back, put_back_from
 from Testing.scene.conftest import lattice, rigid
 
 points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])
@@ -97,3 +97,67 @@ def test_an_error_at_the_very_end_puts_everything_back(heads, companions, proces
 def test_a_node_that_goes_along_is_one_that_the_run_needs(heads, companions):
     job = BSAFusionLogic().prepare(*heads, modality="pet", carry=companions)
     assert set(companions) < set(job.nodes())
+
+
+def test_what_moves_along_with_one_volume_is_not_taken_away_by_another(heads, companions, process, add_head):
+    ct = add_head("CT", "ct", parent=heads[1].GetParentTransformNode())
+    grid = process(*heads, carry=companions).gridTransform
+    with pytest.raises(FusionError, match="moves along with 'PET', under its result"):
+        process(heads[0], ct, modality="ct", carry=companions)
+    assert parents(companions) == [grid] * 5
+    assert parents([process(heads[0], ct, modality="ct", carry=[ct]).gridTransform]) == [None]
+
+
+def test_of_a_removed_result_only_what_still_lies_under_it_goes_back(companions, tilted, scene):
+    grid = scene.AddNewNodeByClass("vtkMRMLGridTransformNode")
+    for node in companions:
+        place_under(node, grid)
+    stays, hardened, taken_out = companions[:3]
+    hardened.HardenTransform()
+    taken_out.SetAndObserveTransformNodeID(None)
+    put_back_from(grid)
+    assert parents([stays, hardened, taken_out]) == [tilted, None, None]
+
+
+def hardened(node):
+    node.HardenTransform()
+
+
+def moved(node):
+    node.SetAndObserveTransformNodeID(None)
+
+
+def shifted(node):
+    node.SetOrigin(1, 2, 3)
+
+
+moves = {
+    "the fixed volume is moved": (0, shifted, "'MRI' was moved or hardened"),
+    "the moving volume is hardened": (1, hardened, "'PET' was moved or hardened"),
+    "what moves along is hardened": (2, hardened, "'MarkupsFiducial' was moved or hardened"),
+    "what moves along is taken out": (2, moved, "'MarkupsFiducial' was moved or hardened"),
+}
+
+
+@pytest.mark.parametrize(("which", "move", "message"), moves.values(), ids=moves)
+def test_a_result_that_does_not_fit_its_inputs_any_more_is_dropped(which, move, message, heads, companions, weights):
+    """The user works on during a run; it would lie at another place than the model put it."""
+    logic, nodes = BSAFusionLogic(), (*heads, companions[0])
+    choices = {"weights": weights, "device": "cpu", "prealignment": "none", "modality": "pet"}
+    job = logic.prepare(*heads, carry=[heads[1], companions[0]], **choices)
+    computed = logic.compute(job)
+    move(nodes[which])
+    before = parents(nodes)
+    with pytest.raises(FusionError, match=message):
+        logic.fill(job, computed)
+    assert parents(nodes) == before
+
+
+def test_a_parent_of_the_moving_volume_may_move_during_a_run(heads, weights, tilted):
+    logic = BSAFusionLogic()
+    choices = {"weights": weights, "device": "cpu", "prealignment": "none", "modality": "pet"}
+    job = logic.prepare(*heads, carry=[heads[1]], **choices)
+    computed = logic.compute(job)
+    tilted.SetMatrixTransformToParent(vtkMatrixFromArray(np.eye(4)))
+    result = logic.fill(job, computed)
+    assert parents([heads[1]]) == [result.gridTransform]

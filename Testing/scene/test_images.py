@@ -44,6 +44,15 @@ def test_64_bit_integers_which_slicer_cannot_draw_become_float(scene):
     np.testing.assert_array_equal(arrayFromVolume(volume), np.full((2, 3, 4), -7.0))
 
 
+def test_signed_bytes_become_a_type_that_slicer_saves(scene, tmp_path):
+    image = sitk.GetImageFromArray(np.full((2, 3, 4), -7, np.int8))
+    volume = put_volume(scene, content_from_image(image), "Volume")
+    np.testing.assert_array_equal(arrayFromVolume(volume), np.full((2, 3, 4), -7))
+    storage = scene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName(str(tmp_path / "volume.nii"))
+    assert storage.WriteData(volume)
+
+
 def test_a_bent_parent_transform_is_rejected(scene, add_head):
     source, target = vtkPoints(), vtkPoints()
     for point in np.vstack((np.zeros(3), np.eye(3) * 50, np.ones(3) * 50)):

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import slicer
-from slicer.util import arrayFromVolume
+from slicer.util import arrayFromTransformMatrix, arrayFromVolume, vtkMatrixFromArray
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.util.vtkConstants import VTK_OBJECT
+from vtkmodules.vtkCommonDataModel import vtkImageData
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.mrml.convert import image_from_volume
@@ -148,6 +149,37 @@ def test_an_error_while_filling_the_scene_leaves_no_trace(scene):
     assert state(scene) == before
 
 
+def test_an_error_while_filling_gives_a_given_matrix_back(scene, add_transform):
+    node = add_transform(rigid(shift=(7, 0, 0)))
+    with pytest.raises(ZeroDivisionError), all_or_nothing(scene, node):  # noqa: PT012
+        node.SetMatrixTransformFromParent(vtkMatrixFromArray(np.eye(4)))
+        raise ZeroDivisionError
+    assert arrayFromTransformMatrix(node)[0, 3] == 7
+
+
+def test_voxels_that_a_run_replaced_are_not_kept(scene):
+    node, image = add(scene, "ScalarVolume"), vtkImageData()
+    node.SetAndObserveImageData(image)
+    with all_or_nothing(scene, node):
+        node.SetAndObserveImageData(None)
+    assert image.GetReferenceCount() == 1  # this test's own
+
+
+def test_an_expected_error_that_is_given_is_filled(add_head):
+    given = add_head("Given")
+    result = BSAFusionLogic().process(
+        add_head("MRI"),
+        add_head("PET", "pet"),
+        outputs={"expectedErrorVolume": given},
+        modality="pet",
+        device="cpu",
+        prealignment="none",
+        three_axes=False,
+    )
+    assert result.expectedErrorVolume is given
+    assert given.GetImageData() is not None
+
+
 @pytest.fixture
 def given(scene, add_head, heads):
     """Nodes to build bad input from."""
@@ -227,4 +259,12 @@ def test_an_initial_transform_that_is_a_parent_of_the_moving_volume_is_rejected(
     parent = add_transform(np.eye(4))
     heads[1].SetAndObserveTransformNodeID(parent.GetID())
     with pytest.raises(FusionError, match="already"):
+        process(*heads, prealignment=parent)
+    above = add_transform(np.eye(4))
+    parent.SetAndObserveTransformNodeID(above.GetID())
+    with pytest.raises(FusionError, match="already"):
+        process(*heads, prealignment=above)
+    parent.SetAndObserveTransformNodeID(None)
+    process(*heads, carry=[heads[1]])
+    with pytest.raises(FusionError, match="already"):  # also while its result takes the parent's place
         process(*heads, prealignment=parent)

@@ -225,6 +225,20 @@ def test_a_node_that_is_filled_again_keeps_the_display_that_the_user_gave_it(hea
     assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (1, 2)
 
 
+def test_the_highest_values_of_a_later_run_are_shown_and_the_legend_names_its_quantity(heads, process):
+    """They would be above the threshold of the former run, and so look like no uptake at all."""
+    first = process(*heads)
+    display = first.registeredVolume.GetDisplayNode()
+    display.SetLowerThreshold(0.5)  # the user's
+    arrayFromVolume(heads[1])[:] *= 3
+    heads[1].GetImageData().Modified()
+    outputs = first.fusedVolume, first.gridTransform, first.registeredVolume
+    most = arrayFromVolume(process(*heads, *outputs, modality="spect").registeredVolume).max()
+    assert display.GetLowerThreshold() == 0.5
+    assert display.GetUpperThreshold() >= most > 15
+    assert legend_of(first.registeredVolume).GetTitleText() == "SPECT (relative)"
+
+
 def test_the_fused_volume_says_what_its_brightness_shows(add_head, heads, process):
     assert "Read no uptake from it" in process(*heads).fusedVolume.GetDescription()
     assert "nor Hounsfield units" in process(heads[0], add_head("CT", "ct"), modality="ct").fusedVolume.GetDescription()

@@ -89,11 +89,23 @@ def test_the_sequence_lies_under_the_parents_of_the_volume_that_shows_it(add_hea
 
 def test_another_run_replaces_the_frames_of_the_one_before(scene, add_head, dynamic, process):
     fixed = add_head("MRI")
-    process(fixed, dynamic[0])
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSequenceNode")
-    again = process(fixed, dynamic[0], frames="3")
-    assert scene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == count == 2
+    volume, _sequence, browser = dynamic
+    first = process(fixed, volume)
+    former, outputs = browser.GetProxyNode(first.registeredSequence), (first.fusedVolume, first.gridTransform)
+    again = process(fixed, volume, *outputs, first.registeredVolume, frames="3")
+    assert scene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 2
     assert again.registeredSequence.GetScene() is scene
+    assert again.registeredSequence.GetName() == "PET registered frames"
+    assert former is not None and former.GetScene() is None  # else it stays, as a still image of a former run
+    assert browser.GetProxyNode(again.registeredSequence).GetScene() is scene
+
+
+def test_frames_that_lie_close_in_time_are_all_carried(scene, add_head, dynamic, process):
+    sequence = dynamic[1]
+    sequence.SetNumericIndexValueTolerance(1e-6)  # times in hours, say
+    for number in range(3):
+        sequence.UpdateIndexValue(sequence.GetNthIndexValue(number), str(number * 1e-4))
+    assert process(add_head("MRI"), dynamic[0]).registeredSequence.GetNumberOfDataNodes() == 3
 
 
 def test_what_cannot_be_registered_is_said_before(scene, add_head, dynamic, process):
