@@ -102,6 +102,7 @@ def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Ca
     """Return what resamples a volume from a file onto the reference and writes it."""
     import SimpleITK as sitk
 
+    from BSAFusionLib.files.segmentations import is_segmentation, keep_segments
     from BSAFusionLib.files.volumes import write_volume
     from BSAFusionLib.geometry.fields import resample_through
     from BSAFusionLib.geometry.inverse import invert
@@ -115,11 +116,15 @@ def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Ca
 
     def resample(path: Path, result: Path) -> None:
         volume = _read(path)
-        interpolation = arguments.interpolation or ("nearest" if volume.label_map else "linear")
+        labels = volume.label_map or is_segmentation(path)
+        interpolation = arguments.interpolation or ("nearest" if labels else "linear")
         if interpolation == "bspline" and volume.image.GetNumberOfComponentsPerPixel() > 1:
             raise FusionError(f"The volume {path} is in color, which B-splines cannot be; choose linear or nearest.")
         if volume.frames is None:
-            write_volume(resample_through(volume.image, reference, through, interpolators[interpolation]), result)
+            resampled = resample_through(volume.image, reference, through, interpolators[interpolation])
+            if is_segmentation(path) and is_segmentation(result):
+                keep_segments(volume.image, resampled)
+            write_volume(resampled, result)
             return
         if not result.name.endswith(NIFTI_SUFFIXES):
             raise FusionError(

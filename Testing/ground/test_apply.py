@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
-from vtkmodules.vtkCommonCore import vtkStringArray
+from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR, vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersSources import vtkSphereSource
 from vtkmodules.vtkIOGeometry import vtkSTLWriter
@@ -53,6 +53,48 @@ def folder(tmp_path: Path) -> Path:
 def run_apply(folder: Path, *arguments: str) -> int:
     paths = [argument if argument.startswith("-") else str(folder / argument) for argument in arguments]
     return command_line.main(["apply", str(folder / "deformation.h5"), *paths])
+
+
+def test_a_segmentation_keeps_its_segments(folder: Path) -> None:
+    """Two that overlap, in layers; read back by Slicer itself."""
+    scene = slicer.vtkMRMLScene()
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    for name, low, high in (("Tumor", 4, 12), ("Brain", 6, 16)):
+        layer = slicer.vtkOrientedImageData()
+        layer.SetDimensions(26, 20, 18)
+        layer.AllocateScalars(VTK_UNSIGNED_CHAR, 1)
+        layer.SetSpacing(4, 4, 5)
+        layer.SetDirections([[-1, 0, 0], [0, -1, 0], [0, 0, 1]])
+        layer.SetOrigin(45, 40, -45)  # RAS
+        voxels = vtk_to_numpy(layer.GetPointData().GetScalars()).reshape(18, 20, 26)
+        voxels[:] = 0
+        voxels[low:high, low:high, low:high] = 1
+        segment = slicer.vtkSegment()
+        segment.SetName(name)
+        segment.SetColor(0.2, 0.4, 0.6)
+        segment.AddRepresentation("Binary labelmap", layer)
+        node.GetSegmentation().AddSegment(segment)
+    storage = scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
+    storage.SetFileName(str(folder / "drawn.seg.nrrd"))
+    assert storage.WriteData(node)
+
+    assert run_apply(folder, "drawn.seg.nrrd", "--reference", "fixed.nrrd", "--out", "out") == 0
+    carried = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    storage.SetFileName(str(folder / "out" / "drawn.seg.nrrd"))
+    assert storage.ReadData(carried)
+    fixed, transform = sitk.ReadImage(str(folder / "fixed.nrrd")), sitk.ReadTransform(str(folder / "deformation.h5"))
+    drawn = sitk.ReadImage(str(folder / "drawn.seg.nrrd"))
+    expected = sitk.GetArrayFromImage(sitk.Resample(drawn, fixed, transform, sitk.sitkNearestNeighbor))
+    for number, name in enumerate(("Tumor", "Brain")):
+        segment = carried.GetSegmentation().GetNthSegment(number)
+        assert segment.GetName() == name
+        assert segment.GetColor() == pytest.approx((0.2, 0.4, 0.6))
+        layer = segment.GetRepresentation("Binary labelmap")
+        shown = vtk_to_numpy(layer.GetPointData().GetScalars()) == segment.GetLabelValue()
+        assert np.count_nonzero(shown) == np.count_nonzero(expected[..., number]) > 300
+    bounds = np.zeros(6)
+    carried.GetRASBounds(bounds)
+    np.testing.assert_allclose(bounds, (-46, 42, -34.5, 37.5, -52.5, 47.5), atol=1e-6)  # those of the fixed grid
 
 
 def test_images_equal_itks_own_and_label_maps_stay_whole(folder: Path) -> None:
