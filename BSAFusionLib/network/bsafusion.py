@@ -69,6 +69,10 @@ class BSAFusion(FusionNetwork):
         fixed_features, moving_features = self.mdf_fr(*small)
         return self.bsfa.agreement(fixed_features, moving_features, visible)
 
+    def moving_log_odds(self, slices: torch.Tensor) -> torch.Tensor:
+        """Classify slices; see `FusionNetwork.moving_log_odds`."""
+        return super().moving_log_odds(halve(slices))
+
     def fuse(self, fixed: torch.Tensor, registered: torch.Tensor) -> torch.Tensor:
         """Fuse aligned slices; see `FusionNetwork.fuse`."""
         check_slices(fixed, registered)

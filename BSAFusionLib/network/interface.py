@@ -109,6 +109,18 @@ class FusionNetwork(nn.Module):
         """
         raise NotImplementedError
 
+    def moving_log_odds(self, slices: torch.Tensor) -> torch.Tensor:
+        """Classify slices by the modality classifier of equation (1).
+
+        Args:
+            slices: (N, 1, H, W) in [0, 1], H and W multiples of 16.
+
+        Returns:
+            (N,): the logarithm of the odds that a slice is of the moving modality, and not an MRI.
+        """
+        logits: torch.Tensor = self.mdf_fr.classifier(self.mdf_fr.encoder(slices)[-1]).logits
+        return (logits[:, 0] - logits[:, 1]).float()
+
     def fuse(self, fixed: torch.Tensor, registered: torch.Tensor) -> torch.Tensor:
         """Fuse slices that are aligned; arguments and errors as in `forward`.
 

@@ -108,6 +108,21 @@ class Runner:
             (values[stack.filled],) = self._run(lambda network, *pair: [network.agreement(*pair)], stack)
         return values
 
+    def moving_log_odds(self, stack: Stack) -> np.ndarray:
+        """Classify the moving slices of the filled pairs; see `FusionNetwork.moving_log_odds`.
+
+        Returns:
+            (filled slice,), float32.
+
+        Raises:
+            Cancelled: `cancelled` returned True.
+            FusionError: As `register` does.
+        """
+        if len(stack.filled) == 0:
+            return np.empty(0, np.float32)
+        (values,) = self._run(lambda network, fixed, moving: [network.moving_log_odds(moving)], stack)
+        return values
+
     def fuse(self, stack: Stack) -> np.ndarray:
         """Fuse slice pairs that are aligned; one that is not filled keeps the larger of its two pixels.
 

@@ -27,7 +27,7 @@ from BSAFusionLib.pipeline.progress import CancelCheck, Progress, StageTimer
 from BSAFusionLib.pipeline.registration import register_slices
 from BSAFusionLib.pipeline.report import Report, Verdict
 from BSAFusionLib.pipeline.result import Result
-from BSAFusionLib.pipeline.roles import holds_labels
+from BSAFusionLib.pipeline.roles import holds_labels, remark_on_modality
 from BSAFusionLib.pipeline.second_opinion import estimated_length, measure_opinion
 from BSAFusionLib.pipeline.slice_plan import SlicePlan, plan_slices
 from BSAFusionLib.pipeline.slicing import resample_mask, volume_from_slices
@@ -151,6 +151,7 @@ def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: D
 
     runner, weights = case.network.runner, case.network.weights
     information = _measure_information(case, plan, initial.transform, aligned)
+    roles = tuple(remark_on_modality(runner, plan.stacks[0], case.settings.modality))
     lattice, total_field = deformation.estimated, compose_field(deformation.applied, deformation.rigid)
     determinants = sitk.GetArrayFromImage(crop_to_grid(jacobian_determinant(total_field), lattice))
     percent_folded = float(100 * np.mean(determinants <= 0))
@@ -178,7 +179,7 @@ def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: D
         weights_sha256=sha256(read_parts(weights)),
         motion=_motion_of_head(deformation.rigid, lattice, inside),
         seconds={},
-        warnings=(*case.warnings, *runner.remarks, *_fold_warning(percent_folded)),
+        warnings=(*case.warnings, *roles, *runner.remarks, *_fold_warning(percent_folded)),
         details=(*case.details, *deformation.details, *_information_remark(information)),
     )
 

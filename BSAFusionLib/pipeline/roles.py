@@ -1,14 +1,23 @@
 """Tell from the voxels that volumes were given in the wrong roles: exchanged, the same one twice, a label map."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.network.stack import Stack
 from BSAFusionLib.pipeline.ct_units import is_hounsfield
 from BSAFusionLib.pipeline.guess import finite_sample, is_surely_labels
+
+if TYPE_CHECKING:  # it imports torch
+    from BSAFusionLib.network.runner import Runner
+
+CLASSIFIED_SLICES = 8  # about
+# Of the median slice. Testing/benchmarks/roles.py prints what scans in their roles and exchanged ones reach.
+LEAST_LOG_ODDS = 0.5
 
 
 def check_roles(fixed: sitk.Image, moving: sitk.Image, modality: str) -> None:
@@ -51,6 +60,26 @@ def remarks_on_roles(fixed: sitk.Image, moving: sitk.Image, modality: str) -> It
         yield (
             "The moving volume looks like a label map, so it was resampled to the nearest voxel; better register the "
             f"{label} that it was drawn on, and carry it along."
+        )
+
+
+def remark_on_modality(runner: "Runner", stack: Stack, modality: str) -> Iterator[str]:
+    """Yield a remark where the network's classifier takes the moving volume for an MRI.
+
+    An MRI and a PET that were exchanged are registered as well as in their roles, but the wrong one is fused for the
+    other.
+
+    Args:
+        runner: Runs the network of the modality.
+        stack: Slices of both volumes.
+        modality: Of the moving volume.
+    """
+    some = stack.every(max(1, len(stack.filled) // CLASSIFIED_SLICES))
+    log_odds = runner.moving_log_odds(some)
+    if len(log_odds) > 0 and np.median(log_odds) < LEAST_LOG_ODDS:
+        yield (
+            f"The network takes the moving volume for an MRI and not for a {MODALITIES[modality].label}; if the two "
+            "volumes were exchanged, give the MRI as the fixed one."
         )
 
 

@@ -5,8 +5,11 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import ExchangedRoles, FusionError
+from BSAFusionLib.pipeline.case import prepare_case
 from BSAFusionLib.pipeline.input_checks import check_volumes
 from BSAFusionLib.pipeline.register_and_fuse import register_and_fuse
+from BSAFusionLib.pipeline.roles import remark_on_modality
+from BSAFusionLib.resources import SAMPLE_DATA
 from BSAFusionLib.settings import Settings
 
 as_placed = sitk.Transform()
@@ -33,6 +36,17 @@ def test_the_same_voxels_twice_are_refused(mri, modality) -> None:
 def test_a_ct_that_is_called_a_pet_is_said(mri, ct) -> None:
     (warning,) = check_volumes(mri, ct, "pet", as_placed).warnings
     assert warning == "The moving volume is in Hounsfield units, so it is a CT and not a PET; set its modality to CT."
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_an_mri_in_the_place_of_a_pet_is_said(exchanged) -> None:
+    """By the classifier of the shipped weights, on the sample volumes."""
+    mri, pet = (sitk.ReadImage(str(SAMPLE_DATA / name)) for name in ("mri_t1.nii.gz", "pet_fdg.nii.gz"))
+    case = prepare_case(*((pet, mri) if exchanged else (mri, pet)), Settings("pet", device="cpu"))
+    stack = case.network_input.stack(case.network_input.registration_grid(2, 256), as_placed)
+    remarks = list(remark_on_modality(case.network.runner, stack, "pet"))
+    assert len(remarks) == exchanged
+    assert all("takes the moving volume for an MRI and not for a PET" in remark for remark in remarks)
 
 
 def labels_of(image: sitk.Image, labels: list[int]) -> sitk.Image:
