@@ -44,7 +44,7 @@ class Found:
         missing: Messages about volumes that were not found.
         window: Of the registered volume over the MRI.
         expected_error: Expected length of the error, mm, NaN outside the head; None where it is not known.
-        sentences: What was moved and by how much; the expected error and where to look.
+        sentences: What was moved and by how much; the expected error and its place.
         doubt: "Doubtful: " and the reasons; "" where the result is not doubtful.
     """
 
