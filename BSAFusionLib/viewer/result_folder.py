@@ -114,6 +114,8 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
 
 def _find_report(place: Path) -> Path:
     if place.is_file():
+        if place.suffix != ".json":
+            raise FusionError(f"{place} is not a report; give the folder that holds it.")
         return place
     if not place.is_dir():
         raise FusionError(f"There is no folder {place}; {EXPECTED}.")

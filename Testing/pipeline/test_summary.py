@@ -1,4 +1,4 @@
-"""The summary says what was moved, by how much, how good it is and where it is least certain, in any state of a report."""
+"""The summary says what was moved, by how much, how good it is and where least, in any state of a report."""
 
 import json
 from dataclasses import replace
