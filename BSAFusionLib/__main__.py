@@ -63,9 +63,12 @@ def _run(arguments: list[str]) -> int:
         module.add_arguments(command)
         command.set_defaults(run=module.run, begun=begun)
     parsed = parser.parse_args(arguments)
+    from BSAFusionLib.files.atomic import check_writable
     from BSAFusionLib.pipeline.memory import explain_memory_errors
 
     try:
+        if getattr(parsed, "json", None):
+            check_writable(parsed.json)  # before hours of computing
         with explain_memory_errors():
             return parsed.run(parsed)
     except FusionError as error:

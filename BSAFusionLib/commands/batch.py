@@ -108,14 +108,13 @@ def _stored(
 def _prepare(folder: Path, cohort: "Cohort", pending: dict[str, "Call"]) -> None:
     """Make the folder of the results, describe it as a dataset, and remove what killed workers left."""
     from BSAFusionLib.cohort.derivatives import describe_dataset
+    from BSAFusionLib.files.atomic import unwritable
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         describe_dataset(folder, cohort.root)
     except OSError as error:
-        raise FusionError(
-            f"The results cannot be written to {folder} ({error.strerror}); choose another folder."
-        ) from error
+        raise unwritable(folder, error) from error
     for case, *_ in pending.values():
         for leftover in (folder / case.folder).glob(".unfinished-*"):
             shutil.rmtree(leftover, ignore_errors=True)

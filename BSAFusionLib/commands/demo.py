@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(line("True error", ", ".join(f"{name} {error:.2f}" for name, error in errors.items()) + " mm"))
     print(f"results in {arguments.out}")
     if arguments.json:
-        save_json({"true_error_mm": errors, "report": result.report.as_dict()}, arguments.json)
+        save_json({"true_error_mm": errors, "report": result.report.as_dict()}, arguments.json, arguments.out)
     return 0
 
 

@@ -99,10 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
         fixed, moving, out = (shlex.quote(str(path)) for path in (pair.fixed, pair.moving, arguments.out))
         raise FusionError(f"{error} Run: run.py fuse {moving} {fixed}{modality} --out {out}") from error
     report = finished.case.result.report
-    if arguments.json:
-        save_json(report.as_dict(), arguments.json)
     print(report)
     print(f"results in {arguments.out}")
+    if arguments.json:
+        save_json(report.as_dict(), arguments.json, arguments.out)
     return DOUBTFUL_STATUS if arguments.strict and report.verdict.doubtful else 0
 
 

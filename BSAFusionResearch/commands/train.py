@@ -193,9 +193,9 @@ def _finish(arguments: argparse.Namespace, trainer: "Trainer", weights: Path, pa
     card = _card(arguments, trainer, weights, network, pairs)
     card["validation"]["simulated_deformations"] = {name: round(figure, 4) for name, figure in figures.items()}
     write_json(card, weights.with_suffix(".json"))
-    if arguments.json:
-        save_json(card, arguments.json)
     print(json.dumps(card["validation"], indent=2))
+    if arguments.json:
+        save_json(card, arguments.json, arguments.out)
 
 
 def _card(

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from BSAFusionLib.settings import Settings
 from BSAFusionLib.viewer.result_folder import read_result
 from Testing.markups import write_points
 from Testing.phantoms import save_untrained, small_head
+from Testing.reports import example_report
 
 repository = Path(__file__).resolve().parents[2]
 results = {
@@ -265,6 +267,32 @@ def test_a_mistake_is_reported_in_one_sentence_and_leaves_older_results(
     assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], *options])]) == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
     assert {path: path.read_bytes() for path in fused.iterdir()} == before
+
+
+def test_a_json_file_that_cannot_be_written_is_said_before_anything_is_computed(
+    inputs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    json_file, out = tmp_path / "file" / "a.json", tmp_path / "out"
+    assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], "--out", out, "--json", json_file])]) == 2
+    assert capsys.readouterr().err == f"The file {json_file} cannot be written; choose another place for it.\n"
+    assert not out.exists()
+
+
+def test_the_report_is_printed_although_the_json_file_cannot_be_written(
+    inputs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    json_file, out = tmp_path / "folder" / "a.json", tmp_path / "out"
+
+    def run_case(*_: object, **__: object) -> SimpleNamespace:
+        (tmp_path / "folder").write_text("")  # while it computes
+        return SimpleNamespace(case=SimpleNamespace(result=SimpleNamespace(report=example_report())))
+
+    monkeypatch.setattr("BSAFusionLib.commands.fuse.run_case", run_case)
+    assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], "--out", out, "--json", json_file])]) == 2
+    said = capsys.readouterr()
+    assert said.out == f"{example_report()}\nresults in {out}\n"
+    assert said.err.startswith(f"The results are in {out}, but the file given with --json cannot be written: ")
 
 
 def test_every_option_reaches_the_run(inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
