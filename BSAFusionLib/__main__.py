@@ -7,10 +7,10 @@ import importlib.util
 import pkgutil
 import sys
 import time
-from pathlib import Path
 
 from BSAFusionLib import version
 from BSAFusionLib.commands._console import unfailing_console
+from BSAFusionLib.commands._program import program_name
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.worker.threads import wait_patiently
 
@@ -47,10 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     begun = time.perf_counter()
     modules = command_modules()
-    program = (
-        "bsafusion" if Path(sys.argv[0]).stem == "bsafusion" else "run.py"
-    )  # installed by pip, or in the source tree
-    parser = argparse.ArgumentParser(prog=program, description="Register and fuse an MRI with a CT, PET or SPECT.")
+    parser = argparse.ArgumentParser(
+        prog=program_name(), description="Register and fuse an MRI with a CT, PET or SPECT."
+    )
     parser.add_argument("--version", action="version", version=f"BSAFusion {version}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     if modules.get(arguments[0] if arguments else "", "").startswith("BSAFusionLib."):

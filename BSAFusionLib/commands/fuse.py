@@ -14,6 +14,7 @@ from BSAFusionLib.commands._case import (
     save_json,
 )
 from BSAFusionLib.commands._options import add_running, add_settings, add_strict, check_count, choices_of, use_threads
+from BSAFusionLib.commands._program import program_name
 from BSAFusionLib.commands._progress import progress_bar
 from BSAFusionLib.commands._slices import are_slices, check_choices, run_slices
 from BSAFusionLib.errors import ExchangedRoles, FusionError
@@ -97,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ExchangedRoles as error:
         modality = "" if arguments.modality == "auto" else f" --modality {arguments.modality}"
         fixed, moving, out = (shlex.quote(str(path)) for path in (pair.fixed, pair.moving, arguments.out))
-        raise FusionError(f"{error} Run: run.py fuse {moving} {fixed}{modality} --out {out}") from error
+        raise FusionError(f"{error} Run: {program_name()} fuse {moving} {fixed}{modality} --out {out}") from error
     report = finished.case.result.report
     print(report)
     print(f"results in {arguments.out}")

@@ -19,6 +19,7 @@ from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from BSAFusionLib import version
 from BSAFusionLib.__main__ import command_modules, main
+from BSAFusionLib.commands._program import program_name, program_words
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.pipeline.progress import STAGE_SHARES
 from BSAFusionLib.report.record import CITATIONS
@@ -108,12 +109,21 @@ def test_the_report_says_how_it_was_made(fused: Path, inputs: dict[str, Path]) -
     options = ["--modality", "ct", "--no-check", "--weights", inputs["weights"]]
     files = ["--fixed-mask", inputs["mask"], "--landmarks", inputs["points_mri"], inputs["points_ct"], "--out", fused]
     words = shlex.split(run["command"])
-    assert words[:2] == ["bsafusion", "fuse"]
-    there = [str((fused / word).resolve()) if "." in word else word for word in words[2:]]
-    assert there == [*map(str, (inputs["mri"], inputs["ct"], *options, *files))]
+    there = [str((fused / word).resolve()) if "." in word else word for word in words]
+    assert there[:3] == ["python3", str(repository / "run.py"), "fuse"]
+    assert there[3:] == [*map(str, (inputs["mri"], inputs["ct"], *options, *files))]
     assert run["moving"]["name"] == "ct.nrrd"
     assert tuple(run["moving"]["size"]) == sitk.ReadImage(str(inputs["ct"])).GetSize()
     assert (run["version"], run["settings"]["do_no_harm"]) == (version, "no")
+
+
+@pytest.mark.parametrize("script", ["/somewhere/bin/bsafusion", "C:/Scripts/bsafusion.exe"])
+def test_a_command_that_pip_installed_is_recorded_by_its_own_name(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert program_words(tmp_path)[0] == "python3"
+    monkeypatch.setattr("sys.argv", [script])
+    assert (program_name(), program_words(tmp_path)) == ("bsafusion", ["bsafusion"])
 
 
 def test_the_report_has_the_distances_of_landmarks(fused: Path) -> None:
