@@ -129,8 +129,8 @@ def _notes(chosen: "Cohort") -> Iterator[tuple[str, str]]:
 def _list(chosen: "Cohort", pending: dict[str, "Call"]) -> None:
     """Print what a run would do."""
     for case in chosen.cases:
-        fixed, moving = (source or "a DICOM series" for source in case.sources)
-        print(f"{case.name}: {'to do' if case.name in pending else 'done before'}, {moving} to {fixed}")
+        fixed, moving = case.shown_sources
+        print(f"{case.title}: {'to do' if case.name in pending else 'done before'}, {moving} to {fixed}")
     for name, reason in _notes(chosen):
         print(f"{name}: {reason}")
     print(
