@@ -1,4 +1,4 @@
-"""Registers and fuses every case of a CSV table or BIDS folder, on this machine or a Dask cluster."""
+"""Register and fuse every case of a CSV table or BIDS folder, on this machine or a Dask cluster."""
 
 import argparse
 import importlib.util

@@ -1,4 +1,4 @@
-"""Registers and fuses the sample MRI and PET, and measures the true error."""
+"""Register and fuse the sample MRI and PET, and measure the true error."""
 
 import argparse
 import sys
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "--out", type=Path, default=Path("results", "demo"), metavar="DIR", help="folder for the results (%(default)s)"
+        "--out",
+        type=Path,
+        default=Path("results", "demo"),
+        metavar="DIR",
+        help="folder for the results (default: %(default)s)",
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the true error and the report to this file"

@@ -1,4 +1,4 @@
-"""Registers a CT, PET or SPECT to an MRI, from files or DICOM folders, and fuses the two."""
+"""Register a CT, PET or SPECT to an MRI, from files or DICOM folders, and fuse the two."""
 
 import argparse
 import shlex
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--modality",
         choices=("auto", *MODALITIES),
         default="auto",
-        help="modality of MOVING (default: from DICOM, or from intensities)",
+        help="modality of MOVING (default: from DICOM tags, sidecar or BIDS name, else from intensities and file name)",
     )
     parser.add_argument(
         "--landmarks",
@@ -53,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for role in ("fixed", "moving"):
         parser.add_argument(
-            f"--{role}-series", metavar="UID", help=f"the series of a DICOM folder {role.upper()} that holds several"
+            f"--{role}-series",
+            metavar="UID",
+            help=f"UID of the series in a DICOM folder {role.upper()} that holds several",
         )
     parser.add_argument(
         "--frames",

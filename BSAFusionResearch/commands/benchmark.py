@@ -47,17 +47,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: ../shared/data/volumes; without it, the whole job is left out)",
     )
     add_threads(parser)
-    parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="of each measurement (default: 5)")
+    parser.add_argument(
+        "--repetitions", type=int, default=5, metavar="N", help="repetitions of each measurement (default: 5)"
+    )
     parser.add_argument(
         "--batches", type=int, nargs="+", default=[1, 4], metavar="N", help="slice pairs at once (default: 1 4)"
     )
-    parser.add_argument("--side", type=int, default=256, metavar="PIXELS", help="of the slices (default: 256)")
+    parser.add_argument("--side", type=int, default=256, metavar="PIXELS", help="side of the slices (default: 256)")
     parser.add_argument(
         "--growth",
         action="store_true",
-        help="also how the network's stage grows from 32 to 512 slices and from 128 to 512 pixels (two minutes)",
+        help="also measure how the network's stage grows from 32 to 512 slices and 128 to 512 pixels (two minutes)",
     )
-    parser.add_argument("--device", nargs="+", metavar="NAME", help="cpu, cuda:0, mps (default: all that are here)")
+    parser.add_argument(
+        "--device", nargs="+", metavar="NAME", help="devices: cpu, cuda:0, mps (default: all that are here)"
+    )
     add_baselines(parser)
     parser.add_argument(
         "--weights",

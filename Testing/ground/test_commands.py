@@ -4,6 +4,8 @@ import argparse
 import html
 import importlib
 import json
+import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from Testing.markups import write_points
 from Testing.phantoms import save_untrained, small_head
 from Testing.reports import example_report
 
+FRAGMENT = re.compile(r"(of|in|likewise|what|where|whether|how|gets|keeps|to|default)\b")
 repository = Path(__file__).resolve().parents[2]
 results = {
     "fused.nrrd",
@@ -346,3 +349,18 @@ def test_every_command_explains_itself_and_each_of_its_options(command: str, cap
     parser = argparse.ArgumentParser(description="")
     importlib.import_module(command_modules()[command]).add_arguments(parser)
     assert [action.dest for action in parser._actions if not action.help] == []
+    fragments = [action.help for action in parser._actions if FRAGMENT.match(action.help)]
+    assert fragments == []  # a help line stands alone
+    silent = [
+        action.dest
+        for action in parser._actions
+        if action.option_strings and action.nargs != 0 and action.default not in (None, argparse.SUPPRESS, ())
+        if "default" not in action.help
+    ]
+    assert silent == []
+
+
+def test_every_summary_of_a_command_is_in_the_imperative() -> None:
+    commands = [importlib.import_module(module).__doc__ for module in command_modules().values()]
+    tools = [summary for summary, _ in runpy.run_path(str(repository / "run.py"))["TOOLS"].values()]
+    assert [text for text in (*commands, *tools) if text.split()[0].endswith("s")] == []
