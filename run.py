@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs BSAFusion from a fresh clone: makes the environment .venv on first use, then starts the tests or a command."""
+"""Run BSAFusion from a fresh clone: make the environment .venv on first use, then start the tests or a command."""
 
 # Standard library only, and written so that Python 3.6 and later can read it far enough to say that it is too old.
 import ast
@@ -29,10 +29,10 @@ TOOLS = {
     # A process a core takes the least time; a file's tests stay together, since they share what its fixtures make.
     # -n 0 keeps to one process, as --pdb needs.
     "test": (
-        "Runs the test suite; what follows goes to pytest.",
+        "Run the test suite; what follows goes to pytest.",
         [["pytest", "-n", "logical", "--dist", "loadfile", "--no-loadscope-reorder"]],
     ),
-    "check": ("Checks style and types.", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]),
+    "check": ("Check style and types.", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]),
 }
 
 # Which of the extras in pyproject.toml a command needs beside the dependencies that all need.
@@ -76,7 +76,7 @@ print("\\n".join(dict.fromkeys(wanted)))
 
 
 class SetupError(Exception):
-    """What keeps us from starting; its text is one sentence saying what to do."""
+    """A problem that keeps us from starting; its text is one sentence that says what to do."""
 
 
 def main(arguments):
@@ -114,13 +114,13 @@ def main(arguments):
 
 
 def help_text(commands):
-    """What there is to run, each with the first line of its own module's docstring."""
+    """Return the help: every command with the first line of its module's docstring."""
     lines = {name: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for name, path in commands.items()}
     lines.update((name, summary) for name, (summary, _) in TOOLS.items())
     width = max(len(name) for name in lines)
     shown = ["  {}  {}".format(name.ljust(width), text.splitlines()[0]) for name, text in sorted(lines.items())]
     return "\n".join(
-        ["usage: run.py COMMAND [arguments]   (run.py COMMAND --help tells more)", ""]
+        ["usage: run.py COMMAND [arguments]   (run.py COMMAND --help shows its options)", ""]
         + shown
         + [
             "",
@@ -203,7 +203,7 @@ def prepare_environment(extras):
 
 
 def has_working_pip():
-    """Whether .venv holds this version of Python with a pip that runs."""
+    """Tell whether .venv holds this version of Python with a pip that runs."""
     if not environment_python().is_file():
         return False
     program = "import sys, pip; sys.exit(sys.version_info[:2] != {!r})".format(sys.version_info[:2])
@@ -251,7 +251,7 @@ def install_packages(extras):
 
 
 def why_pip_failed(log):
-    """One sentence out of pip's own many."""
+    """Return one sentence that says why pip failed."""
     if "No space left on device" in log:
         return (
             "The disk filled up while the packages were unpacked; free some space (they need about {} GB, and more "
@@ -297,7 +297,7 @@ def try_lock(lock):
 
 
 def say(sentence):
-    """Progress goes to stderr: stdout is the command's own."""
+    """Print progress on stderr, since stdout is the command's own."""
     print(sentence, file=sys.stderr, flush=True)
 
 

@@ -7,10 +7,10 @@ import importlib.util
 import pkgutil
 import sys
 import time
-from pathlib import Path
 
 from BSAFusionLib import version
 from BSAFusionLib.commands._console import unfailing_console
+from BSAFusionLib.commands._program import program_name
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.worker.threads import wait_patiently
 
@@ -47,10 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     begun = time.perf_counter()
     modules = command_modules()
-    program = (
-        "bsafusion" if Path(sys.argv[0]).stem == "bsafusion" else "run.py"
-    )  # installed by pip, or in the source tree
-    parser = argparse.ArgumentParser(prog=program, description="Register and fuse an MRI with a CT, PET or SPECT.")
+    parser = argparse.ArgumentParser(
+        prog=program_name(), description="Register and fuse an MRI with a CT, PET or SPECT."
+    )
     parser.add_argument("--version", action="version", version=f"BSAFusion {version}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     if modules.get(arguments[0] if arguments else "", "").startswith("BSAFusionLib."):
@@ -63,9 +62,12 @@ def _run(arguments: list[str]) -> int:
         module.add_arguments(command)
         command.set_defaults(run=module.run, begun=begun)
     parsed = parser.parse_args(arguments)
+    from BSAFusionLib.files.atomic import check_writable
     from BSAFusionLib.pipeline.memory import explain_memory_errors
 
     try:
+        if getattr(parsed, "json", None):
+            check_writable(parsed.json)  # before hours of computing
         with explain_memory_errors():
             return parsed.run(parsed)
     except FusionError as error:

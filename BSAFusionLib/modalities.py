@@ -44,7 +44,7 @@ class Modality:
 
     @property
     def in_color(self) -> bool:
-        """Whether the modality is shown and fused in color."""
+        """Tell whether the modality is shown and fused in color."""
         return self.color_map is not None
 
 

@@ -47,7 +47,7 @@ def _choice(default: Any, *option: Any, **details: Any) -> Any:
 class Settings:
     """The choices of one run of `register_and_fuse`, checked when they are made.
 
-    Each field carries its explanation as an `Option`; `help_of` returns it. Those that need more than a sentence:
+    Each field carries its explanation as an `Option`; `options` returns it. Those that need more than a sentence:
 
     Attributes:
         modality: Type of the moving volume, a name in `MODALITIES`; "auto" judges by its intensities.
@@ -70,19 +70,33 @@ class Settings:
     prealignment: "str | sitk.Transform" = _choice(  # noqa: RUF009  (it makes a dataclass field)
         "rigid", "--prealignment", "initial transform (default: %(default)s)", values=INITIALIZATIONS
     )
-    slice_axis: str = _choice(AUTO, "--axis", "index axis of FIXED to cut slices across", values=SLICE_AXES)
-    ct_window: tuple[float, float] | None = _choice(
-        None, "--ct-window", "in HU (default: a brain window)", kind=float, metavar=("CENTER", "WIDTH")
+    slice_axis: str = _choice(
+        AUTO, "--axis", "index axis of FIXED to cut slices across (default: %(default)s)", values=SLICE_AXES
     )
-    device: str = _choice(AUTO, "--device", "auto, cpu, cuda, cuda:0, mps (default: %(default)s)")
+    ct_window: tuple[float, float] | None = _choice(
+        None,
+        "--ct-window",
+        "center and width of the CT window, in the CT's own units (default: the brain window, 40 and 80 HU, or a "
+        "similar one)",
+        kind=float,
+        metavar=("CENTER", "WIDTH"),
+    )
+    device: str = _choice(
+        AUTO, "--device", "device of the network: auto, cpu, cuda, cuda:0, mps (default: %(default)s)"
+    )
     precision: str = _choice(
         "float32",
         "--precision",
-        "of the network's layers; bfloat16 is faster where the device supports it (default: %(default)s)",
+        "precision of the network's layers; bfloat16 is faster where the device supports it (default: %(default)s)",
         values=PRECISIONS,
     )
     batch_size: int | None = _choice(
-        None, "--batch-size", "slices in one pass of the network", kind=int, metavar="N", bounds=(0, 256)
+        None,
+        "--batch-size",
+        "slices in one pass of the network (default: chosen by the program)",
+        kind=int,
+        metavar="N",
+        bounds=(0, 256),
     )
     three_axes: bool = _choice(
         True,
@@ -130,7 +144,9 @@ class Settings:
         DEFAULT_COLOR_MAP,
         "--color-map",
         # Twice the sign, since argparse formats the text.
-        f"of the overlay (default: %(default)s); the lightness of some does not rise: {flaws()}".replace("% ", "%% "),
+        f"color map of the overlay (default: %(default)s); the lightness of some does not rise: {flaws()}".replace(
+            "% ", "%% "
+        ),
         values=tuple(COLOR_MAPS),
     )
 

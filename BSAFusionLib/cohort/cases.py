@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import quote
 
 from BSAFusionLib.errors import FusionError
@@ -12,6 +13,20 @@ from BSAFusionLib.files.inputs import VOLUME_SUFFIXES, Pair
 from BSAFusionLib.files.outputs import Names
 
 MOST_LISTED = 10  # names in a message
+
+
+class TableRow(NamedTuple):
+    """A case as a table names it.
+
+    Attributes:
+        case: Its name.
+        fixed: Path of the fixed volume.
+        moving: Path of the moving volume.
+    """
+
+    case: str
+    fixed: str
+    moving: str
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,7 @@ class Case:
         sources: Fixed and moving volume as BIDS URIs relative to the cohort's root; "" for DICOM, whose folders may be
             named after the patient.
         remark: What a user should know about the choice of its volumes, a sentence, or "".
+        row: Its row in a table; None for a case of a BIDS folder.
     """
 
     pair: Pair
@@ -32,11 +48,25 @@ class Case:
     space: str
     sources: tuple[str, str]
     remark: str = ""
+    row: TableRow | None = None
 
     @property
     def name(self) -> str:
         """Name of the case, unique in its cohort."""
         return f"{'_'.join(self.entities)}_{self.pair.modality}"
+
+    @property
+    def title(self) -> str:
+        """Name of the case, after the one that a table gives it."""
+        return self.name if self.row is None else f"{self.row.case} ({self.name})"
+
+    @property
+    def shown_sources(self) -> tuple[str, str]:
+        """Fixed and moving volume as the user knows them: as the table names them, or as BIDS URIs."""
+        named = self.sources if self.row is None else (self.row.fixed, self.row.moving)
+        # A DICOM folder may be named after the patient.
+        fixed, moving = (name if source else "a DICOM series" for name, source in zip(named, self.sources, strict=True))
+        return fixed, moving
 
     @property
     def folder(self) -> PurePosixPath:

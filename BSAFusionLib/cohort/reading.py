@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from BSAFusionLib.cohort.bids import bids_cohort
-from BSAFusionLib.cohort.cases import Case, Cohort, source_uri
+from BSAFusionLib.cohort.cases import Case, Cohort, TableRow, source_uri
 from BSAFusionLib.cohort.tables import read_table
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.recognize import is_dicom_path
@@ -72,7 +72,8 @@ def _table_cohort(path: Path) -> Cohort:
         fixed_series, moving_series = (values[name] or None for name in SERIES_COLUMNS)
         mask = path.parent / row[MASK_COLUMN] if row.get(MASK_COLUMN) else None
         pair = Pair(fixed, moving, modality, fixed_series, moving_series, mask, row.get(FRAMES_COLUMN) or None)
-        cases.append(Case(pair, (f"sub-{label}",), "MRI", ("", "")))
+        row_names = TableRow(values["case"], values["fixed"], values["moving"])
+        cases.append(Case(pair, (f"sub-{label}",), "MRI", ("", ""), row=row_names))
     root = _common_folder(path, cases)
     placed = (
         replace(case, sources=(source_uri(case.pair.fixed, root), source_uri(case.pair.moving, root))) for case in cases

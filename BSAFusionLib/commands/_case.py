@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from BSAFusionLib.commands._progress import say
 from BSAFusionLib.commands._record import record_of
+from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.outputs import SCENE, SLICES, UNIT_KEY, Names
 from BSAFusionLib.files.paths import path_from
 
@@ -207,12 +208,29 @@ def write_json(content: dict, path: Path) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def save_json(content: dict, path: Path) -> None:
-    """Write a --json file completely or not at all."""
+def save_json(content: dict, path: Path, results: Path | None = None) -> None:
+    """Write a --json file completely or not at all.
+
+    Args:
+        content: Figures.
+        path: The file.
+        results: Folder that other results were written to before, if any; the error then names it.
+
+    Raises:
+        FusionError: The file cannot be written.
+    """
     from BSAFusionLib.files.atomic import written_whole
 
-    with written_whole(path.parent) as folder:
-        write_json(content, folder / path.name)
+    try:
+        with written_whole(path.parent) as folder:
+            write_json(content, folder / path.name)
+    except FusionError as error:
+        if results is None:
+            raise FusionError(f"The file {path} cannot be written; choose another place for it.") from error
+        raise FusionError(
+            f"The results are in {results}, but the file given with --json cannot be written: {path}; choose another "
+            "place for it."
+        ) from error
 
 
 def _with_metadata(image: "sitk.Image", metadata: dict[str, str]) -> "sitk.Image":

@@ -29,7 +29,7 @@ def add_settings(parser: argparse.ArgumentParser, only: Collection[str] | None =
     if only is None:
         names = "; ".join(f"{preset.name}: {preset.label}" for preset in PRESETS.values())
         parser.add_argument(
-            "--preset", choices=PRESETS, help=f"a set of choices, of which other options change some ({names})"
+            "--preset", choices=PRESETS, help=f"set of choices, some of which other options may change ({names})"
         )
     for name, option in options().items():
         if only is not None and name not in only:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from BSAFusionLib.commands._program import program_words
 from BSAFusionLib.files.paths import path_from
 from BSAFusionLib.settings import Settings, options
 
@@ -37,7 +38,7 @@ def record_of(
     # DICOM is named by its tags only: its folder may be named after the patient.
     volumes = (finished.fixed, pair.fixed), (finished.moving, pair.moving)
     paths = [f"DICOM_{volume.name}" if volume.metadata else path_from(folder, path) for volume, path in volumes]
-    words = ["bsafusion", "fuse", *paths, *_options(settings)]
+    words = [*program_words(folder), "fuse", *paths, *_options(settings)]
     for role, series in (("fixed", pair.fixed_series), ("moving", pair.moving_series)):
         words += [f"--{role}-series", series] if series else []
     if pair.fixed_mask is not None:

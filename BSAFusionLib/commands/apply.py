@@ -1,4 +1,4 @@
-"""Carries other images, label maps, points and models through a transform onto the fixed volume."""
+"""Carry other images, label maps, points and models through a transform onto the fixed volume."""
 
 import argparse
 import sys
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="IMAGE",
-        help="what to carry: volumes and label maps (or DICOM folders), points (.mrk.json, .fcsv), models (.vtp, .stl)",
+        help="volumes, label maps (or DICOM folders), points (.mrk.json, .fcsv) or models (.vtp, .stl) to carry",
     )
     parser.add_argument(
         "--reference", type=Path, metavar="IMAGE", help="volume whose grid images get: FIXED, with --inverse MOVING"
@@ -43,14 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interpolation",
         choices=("linear", "nearest", "bspline"),
-        help="of images (default: linear, nearest for label maps)",
+        help="interpolation of images (default: linear, nearest for label maps)",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE or FOLDER",
-        help="where to write; a folder unless it has the ending of the only IMAGE, or of a volume if that is DICOM "
-        "(default: NAME_applied beside each)",
+        help="file or folder to write; a folder unless it has the ending of the only IMAGE, or of a volume if that is "
+        "DICOM (default: NAME_applied beside each)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Registers and fuses every case of a CSV table or BIDS folder, on this machine or a Dask cluster."""
+"""Register and fuse every case of a CSV table or BIDS folder, on this machine or a Dask cluster."""
 
 import argparse
 import importlib.util
@@ -108,14 +108,13 @@ def _stored(
 def _prepare(folder: Path, cohort: "Cohort", pending: dict[str, "Call"]) -> None:
     """Make the folder of the results, describe it as a dataset, and remove what killed workers left."""
     from BSAFusionLib.cohort.derivatives import describe_dataset
+    from BSAFusionLib.files.atomic import unwritable
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         describe_dataset(folder, cohort.root)
     except OSError as error:
-        raise FusionError(
-            f"The results cannot be written to {folder} ({error.strerror}); choose another folder."
-        ) from error
+        raise unwritable(folder, error) from error
     for case, *_ in pending.values():
         for leftover in (folder / case.folder).glob(".unfinished-*"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -130,8 +129,8 @@ def _notes(chosen: "Cohort") -> Iterator[tuple[str, str]]:
 def _list(chosen: "Cohort", pending: dict[str, "Call"]) -> None:
     """Print what a run would do."""
     for case in chosen.cases:
-        fixed, moving = (source or "a DICOM series" for source in case.sources)
-        print(f"{case.name}: {'to do' if case.name in pending else 'done before'}, {moving} to {fixed}")
+        fixed, moving = case.shown_sources
+        print(f"{case.title}: {'to do' if case.name in pending else 'done before'}, {moving} to {fixed}")
     for name, reason in _notes(chosen):
         print(f"{name}: {reason}")
     print(

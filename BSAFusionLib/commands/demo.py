@@ -1,4 +1,4 @@
-"""Registers and fuses the sample MRI and PET, and measures the true error."""
+"""Register and fuse the sample MRI and PET, and measure the true error."""
 
 import argparse
 import sys
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "--out", type=Path, default=Path("results", "demo"), metavar="DIR", help="folder for the results (%(default)s)"
+        "--out",
+        type=Path,
+        default=Path("results", "demo"),
+        metavar="DIR",
+        help="folder for the results (default: %(default)s)",
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the true error and the report to this file"
@@ -74,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(line("True error", ", ".join(f"{name} {error:.2f}" for name, error in errors.items()) + " mm"))
     print(f"results in {arguments.out}")
     if arguments.json:
-        save_json({"true_error_mm": errors, "report": result.report.as_dict()}, arguments.json)
+        save_json({"true_error_mm": errors, "report": result.report.as_dict()}, arguments.json, arguments.out)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Registers a CT, PET or SPECT to an MRI, from files or DICOM folders, and fuses the two."""
+"""Register a CT, PET or SPECT to an MRI, from files or DICOM folders, and fuse the two."""
 
 import argparse
 import shlex
@@ -14,6 +14,7 @@ from BSAFusionLib.commands._case import (
     save_json,
 )
 from BSAFusionLib.commands._options import add_running, add_settings, add_strict, check_count, choices_of, use_threads
+from BSAFusionLib.commands._program import program_name
 from BSAFusionLib.commands._progress import progress_bar
 from BSAFusionLib.commands._slices import are_slices, check_choices, run_slices
 from BSAFusionLib.errors import ExchangedRoles, FusionError
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--modality",
         choices=("auto", *MODALITIES),
         default="auto",
-        help="modality of MOVING (default: from DICOM, or from intensities)",
+        help="modality of MOVING (default: from DICOM tags, sidecar or BIDS name, else from intensities and file name)",
     )
     parser.add_argument(
         "--landmarks",
@@ -52,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for role in ("fixed", "moving"):
         parser.add_argument(
-            f"--{role}-series", metavar="UID", help=f"the series of a DICOM folder {role.upper()} that holds several"
+            f"--{role}-series",
+            metavar="UID",
+            help=f"UID of the series in a DICOM folder {role.upper()} that holds several",
         )
     parser.add_argument(
         "--frames",
@@ -97,12 +100,12 @@ def run(arguments: argparse.Namespace) -> int:
     except ExchangedRoles as error:
         modality = "" if arguments.modality == "auto" else f" --modality {arguments.modality}"
         fixed, moving, out = (shlex.quote(str(path)) for path in (pair.fixed, pair.moving, arguments.out))
-        raise FusionError(f"{error} Run: run.py fuse {moving} {fixed}{modality} --out {out}") from error
+        raise FusionError(f"{error} Run: {program_name()} fuse {moving} {fixed}{modality} --out {out}") from error
     report = finished.case.result.report
-    if arguments.json:
-        save_json(report.as_dict(), arguments.json)
     print(report)
     print(f"results in {arguments.out}")
+    if arguments.json:
+        save_json(report.as_dict(), arguments.json, arguments.out)
     return DOUBTFUL_STATUS if arguments.strict and report.verdict.doubtful else 0
 
 

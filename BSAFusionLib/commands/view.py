@@ -1,4 +1,4 @@
-"""Shows a folder of results in the browser, in Slicer's slice and 3D views."""
+"""Show a folder of results in the browser, in Slicer's slice and 3D views."""
 
 import argparse
 from pathlib import Path

@@ -39,7 +39,35 @@ def written_whole(folder: Path | str, replaced: Iterable[str] = ()) -> Iterator[
             yield Path(unfinished)
             _move_all(sorted(Path(unfinished).iterdir()), folder, replaced)
     except OSError as error:
-        raise FusionError(f"The results cannot be written to {folder} ({error.strerror}); choose another.") from error
+        raise unwritable(folder, error) from error
+
+
+def unwritable(folder: Path, error: OSError) -> FusionError:
+    """Return the error that says why no results can be written to a folder."""
+    # Path.is_file raises where a name is too long.
+    blocking = next((path for path in (folder, *folder.parents) if os.path.isfile(path)), None)
+    if blocking is not None:
+        return FusionError(f"{blocking} is a file; choose another folder for the results.")
+    return FusionError(f"The results cannot be written to {folder} ({error.strerror}); choose another folder.")
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before a long computation; leave no trace.
+
+    Args:
+        path: Need not exist, and neither need its folder.
+
+    Raises:
+        FusionError: It is a folder, or nothing can be written to the nearest folder above it that exists.
+    """
+    above = next((folder for folder in path.absolute().parents if os.path.lexists(folder)), path.parent)
+    try:
+        if os.path.isdir(path):
+            raise IsADirectoryError
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise FusionError(f"The file {path} cannot be written; choose another place for it.") from error
 
 
 def _move_all(files: list[Path], folder: Path, replaced: Iterable[str]) -> None:

@@ -1,5 +1,6 @@
 """The two volumes of a case, read from files or from DICOM series."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -95,6 +96,7 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
             f"The fixed and the moving volume are the same file, {pair.fixed}; give the MRI "
             "first and the other scan second."
         )
+    _check_series(pair)
     moving_sounds = _check_stated_roles(pair)
     fixed = read_input(pair.fixed, ("mri",), pair.fixed_series, "mri")
     if is_dynamic(pair.moving):
@@ -228,6 +230,16 @@ def source_of(path: Path) -> Path:
 def _same_file(pair: Pair) -> bool:
     """Tell whether both volumes come from one file; a DICOM folder may hold both."""
     return pair.fixed.is_file() and pair.moving.is_file() and pair.fixed.samefile(pair.moving)
+
+
+def _check_series(pair: Pair) -> None:
+    """Raise FusionError where a series is chosen of a file that is no DICOM, which would be ignored."""
+    for role, path, series in (("fixed", pair.fixed, pair.fixed_series), ("moving", pair.moving, pair.moving_series)):
+        if series and os.path.isfile(path) and not is_dicom_path(path):
+            raise FusionError(
+                f"--{role}-series (in a table: {role}_series) applies to DICOM only, but {path.name} is not DICOM; "
+                "omit it."
+            )
 
 
 def _check_stated_roles(pair: Pair) -> tuple[str, ...]:

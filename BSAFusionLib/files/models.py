@@ -1,25 +1,27 @@
 """Surface models as Slicer saves them: .vtp and .stl."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.paths import require_file
 
 if TYPE_CHECKING:
     from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 MODEL_SUFFIXES = (".vtp", ".stl")
-SPACE = "SPACE"  # name of the field, and of the word in an STL file's header, by which Slicer tells the system
+SPACE = "SPACE"  # name of a VTP file's field, and of the word in an STL file's header, for the coordinate system
 STL_HEADER = "3D Slicer output. SPACE=LPS"
 
 
 def move_model(path: Path, result: Path, move: Callable[[np.ndarray], np.ndarray]) -> None:
     """Move the points of a surface model, and write it in LPS.
 
-    A file that does not tell its coordinate system is in LPS, as Slicer takes it (vtkMRMLModelStorageNode).
+    A file that does not state its coordinate system is in LPS, as Slicer takes it (vtkMRMLModelStorageNode).
 
     Args:
         path: A .vtp or .stl file.
@@ -27,14 +29,16 @@ def move_model(path: Path, result: Path, move: Callable[[np.ndarray], np.ndarray
         move: Carries points (n, 3), mm, LPS.
 
     Raises:
-        FusionError: The file holds no surface, VTK is missing, or the result cannot be written.
+        FusionError: There is no such file, it holds no surface, VTK is missing, or the result cannot be written.
     """
     try:
         # Here, since the base installation has no VTK.
         from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
     except ImportError as error:
         raise FusionError("Surface models need VTK; install it with: pip install 'bsafusion[models]'") from error
-    surface, in_ras = _read(path)
+    require_file(path)
+    with _without_vtk_messages():
+        surface, in_ras = _read(path)
     if surface.GetNumberOfPoints() == 0:
         raise FusionError(f"The file {path} holds no surface; give a .vtp or .stl file with points.")
     flip = np.array([-1.0, -1.0, 1.0]) if in_ras else np.ones(3)
@@ -44,6 +48,19 @@ def move_model(path: Path, result: Path, move: Callable[[np.ndarray], np.ndarray
     surface.GetCellData().SetNormals(None)
     if not _write(surface, result):
         raise FusionError(f"The file {result} could not be written; see that the disk has room.")
+
+
+@contextmanager
+def _without_vtk_messages() -> Iterator[None]:
+    """Keep VTK from printing lines of its own about a damaged file, where our message is enough."""
+    from vtkmodules.vtkCommonCore import vtkObject
+
+    shown = vtkObject.GetGlobalWarningDisplay()
+    vtkObject.GlobalWarningDisplayOff()
+    try:
+        yield
+    finally:
+        vtkObject.SetGlobalWarningDisplay(shown)
 
 
 def _read(path: Path) -> tuple["vtkPolyData", bool]:
@@ -57,8 +74,8 @@ def _read(path: Path) -> tuple["vtkPolyData", bool]:
     surface = reader.GetOutput()
     if isinstance(reader, vtkSTLReader):
         return surface, f"{SPACE}=RAS" in (reader.GetHeader() or "")
-    told = surface.GetFieldData().GetAbstractArray(SPACE)
-    return surface, told is not None and "RAS" in told.GetValue(0)
+    space_tag = surface.GetFieldData().GetAbstractArray(SPACE)
+    return surface, space_tag is not None and "RAS" in space_tag.GetValue(0)
 
 
 def _write(surface: "vtkPolyData", path: Path) -> bool:

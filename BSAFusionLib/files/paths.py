@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.overwriting import TWO_FILE_SUFFIXES, files_of
 
 
@@ -16,6 +17,12 @@ def path_from(folder: Path, path: Path) -> str:
         return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:
         return path.resolve().as_posix()
+
+
+def require_file(path: Path) -> None:
+    """Raise FusionError where a path does not lead to a file."""
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+        raise FusionError(f"There is no file {path}; check the path.")
 
 
 def itk_can_open(path: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.paths import require_file
 from BSAFusionLib.files.volumes import write_bytes
 
 # Slicer writes the name or, in older .fcsv files, the number of a coordinate system.
@@ -27,8 +28,9 @@ def read_points(path: Path) -> np.ndarray:
         The points in their order, (n, 3), mm, LPS.
 
     Raises:
-        FusionError: The file holds no list of points, or one of them has no position yet.
+        FusionError: There is no such file, it holds no list of points, or one of them has no position yet.
     """
+    require_file(path)
     try:
         points = _from_json(path) if path.suffix == ".json" else _from_fcsv(path)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
@@ -49,8 +51,10 @@ def move_points(path: Path, result: Path, move: Callable[[np.ndarray], np.ndarra
         move: Carries points (n, 3), mm, LPS.
 
     Raises:
-        FusionError: The file holds no points, or markups that are more than points, or the result cannot be written.
+        FusionError: There is no such file, it holds no points, or markups that are more than points, or the result
+            cannot be written.
     """
+    require_file(path)
     try:
         content = _moved_json(path, move) if path.suffix == ".json" else _moved_fcsv(path, move)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.paths import readable_by_itk
+from BSAFusionLib.files.paths import readable_by_itk, require_file
 
 
 def read_transform(path: Path) -> sitk.Transform:
@@ -14,9 +14,10 @@ def read_transform(path: Path) -> sitk.Transform:
     Raises:
         FusionError: There is no such file, or it holds no transform in space.
     """
+    require_file(path)
     try:
         with readable_by_itk(path) as name:
-            transform: sitk.Transform | None = sitk.ReadTransform(name) if path.is_file() else None
+            transform: sitk.Transform | None = sitk.ReadTransform(name)
     except (OSError, RuntimeError):
         transform = None
     if transform is None or transform.GetDimension() != 3:

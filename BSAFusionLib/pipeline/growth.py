@@ -1,4 +1,4 @@
-"""Give up a deformation where a second round of registration leads on and on."""
+"""Reduce a deformation where a second round of registration keeps increasing it."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -23,16 +23,16 @@ LEAST_SLOPE = 0.8
 def limit_growth(
     field: sitk.Image, rough: sitk.Image, head: sitk.Image, slope: float = 1.0
 ) -> tuple[sitk.Image, tuple[str, ...]]:
-    """Give up a displacement where the second round made it grow by more than a well-seen head would.
+    """Reduce a displacement where the second round increased it by more than it does in a well-seen head.
 
     Args:
         field: Of the second round, mm, LPS.
         rough: Of the first, on the same grid.
         head: Mask of the fixed head.
-        slope: Of what the network reports against what is true; nothing is given up where it is under `LEAST_SLOPE`.
+        slope: Of what the network reports against what is true; nothing is reduced where it is under `LEAST_SLOPE`.
 
     Returns:
-        The field, and a remark on how much of the head this concerns, if it is at least 1 %.
+        The field, and a remark on the mean reduction over the head, if it is at least 1 %.
     """
     if slope < LEAST_SLOPE:
         return field, ()
@@ -47,14 +47,15 @@ def limit_growth(
     growth = along / (squares + SMALL_MM**2)
     shares = np.clip((REJECTED_GROWTH - growth) / (REJECTED_GROWTH - ALLOWED_GROWTH), 0.0, 1.0)
     inside = resample_mask(head, coarse)
-    given_up = 100 * (1 - float(shares[inside].mean())) if inside.any() else 0.0
+    reduction = 100 * (1 - float(shares[inside].mean())) if inside.any() else 0.0
     image = sitk.GetImageFromArray(shares)
     image.CopyInformation(coarse)
     fine = sitk.Resample(image, field, sitk.Transform(), sitk.sitkLinear, 1.0, sitk.sitkFloat64, True)
     limited = scale(field, sitk.GetArrayFromImage(fine)[..., None])
-    if given_up < 1:
+    if reduction < 1:
         return limited, ()
     return limited, (
-        f"The network asked for more and more of the same in {given_up:.0f} % of the head, as it does where it sees "
-        "nothing that it knows; its deformation was given up there.",
+        f"Reduced the deformation by {reduction:.0f} % on average over the head: in places the second round increased "
+        f"it by over {100 * ALLOWED_GROWTH:.0f} %, as it does where the network sees nothing that it knows. Check the "
+        "overlay.",
     )

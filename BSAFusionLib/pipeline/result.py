@@ -46,7 +46,7 @@ class Result:
 
     @cached_property
     def deforms(self) -> bool:
-        """Whether the network adds anything to the rigid transform."""
+        """Tell whether the network adds anything to the rigid transform."""
         return bool(np.any(sitk.GetArrayViewFromImage(self.network_field)))
 
     def transform(self) -> sitk.CompositeTransform:

@@ -36,7 +36,7 @@ def doubt_of(report: Mapping[str, Any]) -> str:
 
 
 def known_error(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the expected error of a report; None where it is not known, or cannot be told of a doubtful result.
+    """Return the expected error of a report; None where it is not known, or the result is doubtful.
 
     It comes from evidence near the result, which does not show that the whole head lies in a wrong place.
     """
@@ -49,7 +49,7 @@ def error_if_right(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def sentences(report: Mapping[str, Any]) -> tuple[str, str]:
-    """Return two sentences: what was moved and by how much; the expected error and where to look."""
+    """Return two sentences: what was moved and by how much; the expected error and its place."""
     return f"{_moved(report)}{_bent(report['network_displacement'])}.", _expected(report)
 
 
@@ -143,13 +143,13 @@ def _expected(report: Mapping[str, Any]) -> str:
     error = known_error(report)
     if error is None:
         is_unknown = report.get("expected_error") is None
-        why = "is unknown for these weights" if is_unknown else "cannot be told while the result is in doubt"
+        why = "is unknown for these weights" if is_unknown else "is not stated, because the result is doubtful"
         return f"The expected error {why}; compare the ventricles and the edge of the brain in the overlay."
     text = f"Expect an error of {_regions(error)}"
     if error.get("largest") is not None:
         text += (
-            f"; look first at the {error['largest_in']} of the head ({place_text(error['largest_at'])} mm), where it "
-            f"is largest, {error['largest']:.1f} mm"
+            f"; the least certain place is the {error['largest_in']} of the head "
+            f"({place_text(error['largest_at'])} mm), with {error['largest']:.1f} mm"
         )
     return f"{text}."
 
@@ -193,8 +193,8 @@ def _error_rows(report: Mapping[str, Any]) -> list[Row]:
         return []
     error = known_error(report)
     if error is None:
-        meaning = "It holds for a right result only. The details have the figure that it would be then."
-        return [Row("Expected error", "cannot be told, see the doubt", meaning)]
+        meaning = "It holds only for a correct result. The details have the figure for that case."
+        return [Row("Expected error", "not stated: the result is doubtful", meaning)]
     return [
         Row(
             "Expected error",

@@ -44,7 +44,7 @@ class Found:
         missing: Messages about volumes that were not found.
         window: Of the registered volume over the MRI.
         expected_error: Expected length of the error, mm, NaN outside the head; None where it is not known.
-        sentences: What was moved and by how much; the expected error and where to look.
+        sentences: What was moved and by how much; the expected error and its place.
         doubt: "Doubtful: " and the reasons; "" where the result is not doubtful.
     """
 
@@ -114,6 +114,8 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
 
 def _find_report(place: Path) -> Path:
     if place.is_file():
+        if place.suffix != ".json":
+            raise FusionError(f"{place} is not a report; give the folder that holds it.")
         return place
     if not place.is_dir():
         raise FusionError(f"There is no folder {place}; {EXPECTED}.")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from BSAFusionResearch.evaluation.cases import Case
     from BSAFusionResearch.evaluation.speed import Cost
 
+DEFAULT_VOLUMES = SHARED_DATA / "volumes"
 GROWN_STACKS = ((32, 128), (128, 128), (512, 128), (32, 256), (32, 512))
 """Slices, and pixels along a side."""
 
@@ -40,23 +41,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--volumes",
         type=Path,
-        default=SHARED_DATA / "volumes",
+        default=DEFAULT_VOLUMES,
         metavar="DIR",
         help="a folder with mri_t1.nii.gz and pet.nii.gz of one head, in one space; the PET is moved by a known motion "
         "(default: ../shared/data/volumes; without it, the whole job is left out)",
     )
     add_threads(parser)
-    parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="of each measurement (default: 5)")
+    parser.add_argument(
+        "--repetitions", type=int, default=5, metavar="N", help="repetitions of each measurement (default: 5)"
+    )
     parser.add_argument(
         "--batches", type=int, nargs="+", default=[1, 4], metavar="N", help="slice pairs at once (default: 1 4)"
     )
-    parser.add_argument("--side", type=int, default=256, metavar="PIXELS", help="of the slices (default: 256)")
+    parser.add_argument("--side", type=int, default=256, metavar="PIXELS", help="side of the slices (default: 256)")
     parser.add_argument(
         "--growth",
         action="store_true",
-        help="also how the network's stage grows from 32 to 512 slices and from 128 to 512 pixels (two minutes)",
+        help="also measure how the network's stage grows from 32 to 512 slices and 128 to 512 pixels (two minutes)",
     )
-    parser.add_argument("--device", nargs="+", metavar="NAME", help="cpu, cuda:0, mps (default: all that are here)")
+    parser.add_argument(
+        "--device", nargs="+", metavar="NAME", help="devices: cpu, cuda:0, mps (default: all that are here)"
+    )
     add_baselines(parser)
     parser.add_argument(
         "--weights",
@@ -107,6 +112,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise FusionError("Threads, repetitions and batches must each be 1 or more.")
     if arguments.side < 16 or arguments.side % 16:
         raise FusionError(f"The side of a slice must be a multiple of 16 pixels, not {arguments.side}.")
+    if arguments.volumes != DEFAULT_VOLUMES and not arguments.volumes.is_dir():
+        raise FusionError(f"There is no folder {arguments.volumes}; check --volumes.")
     refuse_overwriting([arguments.weights, *arguments.volumes.glob("*.nii.gz")], [arguments.json])
     if arguments.baselines:
         check_baselines(arguments.baselines)

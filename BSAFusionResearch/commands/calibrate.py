@@ -20,19 +20,29 @@ SIGMA_MM = 18.0  # the simulated elastic part: B-splines with nodes 31 mm apart 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to a parser."""
-    parser.add_argument("--heads", type=Path, required=True, metavar="DIR", help="label files 11 to 15 of heads")
+    parser.add_argument("--heads", type=Path, required=True, metavar="DIR", help="folder of the label files 11 to 15")
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="DIR",
-        help="gets the cards, and keeps the simulated patients for the next weights",
+        help="folder that gets the cards, and keeps the simulated patients for the next weights",
     )
     add_weights(parser)
     parser.add_argument(
-        "--modality", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="to calibrate (default: all)"
+        "--modality",
+        nargs="+",
+        choices=MODALITIES,
+        default=list(MODALITIES),
+        help="modalities to calibrate (default: all)",
     )
-    parser.add_argument("--sigma", type=float, default=SIGMA_MM, metavar="MM", help="smoothness (default: %(default)s)")
+    parser.add_argument(
+        "--sigma",
+        type=float,
+        default=SIGMA_MM,
+        metavar="MM",
+        help="sigma of a Gaussian that is as smooth as the deformation (default: %(default)s)",
+    )
     parser.add_argument(
         "--cases",
         type=int,

@@ -11,7 +11,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--heads", type=Path, required=True, help="folder of labeled heads, 01.nii.gz to 15.nii.gz")
     parser.add_argument("--out", type=Path, required=True, help="folder for <modality>.npz, and parts to continue from")
-    parser.add_argument("--patients", type=int, default=4, metavar="N", help="simulated from each head (default: 4)")
+    parser.add_argument(
+        "--patients", type=int, default=4, metavar="N", help="patients simulated from each head (default: 4)"
+    )
     parser.add_argument(
         "--reported",
         action="store_true",

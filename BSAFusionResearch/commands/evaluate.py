@@ -61,13 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--heads",
         type=Path,
         metavar="DIR",
-        help="instead of all else, the table of simulated heads: patients from the label files 13 to 15 of a folder, "
+        help="instead of all else, measure simulated heads: patients from the label files 13 to 15 of a folder, "
         "in CT, PET and SPECT, with three elastic sizes and three motions; with --cases N, the first N of 81",
     )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="known motions a volume (default: 3)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="known motions of each volume (default: 3)")
     _add_tables(parser)
     parser.add_argument(
-        "--modality", nargs="+", choices=MODALITIES, default=list(MODALITIES), help="of the slices (default: all)"
+        "--modality",
+        nargs="+",
+        choices=MODALITIES,
+        default=list(MODALITIES),
+        help="modalities of the slices (default: all)",
     )
     add_weights(parser)
     parser.add_argument(
@@ -85,21 +89,22 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=0,
         metavar="N",
-        help="instead of all else, the table of designed cases on the volumes: motions, slice axes, samplings; N of "
+        help="instead of all else, measure designed cases on the volumes: motions, slice axes, samplings; N of "
         "them, spread over all factors (default: all 72)",
     )
     parser.add_argument(
         "--starts",
         type=int,
         metavar="N",
-        help="with --heads: instead of the table, the rigid initializations of N pairs in random poses, fields of view "
-        "and intensities; with --baselines also ANTs and elastix, on the first of them (--cases, default: all)",
+        help="with --heads: instead of the table, measure the rigid initializations of N pairs in random poses, "
+        "fields of view and intensities; with --baselines also ANTs and elastix, on the first of them (--cases, "
+        "default: all)",
     )
     parser.add_argument(
         "--overlay",
         action="store_true",
-        help="instead of all else, what can be read from the overlay and from the fused volume: PET and SPECT, on the "
-        "templates of --volumes and two of --heads",
+        help="instead of all else, measure what can be read from the overlay and from the fused volume: PET and SPECT, "
+        "on the templates of --volumes and two of --heads",
     )
     _inputs.add_baselines(parser, "with --cases or --heads: ")
     _inputs.add_threads(parser, "with --cases or --heads: ")

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--heads", type=Path, required=True, metavar="DIR", help="folder of labeled heads")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="keeps the figures; goes on from them")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write rates and ranges to this file")
-    parser.add_argument("--pairs", type=int, default=84, metavar="N", help="of heads 11 and 12 (default: %(default)s)")
     parser.add_argument(
-        "--reported-pairs", type=int, default=42, metavar="N", help="of heads 13 to 15 (default: %(default)s)"
+        "--out", type=Path, required=True, metavar="DIR", help="folder that keeps figures to continue from"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write rates and ranges to this file")
+    parser.add_argument(
+        "--pairs", type=int, default=84, metavar="N", help="pairs of heads 11 and 12 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--reported-pairs", type=int, default=42, metavar="N", help="pairs of heads 13 to 15 (default: %(default)s)"
     )
 
 

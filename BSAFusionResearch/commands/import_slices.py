@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="slices to train on: a folder MRI and a folder CT, PET or SPECT with files of the same names, which are "
         "the patient's number and three digits for the slice, such as 16003.png",
     )
-    parser.add_argument("--test", type=Path, metavar="FOLDER", help="likewise, those that are left out of training")
+    parser.add_argument(
+        "--test", type=Path, metavar="FOLDER", help="slices in the same layout that are left out of training"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for <modality>.npz")
 
 

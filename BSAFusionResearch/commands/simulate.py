@@ -1,4 +1,4 @@
-"""Simulates one patient from a labeled head: an MRI and a CT, PET or SPECT, with the exact transform between them."""
+"""Simulate one patient from a labeled head: an MRI and a CT, PET or SPECT, with the exact transform between them."""
 
 import argparse
 from dataclasses import Field, fields
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("head", type=Path, metavar="HEAD", help="a label map of a head, with tissue codes 0 to 27")
     parser.add_argument("modality", choices=MODALITIES, metavar="MODALITY", help="the moving scan: ct, pet or spect")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
     removed = parser.add_mutually_exclusive_group()
     for option, what in (("--skull-stripped", "skull"), ("--defaced", "face")):
         removed.add_argument(

@@ -61,21 +61,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--modality", choices=(*MODALITIES, "all"), required=True, help="modality to learn from")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, logs, weights and their card")
     for name, kind, default, text in NUMBERS:
-        parser.add_argument(f"--{name}", type=kind, default=default, help=text)
+        shown = "" if default is None else " (default: %(default)s)"
+        parser.add_argument(f"--{name}", type=kind, default=default, help=text + shown)
     parser.add_argument(
         "--fusion",
         choices=("deep", "light"),
         default="deep",
-        help="whether the last layers of fusion work at the full resolution or at half of it (default: deep)",
+        help="resolution of the last layers of fusion: full (deep) or half (light) (default: %(default)s)",
     )
-    parser.add_argument("--fold", default="0", help="fold of the patients that is held out, 0 to 4, or none")
+    parser.add_argument("--fold", default="0", help="fold of held-out patients, 0 to 4, or none (default: %(default)s)")
     parser.add_argument("--labels", type=Path, help="tissue maps to draw synthetic pairs from")
     parser.add_argument("--initial-weights", type=Path, help="weights to train further, safetensors")
     parser.add_argument(  # the name of that option in earlier versions
         "--start", type=Path, dest="initial_weights", default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
     parser.add_argument("--resume", type=Path, help="checkpoint.pt of an earlier run to continue")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: auto")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="device (default: %(default)s)"
+    )
     parser.add_argument("--full-precision", action="store_true", help="float32 throughout, no bfloat16 in the layers")
     parser.add_argument("--json", type=Path, help="write the card of the run here too")
 
@@ -193,9 +196,9 @@ def _finish(arguments: argparse.Namespace, trainer: "Trainer", weights: Path, pa
     card = _card(arguments, trainer, weights, network, pairs)
     card["validation"]["simulated_deformations"] = {name: round(figure, 4) for name, figure in figures.items()}
     write_json(card, weights.with_suffix(".json"))
-    if arguments.json:
-        save_json(card, arguments.json)
     print(json.dumps(card["validation"], indent=2))
+    if arguments.json:
+        save_json(card, arguments.json, arguments.out)
 
 
 def _card(

@@ -10,10 +10,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--heads", type=Path, required=True, help="folder of labeled heads, 01.nii.gz to 12.nii.gz")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint.pt, log.csv and the weights")
-    parser.add_argument("--hours", type=float, default=2.0, help="of wall time, all calls together")
-    parser.add_argument("--learning-rate", type=float, default=0.02, help="of matrices (Muon); others a tenth")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
+    parser.add_argument(
+        "--hours", type=float, default=2.0, help="hours of wall time, all calls together (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        default=0.02,
+        help="learning rate of layers' matrices (Muon); other parameters take a tenth (default: %(default)s)",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads of the CPU (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
     parser.add_argument(
         "--standard-head", type=Path, help="only make the standard head (.npy) again, from heads 01 to 10"
     )

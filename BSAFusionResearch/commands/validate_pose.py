@@ -1,4 +1,4 @@
-"""Measure the network that finds heads: errors on simulated pairs, upright and turned, and what it takes for a head."""
+"""Measure the network that finds heads: errors on pairs, upright and turned, and how often it finds heads."""
 
 import argparse
 from pathlib import Path
@@ -13,12 +13,19 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--heads", type=Path, required=True, help="folder of labeled heads, 01.nii.gz and on")
-    parser.add_argument("--numbers", nargs="+", default=["11", "12"], help="of the heads that are measured on")
     parser.add_argument(
-        "--weights", type=Path, help="weights, or a training's checkpoint.pt; default: the shipped ones"
+        "--numbers", nargs="+", default=["11", "12"], help="numbers of the heads to measure on (default: 11 12)"
     )
-    parser.add_argument("--pairs", type=int, default=10, help="a modality, upright and turned each")
-    parser.add_argument("--without-head", type=int, default=40, help="volumes that hold no head")
+    parser.add_argument(
+        "--weights", type=Path, help="weights, or a training's checkpoint.pt (default: the shipped ones)"
+    )
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=10,
+        help="upright pairs of each modality, and as many turned ones (default: %(default)s)",
+    )
+    parser.add_argument("--without-head", type=int, default=40, help="volumes that hold no head (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:

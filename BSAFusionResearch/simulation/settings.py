@@ -34,20 +34,22 @@ class PatientSettings:
     )
     tracer: str | None = _choice(
         None,
-        "what a PET or SPECT shows (default: fdg or perfusion)",
+        "tracer of the PET or SPECT (default: fdg or perfusion)",
         options=tuple(sorted({tracer for tracers in TRACERS.values() for tracer in tracers})),
     )
     seed: int = _choice(0, "number that everything random follows from", low=0)
 
     rotation_deg: float = _choice(8.0, "angle of the rigid motion, about a random axis", low=0, high=180)
-    translation_mm: float = _choice(12.0, "length of its translation, in a random direction", low=0, high=2000)
+    translation_mm: float = _choice(
+        12.0, "length of the rigid motion's translation, in a random direction", low=0, high=2000
+    )
     elastic_mm: float = _choice(
         4.0, "largest length of the smooth deformation in the MRI's field of view", low=0, high=20
     )
 
     shape_mm: float = _choice(0.0, "largest length of a smooth warp that changes the person", low=0, high=40)
     size: float = _choice(1.0, "factor of the head's size", low=0.5, high=2)
-    atrophy_mm: float = _choice(0.0, "how far fluid grows into the brain, at most", low=0, high=6)
+    atrophy_mm: float = _choice(0.0, "greatest distance that fluid grows into the brain", low=0, high=6)
     lesion: str = _choice("none", "lesion in both scans", options=("none", "tumor", "infarct", "craniotomy"))
     torso_mm: float = _choice(0.0, "length of the body below the head in the moving scan", low=0, high=1000)
     hot: float = _choice(0.0, "activity of salivary and lacrimal glands, relative to gray matter", low=0, high=100)

@@ -171,6 +171,13 @@ def test_a_dry_run_lists_everybody_and_writes_nothing(
     assert not out.exists()
 
 
+def test_a_dry_run_of_a_table_names_cases_and_files_as_the_table_does(
+    table: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    assert main(["batch", str(table), "--out", str(tmp_path / "out"), "--dry-run", *usual(table)]) == 0
+    assert capfd.readouterr().out.splitlines()[1] == "1 (sub-1_pet): to do, pet1.nii.gz to mri.nii.gz"
+
+
 def test_jobs_of_an_array_share_a_summary_that_loses_nobody(
     incomplete: Path, table: Path, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:

@@ -30,6 +30,14 @@ def bids(folder: Path, *names: str) -> Path:
     return folder
 
 
+def test_a_case_of_a_table_is_shown_as_the_table_names_it(tmp_path: Path) -> None:
+    (tmp_path / "Doe").mkdir()
+    text = "case,fixed,moving,modality\nno. 1,scans/mri 1.nii,Doe,pet\n"
+    (case,) = read_cohort(table(tmp_path, text)).cases
+    assert case.title == "no. 1 (sub-no1_pet)"
+    assert case.shown_sources == ("scans/mri 1.nii", "a DICOM series")
+
+
 def test_a_row_of_a_table_is_a_case(tmp_path: Path) -> None:
     columns = "case,fixed,moving,modality,moving_series,fixed_mask,frames"
     text = f'{columns}\nno. 1,a/mri.nii,/b/pet,pet,1.2.3,brain.nrrd,"2-4,6"\n'

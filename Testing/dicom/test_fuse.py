@@ -47,7 +47,11 @@ def test_results_name_their_frame_of_reference_and_never_the_patient(
     assert report["dicom"]["fixed"]["SeriesInstanceUID"] == "1.2.3.2"
     assert report["dicom"]["moving"]["FrameOfReferenceUID"] == frame_of_reference
     assert report["inputs"] == {}
-    assert report["run"]["command"].startswith("bsafusion fuse DICOM_MRI DICOM_PET --modality pet --prealignment none ")
+    assert (
+        report["run"]["command"]
+        .split(maxsplit=2)[2]
+        .startswith("fuse DICOM_MRI DICOM_PET --modality pet --prealignment none ")
+    )
     assert "--fixed-series 1.2.3.2 " in report["run"]["command"]
     assert report["run"]["moving"]["unit"] == "SUV"
     assert read_result(out, study, study).missing == ()  # the viewer finds the same series again

@@ -84,7 +84,9 @@ def test_the_command_reports_ratios_seconds_per_pair_and_a_row_per_method(tmp_pa
     assert "pre-alignment" in shown
 
 
-@pytest.mark.parametrize("options", [["--repetitions", "0"], ["--batches", "0"], ["--side", "40"]])
+@pytest.mark.parametrize(
+    "options", [["--repetitions", "0"], ["--batches", "0"], ["--side", "40"], ["--volumes", "nothing"]]
+)
 def test_options_that_cannot_be_measured_are_rejected_in_one_sentence(options: list[str], capsys):
     assert main(["benchmark", *options]) == 2
     assert capsys.readouterr().err.endswith(".\n")

@@ -298,8 +298,10 @@ def test_a_model_in_ras_is_read_as_that(folder: Path, suffix: str) -> None:
         (("moving.nrrd",), "give the volume FIXED"),
         (("moving.nrrd", "--inverse"), "give the volume MOVING"),
         (("moving.nrrd", "--reference", "fixed.nrrd", "--out", "fixed.nrrd"), "would be overwritten"),
-        (("nothing.mrk.json",), "holds no list of points"),
-        (("nothing.stl",), "holds no surface"),
+        (("nothing.mrk.json",), "There is no file {folder}/nothing.mrk.json; check the path."),
+        (("nothing.fcsv",), "There is no file {folder}/nothing.fcsv; check the path."),
+        (("nothing.stl",), "There is no file {folder}/nothing.stl; check the path."),
+        (("nothing.vtp",), "There is no file {folder}/nothing.vtp; check the path."),
     ],
 )
 def test_what_is_missing_is_said_and_nothing_is_written(
@@ -307,7 +309,7 @@ def test_what_is_missing_is_said_and_nothing_is_written(
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert run_apply(folder, *arguments) == 2
-    assert message in capsys.readouterr().err
+    assert message.format(folder=folder) in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
@@ -315,3 +317,15 @@ def test_a_file_that_is_no_transform_is_told(folder: Path, capsys: pytest.Captur
     (folder / "deformation.h5").write_text("no transform")
     assert run_apply(folder, "moving.nrrd", "--reference", "fixed.nrrd") == 2
     assert "no transform in space" in capsys.readouterr().err
+    (folder / "deformation.h5").unlink()
+    assert run_apply(folder, "moving.nrrd", "--reference", "fixed.nrrd") == 2
+    assert capsys.readouterr().err == f"There is no file {folder / 'deformation.h5'}; check the path.\n"
+
+
+@pytest.mark.parametrize("name", ["damaged.stl", "damaged.vtp"])
+def test_a_damaged_model_is_reported_in_one_line(folder: Path, capfd: pytest.CaptureFixture, name: str) -> None:
+    (folder / name).write_text("no surface")
+    assert run_apply(folder, name) == 2
+    said = capfd.readouterr()
+    assert said.err == f"The file {folder / name} holds no surface; give a .vtp or .stl file with points.\n"
+    assert said.out == ""

@@ -4,10 +4,13 @@ import argparse
 import html
 import importlib
 import json
+import re
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from BSAFusionLib import version
 from BSAFusionLib.__main__ import command_modules, main
+from BSAFusionLib.commands._program import program_name, program_words
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.pipeline.progress import STAGE_SHARES
 from BSAFusionLib.report.record import CITATIONS
@@ -25,7 +29,9 @@ from BSAFusionLib.settings import Settings
 from BSAFusionLib.viewer.result_folder import read_result
 from Testing.markups import write_points
 from Testing.phantoms import save_untrained, small_head
+from Testing.reports import example_report
 
+FRAGMENT = re.compile(r"(of|in|likewise|what|where|whether|how|gets|keeps|to|default)\b")
 repository = Path(__file__).resolve().parents[2]
 results = {
     "fused.nrrd",
@@ -106,12 +112,21 @@ def test_the_report_says_how_it_was_made(fused: Path, inputs: dict[str, Path]) -
     options = ["--modality", "ct", "--no-check", "--weights", inputs["weights"]]
     files = ["--fixed-mask", inputs["mask"], "--landmarks", inputs["points_mri"], inputs["points_ct"], "--out", fused]
     words = shlex.split(run["command"])
-    assert words[:2] == ["bsafusion", "fuse"]
-    there = [str((fused / word).resolve()) if "." in word else word for word in words[2:]]
-    assert there == [*map(str, (inputs["mri"], inputs["ct"], *options, *files))]
+    there = [str((fused / word).resolve()) if "." in word else word for word in words]
+    assert there[:3] == ["python3", str(repository / "run.py"), "fuse"]
+    assert there[3:] == [*map(str, (inputs["mri"], inputs["ct"], *options, *files))]
     assert run["moving"]["name"] == "ct.nrrd"
     assert tuple(run["moving"]["size"]) == sitk.ReadImage(str(inputs["ct"])).GetSize()
     assert (run["version"], run["settings"]["do_no_harm"]) == (version, "no")
+
+
+@pytest.mark.parametrize("script", ["/somewhere/bin/bsafusion", "C:/Scripts/bsafusion.exe"])
+def test_a_command_that_pip_installed_is_recorded_by_its_own_name(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert program_words(tmp_path)[0] == "python3"
+    monkeypatch.setattr("sys.argv", [script])
+    assert (program_name(), program_words(tmp_path)) == ("bsafusion", ["bsafusion"])
 
 
 def test_the_report_has_the_distances_of_landmarks(fused: Path) -> None:
@@ -267,6 +282,32 @@ def test_a_mistake_is_reported_in_one_sentence_and_leaves_older_results(
     assert {path: path.read_bytes() for path in fused.iterdir()} == before
 
 
+def test_a_json_file_that_cannot_be_written_is_said_before_anything_is_computed(
+    inputs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    json_file, out = tmp_path / "file" / "a.json", tmp_path / "out"
+    assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], "--out", out, "--json", json_file])]) == 2
+    assert capsys.readouterr().err == f"The file {json_file} cannot be written; choose another place for it.\n"
+    assert not out.exists()
+
+
+def test_the_report_is_printed_although_the_json_file_cannot_be_written(
+    inputs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    json_file, out = tmp_path / "folder" / "a.json", tmp_path / "out"
+
+    def run_case(*_: object, **__: object) -> SimpleNamespace:
+        (tmp_path / "folder").write_text("")  # while it computes
+        return SimpleNamespace(case=SimpleNamespace(result=SimpleNamespace(report=example_report())))
+
+    monkeypatch.setattr("BSAFusionLib.commands.fuse.run_case", run_case)
+    assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], "--out", out, "--json", json_file])]) == 2
+    said = capsys.readouterr()
+    assert said.out == f"{example_report()}\nresults in {out}\n"
+    assert said.err.startswith(f"The results are in {out}, but the file given with --json cannot be written: ")
+
+
 def test_every_option_reaches_the_run(inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
 
@@ -308,3 +349,18 @@ def test_every_command_explains_itself_and_each_of_its_options(command: str, cap
     parser = argparse.ArgumentParser(description="")
     importlib.import_module(command_modules()[command]).add_arguments(parser)
     assert [action.dest for action in parser._actions if not action.help] == []
+    fragments = [action.help for action in parser._actions if FRAGMENT.match(action.help)]
+    assert fragments == []  # a help line stands alone
+    silent = [
+        action.dest
+        for action in parser._actions
+        if action.option_strings and action.nargs != 0 and action.default not in (None, argparse.SUPPRESS, ())
+        if "default" not in action.help
+    ]
+    assert silent == []
+
+
+def test_every_summary_of_a_command_is_in_the_imperative() -> None:
+    commands = [importlib.import_module(module).__doc__ for module in command_modules().values()]
+    tools = [summary for summary, _ in runpy.run_path(str(repository / "run.py"))["TOOLS"].values()]
+    assert [text for text in (*commands, *tools) if text.split()[0].endswith("s")] == []

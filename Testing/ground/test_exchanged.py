@@ -63,6 +63,14 @@ def test_the_same_file_twice_is_told_by_any_path(inputs, tmp_path, capsys) -> No
     assert "The fixed and the moving volume are the same: both hold the same voxels" in line
 
 
+@pytest.mark.parametrize("role", ["fixed", "moving"])
+def test_a_series_of_a_file_that_is_no_dicom_is_rejected(inputs, tmp_path, capsys, role: str) -> None:
+    line = said(capsys, tmp_path / "out", inputs["mri"], inputs["ct"], "--modality", "ct", f"--{role}-series", "1.2")
+    name = inputs["mri" if role == "fixed" else "ct"].name
+    option = f"--{role}-series (in a table: {role}_series)"
+    assert line == f"{option} applies to DICOM only, but {name} is not DICOM; omit it."
+
+
 @pytest.mark.parametrize("stated", ["name", "sidecar"])
 def test_an_mri_given_second_is_told_by_its_bids_name_or_sidecar(inputs, tmp_path, capsys, stated) -> None:
     moving = tmp_path / ("sub-01_ses-2_T1w.nii.gz" if stated == "name" else "scan.nii.gz")

@@ -1,5 +1,6 @@
 """Volumes are read whole or refused in a sentence, and results replace older ones only when they are complete."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.atomic import written_whole
+from BSAFusionLib.files.atomic import check_writable, written_whole
 from BSAFusionLib.files.volumes import read_volume, write_transform
 
 kinds = ["nii.gz", "nii", "nrrd", "mha"]
@@ -98,5 +99,18 @@ def test_a_result_replaces_a_link_and_not_the_file_that_it_leads_to(tmp_path: Pa
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(FusionError, match="choose another"), written_whole(tmp_path / "file" / "folder"):
-        pass
+    message = f"{tmp_path / 'file'} is a file; choose another folder for the results."
+    for folder in (tmp_path / "file", tmp_path / "file" / "folder"):
+        with pytest.raises(FusionError, match=re.escape(message)), written_whole(folder):
+            pass
+
+
+def test_a_file_is_known_to_be_writable_before_it_is_written(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder" / "a.json")
+    (tmp_path / "file").write_text("old")
+    check_writable(tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"
+    for path in (tmp_path, tmp_path / "file" / "a.json"):
+        with pytest.raises(FusionError, match=re.escape(f"The file {path} cannot be written; choose another place")):
+            check_writable(path)

@@ -71,6 +71,11 @@ def test_what_holds_no_points_is_reported(name: str, content: str, message: str,
         read_points(tmp_path / name)
 
 
+def test_a_missing_file_is_not_taken_for_one_of_the_wrong_kind(tmp_path: Path) -> None:
+    with pytest.raises(FusionError, match=r"There is no file .*none\.mrk\.json; check the path\."):
+        read_points(tmp_path / "none.mrk.json")
+
+
 def test_distances_agree_with_slicers(scene: slicer.vtkMRMLScene) -> None:
     grid = sitk.Image([36, 40, 44], sitk.sitkVectorFloat64, 3)
     grid.SetSpacing([5.0, 5.0, 5.0])  # so fine that Slicer's cubics and ITK's linear interpolation hardly differ

@@ -161,7 +161,7 @@ def test_the_expected_error_is_shown_over_the_mri_and_said_in_the_table(case, re
     assert f"<th>Expected error</th><td>{shown}</td>" in html
     doubtful = replace(known, verdict=report.verdict)
     first, details = page(pictures, doubtful, "PET & MRI", record).split("<summary>Details</summary>")
-    assert "The expected error cannot be told while the result is in doubt" in first
+    assert "The expected error is not stated, because the result is doubtful" in first
     assert "Expected length of the error" not in first
     assert shown not in first
     assert f"<th>Expected error, if right</th><td>{shown}</td>" in details

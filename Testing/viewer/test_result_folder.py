@@ -81,6 +81,11 @@ def test_one_of_several_cases_in_a_folder_is_picked_by_its_report(folder: Path) 
     assert read_result(Path(report)).modality == "pet"
 
 
+def test_a_volume_in_place_of_the_report_is_named_as_such(folder: Path) -> None:
+    with pytest.raises(FusionError, match=r"fused\.nrrd is not a report; give the folder that holds it\."):
+        read_result(folder / "fused.nrrd")
+
+
 def test_a_case_of_batch_is_read_by_its_own_names(folder: Path) -> None:
     names = Case(Pair(Path(), Path(), "pet"), ("sub-1",), "T1w", ("", "")).names
     for old, new in (("fused.nrrd", names.fused), ("registered.nrrd", names.registered)):
