@@ -260,16 +260,20 @@ def landmarks_shown(
 ) -> tuple[slicer.vtkMRMLMarkupsNode | None, slicer.vtkMRMLMarkupsNode | None]:
     """Return the point lists on the volumes of the result that is shown.
 
-    Those that are chosen lie on the chosen volumes, and are kept with their result; another result has its own.
+    The chosen lists lie on the chosen volumes.
     """
     shown = parameters.reportFixedVolume, parameters.reportMovingVolume
-    if shown != (parameters.fixedVolume, parameters.movingVolume):
-        return landmarks_of(parameters, *shown)
+    if shown == (parameters.fixedVolume, parameters.movingVolume):
+        return parameters.fixedLandmarks, parameters.movingLandmarks
+    return landmarks_of(parameters, *shown)
+
+
+def keep_landmarks(parameters: Parameters) -> None:
+    """Keep the chosen point lists with the result of the chosen volumes, if there is one."""
     chosen = parameters.fixedLandmarks, parameters.movingLandmarks
-    kept = _kept_of(parameters, *shown)
+    kept = _kept_of(parameters, parameters.fixedVolume, parameters.movingVolume)
     if kept is not None and (kept.fixedLandmarks, kept.movingLandmarks) != chosen:
         kept.fixedLandmarks, kept.movingLandmarks = chosen
-    return chosen
 
 
 def result_nodes(parameters: Parameters, name: str) -> list[slicer.vtkMRMLNode]:

@@ -15,7 +15,14 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.overwriting import refuse_overwriting
 from BSAFusionLib.mrml.landmarks import landmark_error
 from BSAFusionLib.mrml.logic import Job, ProcessResult
-from BSAFusionLib.panel.parameters import KeptResult, Parameters, is_shown, kept_results, landmarks_shown
+from BSAFusionLib.panel.parameters import (
+    KeptResult,
+    Parameters,
+    is_shown,
+    keep_landmarks,
+    kept_results,
+    landmarks_shown,
+)
 from BSAFusionLib.panel.stored_files import stored_files
 from BSAFusionLib.pipeline.report import LandmarkError, Report
 from BSAFusionLib.pipeline.summary import Row, doubt_of, one_line, sentences, short_table
@@ -140,6 +147,7 @@ class Results:
     def _measureLandmarks(self) -> None:
         """Measure the landmark distances from the present points and deformation."""
         parameters, label = self._parameters, self._ui.landmarksProblemLabel
+        keep_landmarks(parameters)
         nodes = *landmarks_shown(parameters), parameters.reportMovingVolume, parameters.reportGridTransform
         self._landmarks, label.text = None, ""
         if None not in nodes:
