@@ -176,7 +176,7 @@ def test_a_report_that_cannot_be_written_is_reported_and_none_is_kept(ready, fin
     monkeypatch.setattr(slicer.util, "errorDisplay", told.append)
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked: str(tmp_path / "file" / "report.html"))
     harness.click(ready.ui.savePageButton)
-    assert "cannot be written" in told[0]
+    assert "is a file; choose another folder" in told[0]
 
 
 @pytest.mark.parametrize("of", ["volume", "its DICOM files", "scene"])

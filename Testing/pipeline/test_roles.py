@@ -39,14 +39,14 @@ def test_a_ct_that_is_called_a_pet_is_said(mri, ct) -> None:
 
 
 @pytest.mark.parametrize("exchanged", [False, True])
-def test_an_mri_in_the_place_of_a_pet_is_said(exchanged) -> None:
-    """By the classifier of the shipped weights, on the sample volumes."""
+def test_an_mri_in_the_place_of_a_spect_is_said(exchanged) -> None:
+    """By the classifier of the shipped weights, on the sample volumes; that of PET's does not tell these."""
     mri, pet = (sitk.ReadImage(str(SAMPLE_DATA / name)) for name in ("mri_t1.nii.gz", "pet_fdg.nii.gz"))
-    case = prepare_case(*((pet, mri) if exchanged else (mri, pet)), Settings("pet", device="cpu"))
+    case = prepare_case(*((pet, mri) if exchanged else (mri, pet)), Settings("spect", device="cpu"))
     stack = case.network_input.stack(case.network_input.registration_grid(2, 256), as_placed)
-    remarks = list(remark_on_modality(case.network.runner, stack, "pet"))
+    remarks = list(remark_on_modality(case.network.runner, stack, "spect"))
     assert len(remarks) == exchanged
-    assert all("takes the moving volume for an MRI and not for a PET" in remark for remark in remarks)
+    assert all("takes the moving volume for an MRI and not for a SPECT" in remark for remark in remarks)
 
 
 def labels_of(image: sitk.Image, labels: list[int]) -> sitk.Image:

@@ -140,17 +140,25 @@ moves = {
 
 
 @pytest.mark.parametrize(("which", "move", "message"), moves.values(), ids=moves)
-def test_a_result_that_does_not_fit_its_inputs_any_more_is_dropped(which, move, message, heads, companions, weights):
-    """The user works on during a run; it would lie at another place than the model put it."""
-    logic, nodes = BSAFusionLogic(), (*heads, companions[0])
-    choices = {"weights": weights, "device": "cpu", "prealignment": "none", "modality": "pet"}
-    job = logic.prepare(*heads, carry=[heads[1], companions[0]], **choices)
-    computed = logic.compute(job)
+def test_inputs_that_moved_during_a_run_are_named(which, move, message, heads, companions, weights):
+    """The user works on during a run; the result would lie at another place than the model put it."""
+    nodes = *heads, companions[0]
+    job = BSAFusionLogic().prepare(*heads, carry=[heads[1], companions[0]], weights=weights, modality="pet")
+    job.places.check()
     move(nodes[which])
-    before = parents(nodes)
     with pytest.raises(FusionError, match=message):
+        job.places.check()
+
+
+def test_a_result_that_does_not_fit_its_inputs_any_more_is_dropped(heads, weights):
+    logic = BSAFusionLogic()
+    choices = {"weights": weights, "device": "cpu", "prealignment": "none", "modality": "pet"}
+    job = logic.prepare(*heads, carry=[heads[1]], **choices)
+    computed = logic.compute(job)
+    heads[1].HardenTransform()
+    with pytest.raises(FusionError, match="'PET' was moved or hardened"):
         logic.fill(job, computed)
-    assert parents(nodes) == before
+    assert parents(heads) == [None, None]
 
 
 def test_a_parent_of_the_moving_volume_may_move_during_a_run(heads, weights, tilted):

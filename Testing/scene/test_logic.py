@@ -165,21 +165,6 @@ def test_voxels_that_a_run_replaced_are_not_kept(scene):
     assert image.GetReferenceCount() == 1  # this test's own
 
 
-def test_an_expected_error_that_is_given_is_filled(add_head):
-    given = add_head("Given")
-    result = BSAFusionLogic().process(
-        add_head("MRI"),
-        add_head("PET", "pet"),
-        outputs={"expectedErrorVolume": given},
-        modality="pet",
-        device="cpu",
-        prealignment="none",
-        three_axes=False,
-    )
-    assert result.expectedErrorVolume is given
-    assert given.GetImageData() is not None
-
-
 @pytest.fixture
 def given(scene, add_head, heads):
     """Nodes to build bad input from."""

@@ -267,8 +267,7 @@ def test_the_expected_error_is_a_volume_in_mm_in_color_over_the_fixed_volume(app
     assert in_color[gray[..., 0] > 70].mean() > 0.95
     np.testing.assert_array_equal(drawn[gray[..., 0] < 3], gray[gray[..., 0] < 3])  # outside the head
 
-    again = BSAFusionLogic().process(
-        fixed, result.registeredVolume, outputs={**outputs, "expectedErrorVolume": error}, **choices
-    )
+    again = BSAFusionLogic().process(fixed, result.registeredVolume, outputs={"expectedErrorVolume": error}, **choices)
     assert again.expectedErrorVolume is error
+    assert error.GetImageData() is not None
     assert BSAFusionLogic().process(fixed, result.registeredVolume, **choices).expectedErrorVolume is None
