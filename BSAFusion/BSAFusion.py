@@ -255,9 +255,13 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.followLandmarks()
 
     def followLandmarks(self):
-        """Measure the results again when other point lists are chosen or a point moves."""
+        """Measure the results again when other point lists are chosen or shown, or a point moves."""
         parameters = self._parameters
-        chosen = [] if parameters is None else [parameters.fixedLandmarks, parameters.movingLandmarks]
+        chosen = []
+        if parameters is not None:
+            from BSAFusionLib.panel.parameters import landmarks_shown
+
+            chosen = [parameters.fixedLandmarks, parameters.movingLandmarks, *landmarks_shown(parameters)]
         if chosen == self._landmarks:
             return
         self._landmarks = chosen
@@ -306,7 +310,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             show_result(parameters, values)
             if isFirst:
                 parameters.gridSpacing = result.gridTransform.GetDisplayNode().GetGridSpacingMm()
-        keep_result(parameters, values)
+        keep_result(parameters, values, job.carry)
         self.results.remember(result)
         self.views.show(parameters)
 

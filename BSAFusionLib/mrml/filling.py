@@ -8,7 +8,7 @@ from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.convert import VolumeContent
 from BSAFusionLib.mrml.hierarchy import copy_unit
 from BSAFusionLib.mrml.nodes import put_volume
-from BSAFusionLib.mrml.overlay import color_by_value, fused_meaning, show_new_values
+from BSAFusionLib.mrml.overlay import color_by_value, fused_meaning, show_new_values, shows_highest
 from BSAFusionLib.mrml.placement import FILLED_FROM
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ def put_registered(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRM
         return None
     overlay = computed.pictures.overlay
     window = RGB_WINDOW if _in_color(computed.registered) else (overlay.low, overlay.high)
+    whole = shows_highest(job.registeredVolume)
     node = _put(job, computed.registered, name, job.registeredVolume, window)
     copy_unit(job.movingVolume, node)
     quantity = MODALITIES[computed.report.modality].label
     if _filled_before(job.registeredVolume, job):
-        show_new_values(node, overlay, quantity)
+        show_new_values(node, overlay, quantity, whole)
     else:
         color_by_value(node, overlay, quantity, overlay.shown_from)
     return node
@@ -52,9 +53,10 @@ def put_expected_error(job: "Job", computed: "Computed", name: str) -> slicer.vt
             given.SetAndObserveImageData(None)
         return None
     window = computed.pictures.error_window()
+    whole = shows_highest(given)
     node = _put(job, computed.expectedError, name, given, (window.low, window.high))
     if _filled_before(given, job):
-        show_new_values(node, window, "Expected error")
+        show_new_values(node, window, "Expected error", whole)
     else:
         color_by_value(node, window, "Expected error", shown_from=0.0)
     return node

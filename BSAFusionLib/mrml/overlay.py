@@ -60,7 +60,16 @@ def color_by_value(
     legend.SetLabelFormat(f"%.{digits}g")
 
 
-def show_new_values(volume: slicer.vtkMRMLScalarVolumeNode, window: OverlayWindow, quantity: str) -> None:
+def shows_highest(volume: slicer.vtkMRMLScalarVolumeNode | None) -> bool:
+    """Return True where the highest value of a volume is not above the threshold of its display."""
+    if volume is None or volume.GetDisplayNode() is None or volume.GetImageData() is None:
+        return True
+    return volume.GetDisplayNode().GetUpperThreshold() >= volume.GetImageData().GetScalarRange()[1]
+
+
+def show_new_values(
+    volume: slicer.vtkMRMLScalarVolumeNode, window: OverlayWindow, quantity: str, highest_too: bool
+) -> None:
     """Show the values that a later run put into a volume, in the display that the user chose.
 
     Values above those of the former run would be transparent, and so look like values of 0.
@@ -69,9 +78,11 @@ def show_new_values(volume: slicer.vtkMRMLScalarVolumeNode, window: OverlayWindo
         volume: The volume, with a display node to which `color_by_value` was applied.
         window: Of its new values.
         quantity: What they are, for the legend.
+        highest_too: Whether the former ones were all shown, up to the highest.
     """
     display = volume.GetDisplayNode()
-    display.SetUpperThreshold(max(display.GetUpperThreshold(), volume.GetImageData().GetScalarRange()[1]))
+    if highest_too:
+        display.SetUpperThreshold(max(display.GetUpperThreshold(), volume.GetImageData().GetScalarRange()[1]))
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
     if legend is not None:
         legend.SetTitleText(_title(quantity, window))

@@ -89,6 +89,12 @@ def result_of(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransforma
     return transform.GetNodeReference(FILLED_FROM)
 
 
+def left_result(node: slicer.vtkMRMLTransformableNode) -> bool:
+    """Return True for a node that was hardened under a result, or taken out of it by hand."""
+    transform = node.GetNodeReference(PLACED_UNDER)
+    return transform is not None and node.GetParentTransformNode() is not transform
+
+
 def _forget_place(node: slicer.vtkMRMLTransformableNode) -> None:
     node.RemoveNodeReferenceIDs(PLACED_UNDER)
     node.RemoveNodeReferenceIDs(PLACED_BEFORE)

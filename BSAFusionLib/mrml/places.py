@@ -9,7 +9,9 @@ from slicer.util import arrayFromVTKMatrix
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.placement import parent_before, parent_to_world
+from BSAFusionLib.mrml.placement import left_result, parent_before, parent_to_world
+
+SAME_PLACE_MM = 1e-3  # how far matrices may differ: those of the frames of a sequence do
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,14 @@ class Places:
     Attributes:
         fixed: The fixed volume, and the matrix from its voxels to the world, 4 x 4, mm, RAS.
         moving: The moving volume, and the matrix from its voxels to its own coordinates, 4 x 4, mm, RAS.
-        carried: Nodes that are to move along, and the parent of each, without a former result.
+        carried: Other nodes that are to move along, and the parent of each, without a former result.
+        under_result: The moving volume and those nodes, where they are not left behind by a former result.
     """
 
     fixed: tuple[slicer.vtkMRMLVolumeNode, np.ndarray]
     moving: tuple[slicer.vtkMRMLVolumeNode, np.ndarray]
     carried: tuple[tuple[slicer.vtkMRMLTransformableNode, slicer.vtkMRMLTransformNode | None], ...]
+    under_result: tuple[slicer.vtkMRMLTransformableNode, ...]
 
     @classmethod
     def of(
@@ -40,7 +44,8 @@ class Places:
         return cls(
             (fixed, _voxels_to_world(fixed)),
             (moving, _voxels_to_own(moving)),
-            tuple((node, parent_before(node)) for node in carried),
+            tuple((node, parent_before(node)) for node in carried if node is not moving),
+            tuple(node for node in {moving, *carried} if not left_result(node)),
         )
 
     def check(self) -> None:
@@ -51,9 +56,10 @@ class Places:
         """
         (fixed, fixed_before), (moving, moving_before) = self.fixed, self.moving
         changed = [node for node, parent in self.carried if parent_before(node) is not parent]
-        if not np.allclose(_voxels_to_own(moving), moving_before):
+        changed += [node for node in self.under_result if left_result(node)]
+        if not np.allclose(_voxels_to_own(moving), moving_before, atol=SAME_PLACE_MM):
             changed.insert(0, moving)
-        if not np.allclose(_voxels_to_world(fixed), fixed_before):
+        if not np.allclose(_voxels_to_world(fixed), fixed_before, atol=SAME_PLACE_MM):
             changed.insert(0, fixed)
         if changed:
             raise FusionError(f"'{changed[0].GetName()}' was moved or hardened while it was in use; run again.")

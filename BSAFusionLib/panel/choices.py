@@ -8,7 +8,6 @@ from slicer.i18n import tr as _
 
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.mrml.placement import result_of
 from BSAFusionLib.panel.parameters import (
     Modality,
     Parameters,
@@ -16,8 +15,8 @@ from BSAFusionLib.panel.parameters import (
     carried,
     further,
     is_dynamic,
-    landmarks_of,
     result_nodes,
+    take_up_pair,
 )
 
 
@@ -74,7 +73,7 @@ class Choices:
         inputs = parameters.fixedVolume, parameters.movingVolume
         if inputs == self._inputs:
             return
-        former, self._inputs = self._inputs, inputs
+        self._inputs = inputs
         with slicer.util.NodeModify(parameters.parameterNode):
             if parameters.fusedVolume in result_nodes(parameters, "reportFusedVolume"):
                 parameters.fusedVolume = None
@@ -82,12 +81,9 @@ class Choices:
                 parameters.gridTransform = None
             if parameters.registeredVolume in result_nodes(parameters, "reportRegisteredVolume"):
                 parameters.registeredVolume = None
-            if None not in former and self._landmarks == (parameters.fixedLandmarks, parameters.movingLandmarks):
-                parameters.fixedLandmarks, parameters.movingLandmarks = landmarks_of(parameters, *inputs)
-            # What moves along with another moving volume stays with it.
-            parameters.carry = [
-                node for node in carried(parameters) if result_of(node) in (None, parameters.movingVolume)
-            ]
+            # Point lists that were chosen in the same moment as the volumes are meant for these.
+            sameLists = self._landmarks == (parameters.fixedLandmarks, parameters.movingLandmarks)
+            take_up_pair(parameters, landmarks_too=sameLists)
 
     def _keepLastFused(self) -> None:
         """Give another modality a fused volume of its own where one is in color and the other gray."""

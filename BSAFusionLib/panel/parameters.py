@@ -11,6 +11,7 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from BSAFusionLib.color_maps import COLOR_MAPS
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.mrml.placement import result_of
 from BSAFusionLib.mrml.request import Outputs, camelCase
 from BSAFusionLib.mrml.sequences import sequence_of
 from BSAFusionLib.presets import Preset, preset_of
@@ -123,10 +124,11 @@ def _with_result(cls: type) -> type:
 @parameterNodeWrapper
 @_with_result
 class KeptResult:
-    """The result of one pair of volumes, in a node of its own that is saved with the scene, and its landmarks."""
+    """The result of one pair of volumes, its landmarks and what moved along, in a node that is saved with the scene."""
 
     fixedLandmarks: slicer.vtkMRMLMarkupsFiducialNode
     movingLandmarks: slicer.vtkMRMLMarkupsFiducialNode
+    carry: list[slicer.vtkMRMLDisplayableNode]
 
 
 @parameterNodeWrapper
@@ -217,12 +219,15 @@ def kept_results(parameters: Parameters) -> list[KeptResult]:
     return [result for result in kept if result.reportMovingVolume is not None]
 
 
-def keep_result(parameters: Parameters, values: Mapping[str, Any]) -> None:
+def keep_result(
+    parameters: Parameters, values: Mapping[str, Any], carry: Iterable[slicer.vtkMRMLDisplayableNode] = ()
+) -> None:
     """Keep a result beside those of other pairs of volumes; it replaces the former one of its own pair.
 
     Args:
         parameters: The panel's parameters.
         values: By the names of `_RESULT`.
+        carry: The nodes that moved along.
     """
     pair = values["reportFixedVolume"], values["reportMovingVolume"]
     kept = _kept_of(parameters, *pair)
@@ -233,6 +238,7 @@ def keep_result(parameters: Parameters, values: Mapping[str, Any]) -> None:
         kept = KeptResult(node)
         parameters.results = [*(other for other in parameters.results if other is not None), node]
     _copy_result(values, kept)
+    kept.carry = list(carry)
 
 
 def show_result(parameters: Parameters, values: Mapping[str, Any] | KeptResult) -> None:
@@ -250,9 +256,27 @@ def is_shown(parameters: Parameters, result: KeptResult) -> bool:
 def landmarks_of(
     parameters: Parameters, fixed: slicer.vtkMRMLNode | None, moving: slicer.vtkMRMLNode | None
 ) -> tuple[slicer.vtkMRMLMarkupsNode | None, slicer.vtkMRMLMarkupsNode | None]:
-    """Return the point lists on a pair of volumes that has a result; None for lists that were not chosen."""
+    """Return the point lists that are kept with the result of a pair of volumes; None for lists that are not."""
     kept = _kept_of(parameters, fixed, moving)
     return (None, None) if kept is None else (kept.fixedLandmarks, kept.movingLandmarks)
+
+
+def take_up_pair(parameters: Parameters, landmarks_too: bool) -> None:
+    """Choose what was chosen with the result of the chosen volumes; leave to other volumes what is theirs.
+
+    Args:
+        parameters: The panel's parameters, with volumes that were just chosen.
+        landmarks_too: Also choose the point lists of their result.
+    """
+    moving, kept = parameters.movingVolume, _kept_of(parameters, parameters.fixedVolume, parameters.movingVolume)
+    chosen = carried(parameters) if kept is None else [node for node in kept.carry if node is not None]
+    parameters.carry = [node for node in chosen if node is moving or result_of(node) in (None, moving)]
+    lists = parameters.fixedLandmarks, parameters.movingLandmarks
+    others = [KeptResult(node) for node in parameters.results if node is not None]
+    if landmarks_too and kept is not None:
+        parameters.fixedLandmarks, parameters.movingLandmarks = kept.fixedLandmarks, kept.movingLandmarks
+    elif landmarks_too and any((other.fixedLandmarks, other.movingLandmarks) == lists for other in others):
+        parameters.fixedLandmarks = parameters.movingLandmarks = None
 
 
 def landmarks_shown(

@@ -151,7 +151,9 @@ def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: D
 
     runner, weights = case.network.runner, case.network.weights
     information = _measure_information(case, plan, initial.transform, aligned)
-    roles = tuple(remark_on_modality(runner, plan.stacks[0], case.settings.modality))
+    # Of other weights it is not known what their classifier answers.
+    calibrated = case.network.calibration is not None
+    roles = tuple(remark_on_modality(runner, plan.stacks[0], case.settings.modality)) if calibrated else ()
     lattice, total_field = deformation.estimated, compose_field(deformation.applied, deformation.rigid)
     determinants = sitk.GetArrayFromImage(crop_to_grid(jacobian_determinant(total_field), lattice))
     percent_folded = float(100 * np.mean(determinants <= 0))

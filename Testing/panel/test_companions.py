@@ -109,9 +109,22 @@ def test_landmarks_belong_to_their_pair_of_volumes(ready, finish, add_points, ad
     ready.ui.movingVolumeSelector.setCurrentNode(add_head("Other PET", "pet"))
     assert ready.ui.movingLandmarksSelector.currentNode() is None
     assert "Landmarks, before" in figures(ready.ui)  # of the first one, which is shown
+    moving.SetNthControlPointPosition(0, (0, 6, 8))
+    assert figures(ready.ui)["Landmarks, before"].endswith("maximum 10.0 mm")
     finish()
     assert "Landmarks, before" not in figures(ready.ui)
+    ready.ui.movingVolumeSelector.setCurrentNode(None)
     ready.ui.movingVolumeSelector.setCurrentNode(heads[1])
+    assert ready.ui.movingLandmarksSelector.currentNode() is moving
+
+
+def test_landmarks_that_were_chosen_first_stay_when_the_volumes_are_swapped(ready, add_points, heads):
+    fixed, moving = add_points("F", (0, 0, 0)), add_points("M", (0, 3, 4))
+    ready.ui.fixedLandmarksSelector.setCurrentNode(fixed)
+    ready.ui.movingLandmarksSelector.setCurrentNode(moving)
+    ready.ui.fixedVolumeSelector.setCurrentNode(heads[1])
+    ready.ui.movingVolumeSelector.setCurrentNode(heads[0])
+    assert ready.ui.fixedLandmarksSelector.currentNode() is fixed
     assert ready.ui.movingLandmarksSelector.currentNode() is moving
 
 
@@ -122,6 +135,8 @@ def test_ticks_of_another_moving_volume_stay_with_it(ready, finish, add_points, 
     ready.ui.carrySelector.check(free)
     ready.ui.movingVolumeSelector.setCurrentNode(add_head("Other PET", "pet"))
     assert ready.ui.carrySelector.checkedNodes() == (free,)
+    ready.ui.movingVolumeSelector.setCurrentNode(heads[1])
+    assert ready.ui.carrySelector.checkedNodes() == (points,)
 
 
 def test_the_report_with_its_pictures_is_saved_where_the_user_says(ready, finish, tmp_path, monkeypatch, add_points):

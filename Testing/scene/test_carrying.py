@@ -150,6 +150,18 @@ def test_inputs_that_moved_during_a_run_are_named(which, move, message, heads, c
         job.places.check()
 
 
+def test_what_is_hardened_under_a_former_result_during_a_run_is_named(heads, companions, process, weights):
+    grid = process(*heads, carry=[heads[1], companions[0]]).gridTransform
+    choices = {"weights": weights, "modality": "pet", "outputs": {"gridTransform": grid}}
+    job = BSAFusionLogic().prepare(*heads, carry=[heads[1], companions[0]], **choices)
+    put_back(heads[1])  # Before and After do that
+    job.places.check()
+    companions[0].HardenTransform()
+    with pytest.raises(FusionError, match="'MarkupsFiducial' was moved or hardened"):
+        job.places.check()
+    BSAFusionLogic().prepare(*heads, carry=[heads[1]], **choices).places.check()  # from where it lies now
+
+
 def test_a_result_that_does_not_fit_its_inputs_any_more_is_dropped(heads, weights):
     logic = BSAFusionLogic()
     choices = {"weights": weights, "device": "cpu", "prealignment": "none", "modality": "pet"}

@@ -239,6 +239,14 @@ def test_the_highest_values_of_a_later_run_are_shown_and_the_legend_names_its_qu
     assert legend_of(first.registeredVolume).GetTitleText() == "SPECT (relative)"
 
 
+def test_a_threshold_that_hides_the_highest_values_stays(heads, process):
+    first = process(*heads)
+    display = first.registeredVolume.GetDisplayNode()
+    display.SetUpperThreshold(3.0)  # the user's
+    process(*heads, first.fusedVolume, first.gridTransform, first.registeredVolume)
+    assert display.GetUpperThreshold() == 3.0
+
+
 def test_the_fused_volume_says_what_its_brightness_shows(add_head, heads, process):
     assert "Read no uptake from it" in process(*heads).fusedVolume.GetDescription()
     assert "nor Hounsfield units" in process(heads[0], add_head("CT", "ct"), modality="ct").fusedVolume.GetDescription()
