@@ -29,8 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     require_extra("view", ("slicer", "trame_slicer", "trame_vuetify", "aiohttp"))
     # Imported here so that --help is quick.
+    from BSAFusionLib.files.vtk_messages import quiet
     from BSAFusionLib.mrml.rendering import require_opengl
-    from BSAFusionLib.mrml.scene import quiet
     from BSAFusionLib.viewer.page import Page
     from BSAFusionLib.viewer.result_folder import read_result
     from BSAFusionLib.viewer.serving import serve

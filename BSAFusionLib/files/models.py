@@ -1,7 +1,6 @@
 """Surface models as Slicer saves them: .vtp and .stl."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +33,12 @@ def move_model(path: Path, result: Path, move: Callable[[np.ndarray], np.ndarray
     try:
         # Here, since the base installation has no VTK.
         from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+        from BSAFusionLib.files.vtk_messages import quiet
     except ImportError as error:
         raise FusionError("Surface models need VTK; install it with: pip install 'bsafusion[models]'") from error
     require_file(path)
-    with _without_vtk_messages():
+    with quiet():
         surface, in_ras = _read(path)
     if surface.GetNumberOfPoints() == 0:
         raise FusionError(f"The file {path} holds no surface; give a .vtp or .stl file with points.")
@@ -48,19 +49,6 @@ def move_model(path: Path, result: Path, move: Callable[[np.ndarray], np.ndarray
     surface.GetCellData().SetNormals(None)
     if not _write(surface, result):
         raise FusionError(f"The file {result} could not be written; see that the disk has room.")
-
-
-@contextmanager
-def _without_vtk_messages() -> Iterator[None]:
-    """Keep VTK from printing lines of its own about a damaged file, where our message is enough."""
-    from vtkmodules.vtkCommonCore import vtkObject
-
-    shown = vtkObject.GetGlobalWarningDisplay()
-    vtkObject.GlobalWarningDisplayOff()
-    try:
-        yield
-    finally:
-        vtkObject.SetGlobalWarningDisplay(shown)
 
 
 def _read(path: Path) -> tuple["vtkPolyData", bool]:

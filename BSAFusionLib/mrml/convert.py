@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import slicer
-from slicer.util import arrayFromTransformMatrix, arrayFromVolume, arrayFromVTKMatrix, vtkMatrixFromArray
+from slicer.util import arrayFromTransformMatrix, arrayFromVolume, vtkMatrixFromArray
 from vtkmodules.util.numpy_support import get_vtk_array_type, numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonDataModel import vtkImageData
-from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTransform, vtkTransform
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.orientation import RAS_LPS
-from BSAFusionLib.mrml.placement import parent_to_world
+from BSAFusionLib.mrml.placement import ijk_to_ras, parent_to_world
 from BSAFusionLib.worker.case import Deformation, deformation_of, matrix_of
 from BSAFusionLib.worker.volumes import Volume
 
@@ -87,9 +86,7 @@ def voxels_of(volume: slicer.vtkMRMLVolumeNode) -> Volume:
     Raises:
         FusionError: A parent transform is not linear, or the axes of the volume lie in one plane.
     """
-    ijk_to_ras = vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(ijk_to_ras)
-    ijk_to_world = RAS_LPS @ parent_to_world(volume) @ arrayFromVTKMatrix(ijk_to_ras)
+    ijk_to_world = RAS_LPS @ parent_to_world(volume) @ ijk_to_ras(volume)
     return volume_at(arrayFromVolume(volume), ijk_to_world, volume.GetName())
 
 

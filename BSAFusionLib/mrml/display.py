@@ -1,13 +1,12 @@
 """Display a result: deformation grid with a legend, volumes in the slice views, checkerboard."""
 
 import slicer
-from slicer.util import arrayFromVTKMatrix
-from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkImagingCore import vtkImageExtractComponents
 from vtkmodules.vtkImagingGeneral import vtkImageCheckerboard
 from vtkmodules.vtkRenderingCore import vtkColorTransferFunction
 
 from BSAFusionLib.mrml.convert import MIN_LEGEND_RANGE_MM, VolumeContent
+from BSAFusionLib.mrml.placement import ijk_to_ras
 from BSAFusionLib.mrml.scene import nodes_of_class
 
 PLAIN_GRID_RGB = (1.0, 0.85, 0.0)  # of a grid that does not show the displacement; visible on dark and bright
@@ -175,6 +174,4 @@ def checkerboard(first: slicer.vtkMRMLVolumeNode, second: slicer.vtkMRMLVolumeNo
         board.SetInputConnection(place, colors.GetOutputPort())
     board.SetNumberOfDivisions(fields, fields, fields)
     board.Update()
-    ijk_to_ras = vtkMatrix4x4()
-    second.GetIJKToRASMatrix(ijk_to_ras)
-    return VolumeContent(board.GetOutput(), arrayFromVTKMatrix(ijk_to_ras))
+    return VolumeContent(board.GetOutput(), ijk_to_ras(second))

@@ -13,6 +13,7 @@ from BSAFusionLib.mrml.placement import FILLED_FROM
 
 if TYPE_CHECKING:
     from BSAFusionLib.mrml.logic import Computed, Job
+    from BSAFusionLib.report.overlay import OverlayWindow
 
 RGB_WINDOW = 0.0, 255.0  # in which colors are shown as they are
 
@@ -30,15 +31,9 @@ def put_registered(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRM
     if computed.registered is None:
         return None
     overlay = computed.pictures.overlay
-    window = RGB_WINDOW if _in_color(computed.registered) else (overlay.low, overlay.high)
-    whole = shows_highest(job.registeredVolume)
-    node = _put(job, computed.registered, name, job.registeredVolume, window)
+    label = MODALITIES[computed.report.modality].label
+    node = _put_by_value(job, computed.registered, name, job.registeredVolume, overlay, label, overlay.shown_from)
     copy_unit(job.movingVolume, node)
-    quantity = MODALITIES[computed.report.modality].label
-    if _filled_before(job.registeredVolume, job):
-        show_new_values(node, overlay, quantity, whole)
-    else:
-        color_by_value(node, overlay, quantity, overlay.shown_from)
     return node
 
 
@@ -53,12 +48,25 @@ def put_expected_error(job: "Job", computed: "Computed", name: str) -> slicer.vt
             given.SetAndObserveImageData(None)
         return None
     window = computed.pictures.error_window()
-    whole = shows_highest(given)
-    node = _put(job, computed.expectedError, name, given, (window.low, window.high))
+    return _put_by_value(job, computed.expectedError, name, given, window, "Expected error", shown_from=0.0)
+
+
+def _put_by_value(
+    job: "Job",
+    content: VolumeContent,
+    name: str,
+    given: slicer.vtkMRMLVolumeNode | None,
+    values: "OverlayWindow",
+    quantity: str,
+    shown_from: float,
+) -> slicer.vtkMRMLVolumeNode:
+    """Put a volume into the scene in the overlay's colors, or in the display that it had since a former run."""
+    highest_too = shows_highest(given)
+    node = _put(job, content, name, given, RGB_WINDOW if _in_color(content) else (values.low, values.high))
     if _filled_before(given, job):
-        show_new_values(node, window, "Expected error", whole)
+        show_new_values(node, values, quantity, highest_too)
     else:
-        color_by_value(node, window, "Expected error", shown_from=0.0)
+        color_by_value(node, values, quantity, shown_from)
     return node
 
 

@@ -7,7 +7,7 @@ import slicer
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.hierarchy import modality_from_dicom
-from BSAFusionLib.mrml.placement import parent_to_world, result_of
+from BSAFusionLib.mrml.placement import lies_under, parent_to_world, result_of
 
 SAME_PLACE_MM = 1e-4  # how far the matrices of two places may differ
 
@@ -111,7 +111,7 @@ def checkCarried(
             raise FusionError(f"'{name}' cannot move along: it is the fixed volume or an output; choose another.")
         if not node.IsA("vtkMRMLTransformableNode") or not node.CanApplyNonLinearTransforms():
             raise FusionError(f"'{name}', a {node.GetClassName()}, cannot follow a deformation; choose another node.")
-        if any(_liesUnder(other, node) for other in (*staying, movingVolume) if other is not None):
+        if any(lies_under(other, node) for other in (*staying, movingVolume) if other is not None):
             raise FusionError(f"A volume lies under '{name}', which therefore cannot move along; choose another node.")
         if node is not movingVolume and result_of(node) not in (None, movingVolume):
             raise FusionError(
@@ -123,12 +123,6 @@ def checkCarried(
                 f"'{name}' does not lie under the same transform as the moving volume and cannot move along; put it "
                 "there, or harden both."
             )
-
-
-def _liesUnder(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLNode) -> bool:
-    """Return True for a node that has the transform among its parents."""
-    parent = node.GetParentTransformNode()
-    return parent is not None and (parent is transform or _liesUnder(parent, transform))
 
 
 def components(volume: slicer.vtkMRMLScalarVolumeNode) -> int:

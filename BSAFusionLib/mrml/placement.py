@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 import slicer
-from slicer.util import arrayFromTransformMatrix
+from slicer.util import arrayFromTransformMatrix, arrayFromVTKMatrix
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.scene import nodes_of_class
@@ -13,6 +14,13 @@ from BSAFusionLib.mrml.scene import nodes_of_class
 PLACED_UNDER, PLACED_BEFORE = "BSAFusion.placedUnder", "BSAFusion.placedBefore"
 # Node references of a run's outputs: to the moving volume; and of its grid transform: to the parent that it replaces.
 FILLED_FROM, TAKES_PLACE_OF = "BSAFusion.filledFrom", "BSAFusion.takesPlaceOf"
+
+
+def ijk_to_ras(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    """Return the matrix, 4 x 4, from a volume's voxel indices to its own coordinates, mm, RAS."""
+    matrix = vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return arrayFromVTKMatrix(matrix)
 
 
 def parent_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
@@ -51,6 +59,12 @@ def parent_before(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransf
     return parent
 
 
+def lies_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLNode) -> bool:
+    """Return True for a node that has the transform among its parents."""
+    parent = node.GetParentTransformNode()
+    return parent is not None and (parent is transform or lies_under(parent, transform))
+
+
 def place_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:
     """Replace a node's parents by a transform; the node keeps a reference to its own, also in a saved scene."""
     if node.GetParentTransformNode() is transform:
@@ -75,18 +89,16 @@ def put_back_from(transform: slicer.vtkMRMLTransformNode) -> None:
     """
     for node in nodes_of_class(transform.GetScene(), "vtkMRMLTransformableNode"):
         if node.GetNodeReference(PLACED_UNDER) is transform:
-            if node.GetParentTransformNode() is transform:
-                put_back(node)
-            else:
+            if left_result(node):
                 _forget_place(node)
+            else:
+                put_back(node)
 
 
 def result_of(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransformableNode | None:
     """Return the moving volume whose result a node lies under, put there by `place_under`; None elsewhere."""
     transform = node.GetNodeReference(PLACED_UNDER)
-    if transform is None or node.GetParentTransformNode() is not transform:
-        return None
-    return transform.GetNodeReference(FILLED_FROM)
+    return None if transform is None or left_result(node) else transform.GetNodeReference(FILLED_FROM)
 
 
 def left_result(node: slicer.vtkMRMLTransformableNode) -> bool:

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import slicer
-from slicer.util import arrayFromVTKMatrix
-from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.placement import left_result, parent_before, parent_to_world
+from BSAFusionLib.mrml.placement import ijk_to_ras, left_result, parent_before, parent_to_world
 
-SAME_PLACE_MM = 1e-3  # how far matrices may differ: those of the frames of a sequence do
+FRAMES_APART_MM = 1e-3  # how far the matrices of a sequence's frames may differ, which a moving volume shows in turn
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Places:
         """Return the present places of a run's inputs."""
         return cls(
             (fixed, _voxels_to_world(fixed)),
-            (moving, _voxels_to_own(moving)),
+            (moving, ijk_to_ras(moving)),
             tuple((node, parent_before(node)) for node in carried if node is not moving),
             tuple(node for node in {moving, *carried} if not left_result(node)),
         )
@@ -57,20 +55,14 @@ class Places:
         (fixed, fixed_before), (moving, moving_before) = self.fixed, self.moving
         changed = [node for node, parent in self.carried if parent_before(node) is not parent]
         changed += [node for node in self.under_result if left_result(node)]
-        if not np.allclose(_voxels_to_own(moving), moving_before, atol=SAME_PLACE_MM):
+        if not np.allclose(ijk_to_ras(moving), moving_before, atol=FRAMES_APART_MM):
             changed.insert(0, moving)
-        if not np.allclose(_voxels_to_world(fixed), fixed_before, atol=SAME_PLACE_MM):
+        if not np.allclose(_voxels_to_world(fixed), fixed_before, atol=FRAMES_APART_MM):
             changed.insert(0, fixed)
         if changed:
             raise FusionError(f"'{changed[0].GetName()}' was moved or hardened while it was in use; run again.")
 
 
-def _voxels_to_own(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
-    matrix = vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    return arrayFromVTKMatrix(matrix)
-
-
 def _voxels_to_world(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
-    place: np.ndarray = parent_to_world(volume) @ _voxels_to_own(volume)
+    place: np.ndarray = parent_to_world(volume) @ ijk_to_ras(volume)
     return place

@@ -15,11 +15,12 @@ from vtkmodules.vtkRenderingCore import vtkRenderWindow, vtkTextActor, vtkWindow
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.volumes import write_volume
+from BSAFusionLib.files.vtk_messages import quiet
 from BSAFusionLib.mrml.convert import image_from_volume
 from BSAFusionLib.mrml.display import update_legends
 from BSAFusionLib.mrml.logic import ProcessResult
 from BSAFusionLib.mrml.overlay import show_overlay
-from BSAFusionLib.mrml.scene import nodes_of_class, quiet
+from BSAFusionLib.mrml.scene import nodes_of_class
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.report.overlay import OPACITY
 

@@ -1,14 +1,12 @@
-"""Find nodes in a scene, save it, and keep VTK's messages off the console."""
+"""Find nodes in a scene, and save it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import slicer
-from vtkmodules.vtkCommonCore import vtkObject, vtkOutputWindow
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.paths import writable_by_itk
+from BSAFusionLib.files.vtk_messages import quiet
 
 
 def nodes_of_class(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
@@ -37,17 +35,3 @@ def save_scene(scene: slicer.vtkMRMLScene, path: Path) -> None:
         written = False
     if not written:
         raise FusionError(f"The scene could not be written to {path}; check the folder and the space on the disk.")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress VTK's messages on the console within a `with` block, where our own message is enough."""
-    window, warn = vtkOutputWindow.GetInstance(), vtkObject.GetGlobalWarningDisplay()
-    mode = window.GetDisplayMode()
-    window.SetDisplayModeToNever()
-    vtkObject.GlobalWarningDisplayOff()
-    try:
-        yield
-    finally:
-        vtkObject.SetGlobalWarningDisplay(warn)
-        window.SetDisplayMode(mode)

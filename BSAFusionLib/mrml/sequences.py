@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import slicer
-from slicer.util import arrayFromVolume, arrayFromVTKMatrix, vtkMatrixFromArray
-from vtkmodules.vtkCommonMath import vtkMatrix4x4
+from slicer.util import arrayFromVolume, vtkMatrixFromArray
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.orientation import RAS_LPS
 from BSAFusionLib.mrml.convert import VolumeContent, volume_at
 from BSAFusionLib.mrml.hierarchy import copy_unit
-from BSAFusionLib.mrml.placement import FILLED_FROM, parent_to_world
+from BSAFusionLib.mrml.placement import FILLED_FROM, ijk_to_ras, parent_to_world
 from BSAFusionLib.mrml.scene import nodes_of_class
 from BSAFusionLib.worker.volumes import Volume
 
@@ -100,9 +99,7 @@ def _frame(node: slicer.vtkMRMLNode, place: np.ndarray, sequence: slicer.vtkMRML
     voxels = arrayFromVolume(node)
     if voxels.ndim != 3:
         raise FusionError(f"The frames of '{sequence.GetName()}' are in color; choose a sequence of scalar volumes.")
-    ijk_to_ras = vtkMatrix4x4()
-    node.GetIJKToRASMatrix(ijk_to_ras)
-    return volume_at(voxels, RAS_LPS @ place @ arrayFromVTKMatrix(ijk_to_ras), node.GetName())
+    return volume_at(voxels, RAS_LPS @ place @ ijk_to_ras(node), node.GetName())
 
 
 def put_registered_sequence(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRMLSequenceNode | None:

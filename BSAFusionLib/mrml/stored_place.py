@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from slicer.util import arrayFromVTKMatrix
-from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from BSAFusionLib.files.content import HEADER_SUFFIXES
 from BSAFusionLib.files.nifti_header import nifti_header
@@ -21,6 +19,7 @@ from BSAFusionLib.files.orientation import (
     says_nothing,
     states_no_orientation,
 )
+from BSAFusionLib.mrml.placement import ijk_to_ras
 
 
 def remarks_on_file(volume: slicer.vtkMRMLVolumeNode) -> tuple[str, ...]:
@@ -46,9 +45,7 @@ def remarks_on_file(volume: slicer.vtkMRMLVolumeNode) -> tuple[str, ...]:
         return ()
     if not placement.stated:
         return placement.remarks
-    ijk_to_ras = vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(ijk_to_ras)
-    apart = farthest(RAS_LPS @ arrayFromVTKMatrix(ijk_to_ras), placement.matrix, size)
+    apart = farthest(RAS_LPS @ ijk_to_ras(volume), placement.matrix, size)
     return (_differs(volume.GetName(), path.name, placement.matrix, size, apart),) if apart > CONFLICT_MM else ()
 
 

@@ -42,7 +42,6 @@ class Choices:
         self._inputs = self._landmarks = ()
         if parameters is not None:
             self._inputs = parameters.fixedVolume, parameters.movingVolume
-            self._landmarks = parameters.fixedLandmarks, parameters.movingLandmarks
         self.update()
 
     def update(self) -> None:

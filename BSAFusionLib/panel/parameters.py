@@ -253,14 +253,6 @@ def is_shown(parameters: Parameters, result: KeptResult) -> bool:
     return all(parameters.getValue(name) == result.getValue(name) for name in ("report", "reportMovingVolume"))
 
 
-def landmarks_of(
-    parameters: Parameters, fixed: slicer.vtkMRMLNode | None, moving: slicer.vtkMRMLNode | None
-) -> tuple[slicer.vtkMRMLMarkupsNode | None, slicer.vtkMRMLMarkupsNode | None]:
-    """Return the point lists that are kept with the result of a pair of volumes; None for lists that are not."""
-    kept = _kept_of(parameters, fixed, moving)
-    return (None, None) if kept is None else (kept.fixedLandmarks, kept.movingLandmarks)
-
-
 def take_up_pair(parameters: Parameters, landmarks_too: bool) -> None:
     """Choose what was chosen with the result of the chosen volumes; leave to other volumes what is theirs.
 
@@ -289,7 +281,8 @@ def landmarks_shown(
     shown = parameters.reportFixedVolume, parameters.reportMovingVolume
     if shown == (parameters.fixedVolume, parameters.movingVolume):
         return parameters.fixedLandmarks, parameters.movingLandmarks
-    return landmarks_of(parameters, *shown)
+    kept = _kept_of(parameters, *shown)
+    return (None, None) if kept is None else (kept.fixedLandmarks, kept.movingLandmarks)
 
 
 def keep_landmarks(parameters: Parameters) -> None:

@@ -74,13 +74,26 @@ def remark_on_modality(runner: "Runner", stack: Stack, modality: str) -> Iterato
         stack: Slices of both volumes.
         modality: Of the moving volume.
     """
-    some = stack.every(max(1, len(stack.filled) // CLASSIFIED_SLICES))
-    log_odds = runner.moving_log_odds(some)
-    if len(log_odds) > 0 and np.median(log_odds) < LEAST_LOG_ODDS:
+    log_odds = median_log_odds(runner, stack)
+    if log_odds is not None and log_odds < LEAST_LOG_ODDS:
         yield (
             f"The network takes the moving volume for an MRI and not for a {MODALITIES[modality].label}; if the two "
             "volumes were exchanged, give the MRI as the fixed one."
         )
+
+
+def median_log_odds(runner: "Runner", stack: Stack) -> float | None:
+    """Return the median slice's logarithm of the odds that the moving volume is of its modality, and not an MRI.
+
+    Args:
+        runner: Runs the network of the modality.
+        stack: Slices of both volumes, of which a few are classified.
+
+    Returns:
+        None where these show nothing.
+    """
+    log_odds = runner.moving_log_odds(stack.every(max(1, len(stack.filled) // CLASSIFIED_SLICES)))
+    return float(np.median(log_odds)) if len(log_odds) > 0 else None
 
 
 def in_hounsfield_units(image: sitk.Image) -> bool:

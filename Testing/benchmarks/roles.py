@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.pipeline.case import prepare_case
-from BSAFusionLib.pipeline.roles import CLASSIFIED_SLICES, LEAST_LOG_ODDS
+from BSAFusionLib.pipeline.roles import LEAST_LOG_ODDS, median_log_odds
 from BSAFusionLib.pipeline.slicing import slice_axis
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.evaluation_heads.starts import start_pairs
@@ -24,7 +24,7 @@ from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, REPORTED_HEADS
 from BSAFusionResearch.simulation.patient import best_rigid, brain_mask
 
 
-def median_log_odds(fixed: sitk.Image, moving: sitk.Image, modality: str, transform: sitk.Transform) -> float | None:
+def measure(fixed: sitk.Image, moving: sitk.Image, modality: str, transform: sitk.Transform) -> float | None:
     """Return the median slice's log odds; None where the volumes are rejected for their roles or show nothing."""
     try:
         case = prepare_case(fixed, moving, Settings(modality, device="cpu"))
@@ -32,9 +32,7 @@ def median_log_odds(fixed: sitk.Image, moving: sitk.Image, modality: str, transf
         return None
     grid = case.network_input.registration_grid(slice_axis(case.fixed, "auto"), case.network.size)
     stack = case.network_input.stack(grid, transform)
-    some = stack.every(max(1, len(stack.filled) // CLASSIFIED_SLICES))
-    log_odds = case.network.runner.moving_log_odds(some)
-    return float(np.median(log_odds)) if len(log_odds) > 0 else None
+    return median_log_odds(case.network.runner, stack)
 
 
 def main() -> None:
@@ -51,7 +49,7 @@ def main() -> None:
         volumes = patient.fixed, patient.moving
         for exchanged in (False, True):
             fixed, moving = reversed(volumes) if exchanged else volumes
-            log_odds = median_log_odds(fixed, moving, modality, motion.GetInverse() if exchanged else motion)
+            log_odds = measure(fixed, moving, modality, motion.GetInverse() if exchanged else motion)
             if log_odds is not None:
                 found.setdefault((modality, exchanged), []).append(log_odds)
             shown = "rejected" if log_odds is None else f"{log_odds:.2f}"

@@ -12,11 +12,11 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkFeatureEdges, vtkMassProperties
 
+from BSAFusionLib.files.vtk_messages import quiet
 from BSAFusionLib.mrml.convert import content_from_image
 from BSAFusionLib.mrml.display import link_and_fit, show_volumes
 from BSAFusionLib.mrml.nodes import put_volume
 from BSAFusionLib.mrml.rendering import require_opengl
-from BSAFusionLib.mrml.scene import quiet
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.viewer.cut_head import CutHead
 from Testing.phantoms import make_grid, make_head
