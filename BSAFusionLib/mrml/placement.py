@@ -14,6 +14,9 @@ from BSAFusionLib.mrml.scene import nodes_of_class
 PLACED_UNDER, PLACED_BEFORE = "BSAFusion.placedUnder", "BSAFusion.placedBefore"
 # Node references of a run's outputs: to the moving volume; and of its grid transform: to the parent that it replaces.
 FILLED_FROM, TAKES_PLACE_OF = "BSAFusion.filledFrom", "BSAFusion.takesPlaceOf"
+# Attribute of a grid transform: the moving volume's voxels along each axis and its matrix, as numbers.
+FILLED_FROM_GRID = "BSAFusion.filledFromGrid"
+GRIDS_APART_MM = 1e-3  # how far the matrices of a sequence's frames may differ, which a moving volume shows in turn
 
 
 def ijk_to_ras(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
@@ -107,6 +110,20 @@ def left_result(node: slicer.vtkMRMLTransformableNode) -> bool:
     return transform is not None and node.GetParentTransformNode() is not transform
 
 
+def fits_result(moving: slicer.vtkMRMLVolumeNode, grid_transform: slicer.vtkMRMLTransformNode) -> bool:
+    """Return False for a moving volume that has got another grid since the transform was filled, such as by hardening.
+
+    The transform would then move it twice.
+    """
+    grid = grid_transform.GetAttribute(FILLED_FROM_GRID)
+    return grid is None or np.allclose(_grid(moving), np.array(grid.split(), dtype=float), rtol=0, atol=GRIDS_APART_MM)
+
+
+def _grid(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    size = volume.GetImageData().GetDimensions() if volume.GetImageData() is not None else (0, 0, 0)
+    return np.concatenate([size, ijk_to_ras(volume).ravel()])
+
+
 def _forget_place(node: slicer.vtkMRMLTransformableNode) -> None:
     node.RemoveNodeReferenceIDs(PLACED_UNDER)
     node.RemoveNodeReferenceIDs(PLACED_BEFORE)
@@ -115,9 +132,11 @@ def _forget_place(node: slicer.vtkMRMLTransformableNode) -> None:
 def mark_as_filled(
     nodes: Iterable[slicer.vtkMRMLNode],
     grid_transform: slicer.vtkMRMLTransformNode,
-    moving: slicer.vtkMRMLTransformableNode,
+    moving: slicer.vtkMRMLVolumeNode,
 ) -> None:
     """Reference, from a run's outputs, the moving volume and the parent that the grid transform replaces.
+
+    The transform also keeps the volume's grid, for `fits_result`.
 
     Args:
         nodes: The volumes that the run filled.
@@ -128,3 +147,4 @@ def mark_as_filled(
     for node in (*nodes, grid_transform):
         node.SetNodeReferenceID(FILLED_FROM, moving.GetID())
     grid_transform.SetNodeReferenceID(TAKES_PLACE_OF, parent.GetID() if parent is not None else None)
+    grid_transform.SetAttribute(FILLED_FROM_GRID, " ".join(f"{number:.9g}" for number in _grid(moving)))

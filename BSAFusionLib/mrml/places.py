@@ -7,9 +7,7 @@ import numpy as np
 import slicer
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.placement import ijk_to_ras, left_result, parent_before, parent_to_world
-
-FRAMES_APART_MM = 1e-3  # how far the matrices of a sequence's frames may differ, which a moving volume shows in turn
+from BSAFusionLib.mrml.placement import GRIDS_APART_MM, ijk_to_ras, left_result, parent_before, parent_to_world
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,9 @@ class Places:
         (fixed, fixed_before), (moving, moving_before) = self.fixed, self.moving
         changed = [node for node, parent in self.carried if parent_before(node) is not parent]
         changed += [node for node in self.under_result if left_result(node)]
-        if not np.allclose(ijk_to_ras(moving), moving_before, atol=FRAMES_APART_MM):
+        if not np.allclose(ijk_to_ras(moving), moving_before, atol=GRIDS_APART_MM):
             changed.insert(0, moving)
-        if not np.allclose(_voxels_to_world(fixed), fixed_before, atol=FRAMES_APART_MM):
+        if not np.allclose(_voxels_to_world(fixed), fixed_before, atol=GRIDS_APART_MM):
             changed.insert(0, fixed)
         if changed:
             raise FusionError(f"'{changed[0].GetName()}' was moved or hardened while it was in use; run again.")

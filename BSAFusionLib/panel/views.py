@@ -21,7 +21,7 @@ from BSAFusionLib.mrml.hierarchy import file_beside
 from BSAFusionLib.mrml.node_checks import components
 from BSAFusionLib.mrml.nodes import displacement_range, network_grid, put_network_part, put_volume
 from BSAFusionLib.mrml.overlay import set_color_map, show_expected_error, show_overlay
-from BSAFusionLib.mrml.placement import place_under, put_back
+from BSAFusionLib.mrml.placement import fits_result, place_under, put_back
 from BSAFusionLib.panel.parameters import Parameters, View
 from BSAFusionLib.pipeline.summary import doubt_of
 
@@ -138,6 +138,11 @@ class Views:
             parameters.reportGridTransform,
         )
 
+    def _fits(self) -> bool:
+        """Return True where the moving volume of a complete result is still as the run found it."""
+        parameters = self._parameters
+        return self._complete() and fits_result(parameters.reportMovingVolume, parameters.reportGridTransform)
+
     def _possibleView(self) -> View:
         """Return the chosen view, or the fused volume where that one needs a volume that was not made."""
         if not self._complete():
@@ -162,6 +167,11 @@ class Views:
         if view is View.EXPECTED_ERROR and doubt_of(json.loads(parameters.report)):
             return _(
                 "The result is doubtful: these colors hold only if it is right, and do not show how far off it is."
+            )
+        if view is View.BLEND and not self._fits():
+            name = parameters.reportMovingVolume.GetName()
+            return _("'{name}' was moved or hardened since this result; run again to see it before and after.").format(
+                name=name
             )
         if view is View.FUSED:
             return parameters.reportFusedVolume.GetDescription() or ""
@@ -198,8 +208,10 @@ class Views:
         ui, complete = self._ui, self._complete()
         ui.viewsCollapsibleButton.visible = complete
         blend = self._possibleView() is View.BLEND
-        for widget in (ui.blendSlider, ui.beforeButton, ui.afterButton, ui.flickerCheckBox, ui.flickerRateSpinBox):
+        for widget in (ui.blendSlider, ui.beforeButton):
             widget.enabled = complete and blend
+        for widget in (ui.afterButton, ui.flickerCheckBox, ui.flickerRateSpinBox):
+            widget.enabled = blend and self._fits()
         ui.checkerFieldsSpinBox.enabled = self._possibleView() is View.CHECKERBOARD
         ui.viewNoteLabel.text = self._note() if complete else ""
         ui.viewNoteLabel.visible = bool(ui.viewNoteLabel.text)
@@ -215,17 +227,18 @@ class Views:
     def _place(self, after: bool) -> None:
         if not self._complete():
             return
-        if after:
-            place_under(self._parameters.reportMovingVolume, self._parameters.reportGridTransform)
-        else:
+        if not after:
             put_back(self._parameters.reportMovingVolume)
+        elif self._fits():
+            place_under(self._parameters.reportMovingVolume, self._parameters.reportGridTransform)
         self._enable()
 
     def _swap(self) -> None:
-        if self._complete():
+        if self._fits():
             self._place(after=not self._isAfter())
         else:
             self.stop()
+            self._enable()
 
     def _setFlicker(self, on: bool) -> None:
         if on:

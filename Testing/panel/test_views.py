@@ -103,6 +103,24 @@ def test_a_volume_that_was_hardened_stays_where_it_is_when_the_result_is_deleted
     assert heads[1].GetParentTransformNode() is None
 
 
+def test_a_volume_that_was_hardened_is_not_moved_a_second_time(done, finish, heads):
+    choose(done, View.BLEND)
+    done.ui.flickerRateSpinBox.value = 10
+    harness.click(done.ui.flickerCheckBox)
+    harness.wait_until(lambda: heads[1].GetParentTransformNode() is not None)
+    heads[1].HardenTransform()
+    harness.wait_until(lambda: not done.ui.flickerCheckBox.checked)
+    assert heads[1].GetParentTransformNode() is None
+    assert "was moved or hardened since this result; run again" in done.ui.viewNoteLabel.text
+    assert [done.ui.beforeButton.enabled, done.ui.afterButton.enabled, done.ui.flickerCheckBox.enabled] == [1, 0, 0]
+    done.ui.afterButton.enabled = True  # as it was before the panel could know
+    harness.click(done.ui.afterButton)
+    assert heads[1].GetParentTransformNode() is None
+    finish()
+    assert done.ui.afterButton.enabled
+    assert not done.ui.viewNoteLabel.visible
+
+
 def test_choices_of_the_grid_leave_the_views_volumes_alone(done, parameters, scene, heads):
     for n in range(3):
         scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode").SetBackgroundVolumeID(heads[0].GetID())
