@@ -219,14 +219,14 @@ def save_json(content: dict, path: Path, results: Path | None = None) -> None:
     Raises:
         FusionError: The file cannot be written.
     """
-    from BSAFusionLib.files.atomic import written_whole
+    from BSAFusionLib.files.atomic import not_written, written_whole
 
     try:
         with written_whole(path.parent) as folder:
             write_json(content, folder / path.name)
     except FusionError as error:
         if results is None:
-            raise FusionError(f"The file {path} cannot be written; choose another place for it.") from error
+            raise not_written(path) from error
         raise FusionError(
             f"The results are in {results}, but the file given with --json cannot be written: {path}; choose another "
             "place for it."

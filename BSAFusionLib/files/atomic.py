@@ -67,7 +67,12 @@ def check_writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=above):
             pass
     except OSError as error:
-        raise FusionError(f"The file {path} cannot be written; choose another place for it.") from error
+        raise not_written(path) from error
+
+
+def not_written(path: Path) -> FusionError:
+    """Return the error that says that a file cannot be written."""
+    return FusionError(f"The file {path} cannot be written; choose another place for it.")
 
 
 def _move_all(files: list[Path], folder: Path, replaced: Iterable[str]) -> None:

@@ -28,6 +28,8 @@ LOG_EVERY = 10
 VALIDATION_PAIRS = 48
 """Pairs that are validated on while training."""
 VALIDATION_SEED = 20
+FREE_TO_CHANGE = {"fusion_steps", "save_every"}
+"""Settings that a run may be resumed with others of, since what was trained so far does not depend on them."""
 
 
 @dataclass(frozen=True)
@@ -248,11 +250,12 @@ class Trainer:
         """Continue from a checkpoint that `save` wrote.
 
         Raises:
-            FusionError: The file is no such checkpoint, or belongs to another network.
+            FusionError: The file is no such checkpoint, or belongs to another network or a run with other settings.
         """
         state = load_torch_file(path)
         if not isinstance(state, dict) or not {"step", "network", "average", "optimiser"} <= state.keys():
             raise FusionError(f"{path} is not a checkpoint of a training run; give the checkpoint.pt of one.")
+        self._check_settings(state, path)
         load_state(self.network.module, state["network"], path)
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimiser"])
@@ -260,6 +263,23 @@ class Trainer:
         torch.set_rng_state(state["random"])
         self.step = state["step"]
         self.started_from = state.get("started_from", self.started_from)
+
+    def _check_settings(self, state: dict, path: Path) -> None:
+        """Raise FusionError where a checkpoint's run had other settings, which the card would not tell."""
+        own = {**asdict(self.averaged.metadata), **_flat(asdict(self.settings))}
+        begun = {**state.get("metadata", {}), **_flat(state.get("settings", {}))}
+        for name in sorted(own.keys() & begun.keys() - FREE_TO_CHANGE):
+            if own[name] != begun[name]:
+                raise FusionError(
+                    f"The run of {path} was begun with {name.replace('_', ' ')} {begun[name]}, not {own[name]}; resume "
+                    "it with the same, or begin another run with its weights as --initial-weights."
+                )
+
+
+def _flat(settings: dict) -> dict:
+    """Return a run's settings with those of its simulator in its place."""
+    of_simulator = settings.get("simulator", {})
+    return {**{name: value for name, value in settings.items() if name != "simulator"}, **of_simulator}
 
 
 def own_pairs(pairs: UnalignedPairs) -> UnalignedPairs:

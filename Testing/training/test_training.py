@@ -300,6 +300,24 @@ def test_a_resumed_run_continues_as_if_it_had_not_stopped(tmp_path):
         torch.testing.assert_close(own, other, atol=1e-6, rtol=1e-5)
 
 
+def test_a_run_is_resumed_with_its_own_settings_only(tmp_path):
+    def trainer(modality: str = "ct", motion: float = 1.0, **settings) -> Trainer:
+        network = BSAFusion(Metadata(modality=modality))
+        chosen = TrainingSettings(simulator=Simulator(smallest=motion), **settings)
+        return Trainer(network, chosen, Fabric(accelerator="cpu", devices=1))
+
+    trainer(batch=2, steps=9).save(tmp_path / CHECKPOINT)
+    for other, named in (
+        ({"batch": 4, "steps": 9}, "batch 2, not 4"),
+        ({"batch": 2, "steps": 10}, "steps 9, not 10"),
+        ({"batch": 2, "steps": 9, "motion": 0.5}, "smallest 1.0, not 0.5"),
+        ({"batch": 2, "steps": 9, "modality": "pet"}, "modality ct, not pet"),
+    ):
+        with pytest.raises(FusionError, match=f"was begun with {named}; resume it with the same"):
+            trainer(**other).resume(tmp_path / CHECKPOINT)
+    trainer(batch=2, steps=9, save_every=3, fusion_steps=1).resume(tmp_path / CHECKPOINT)
+
+
 def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp_path, capsys):
     save_ellipses(tmp_path)
     os.umask(umask := os.umask(0))
