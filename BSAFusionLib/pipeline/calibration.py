@@ -9,6 +9,8 @@ import numpy as np
 from BSAFusionLib.errors import FusionError
 
 PIXELS_PER_SIGMA = 16.0  # smoothness of the deformations that the network was trained on
+# Expected length of a normal vector with equal variances, over the root of its expected square: sqrt(8 / (3 pi)).
+LENGTH_PER_RMS = float(np.sqrt(8 / (3 * np.pi)))
 
 
 class Amplitudes(NamedTuple):
@@ -43,6 +45,8 @@ class Calibration:
         relative_error: Further amplitude of the elastic smooth error, as a fraction of the elastic displacement's.
         length_scale: Expected length of the error in mm where the model says 1 mm.
         length_exponent: Power of the model's length that the expected length rises with.
+        length_limit: Largest model's length that both were fitted at, mm; beyond, the expected length rises in
+            proportion.
     """
 
     trust: float
@@ -54,6 +58,7 @@ class Calibration:
     relative_error: float = 0.0
     length_scale: float = 1.0
     length_exponent: float = 1.0
+    length_limit: float = 1000.0
 
     def expected_lengths(self, modeled: np.ndarray) -> np.ndarray:
         """Return the expected lengths of the error from those of the model, mm; both have any shape.
@@ -61,7 +66,8 @@ class Calibration:
         The model takes small errors for larger and large ones for smaller than they are; a power of its lengths, fitted
         on the same patients, sets that right and leaves their order as it is.
         """
-        lengths: np.ndarray = self.length_scale * modeled**self.length_exponent
+        beyond = np.maximum(modeled / self.length_limit, 1)
+        lengths: np.ndarray = self.length_scale * (modeled / beyond) ** self.length_exponent * beyond
         return lengths
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,7 +88,7 @@ class Calibration:
                 for name, value in content.items()
             }
             calibration = cls(**values)
-            lengths = [calibration.length_scale, calibration.length_exponent]
+            lengths = [calibration.length_scale, calibration.length_exponent, calibration.length_limit]
             positive = [calibration.trust, calibration.sigma_mm, calibration.slope, *calibration.expected, *lengths]
             others = [*calibration.spread, *calibration.error, calibration.relative_error]
             valid = min(positive) > 0 and min(others) >= 0

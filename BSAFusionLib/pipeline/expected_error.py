@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.geometry.grids import directions, lattice_over, voxel_centers
 from BSAFusionLib.pipeline.brain_only import BRAIN_RADIUS_MM
+from BSAFusionLib.pipeline.calibration import LENGTH_PER_RMS
 from BSAFusionLib.pipeline.posterior import Posterior
 from BSAFusionLib.pipeline.report import ExpectedError
 from BSAFusionLib.pipeline.slicing import resample_mask
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 SPACING_MM = 8.0  # of the map; the error is about as smooth as the displacement
 OUTLINE_SPACING_MM = 2.0  # of the map inside the head
-SAMPLES = 64
-SAMPLES_AT_ONCE = 16
 NEAR_BRAIN_MM = 90.0  # the brain's furthest ends, from its center
 MIDDLE_MM = 20.0  # to either side of the brain's center, not yet called left or right, front or back, upper or lower
 SKULL_BASE_MM = (-60.0, -30.0)  # of a standard head, from the brain's center upwards
@@ -28,8 +27,9 @@ SKULL_BASE_MM = (-60.0, -30.0)  # of a standard head, from the brain's center up
 def expected_error(posterior: Posterior, applied: sitk.Image, fixed: sitk.Image) -> sitk.Image:
     """Compute the expected length of the difference between the true and the applied displacement.
 
-    The lengths of deviations drawn from the posterior are averaged, and the calibration sets them right. What the basis
-    leaves out is drawn as noise; what of the posterior's mean was not applied is added in squares.
+    The length is that of a normal vector with the posterior's variance, equal in all directions, and the calibration
+    sets it right. What the basis leaves out counts with its variance; what of the posterior's mean was not applied is
+    added in squares.
 
     Args:
         posterior: Of the displacement.
@@ -46,14 +46,8 @@ def expected_error(posterior: Posterior, applied: sitk.Image, fixed: sitk.Image)
     too_little = basis.evaluate(posterior.mean, axes) - (on_grid @ directions(grid)).T
     elastic = np.arange(basis.size) >= AFFINE_FUNCTIONS
     left_out = 1 - basis.evaluate(elastic.astype(float), [axis**2 for axis in axes])
-    noise_mm = posterior.amplitudes.elastic * np.sqrt(np.maximum(left_out, 0))
-    random = np.random.default_rng(0)
-    total = np.zeros(left_out.shape)
-    for drawn in np.array_split(posterior.deviations(SAMPLES), SAMPLES // SAMPLES_AT_ONCE):
-        deviations = basis.evaluate(drawn, axes)
-        deviations += noise_mm * random.standard_normal(deviations.shape)
-        total += np.linalg.norm(deviations, axis=1).sum(axis=0)
-    unknown = posterior.calibration.expected_lengths(total / SAMPLES)
+    variances = posterior.variances(axes) + 3 * posterior.amplitudes.elastic**2 * np.maximum(left_out, 0)
+    unknown = posterior.calibration.expected_lengths(LENGTH_PER_RMS * np.sqrt(variances))
     lengths = np.hypot(np.linalg.norm(too_little, axis=0), unknown)
     image = sitk.GetImageFromArray(lengths.T.astype(np.float32))
     image.CopyInformation(grid)

@@ -1,5 +1,6 @@
 """Combine the evidence from slices of one or more axes to one displacement field in space, with its uncertainty."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,14 +38,26 @@ class Posterior:
     gain: np.ndarray
     remaining: np.ndarray
 
-    def deviations(self, count: int, seed: int = 0) -> np.ndarray:
-        """Draw differences between displacement and mean (count, 3, function), reproducibly."""
-        random = np.random.default_rng(seed)
-        white = random.standard_normal((2, len(self.factor), count))
-        sums = solve_triangular(self.factor, white[0], lower=True, trans="T")
-        drawn = self.gain[:, None] * sums + np.sqrt(self.remaining)[:, None] * white[1]
-        samples: np.ndarray = drawn.T.reshape(count, 3, -1)
-        return samples
+    def variances(self, axes: Sequence[np.ndarray]) -> np.ndarray:
+        """Compute the variance of the displacement, summed over its components, on a lattice.
+
+        Args:
+            axes: Every axis' functions at its places, of `SmoothBasis.along`.
+
+        Returns:
+            (x, y, z), mm^2, without what the basis leaves out.
+        """
+        size, spread = self.basis.size, solve_triangular(self.factor, np.diag(self.gain), lower=True)
+        covariance = np.diag(self.remaining.reshape(3, size).sum(axis=0))
+        for component in range(3):
+            own = spread[:, component * size : (component + 1) * size]
+            covariance += own.T @ own
+        first, *others = axes
+        planes = []
+        for row in first:  # a plane at a time, since all functions at all places would take gigabytes
+            functions = self.basis.on_lattice([row[None], *others])
+            planes.append(np.einsum("pf,pf->p", functions @ covariance, functions))
+        return np.reshape(planes, [len(axis) for axis in axes])
 
 
 def infer(observed: Observed, calibration: Calibration) -> Posterior:

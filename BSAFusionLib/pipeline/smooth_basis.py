@@ -85,6 +85,15 @@ class SmoothBasis:
         values = self.along(points.T)
         return reduce(np.multiply, (axis[:, factor] for axis, factor in zip(values, self.factors, strict=True)))
 
+    def on_lattice(self, axes: Sequence[np.ndarray]) -> np.ndarray:
+        """Return all functions on a lattice (place, function), its last axis the fastest.
+
+        Args:
+            axes: Every axis' functions at its places, of `along`.
+        """
+        x, y, z = (axis[:, factor] for axis, factor in zip(axes, self.factors, strict=True))
+        return (x[:, None, None] * y[None, :, None] * z).reshape(-1, self.size)
+
     def evaluate(self, coefficients: np.ndarray, axes: Sequence[np.ndarray]) -> np.ndarray:
         """Sum the functions on a lattice.
 

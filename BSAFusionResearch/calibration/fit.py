@@ -83,10 +83,11 @@ def fit_calibration(cases: list[FittedCase], sigma_mm: float, max_trials: int = 
 def fit_lengths(cases: list[FittedCase], calibration: Calibration) -> Calibration:
     """Fit the lengths of the error that a calibration expects, and leave its other values as they are."""
     predictions = [_predict(case, calibration) for case in cases]
+    limit = round(float(max(prediction.lengths.max() for prediction in predictions)), 4)
 
     def corrected(logarithms: np.ndarray) -> Calibration:
         scale, exponent = np.exp(logarithms).round(4).tolist()
-        return replace(calibration, length_scale=scale, length_exponent=exponent)
+        return replace(calibration, length_scale=scale, length_exponent=exponent, length_limit=limit)
 
     def cost(logarithms: np.ndarray) -> float:
         tried = corrected(logarithms)

@@ -11,12 +11,9 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from BSAFusionLib.pipeline.amplitudes import AFFINE_PARTS, RotatedEvidence, reported_variances, rotate
-from BSAFusionLib.pipeline.calibration import Amplitudes, Calibration
+from BSAFusionLib.pipeline.calibration import LENGTH_PER_RMS, Amplitudes, Calibration
 from BSAFusionLib.pipeline.observed import Observed
 from BSAFusionLib.pipeline.smooth_basis import AFFINE_FUNCTIONS
-
-# E|e| of a normal vector with equal variances, over the root of its expected square: sqrt(8 / (3 pi)).
-LENGTH_PER_RMS = float(np.sqrt(8 / (3 * np.pi)))
 
 
 class Prediction(NamedTuple):
