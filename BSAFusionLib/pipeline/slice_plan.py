@@ -11,7 +11,7 @@ from BSAFusionLib.pipeline.case import Case
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.pipeline.slicing import other_axes, slice_axis, slice_grid, sufficient_size, without_padding
 
-MAX_VOXEL_PX = 5.0  # longer voxels show too little of a head's shape
+MAX_VOXEL_PX = 12.0  # longer voxels show too little of a head's shape
 HEAD_SPACING_PX = 2.0  # of the head's mask, in pixels of the registered slices; about 2 mm
 
 
@@ -63,14 +63,13 @@ def _registered_axes(fixed: sitk.Image, axis: str, three_axes: bool, size: int) 
     The others count only where their slices are fine enough in both directions.
     """
     across = slice_axis(fixed, axis)
-    candidates = other_axes(across) if three_axes else []
-    thickness_mm = fixed.GetSpacing()[across]
-    pixels_mm = [slice_grid(fixed, "ijk"[candidate], size).GetSpacing()[0] for candidate in candidates]
-    fine = [
-        candidate
-        for candidate, pixel_mm in zip(candidates, pixels_mm, strict=True)
-        if thickness_mm <= MAX_VOXEL_PX * pixel_mm
-    ]
+    spacing = fixed.GetSpacing()
+
+    def is_fine(candidate: int) -> bool:
+        pixel_mm = slice_grid(fixed, "ijk"[candidate], size).GetSpacing()[0]
+        return max(spacing[other] for other in other_axes(candidate)) <= MAX_VOXEL_PX * pixel_mm
+
+    fine = filter(is_fine, other_axes(across)) if three_axes else ()
     return (across, *fine)
 
 

@@ -9,10 +9,13 @@ moving volume is of its modality, and not an MRI.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.pipeline.case import prepare_case

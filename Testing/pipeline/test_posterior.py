@@ -146,7 +146,9 @@ def test_evidence_no_larger_than_the_smooth_error_moves_nothing(mri):
 
 def test_the_variance_is_that_of_the_inverse_precision(mri):
     posterior = infer(observe([told(mri, "k", 0.05)], mri, (40.0, 40.0, 40.0)), CALIBRATED)
-    places = [np.linspace(5, length - 5, count) for length, count in zip(posterior.basis.extent, (2, 3, 4), strict=True)]
+    places = [
+        np.linspace(5, length - 5, count) for length, count in zip(posterior.basis.extent, (2, 3, 4), strict=True)
+    ]
     points = np.stack(np.meshgrid(*places, indexing="ij"), axis=-1).reshape(-1, 3)
     functions = np.kron(np.eye(3), posterior.basis.at_points(points))
     gain = np.diag(posterior.gain)
