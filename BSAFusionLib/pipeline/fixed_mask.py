@@ -15,7 +15,7 @@ def check_fixed_mask(mask: sitk.Image, fixed: sitk.Image) -> tuple[sitk.Image, t
     """Resample a mask on the grid of the fixed volume, and check that it shows enough of the head.
 
     Args:
-        mask: A label map on any grid, mm, LPS; every value but 0 counts.
+        mask: A label map on any grid, mm, LPS; every finite value but 0 counts.
         fixed: The fixed volume as the network sees it, or as it is; scalar.
 
     Returns:
@@ -26,7 +26,8 @@ def check_fixed_mask(mask: sitk.Image, fixed: sitk.Image) -> tuple[sitk.Image, t
     """
     if mask.GetDimension() != 3 or mask.GetNumberOfComponentsPerPixel() != 1:
         raise FusionError("The fixed mask is no volume with one value per voxel; choose a label map.")
-    inside: sitk.Image = mask != 0
+    # NaN, with which some programs fill the outside, is not 0 either.
+    inside: sitk.Image = sitk.And(mask != 0, sitk.Abs(sitk.Cast(mask, sitk.sitkFloat32)) < float("inf"))
     if not sitk.GetArrayFromImage(inside).any():
         raise FusionError("The fixed mask is empty; draw the region to register by, or choose no mask.")
     on_fixed = sitk.Resample(inside, fixed, sitk.Transform(), sitk.sitkNearestNeighbor, 0)

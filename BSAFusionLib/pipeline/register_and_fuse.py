@@ -99,6 +99,8 @@ def register_and_fuse(
         estimated_field=deformation.estimated,
         head=plan.head,
         searched=initial.transform,
+        fixed=case.fixed,
+        moving=case.moving,
         expected_error=error_map,
     )
 

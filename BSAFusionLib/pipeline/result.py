@@ -29,6 +29,8 @@ class Result:
             growth, length and strength are limited already.
         head: Mask of the fixed head, uint8, on a coarse lattice over the fixed volume.
         searched: The transform that the network went on from, fixed point to moving point.
+        fixed: The MRI as it was registered: every value finite.
+        moving: The moving volume as it was registered: every value finite, and a CT's wrapped values unwrapped.
         expected_error: Expected distance in mm between where the total transform carries a point and where it belongs,
             float32 on a coarse lattice over the fixed volume, NaN outside the head; None where the weights are not
             calibrated.
@@ -42,6 +44,8 @@ class Result:
     estimated_field: sitk.Image
     head: sitk.Image
     searched: sitk.Transform
+    fixed: sitk.Image
+    moving: sitk.Image
     expected_error: sitk.Image | None = None
 
     @cached_property

@@ -66,8 +66,9 @@ def _registered_axes(fixed: sitk.Image, axis: str, three_axes: bool, size: int) 
     spacing = fixed.GetSpacing()
 
     def is_fine(candidate: int) -> bool:
-        pixel_mm = slice_grid(fixed, "ijk"[candidate], size).GetSpacing()[0]
-        return max(spacing[other] for other in other_axes(candidate)) <= MAX_VOXEL_PX * pixel_mm
+        pixel_mm: float = slice_grid(fixed, "ijk"[candidate], size).GetSpacing()[0]
+        longest_mm: float = max(spacing[other] for other in other_axes(candidate))
+        return longest_mm <= MAX_VOXEL_PX * pixel_mm
 
     fine = filter(is_fine, other_axes(across)) if three_axes else ()
     return (across, *fine)

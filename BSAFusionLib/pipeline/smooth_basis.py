@@ -92,7 +92,8 @@ class SmoothBasis:
             axes: Every axis' functions at its places, of `along`.
         """
         x, y, z = (axis[:, factor] for axis, factor in zip(axes, self.factors, strict=True))
-        return (x[:, None, None] * y[None, :, None] * z).reshape(-1, self.size)
+        products: np.ndarray = x[:, None, None] * y[None, :, None] * z
+        return products.reshape(-1, self.size)
 
     def evaluate(self, coefficients: np.ndarray, axes: Sequence[np.ndarray]) -> np.ndarray:
         """Sum the functions on a lattice.

@@ -24,7 +24,7 @@ def sample_pictures(fixed: sitk.Image, moving: sitk.Image, result: Result, color
 
     Args:
         fixed: The MRI.
-        moving: The moving volume as it was placed.
+        moving: The moving volume as it was placed, every value finite.
         result: Their registration.
         color_map: Of the overlay, a name in `COLOR_MAPS`.
 

@@ -111,7 +111,7 @@ def compute_case(
         if settings.device == "auto" and result.report.device == "cpu":
             warnings = (*result.report.warnings, *_unused_gpus())
             result = replace(result, report=replace(result.report, warnings=warnings))
-        pictures = sample_pictures(fixed, moving, result, settings.color_map)
+        pictures = sample_pictures(result.fixed, result.moving, result, settings.color_map)
         watch.lap("pictures", result.report.seconds)
         return Case(replace(result, report=replace(result.report, seconds=watch.seconds)), pictures)
 

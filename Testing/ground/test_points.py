@@ -86,7 +86,7 @@ def test_distances_agree_with_slicers(scene: slicer.vtkMRMLScene) -> None:
     rigid = sitk.Euler3DTransform((0.0, 0.0, 0.0), 0.1, -0.2, 0.15, (5.0, -3.0, 8.0))
     still = sitk.Image([36, 40, 44], sitk.sitkFloat32)
     still.CopyInformation(grid)
-    result = Result(still, still, fade_to_zero(field), rigid, None, field, still, rigid)
+    result = Result(still, still, fade_to_zero(field), rigid, None, field, still, rigid, still, still)
     moving_ras = POINTS_RAS + np.array((3.0, -2.0, 1.0))
     found = landmark_error(POINTS_RAS * (-1, -1, 1), moving_ras * (-1, -1, 1), result)
 

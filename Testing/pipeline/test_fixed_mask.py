@@ -46,6 +46,15 @@ def test_a_mask_on_a_turned_grid_lies_where_it_was_drawn(mri):
     assert "ml of the head" in sentence
 
 
+def test_what_is_no_number_in_a_mask_lies_outside(mri):
+    ball = np.linalg.norm(voxel_centers(mri) - middle_of(mri), axis=-1) < 40
+    drawn = mask_where(mri, ball)
+    mask = sitk.GetImageFromArray(np.where(ball, 1, np.nan).astype(np.float32))
+    mask.CopyInformation(mri)
+    expected, found = (sitk.GetArrayFromImage(check_fixed_mask(each, mri)[0]) for each in (drawn, mask))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_mask_of_no_use_is_rejected_in_one_sentence(mri):
     everywhere = mask_where(mri, np.ones(mri.GetSize()[::-1], bool))
     elsewhere = sitk.Image(everywhere)

@@ -61,7 +61,7 @@ def case(mri, report):
     away.Scale(1 / (1 + stretch))
     back = sitk.CompositeTransform([away, sitk.TranslationTransform(3, [-by for by in shift])])
     moving = sitk.Resample(mri, mri, back, sitk.sitkLinear, 0.0)
-    return mri, moving, Result(mri, mri, network, start, report, network, head_mask(mri), start)
+    return mri, moving, Result(mri, mri, network, start, report, network, head_mask(mri), start, mri, moving)
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +114,9 @@ def test_planes_stand_upright_whichever_way_the_volume_is_stored(head, grid, rep
     fixed = head(grid, "mri")
     still = sitk.Image(grid.GetSize(), sitk.sitkVectorFloat64, 3)
     still.CopyInformation(grid)
-    axial, coronal, sagittal = sample_pictures(
-        fixed, fixed, Result(fixed, fixed, still, sitk.Transform(), report, still, head_mask(fixed), sitk.Transform())
-    ).planes
+    nothing = sitk.Transform()
+    result = Result(fixed, fixed, still, nothing, report, still, head_mask(fixed), nothing, fixed, fixed)
+    axial, coronal, sagittal = sample_pictures(fixed, fixed, result).planes
     assert [plane.name for plane in (axial, coronal, sagittal)] == ["Axial", "Coronal", "Sagittal"]
     for plane, (across, down) in ((axial, (0, 1)), (coronal, (0, 2)), (sagittal, (1, 2))):
         columns, rows = plane.coordinates

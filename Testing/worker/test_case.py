@@ -207,6 +207,17 @@ sys.exit(" ".join({{"torch", "scipy", "SimpleITK", "matplotlib", "slicer", "vtk"
     assert finished.returncode == 0, finished.stderr
 
 
+def test_pictures_show_what_was_registered_where_values_were_no_numbers(weights):  # noqa: F811
+    plain, moving = coarse_head(), coarse_head("pet")
+    values = sitk.GetArrayFromImage(plain).astype(np.float32)
+    fixed = sitk.GetImageFromArray(np.where(values < 0.05 * values.max(), np.float32(3.4e38), values))
+    fixed.CopyInformation(plain)
+    settings = Settings("pet", weights=weights, prealignment="none", three_axes=False, do_no_harm=False, device="cpu")
+    case = compute_case(fixed, moving, settings)
+    for plane in case.pictures.planes:
+        assert np.nanmax(plane.fixed) <= values.max()
+
+
 def test_a_case_is_computed_alike_before_and_after_its_way(weights, tmp_path):  # noqa: F811
     settings = Settings("pet", weights=weights, prealignment="none", do_no_harm=False, device="cpu")
     fixed, moving = coarse_head(), coarse_head("pet")
