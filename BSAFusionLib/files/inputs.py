@@ -10,13 +10,8 @@ from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.files.dicom.recognize import is_dicom_path
 from BSAFusionLib.files.dynamic import Frames, is_dynamic, read_dynamic
 from BSAFusionLib.files.outputs import UNIT_KEY
-from BSAFusionLib.files.stated_modality import (
-    named_modality,
-    sounds_like_mri,
-    stated_modality,
-    stated_unit,
-    volume_stem,
-)
+from BSAFusionLib.files.sidecars import volume_stem
+from BSAFusionLib.files.stated_modality import named_modality, sounds_like_mri, stated_modality, stated_unit
 from BSAFusionLib.files.volumes import load_volume
 from BSAFusionLib.modalities import MODALITIES, MRI, listed
 from BSAFusionLib.pipeline.intensities import guess_modality
