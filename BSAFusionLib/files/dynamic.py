@@ -63,6 +63,10 @@ class Frames:
         joined: sitk.Image = sitk.JoinSeries(frames)
         return joined
 
+    def numbers(self) -> list[int]:
+        """Return the numbers of the registered frames, from 1."""
+        return [number + 1 for number in self.registered]
+
     def times(self) -> dict[str, object]:
         """Return what a sidecar says of the frames, by the names of BIDS; the registered ones are counted from 1."""
         known = {
@@ -73,7 +77,7 @@ class Frames:
         return {
             **{name: values for name, values in known.items() if values},
             "Frames": len(self.images),
-            "RegisteredFrames": [number + 1 for number in self.registered],
+            "RegisteredFrames": self.numbers(),
         }
 
     def remark(self, name: str) -> str:

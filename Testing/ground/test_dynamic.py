@@ -11,6 +11,7 @@ from BSAFusionLib.__main__ import main
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dynamic import is_dynamic, read_dynamic
 from BSAFusionLib.files.inputs import Pair, read_pair
+from BSAFusionLib.viewer.result_folder import read_result
 from Testing.phantoms import save_untrained, small_head
 
 durations = [10.0, 30.0, 60.0]
@@ -129,7 +130,11 @@ def test_fuse_carries_every_frame_as_it_carries_the_mean(folder: Path, capsys: p
     assert times["FrameDuration"] == durations and times["RegisteredFrames"] == [2, 3]
     report = json.loads((out / "report.json").read_text())
     assert report["files"]["frames"] == "registered_frames.nii.gz"
-    assert "--frames 2-3" in report["run"]["command"]
+    assert "--frames 2-3" in report["run"]["command"] and report["registered_frames"] == [2, 3]
+    shown = read_result(out)
+    assert shown.missing == () and shown.moving is not None
+    expected = sitk.GetArrayFromImage(read_dynamic(folder / "pet.nii.gz", "2-3")[0].image)
+    assert np.array_equal(sitk.GetArrayFromImage(shown.moving), expected)
     sitk.WriteImage(sitk.ReadImage(str(folder / "pet.nii.gz"))[:, :, :, 1], str(folder / "static.nii.gz"))
     static = ["fuse", folder / "mri.nii.gz", folder / "static.nii.gz", "--modality", "pet", "--out", out]
     static += ["--strength", 0, "--quiet", "--threads", 2]
