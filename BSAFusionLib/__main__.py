@@ -76,6 +76,20 @@ def _run(arguments: list[str]) -> int:
     except (Cancelled, KeyboardInterrupt):
         print("Stopped; nothing was written over.", file=sys.stderr)
         return 130
+    except OSError as error:
+        print(_about(error), file=sys.stderr)
+        return 2
+
+
+def _about(error: OSError) -> str:
+    """Return a sentence about a file or connection that the system refused, and what to do."""
+    if error.filename is None:
+        why = error.strerror or error
+        return f"The system refused to read, write or connect ({why}); check the disk and the network."
+    return (
+        f"The file {error.filename} cannot be read or written ({error.strerror}); see that it is there and that you "
+        "may open it."
+    )
 
 
 def command_line() -> int:

@@ -197,6 +197,7 @@ def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder
         "files": {what: name for what, name in asdict(names).items() if not missing.get(what, False)},
         "inputs": {role: path_from(folder.parent, path) for role, path in paths.items()},
         **({"unit": moving.unit} if moving.unit else {}),
+        **({} if moving.frames is None else {"registered_frames": moving.frames.numbers()}),
         **({"dicom": sources} if sources else {}),
         "run": asdict(record),
     }

@@ -175,7 +175,7 @@ def _may_have_frames(path: Path) -> bool:
 
 def _sidecar(result: Path) -> Path:
     """Return where the times of the frames of a result are written."""
-    from BSAFusionLib.files.stated_modality import volume_stem
+    from BSAFusionLib.files.sidecars import volume_stem
 
     return result.with_name(f"{volume_stem(result)}.json")
 

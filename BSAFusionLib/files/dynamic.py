@@ -1,8 +1,8 @@
 """Dynamic PET: its frames, when each was measured, which are registered; read from a four-dimensional NIfTI."""
 
-import json
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.nifti_header import nifti_header
-from BSAFusionLib.files.stated_modality import volume_stem
+from BSAFusionLib.files.sidecars import described
 from BSAFusionLib.files.volumes import LoadedVolume, load_frames
 from BSAFusionLib.geometry.fields import resample_through
 
@@ -30,6 +30,7 @@ class Frames:
         registered: Numbers of the frames whose mean is registered, from 0.
         references: Time that the values of each stand for by DICOM, s, from the reference time of its series; empty
             where the file does not say.
+        by_header: Whether the times are those of a NIfTI's header, in which all frames take equally long.
     """
 
     images: tuple[sitk.Image, ...]
@@ -37,6 +38,7 @@ class Frames:
     durations: tuple[float, ...]
     registered: tuple[int, ...]
     references: tuple[float, ...] = ()
+    by_header: bool = False
 
     def mean(self) -> sitk.Image:
         """Return the mean of the registered frames (float32), each weighted by its duration where that is known."""
@@ -61,6 +63,10 @@ class Frames:
         joined: sitk.Image = sitk.JoinSeries(frames)
         return joined
 
+    def numbers(self) -> list[int]:
+        """Return the numbers of the registered frames, from 1."""
+        return [number + 1 for number in self.registered]
+
     def times(self) -> dict[str, object]:
         """Return what a sidecar says of the frames, by the names of BIDS; the registered ones are counted from 1."""
         known = {
@@ -71,7 +77,7 @@ class Frames:
         return {
             **{name: values for name, values in known.items() if values},
             "Frames": len(self.images),
-            "RegisteredFrames": [number + 1 for number in self.registered],
+            "RegisteredFrames": self.numbers(),
         }
 
     def remark(self, name: str) -> str:
@@ -80,9 +86,11 @@ class Frames:
         Args:
             name: Of the volume, at the beginning of a sentence.
         """
-        weighted = (
-            "weighted by their durations" if self.durations else "not weighted, since their durations are not known"
-        )
+        weighted = "weighted by their durations"
+        if self.by_header:
+            weighted = f"weighted alike, since by the header each took {self.durations[0]:g} s"
+        elif not self.durations:
+            weighted = "not weighted, since their durations are not known"
         return (
             f"{name} has {len(self.images)} frames: the mean of {len(self.registered)} of them, {weighted}, was "
             "registered, and all were carried along."
@@ -102,7 +110,7 @@ def read_dynamic(path: Path, chosen: str | None) -> tuple[LoadedVolume, Frames]:
     """Read a dynamic volume.
 
     Args:
-        path: A file for which `is_dynamic` is true; times come from the sidecar beside it, else from its header.
+        path: A file for which `is_dynamic` is true; times come from its sidecars, else from its header.
         chosen: Frames to register, counted from 1, such as "3-8,12"; None for all.
 
     Returns:
@@ -113,8 +121,7 @@ def read_dynamic(path: Path, chosen: str | None) -> tuple[LoadedVolume, Frames]:
     """
     loaded = load_frames(path)
     images = tuple(sitk.Cast(frame.image, sitk.sitkFloat32) for frame in loaded)
-    starts, durations = _times(path, len(images))
-    frames = Frames(images, starts, durations, chosen_frames(chosen, len(images)))
+    frames = replace(_timed(path, images), registered=chosen_frames(chosen, len(images)))
     first = loaded[0]
     return LoadedVolume(frames.mean(), first.remarks, first.placed, first.label_map), frames
 
@@ -141,20 +148,20 @@ def chosen_frames(chosen: str | None, count: int) -> tuple[int, ...]:
     return tuple(sorted(numbers))
 
 
-def _times(path: Path, count: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return when the frames began and how long they took, s; empty where neither sidecar nor header says."""
-    sidecar = path.with_name(f"{volume_stem(path)}.json")
+def _timed(path: Path, images: tuple[sitk.Image, ...]) -> Frames:
+    """Return all frames with when they began and how long they took, by the sidecars, else by the header."""
+    content, everything = described(path), tuple(range(len(images)))
     try:
-        content = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else {}
         starts, durations = (tuple(map(float, content.get(name, ()))) for name in ("FrameTimesStart", "FrameDuration"))
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError):
         starts, durations = (), ()
-    starts, durations = (times if len(times) == count else () for times in (starts, durations))
-    if any(duration <= 0 for duration in durations):
+    starts, durations = (times if len(times) == len(images) else () for times in (starts, durations))
+    if not all(0 < duration < math.inf for duration in durations):
         durations = ()
     header = nifti_header(path)
     step = float(header.fields["pixdim"][4]) if header else 0.0
     unit = TIME_UNIT_S.get(header.fields["units"] & TIME_UNIT_BITS) if header else None
     if not (starts or durations) and unit and step > 0:
-        return tuple(number * step * unit for number in range(count)), (step * unit,) * count
-    return starts, durations
+        starts, durations = tuple(number * step * unit for number in everything), (step * unit,) * len(images)
+        return Frames(images, starts, durations, everything, by_header=True)
+    return Frames(images, starts, durations, everything)

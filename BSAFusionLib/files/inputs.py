@@ -10,13 +10,8 @@ from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.files.dicom.recognize import is_dicom_path
 from BSAFusionLib.files.dynamic import Frames, is_dynamic, read_dynamic
 from BSAFusionLib.files.outputs import UNIT_KEY
-from BSAFusionLib.files.stated_modality import (
-    named_modality,
-    sounds_like_mri,
-    stated_modality,
-    stated_unit,
-    volume_stem,
-)
+from BSAFusionLib.files.sidecars import volume_stem
+from BSAFusionLib.files.stated_modality import named_modality, sounds_like_mri, stated_modality, stated_unit
 from BSAFusionLib.files.volumes import load_volume
 from BSAFusionLib.modalities import MODALITIES, MRI, listed
 from BSAFusionLib.pipeline.intensities import guess_modality
@@ -90,7 +85,6 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
     Raises:
         FusionError: A volume cannot be read, or is not of the modality that is wanted.
     """
-    wanted = tuple(MODALITIES) if pair.modality == "auto" else (pair.modality,)
     if _same_file(pair):
         raise FusionError(
             f"The fixed and the moving volume are the same file, {pair.fixed}; give the MRI "
@@ -99,10 +93,7 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
     _check_series(pair)
     moving_sounds = _check_stated_roles(pair)
     fixed = read_input(pair.fixed, ("mri",), pair.fixed_series, "mri")
-    if is_dynamic(pair.moving):
-        moving = _read_dynamic(pair)
-    else:
-        moving = read_input(pair.moving, wanted, pair.moving_series, _known_modality(pair), pair.frames)
+    moving = read_moving(pair.moving, pair.modality, pair.moving_series, pair.frames)
     if pair.frames and moving.frames is None:
         raise FusionError(
             "The moving volume has no frames to choose from: it is no NIfTI with a time axis and no dynamic DICOM "
@@ -120,6 +111,24 @@ def read_pair(pair: Pair) -> tuple[Input, Input]:
     if moving.modality == AUTO:
         moving = _guessed(moving, pair.moving)
     return fixed, replace(moving, remarks=(*moving_sounds, *moving.remarks))
+
+
+def read_moving(path: Path, modality: str, series: str | None, frames: str | None) -> Input:
+    """Read the moving volume of a case; of a dynamic one the mean of the chosen frames, and all frames.
+
+    Args:
+        path: A file, or a DICOM folder.
+        modality: As in `Pair`.
+        series: Series Instance UID of the one to take, or None.
+        frames: As in `Pair`; ignored where the volume has none.
+
+    Raises:
+        FusionError: It cannot be read, or has no such series or frames.
+    """
+    known = _known_modality(path, modality)
+    if is_dynamic(path):
+        return _read_dynamic(path, known, frames)
+    return read_input(path, tuple(MODALITIES) if modality == AUTO else (modality,), series, known, frames)
 
 
 def read_input(
@@ -170,15 +179,13 @@ def read_input(
     )
 
 
-def _read_dynamic(pair: Pair) -> Input:
+def _read_dynamic(path: Path, modality: str, chosen: str | None) -> Input:
     try:
-        mean, frames = read_dynamic(pair.moving, pair.frames)
+        mean, frames = read_dynamic(path, chosen)
     except OSError as error:
         raise FusionError(f"The moving volume cannot be read ({error.strerror}); see that you may open it.") from error
-    name, modality = _shown_name(pair.moving), _known_modality(pair)
-    return Input(
-        mean.image, name, modality, {}, mean.remarks, mean.placed, mean.label_map, frames, stated_unit(pair.moving)
-    )
+    name, unit = _shown_name(path), stated_unit(path)
+    return Input(mean.image, name, modality, {}, mean.remarks, mean.placed, mean.label_map, frames, unit)
 
 
 def _unit_of(path: Path, image: sitk.Image) -> str:
@@ -191,11 +198,11 @@ def _shown_name(path: Path) -> str:
     return volume_stem(path).encode("utf-8", "backslashreplace").decode()
 
 
-def _known_modality(pair: Pair) -> str:
-    """Return the moving volume's modality: the one that the user gave, or that its sidecar or BIDS name states."""
-    if pair.modality != AUTO or is_dicom_path(pair.moving):
-        return pair.modality
-    return stated_modality(pair.moving) or AUTO
+def _known_modality(path: Path, modality: str) -> str:
+    """Return the moving volume's modality: the one that the user gave, or that its sidecars or BIDS name state."""
+    if modality != AUTO or is_dicom_path(path):
+        return modality
+    return stated_modality(path) or AUTO
 
 
 def _guessed(volume: Input, path: Path) -> Input:

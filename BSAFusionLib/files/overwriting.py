@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.sidecars import sidecars_of
 
 HEADER_BYTES = 1 << 20  # of a NRRD or MetaImage file, in which it names the files that hold its voxels
 TWO_FILE_SUFFIXES = (".hdr", ".img", ".hdr.gz", ".img.gz")  # of Analyze and of NIfTI in two files
@@ -54,23 +55,23 @@ def files_of(path: Path) -> Iterator[Path]:
         path: A folder, or a file of any kind, which need not exist.
 
     Yields:
-        All files in and below a folder. For a file: itself, the JSON file of the same name that describes it (sidecar
-        of BIDS, card of weights), the other half of .hdr and .img, the files that a NRRD or MetaImage header names,
-        and the parts that weights are split into (`...aa`, `...ab`).
+        All files in and below a folder. For a file: itself, the JSON files that describe it (its sidecar and those that
+        it inherits from in a BIDS dataset, the card of weights), the other half of .hdr and .img, the files that a NRRD
+        or MetaImage header names, and the parts that weights are split into (`...aa`, `...ab`).
     """
     if os.path.isdir(path):
         yield from (file for file in path.rglob("*") if file.is_file())
         return
     yield path
     stem, suffix = os.path.splitext(path.name.removesuffix(".gz"))
-    beside = [f"{stem}.json"]
-    if suffix.lower() in TWO_FILE_SUFFIXES:
-        beside += [f"{stem}{other}" for other in TWO_FILE_SUFFIXES]
+    yield from (file for file in sidecars_of(path) if file != path)
     if os.path.isfile(path):
         yield from _data_files(path)  # of any name, since volumes are read by what they hold
     if suffix.lower().endswith("aa") or not os.path.isfile(path):
         yield from _matching(path.parent, glob.escape(path.name.removesuffix("aa")) + "[a-z][a-z]")
-    yield from (file for name in beside if os.path.isfile(file := path.with_name(name)) and file != path)
+    if suffix.lower() in TWO_FILE_SUFFIXES:
+        halves = (path.with_name(f"{stem}{other}") for other in TWO_FILE_SUFFIXES)
+        yield from (file for file in halves if os.path.isfile(file) and file != path)
 
 
 def _data_files(header: Path) -> Iterator[Path]:

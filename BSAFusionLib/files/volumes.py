@@ -98,6 +98,8 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         with explain_memory_errors():
             yield
+    except PermissionError as error:
+        raise FusionError(f"The file {path} cannot be read ({error.strerror}); see that you may open it.") from error
     except (RuntimeError, OSError, EOFError, ValueError, OverflowError, zlib.error, struct.error) as error:
         raise FusionError(
             f"The file {path} cannot be read: it is cut short, damaged or no NIfTI, NRRD or MetaImage volume; "

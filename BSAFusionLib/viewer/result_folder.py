@@ -9,13 +9,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.inputs import read_input
+from BSAFusionLib.files.inputs import read_input, read_moving
 from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.files.paths import readable_by_itk
 from BSAFusionLib.files.volumes import read_volume
 from BSAFusionLib.geometry.fields import compose_transform, field_from_transform
 from BSAFusionLib.geometry.grids import lattice_over
-from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.modalities import MODALITIES, MRI
 from BSAFusionLib.pipeline.summary import doubt_of, known_error, sentences
 from BSAFusionLib.report.overlay import OverlayWindow
 from BSAFusionLib.viewer.windows import overlay_window
@@ -40,8 +40,9 @@ class Found:
         network_field: The network's displacement.
         prealignment: The initial transform, which is applied after the network's displacement.
         fixed: The MRI; None where it was not found.
-        moving: The moving volume; None where it was not found.
-        missing: Messages about volumes that were not found.
+        moving: The moving volume, of a dynamic one the mean of the registered frames; None where it was not found, or
+            could not be read.
+        missing: Messages about volumes that were not found or could not be read.
         window: Of the registered volume over the MRI.
         expected_error: Expected length of the error, mm, NaN outside the head; None where it is not known.
         sentences: What was moved and by how much; the expected error and its place.
@@ -86,11 +87,13 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
     fused, registered = read_volume(files["fused"]), read_volume(files["registered"])
     prealignment, network_field = _read_deformation(files["deformation"], fused)
     sources = {"fixed": fixed or _named(report, "fixed", folder), "moving": moving or _named(report, "moving", folder)}
-    images = {role: _read_source(source, role, report) for role, source in sources.items()}
-    if images["fixed"] is not None and not _same_grid(images["fixed"], fused):
+    fixed_image = _read_fixed(sources["fixed"], report)
+    if fixed_image is not None and not _same_grid(fixed_image, fused):
         raise FusionError(
             f"The MRI {sources['fixed']} is not on the grid of the result in {folder}; give the right --fixed."
         )
+    moving_image, problem = _read_moving(sources["moving"], report, folder)
+    missing = [*([_sentence("fixed", report)] if fixed_image is None else []), *([problem] if problem else [])]
     return Found(
         folder.resolve().name,
         report["modality"],
@@ -102,9 +105,9 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
         ),
         network_field,
         prealignment,
-        images["fixed"],
-        images["moving"],
-        tuple(_sentence(role, report) for role, image in images.items() if image is None),
+        fixed_image,
+        moving_image,
+        tuple(missing),
         overlay_window(report, registered),
         _read_expected_error(report, folder),
         sentences(report),
@@ -171,12 +174,39 @@ def _named(report: dict[str, Any], role: str, folder: Path) -> Path | None:
     return folder / named if named and (folder / named).is_file() else None
 
 
-def _read_source(path: Path | None, role: str, report: dict[str, Any]) -> sitk.Image | None:
+def _read_fixed(path: Path | None, report: dict[str, Any]) -> sitk.Image | None:
+    return None if path is None else read_input(path, (MRI,), _series(report, "fixed"), MRI).image
+
+
+def _read_moving(path: Path | None, report: dict[str, Any], folder: Path) -> tuple[sitk.Image | None, str]:
+    """Return the moving volume as it was registered, or None and why its place before that cannot be shown."""
     if path is None:
-        return None
-    modality = "mri" if role == "fixed" else report["modality"]
-    series = report.get("dicom", {}).get(role, {}).get("SeriesInstanceUID")
-    return read_input(path, (modality,), series, modality).image
+        return None, _sentence("moving", report)
+    series, frames = _series(report, "moving"), _registered_frames(report, folder)
+    try:
+        return read_moving(path, report["modality"], series, frames).image, ""
+    except FusionError as error:
+        return None, f"The place of the {report['modality'].upper()} before registration cannot be shown. {error}"
+
+
+def _series(report: dict[str, Any], role: str) -> str | None:
+    series: str | None = report.get("dicom", {}).get(role, {}).get("SeriesInstanceUID")
+    return series
+
+
+def _registered_frames(report: dict[str, Any], folder: Path) -> str | None:
+    """Return the frames that were registered, such as "2,3"; None where that is not known, and for a still volume.
+
+    Older reports lack them, but the file with the times of the frames, which they name, has them.
+    """
+    numbers = report.get("registered_frames")
+    name = report.get("files", {}).get("frame_times")
+    if numbers is None and name is not None:
+        try:
+            numbers = json.loads((folder / name).read_text(encoding="utf-8"))["RegisteredFrames"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+    return ",".join(map(str, numbers)) if isinstance(numbers, list) and numbers else None
 
 
 def _same_grid(one: sitk.Image, other: sitk.Image) -> bool:

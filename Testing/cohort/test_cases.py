@@ -194,6 +194,15 @@ def test_the_fingerprint_changes_with_voxels_in_a_file_beside_their_header(tmp_p
     assert fingerprint(case, {}, "", tmp_path / "results") != first
 
 
+def test_the_fingerprint_changes_with_a_json_file_that_a_volume_inherits(tmp_path: Path) -> None:
+    (case,) = read_cohort(bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/pet/sub-01_pet.nii.gz")).cases
+    marks = {fingerprint(case, {}, "", tmp_path / "results")}
+    for name, text in (("pet.json", '{"FrameDuration": [60]}'), ("sub-01/sub-01_pet.json", "{}"), ("pet.json", "{}")):
+        (tmp_path / name).write_text(text)
+        marks.add(fingerprint(case, {}, "", tmp_path / "results"))
+    assert len(marks) == 4
+
+
 def test_the_fingerprint_changes_with_other_images_of_a_series_that_one_stands_for(tmp_path: Path) -> None:
     write_series(tmp_path / "ct", example(), "CT")
     first, *others = sorted((tmp_path / "ct").iterdir())

@@ -92,6 +92,8 @@ def test_a_series_converted_from_single_images_has_the_tags_of_those(volume: sit
         ({"PatientWeight": 0}, "zero"),
         ({"RadiopharmaceuticalInformationSequence": [given, given]}, "several tracers"),
         ({"DecayCorrectionDateTime": None}, "a time is missing"),
+        ({"DecayCorrectionDateTime": "20240302104946.2"}, "injected 25.8 h before the scan, more than 10 half-lives"),
+        ({"DecayCorrectionDateTime": "20240301060000"}, "injected 3.0 h after the scan began"),
         ({"AttenuationCorrected": "NO"}, "not corrected"),
         ({"DecayCorrected": None}, "not corrected"),
     ],

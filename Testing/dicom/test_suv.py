@@ -87,6 +87,60 @@ def test_the_factor_is_the_one_worked_out_by_hand(changed: dict[str, Any]) -> No
     assert factor == pytest.approx(by_hand, rel=1e-9), why_not
 
 
+copper = 45721.0  # half-life of copper-64, s
+
+
+@pytest.mark.parametrize("dated", [True, False])
+@pytest.mark.parametrize(("scanned", "injected", "later_s"), [("104946.2", "104956.2", 10), ("235955", "000005", 10)])
+def test_a_dynamic_scan_may_begin_shortly_before_the_injection(
+    dated: bool, scanned: str, injected: str, later_s: float
+) -> None:
+    """Also across midnight, and where the tags give the injection no day."""
+    day = "20240302" if injected < scanned else "20240301"
+    times = {"RadiopharmaceuticalStartTime": injected}
+    if dated:
+        times["RadiopharmaceuticalStartDateTime"] = day + injected
+    changed = {"SeriesTime": scanned, "AcquisitionTime": scanned}
+    factor, why_not = suv_factor([header(RadiopharmaceuticalInformationSequence=[tracer(**times)], **changed)])
+    dose = 400e6 * 2 ** (later_s / 6586.2)
+    assert factor == pytest.approx(80_000 / dose, rel=1e-9), why_not
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        # de-identified: the day of the injection was not moved along with that of the scan
+        ({"RadiopharmaceuticalStartDateTime": "20240229090000"}, "injected 25.8 h before the scan, more than 10 half-"),
+        ({"RadiopharmaceuticalStartDateTime": "20240302090000"}, "injected 22.2 h after the scan began"),
+        ({"RadiopharmaceuticalStartDateTime": "20240301134946.2"}, "injected 3.0 h after the scan began"),
+        ({"RadiopharmaceuticalStartTime": "124946.2"}, "injected 22.0 h before the scan, more than 10 half-lives"),
+        # oxygen-15, of which an earlier injection would leave nothing
+        ({"RadiopharmaceuticalStartTime": "105446.2", "RadionuclideHalfLife": 122.2}, "injected 5.0 min after"),
+        ({"RadiopharmaceuticalStartTime": "104956.2", "RadionuclideHalfLife": copper}, "a time but no day"),
+        ({"RadionuclideHalfLife": 0}, "missing"),
+    ],
+)
+def test_times_of_injection_and_scan_that_cannot_be_right_give_no_suv(given: dict[str, Any], said: str) -> None:
+    factor, why_not = suv_factor([header(RadiopharmaceuticalInformationSequence=[tracer(**given)])])
+    assert factor is None
+    assert said in why_not
+
+
+def test_a_long_half_life_allows_a_scan_on_the_next_day() -> None:
+    given = tracer(RadiopharmaceuticalStartDateTime="20240229104946.2", RadionuclideHalfLife=copper)
+    factor, why_not = suv_factor([header(RadiopharmaceuticalInformationSequence=[given])])
+    assert factor == pytest.approx(80_000 / (400e6 * 2 ** (-86400 / copper)), rel=1e-9), why_not
+
+
+def test_a_pet_with_impossible_times_keeps_its_unit_and_says_so(volume: sitk.Image, tmp_path: Path) -> None:
+    given = tracer(RadiopharmaceuticalStartDateTime="20240229090000")
+    write_series(tmp_path, volume, "PT", **tags(RadiopharmaceuticalInformationSequence=[given]))
+    scan = read_scan(tmp_path, ("pet",))
+    assert scan.unit == "BQML"
+    assert "not in SUV but in BQML: by its tags the tracer was injected 25.8 h before" in scan.remarks[0]
+    assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(volume))
+
+
 def test_the_earliest_bed_position_counts() -> None:
     series = "114946.2"
     later, earlier = (header(SeriesTime=series, AcquisitionTime=time) for time in ("110000", "104946.2"))

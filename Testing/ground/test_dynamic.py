@@ -11,6 +11,7 @@ from BSAFusionLib.__main__ import main
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dynamic import is_dynamic, read_dynamic
 from BSAFusionLib.files.inputs import Pair, read_pair
+from BSAFusionLib.viewer.result_folder import read_result
 from Testing.phantoms import save_untrained, small_head
 
 durations = [10.0, 30.0, 60.0]
@@ -51,12 +52,39 @@ def test_times_come_from_the_header_where_no_sidecar_has_them_and_none_are_inven
     (folder / "pet.json").unlink()
     _, frames = read_dynamic(folder / "pet.nii.gz", None)
     assert frames.starts == (0.0, 1.0, 2.0) and frames.durations == (1.0, 1.0, 1.0)  # ITK's own spacing of a series
+    assert frames.remark("pet").startswith(
+        "pet has 3 frames: the mean of 3 of them, weighted alike, since by the header each took 1 s, was registered"
+    )
     content = bytearray(sitk_unpacked(folder))
     content[123] = 2  # xyzt_units: mm, and no unit of time
     (folder / "unknown.nii").write_bytes(content)
     _, frames = read_dynamic(folder / "unknown.nii", None)
     assert frames.times() == {"Frames": 3, "RegisteredFrames": [1, 2, 3]}
     assert "not weighted, since their durations are not known" in frames.remark("unknown.nii")
+
+
+def test_frames_of_a_dataset_have_the_times_that_they_inherit(folder: Path) -> None:
+    """Also a fused pair: its page has the unit, and its mean the weights, of a file in the root of the dataset."""
+    (folder / "sub-1" / "pet").mkdir(parents=True)
+    volume = (folder / "pet.nii.gz").rename(folder / "sub-1" / "pet" / "sub-1_trc-PIB_pet.nii.gz")
+    inherited = json.loads((folder / "pet.json").read_text())
+    (folder / "pet.json").write_text(json.dumps({**inherited, "Units": "Bq/mL"}))
+    (folder / "dataset_description.json").write_text("{}")
+    _, moving = read_pair(Pair(folder / "mri.nii.gz", volume))
+    assert (moving.modality, moving.unit) == ("pet", "Bq/mL")
+    assert moving.frames is not None
+    assert (moving.frames.starts, moving.frames.durations) == ((0, 10, 40), (10, 30, 60))
+    assert "weighted by their durations" in moving.remarks[0]
+    head = sitk.GetArrayFromImage(small_head(1, slices=6)).astype(np.float32)
+    assert sitk.GetArrayFromImage(moving.image) == pytest.approx(head * (10 * 1 + 30 * 4 + 60 * 2) / 100, rel=1e-5)
+
+
+@pytest.mark.parametrize("durations", ["[10, 30, NaN]", "[10, 0, 60]", "[10, 30]", "10", '["long"]'])
+def test_durations_that_are_none_are_not_used(folder: Path, durations: str) -> None:
+    (folder / "pet.json").write_text(f'{{"FrameTimesStart": [0, 10, 40], "FrameDuration": {durations}}}')
+    mean, frames = read_dynamic(folder / "pet.nii.gz", None)
+    assert "their durations are not known" in frames.remark("pet") or frames.by_header
+    assert np.isfinite(sitk.GetArrayFromImage(mean.image)).all()
 
 
 def sitk_unpacked(folder: Path) -> bytes:
@@ -102,7 +130,11 @@ def test_fuse_carries_every_frame_as_it_carries_the_mean(folder: Path, capsys: p
     assert times["FrameDuration"] == durations and times["RegisteredFrames"] == [2, 3]
     report = json.loads((out / "report.json").read_text())
     assert report["files"]["frames"] == "registered_frames.nii.gz"
-    assert "--frames 2-3" in report["run"]["command"]
+    assert "--frames 2-3" in report["run"]["command"] and report["registered_frames"] == [2, 3]
+    shown = read_result(out)
+    assert shown.missing == () and shown.moving is not None
+    expected = sitk.GetArrayFromImage(read_dynamic(folder / "pet.nii.gz", "2-3")[0].image)
+    assert np.array_equal(sitk.GetArrayFromImage(shown.moving), expected)
     sitk.WriteImage(sitk.ReadImage(str(folder / "pet.nii.gz"))[:, :, :, 1], str(folder / "static.nii.gz"))
     static = ["fuse", folder / "mri.nii.gz", folder / "static.nii.gz", "--modality", "pet", "--out", out]
     static += ["--strength", 0, "--quiet", "--threads", 2]

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom import uid
 
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.cohort.cases import Case
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.inputs import Pair
-from BSAFusionLib.viewer.result_folder import read_result
+from BSAFusionLib.viewer.result_folder import Found, read_result
+from Testing.dicom.conftest import write_series
 
 
 @pytest.fixture
@@ -72,6 +74,65 @@ def test_inputs_that_the_report_does_not_name_can_be_given(folder: Path) -> None
     assert given.missing == ()
     assert given.fixed is not None
     assert given.moving is not None
+
+
+@pytest.fixture
+def dynamic(folder: Path) -> list[sitk.Image]:
+    """The three frames of the PET that the result was made from, as its report has it: 2 and 3 were registered."""
+    first = sitk.Cast(sitk.ReadImage(str(folder.parent / "pet.nii.gz")), sitk.sitkFloat32)
+    frames = [first, first * 3, first * 7]
+    sitk.WriteImage(sitk.JoinSeries(frames), str(folder.parent / "pet.nii.gz"))
+    (folder.parent / "pet.json").write_text('{"FrameDuration": [5, 10, 30]}')
+    change_report(folder, registered_frames=[2, 3])
+    return frames
+
+
+def assert_mean_of_chosen(found: Found, frames: list[sitk.Image]) -> None:
+    assert found.missing == ()
+    assert found.moving is not None
+    mean = np.average([sitk.GetArrayFromImage(frame) for frame in frames[1:]], axis=0, weights=(10, 30))
+    assert sitk.GetArrayFromImage(found.moving) == pytest.approx(mean, rel=1e-5)
+
+
+def test_of_a_dynamic_volume_the_mean_of_the_registered_frames_is_shown(
+    folder: Path, dynamic: list[sitk.Image]
+) -> None:
+    assert_mean_of_chosen(read_result(folder), dynamic)
+
+
+def test_an_older_report_has_the_registered_frames_in_the_file_of_their_times(
+    folder: Path, dynamic: list[sitk.Image]
+) -> None:
+    (folder / "registered_frames.json").write_text('{"Frames": 3, "RegisteredFrames": [2, 3]}')
+    change_report(folder, registered_frames=None, files={"frame_times": "registered_frames.json"})
+    assert_mean_of_chosen(read_result(folder), dynamic)
+    (folder / "registered_frames.json").unlink()
+    assert read_result(folder).moving is not None  # of all frames
+
+
+def test_of_a_dynamic_dicom_series_the_mean_of_the_registered_frames_is_shown(folder: Path) -> None:
+    head = sitk.Cast(sitk.ReadImage(str(folder.parent / "pet.nii.gz")), sitk.sitkInt16)
+    frames = [head + 100 * number for number in range(3)]
+    series = uid.generate_uid()
+    for number, (frame, seconds) in enumerate(zip(frames, (5, 10, 30), strict=True)):
+        tags = {"AcquisitionDate": "20240301", "AcquisitionTime": f"12{number:02}00", "Units": "GML"}
+        write_series(folder.parent / "dicom", frame, "PT", series, ActualFrameDuration=1000 * seconds, **tags)
+    change_report(folder, registered_frames=[2, 3], inputs={"fixed": "../mri.nii.gz"})
+    assert_mean_of_chosen(read_result(folder, moving=folder.parent / "dicom"), frames)
+
+
+def test_a_moving_volume_that_cannot_be_read_does_not_end_the_viewer(folder: Path, dynamic: list[sitk.Image]) -> None:
+    change_report(folder, registered_frames=[9])
+    found = read_result(folder)
+    assert found.moving is None
+    assert found.missing == (
+        "The place of the PET before registration cannot be shown. The frames '9' do not exist; give numbers from 1 to "
+        "3 and ranges, such as 1-3.",
+    )
+    cut("pet.nii.gz")(folder.parent)
+    (said,) = read_result(folder).missing
+    assert said.startswith("The place of the PET before registration cannot be shown. The file ")
+    assert "pet.nii.gz cannot be read" in said
 
 
 def test_one_of_several_cases_in_a_folder_is_picked_by_its_report(folder: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.valuerep import DT
 
+from BSAFusionLib.files.dicom.decay import dose_after
 from BSAFusionLib.files.dicom.moments import local_time
 
 SUV = "GML"  # of (0054,1001), as the other units here
@@ -57,6 +58,7 @@ def dose_at_correction(header: Dataset) -> float:
 
     Raises:
         AttributeError, IndexError, TypeError, ValueError, ArithmeticError: Something is missing or is no number.
+        UncertainDose: The times cannot be right.
 
     Source: DICOM PS3.3, C.8.22.4 (isotope, its dose in MBq) and C.8.22.6 (corrections).
     """
@@ -66,7 +68,7 @@ def dose_at_correction(header: Dataset) -> float:
     texts = tracer.RadiopharmaceuticalStartDateTime, header.DecayCorrectionDateTime
     zoned = all(DT(text).tzinfo for text in texts)  # else both are taken for local times
     injected, corrected = map(DT if zoned else local_time, texts)
-    return dose * 2 ** (-(corrected - injected).total_seconds() / float(tracer.RadionuclideHalfLife))
+    return dose_after(dose, corrected - injected, float(tracer.RadionuclideHalfLife))
 
 
 def classic_headers(header: Dataset) -> list[Dataset]:

@@ -13,6 +13,9 @@ LONGEST_FIRST_VALUE = 128  # bytes
 def is_dicom_file(path: Path) -> bool:
     """Tell whether a file is DICOM: by its preamble, or by a first element as old and stripped files begin with.
 
+    Raises:
+        OSError: It cannot be opened.
+
     Source: DICOM PS3.10, 7.1, and PS3.5, 7.1.2.
     """
     with path.open("rb") as file:
@@ -31,5 +34,11 @@ def is_dicom_file(path: Path) -> bool:
 
 
 def is_dicom_path(path: Path) -> bool:
-    """Tell whether a path is read as DICOM: a folder, or a file that is one by its first bytes."""
-    return path.is_dir() or (path.is_file() and is_dicom_file(path))
+    """Tell whether a path is read as DICOM: a folder, or a file that is one by its first bytes.
+
+    False where it cannot be opened: reading the volume says why.
+    """
+    try:
+        return path.is_dir() or (path.is_file() and is_dicom_file(path))
+    except OSError:
+        return False

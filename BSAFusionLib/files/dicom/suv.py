@@ -1,12 +1,13 @@
 """The factor that turns a PET's values into standardized uptake values by body weight."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydicom import Dataset
 from pydicom.valuerep import DA, TM
 
+from BSAFusionLib.files.dicom.decay import UncertainDose, delay_to, dose_after
 from BSAFusionLib.files.dicom.enhanced_suv import SUV, classic_headers, dose_at_correction, real_world_scale
 from BSAFusionLib.files.dicom.moments import local_time
 
@@ -85,11 +86,14 @@ def _by_weight(becquerels: float, dose_left: Callable[[], float], header: Datase
 
     Args:
         becquerels: What rescaled values are multiplied by for Bq/ml.
-        dose_left: Returns the dose in Bq at the time that the images are decayed to; raises where a tag is missing.
+        dose_left: Returns the dose in Bq at the time that the images are decayed to; raises where a tag is missing, or
+            where the times cannot be right.
         header: Holds the patient's weight.
     """
     try:
         dose, weight = dose_left(), float(header.PatientWeight)
+    except UncertainDose as error:
+        return None, str(error)
     except (AttributeError, IndexError, TypeError, ValueError, ArithmeticError):
         return None, MISSING
     if not (weight > 0 and dose > 0):
@@ -104,14 +108,8 @@ def _dose_left(headers: Sequence[Dataset]) -> float:
     dose = float(tracer.RadionuclideTotalDose)
     if first.DecayCorrection == "ADMIN":
         return dose
-    scanned = _scan_start(headers)
-    if "RadiopharmaceuticalStartDateTime" in tracer:
-        injected = local_time(tracer.RadiopharmaceuticalStartDateTime)
-    else:
-        injected = datetime.combine(scanned.date(), TM(tracer.RadiopharmaceuticalStartTime))
-        if injected > scanned:  # the day is not in the tags: it was the one before
-            injected -= timedelta(days=1)
-    return dose * 2 ** (-(scanned - injected).total_seconds() / float(tracer.RadionuclideHalfLife))
+    half_life_s = float(tracer.RadionuclideHalfLife)
+    return dose_after(dose, delay_to(_scan_start(headers), tracer, half_life_s), half_life_s)
 
 
 def _scan_start(headers: Sequence[Dataset]) -> datetime:
