@@ -183,9 +183,11 @@ def _outcomes(arguments: argparse.Namespace, pending: dict[str, "Call"]) -> Iter
     if importlib.util.find_spec("distributed") is None:
         if arguments.scheduler is not None:
             raise FusionError("A cluster needs Dask; install it with: pip install 'bsafusion[cluster]'")
+        from BSAFusionLib.cohort.capacity import processes_without_dask
         from BSAFusionLib.cohort.processes import run_in_processes
 
-        yield from run_in_processes(do_case, calls, arguments.workers, threads)
+        count = arguments.workers or processes_without_dask(len(calls), threads, _gpu_memories(arguments.device))
+        yield from run_in_processes(do_case, calls, count)
         return
     from BSAFusionLib.cohort.workers import connected, run_all
 

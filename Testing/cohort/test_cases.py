@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from BSAFusionLib.cohort.capacity import (
+    CASE_GPU_MEMORY_BYTES,
+    CASE_MEMORY_BYTES,
+    fitting_workers,
+    processes_without_dask,
+)
 from BSAFusionLib.cohort.cases import Case, Cohort, check_paths, source_uri
 from BSAFusionLib.cohort.finished import fingerprint
 from BSAFusionLib.cohort.reading import read_cohort
 from BSAFusionLib.cohort.summary import Outcome, worst_first
-from BSAFusionLib.cohort.workers import CASE_GPU_MEMORY_BYTES, CASE_MEMORY_BYTES, fitting_workers
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.pipeline.memory_limits import FreeMemory
 from Testing.dicom.conftest import write_series
 from Testing.ground.nifti_files import example
 
@@ -219,6 +225,26 @@ def test_as_many_processes_as_cores_and_memory_have_room_for() -> None:
     assert fitting_workers(100, 8, int(2.5 * CASE_MEMORY_BYTES)) == 2
     assert fitting_workers(100, 8, CASE_MEMORY_BYTES // 2) == 1
     assert fitting_workers(100, 8, 100 * CASE_MEMORY_BYTES, [2 * CASE_GPU_MEMORY_BYTES] * 2) == 4
+
+
+@pytest.mark.parametrize(
+    ("free", "threads", "gpu_memories", "expected"),
+    [
+        (FreeMemory(100.0 * CASE_MEMORY_BYTES), 1, [], 6),
+        (FreeMemory(100.0 * CASE_MEMORY_BYTES), 4, [], 1),
+        (FreeMemory(2.5 * CASE_MEMORY_BYTES), 1, [], 2),
+        (FreeMemory(-1.0, "the limit of 1.0 GB for this container or job"), 1, [], 1),
+        (FreeMemory(100.0 * CASE_MEMORY_BYTES), 1, [2 * CASE_GPU_MEMORY_BYTES] * 2, 2),  # all of them take the first
+        (None, 1, [], 3),
+    ],
+)
+def test_without_dask_processes_are_as_many_as_this_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, free: FreeMemory | None, threads: int, gpu_memories: list[int], expected: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("BSAFusionLib.cohort.capacity.free_memory", lambda: free)
+    assert processes_without_dask(100, threads, gpu_memories) == expected
 
 
 def test_the_folder_of_a_dicom_series_is_named_nowhere(tmp_path: Path) -> None:
