@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
+from uuid import uuid4
 
 import dask
 import psutil
@@ -83,8 +84,9 @@ def run_all(
     """
     declared = (worker.get("resources", {}) for worker in client.scheduler_info(n_workers=-1)["workers"].values())
     resources = {GPU_RESOURCE: 1} if any(GPU_RESOURCE in resources for resources in declared) else None
+    run = uuid4().hex  # Dask takes calls of equal keys for one, also those of two batches
     futures = {
-        client.submit(function, *arguments, key=f"case-{name}", pure=False, resources=resources): name
+        client.submit(function, *arguments, key=f"case-{name}-{run}", pure=False, resources=resources): name
         for name, arguments in calls.items()
     }
     try:
