@@ -63,7 +63,7 @@ def test_a_row_of_a_table_is_a_case(tmp_path: Path) -> None:
         ("case,fixed,moving,modality\n1,a,,ct\n", "Row 2 .* lacks moving"),
         ("case,fixed,moving,modality\n1,a,b,xray\n", "'xray'; choose one of ct, pet, spect"),
         ("case,fixed,moving,modality\n-,a,b,ct\n", "case name '-'; use letters or digits"),
-        ("case,fixed,moving,modality\n1,a,b,ct\n-1-,c,d,ct\n", "two cases sub-1_ct"),
+        ("case,fixed,moving,modality\n1,a,b,ct\n-1-,c,d,ct\n", "two cases sub-1_ct in .*, '1' and '-1-'; rename"),
     ],
 )
 def test_an_invalid_table_is_rejected(tmp_path: Path, text: str, said: str) -> None:
@@ -100,6 +100,21 @@ def test_in_a_bids_folder_volumes_are_paired_with_the_mri_of_their_session(tmp_p
     assert str(pet.folder) == "sub-02/ses-b/pet"
     assert pet.names.fused == "sub-02_ses-b_trc-FDG_space-FLAIR_desc-fused_pet.nii.gz"
     assert pet.sources[1] == "bids:raw:sub-02/ses-b/pet/sub-02_ses-b_trc-FDG_pet.nii.gz"
+
+
+def test_the_entities_of_a_bids_name_stay_as_they_are_written(tmp_path: Path) -> None:
+    runs = [f"sub-01/pet/sub-01_trc-FDG_run-{run}_pet" for run in ("01", "1", "002")]
+    cases = read_cohort(bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", *(f"{run}.nii.gz" for run in runs))).cases
+    assert {case.name for case in cases} == {Path(run).name for run in runs}
+    assert {case.pair.moving.relative_to(tmp_path).as_posix() for case in cases} == {f"{run}.nii.gz" for run in runs}
+    assert all(case.names.fused.startswith("_".join(case.entities)) for case in cases)
+
+
+def test_one_scan_in_two_files_is_rejected_with_both_names(tmp_path: Path) -> None:
+    scan = "sub-01/pet/sub-01_run-01_pet.nii"
+    folder = bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", scan, f"{scan}.gz")
+    with pytest.raises(FusionError, match=rf"two cases sub-01_run-01_pet in .*, {scan} and {scan}.gz; rename or"):
+        read_cohort(folder)
 
 
 @pytest.fixture
