@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from BSAFusionLib.cohort.cases import check_paths
+    from BSAFusionLib.cohort.derivatives import refuse_other_dataset
     from BSAFusionLib.cohort.reading import read_cohort
     from BSAFusionLib.files.overwriting import refuse_overwriting
 
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = cohort.choose(arguments.participant_label, arguments.session_label)
     choices, folder = choices_of(arguments), arguments.out.absolute()
     refuse_overwriting(batch_inputs(arguments.cohort, cohort.cases, choices), batch_outputs(folder, cohort.cases))
+    refuse_other_dataset(folder)
     check_paths(chosen.cases)
     calls = _calls(cohort.cases, choices, folder)
     outcomes = {name: _stored(call) for name, call in calls.items()}

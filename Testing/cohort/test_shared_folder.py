@@ -133,6 +133,56 @@ def test_results_that_are_not_in_the_folder_are_not_entered_as_finished(
     assert row["error"].startswith(f"Its results are not in {table.parent / 'out'}; check that all workers share")
 
 
+@pytest.mark.parametrize(
+    "description",
+    [
+        '{"Name": "raw", "DatasetType": "raw"}',
+        '{"Name": "fMRIPrep", "DatasetType": "derivative", "GeneratedBy": [{"Name": "fMRIPrep"}]}',
+        '{"GeneratedBy": {"Name": "BSAFusion"}}',
+        "",
+    ],
+)
+def test_another_dataset_is_rejected_before_anything_is_computed(
+    table: Path, batch: Callable[..., int], description: str, capfd: pytest.CaptureFixture
+) -> None:
+    out = table.parent / "out"
+    out.mkdir()
+    (out / "dataset_description.json").write_text(description)
+    for options in ([], ["--dry-run"]):
+        assert batch(finishing, *options) == 2
+        assert (
+            f"{out} is another dataset, whose dataset_description.json does not name BSAFusion"
+            in capfd.readouterr().err
+        )
+    assert [path.name for path in out.iterdir()] == ["dataset_description.json"]
+    assert (out / "dataset_description.json").read_text() == description
+
+
+def test_the_files_of_the_user_that_describe_a_dataset_stay(table: Path, batch: Callable[..., int]) -> None:
+    out = table.parent / "out"
+    out.mkdir()
+    (out / "README").write_text("notes of my study")
+    (out / ".bidsignore").write_bytes(b"m\xfcne\nlogs/")  # not UTF-8
+    assert batch(finishing) == 0
+    described = json.loads((out / "dataset_description.json").read_text())
+    assert [item["Name"] for item in described["GeneratedBy"]] == ["BSAFusion"]
+    assert not (out / "README.md").exists()
+    lines = (out / ".bidsignore").read_bytes().splitlines()
+    assert lines[:2] == [b"m\xfcne", b"logs/"] and b"summary.*" in lines and lines.count(b"logs/") == 1
+    times = {path: path.stat().st_mtime_ns for path in out.iterdir() if "summary" not in path.name}
+    assert batch(finishing) == 0
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_the_description_of_an_earlier_version_is_replaced(table: Path, batch: Callable[..., int]) -> None:
+    out = table.parent / "out"
+    assert batch(finishing) == 0
+    (out / "dataset_description.json").write_text('{"GeneratedBy": [{"Name": "BSAFusion", "Version": "0.1"}]}')
+    assert (out / "README.md").read_text().startswith("# MRI fused")
+    assert batch(finishing) == 0
+    assert json.loads((out / "dataset_description.json").read_text())["DatasetType"] == "derivative"
+
+
 def test_a_case_whose_files_were_removed_is_done_again(batch: Callable[..., int]) -> None:
     calls: dict[str, Call] = {}
 
