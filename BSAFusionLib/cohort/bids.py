@@ -63,11 +63,18 @@ def _scans(folder: Path) -> list[_Scan]:
     layout: Any = BIDSLayout(str(folder))
     files = layout.get(suffix=[*MRI_SUFFIXES, *MODALITIES], extension=[".nii.gz", ".nii"])
     # The path is not resolved: in a dataset under version control, a file may be a link out of the dataset.
+    paths = [Path(file.get_absolute_path()).relative_to(folder.resolve()) for file in files]
     scans = [
-        _Scan(Path(file.get_absolute_path()).relative_to(folder.resolve()).as_posix(), file.suffix, file.entities)
-        for file in files
+        _Scan(path.as_posix(), file.suffix, _written_entities(path.name))
+        for path, file in zip(paths, files, strict=True)
     ]
     return sorted(scan for scan in scans if scan.path.startswith("sub-"))
+
+
+def _written_entities(name: str) -> dict[str, str]:
+    """Return the entities in a file's name as they are written; ancpbids turns run-01 into the number 1."""
+    pairs = (part.partition("-") for part in name.split("_")[:-1])
+    return {key: label for key, dash, label in pairs if dash}
 
 
 def _case(folder: Path, mri: _Scan, scan: _Scan) -> Case:

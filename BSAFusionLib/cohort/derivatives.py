@@ -6,11 +6,15 @@ from typing import Any
 
 from BSAFusionLib import version
 from BSAFusionLib.cohort.cases import Case
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.atomic import written_whole
 from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.modalities import MODALITIES
 
 BIDS_VERSION = "1.10.0"
-DESCRIPTION_NAMES = ("dataset_description.json", "README.md", ".bidsignore")
+PROGRAM = "BSAFusion"
+DESCRIPTION, BIDSIGNORE = "dataset_description.json", ".bidsignore"
+DESCRIPTION_NAMES = (DESCRIPTION, "README.md", BIDSIGNORE)
 # Files that BIDS does not name yet, beside some modalities: transforms, reports, previews.
 NAMES_OUTSIDE_BIDS = ("*_xfm.*", "*_report.*", "*_preview.png")
 # Files with a sidecar, by the fields of `Names`, which itself names that of the frames.
@@ -26,33 +30,71 @@ For research use only. Not for clinical use.
 """
 
 
-def describe_dataset(folder: Path, root: Path) -> None:
-    """Write dataset_description.json, README.md and .bidsignore into the folder of a cohort's results.
+def refuse_other_dataset(folder: Path) -> None:
+    """Check that a folder for results is no dataset of the user or of another program.
 
-    The sources in the sidecars are relative to the dataset link `raw`.
+    Raises:
+        FusionError: Its dataset_description.json does not name this program under GeneratedBy.
+    """
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        own = any(item["Name"] == PROGRAM for item in description["GeneratedBy"])
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    if not own:
+        raise FusionError(
+            f"{folder} is another dataset, whose {DESCRIPTION} does not name {PROGRAM} under GeneratedBy; choose "
+            "another folder for the results."
+        )
+
+
+def describe_dataset(folder: Path, root: Path) -> None:
+    """Write dataset_description.json into the folder of a cohort's results, and complete README and .bidsignore.
+
+    The sources in the sidecars are relative to the dataset link `raw`. A README that is there stays, and so do the
+    lines of a .bidsignore.
 
     Args:
         folder: The folder of the results.
         root: The cohort's root.
+
+    Raises:
+        FusionError: The folder cannot be written to.
     """
     raw = root.as_uri()
     description = {
         "Name": "MRI fused with CT, PET or SPECT by BSAFusion",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "BSAFusion", "Version": version}],
+        "GeneratedBy": [{"Name": PROGRAM, "Version": version}],
         "SourceDatasets": [{"URL": raw}],
         "DatasetLinks": {"raw": raw},
     }
-    (folder / "dataset_description.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(README, encoding="utf-8")
-    (folder / ".bidsignore").write_text(_ignored(), encoding="utf-8")
+    ignored = _text_of(folder / BIDSIGNORE)
+    missing = [line for line in _ignored() if line not in ignored.splitlines()]
+    texts = {
+        DESCRIPTION: json.dumps(description, indent=2) + "\n",
+        BIDSIGNORE: "\n".join([*ignored.splitlines(), *missing, ""]) if missing else ignored,
+    }
+    if not any(folder.glob("README*")):  # BIDS allows one, with any of several suffixes
+        texts["README.md"] = README
+    with written_whole(folder) as unfinished:  # other jobs may read these files now
+        for name, text in texts.items():
+            if text != _text_of(folder / name):
+                (unfinished / name).write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
-def _ignored() -> str:
-    """Return the content of .bidsignore: files that BIDS does not name, and the cohort's tables."""
+def _text_of(path: Path) -> str:
+    """Return the content of a text file of any encoding; "" where there is none."""
+    return path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
+
+
+def _ignored() -> list[str]:
+    """Return the lines of .bidsignore: files that BIDS does not name, and the cohort's tables."""
     folders = [f"{row.name}/" for row in MODALITIES.values() if not row.in_bids]
-    return "".join(f"**/{pattern}\n" for pattern in (*folders, *NAMES_OUTSIDE_BIDS)) + "summary.*\nlogs/\n"
+    return [*(f"**/{pattern}" for pattern in (*folders, *NAMES_OUTSIDE_BIDS)), "summary.*", "logs/"]
 
 
 def sidecar_names(names: Names) -> list[str]:

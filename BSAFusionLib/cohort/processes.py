@@ -1,7 +1,6 @@
 """Run cases in processes of this machine, one process a case, where Dask is not installed."""
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -9,22 +8,18 @@ from typing import Any
 Calls = Mapping[str, tuple[Any, ...]]
 
 
-def run_in_processes(
-    function: Callable[..., Any], calls: Calls, count: int | None = None, threads: int = 1
-) -> Iterator[tuple[str, Any]]:
+def run_in_processes(function: Callable[..., Any], calls: Calls, count: int) -> Iterator[tuple[str, Any]]:
     """Call a function once for each name, each call in a process of its own.
 
     Args:
         function: A function of a module, which the processes import.
         calls: Arguments by name.
-        count: Processes at a time; by default as many as half of the processor cores have threads for.
-        threads: Threads of a process.
+        count: Processes at a time.
 
     Yields:
         Names and outcomes as they come: what the function returned, or the exception that it raised, or a RuntimeError
         where its process died.
     """
-    count = count or max(1, (os.cpu_count() or 2) // 2 // threads)
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     waiting = list(calls.items())
     running: dict[Any, tuple[str, Any]] = {}  # by the end of the pipe that the outcome comes through

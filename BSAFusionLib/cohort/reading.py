@@ -35,12 +35,18 @@ def read_cohort(path: Path) -> Cohort:
         cohort = _table_cohort(path)
     else:
         raise FusionError(f"There is no {path}; give a CSV table or a BIDS folder.")
-    names: set[str] = set()
+    cases: dict[str, Case] = {}
     for case in cohort.cases:
-        if case.name in names:
-            raise FusionError(f"There are two cases {case.name} in {path}; give each a different name.")
-        names.add(case.name)
+        if case.name in cases:
+            first, second = (_named(same, path) for same in (cases[case.name], case))
+            raise FusionError(f"There are two cases {case.name} in {path}, {first} and {second}; rename or remove one.")
+        cases[case.name] = case
     return cohort
+
+
+def _named(case: Case, path: Path) -> str:
+    """Return a case's name in a table, or the path of its moving volume in a BIDS folder."""
+    return f"{case.row.case!r}" if case.row else case.pair.moving.relative_to(path).as_posix()
 
 
 def _table_cohort(path: Path) -> Cohort:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
+from uuid import uuid4
 
 import dask
 import psutil
@@ -12,31 +13,14 @@ from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Scheduler, SpecCluster, as_completed
 from distributed.system import MEMORY_LIMIT
 
+from BSAFusionLib.cohort.capacity import fitting_workers
 from BSAFusionLib.errors import FusionError
 
-CASE_MEMORY_BYTES = 3 * 2**30
-CASE_GPU_MEMORY_BYTES = 4 * 2**30  # a cautious guess
 LOCAL_HOST = "127.0.0.1"  # the only address that this machine's processes listen on
 # A worker that ends while it reports to the scheduler logs an error with a traceback, although nothing is wrong; a case
 # that failed and a worker that died are outcomes.
 LOG_LEVEL = logging.CRITICAL
 GPU_RESOURCE = "GPU"  # the resource that workers with a GPU declare (`dask worker --resources GPU=1`)
-
-
-def fitting_workers(cases: int, cores: int, memory: int, gpu_memories: Sequence[int] = ()) -> int:
-    """Return the number of processes that fit on this machine.
-
-    Args:
-        cases: Number of cases.
-        cores: Number of processor cores; a process uses one.
-        memory: Free memory, bytes.
-        gpu_memories: Memory of each GPU, bytes.
-
-    Returns:
-        At least one.
-    """
-    on_gpus = [len(gpu_memories) * (min(gpu_memories) // CASE_GPU_MEMORY_BYTES)] if gpu_memories else []
-    return max(1, min(cases, cores, memory // CASE_MEMORY_BYTES, *on_gpus))
 
 
 class PatientNanny(Nanny):
@@ -100,8 +84,9 @@ def run_all(
     """
     declared = (worker.get("resources", {}) for worker in client.scheduler_info(n_workers=-1)["workers"].values())
     resources = {GPU_RESOURCE: 1} if any(GPU_RESOURCE in resources for resources in declared) else None
+    run = uuid4().hex  # Dask takes calls of equal keys for one, also those of two batches
     futures = {
-        client.submit(function, *arguments, key=f"case-{name}", pure=False, resources=resources): name
+        client.submit(function, *arguments, key=f"case-{name}-{run}", pure=False, resources=resources): name
         for name, arguments in calls.items()
     }
     try:

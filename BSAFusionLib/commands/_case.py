@@ -41,13 +41,39 @@ def case_inputs(pair: "Pair", choices: dict[str, Any]) -> list[Path]:
 
 
 def case_names(names: Names = DEFAULT_NAMES) -> list[str]:
-    """Return the names of all files that a result may have; those of an earlier one do not stay beside a new one."""
+    """Return the names of all files that a result may have."""
     return [*asdict(names).values(), *((SCENE, *SLICES) if names == DEFAULT_NAMES else ())]
 
 
 def case_outputs(folder: Path, names: Names = DEFAULT_NAMES) -> list[Path]:
     """Return the files that `run_case` and `demo` write or remove, in the folder that they are moved into."""
     return [folder / name for name in case_names(names)]
+
+
+def earlier_names(folder: Path) -> list[str]:
+    """Return the names of the files that the report of an earlier result in `folder` lists.
+
+    They do not stay beside a new result. Others of these names may be the user's own, such as a scene.
+    """
+    try:
+        files = json.loads((folder / DEFAULT_NAMES.report).read_text(encoding="utf-8"))["files"]
+        return [name for name in files.values() if name in case_names()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or a file of another program
+        return []
+
+
+def list_in_report(folder: Path, what: str, name: str) -> None:
+    """Add a file to those that the report of a result in `folder` lists.
+
+    Args:
+        folder: The folder of the result.
+        what: What the file is.
+        name: Its name.
+    """
+    path = folder / DEFAULT_NAMES.report
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["files"][what] = name
+    write_json(content, path)
 
 
 class FinishedCase(NamedTuple):

@@ -61,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from BSAFusionLib.cohort.cases import check_paths
+    from BSAFusionLib.cohort.derivatives import refuse_other_dataset
     from BSAFusionLib.cohort.reading import read_cohort
-    from BSAFusionLib.cohort.summary import write_summary
     from BSAFusionLib.files.overwriting import refuse_overwriting
 
     check_count("--workers", arguments.workers)
@@ -71,8 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = cohort.choose(arguments.participant_label, arguments.session_label)
     choices, folder = choices_of(arguments), arguments.out.absolute()
     refuse_overwriting(batch_inputs(arguments.cohort, cohort.cases, choices), batch_outputs(folder, cohort.cases))
+    refuse_other_dataset(folder)
     check_paths(chosen.cases)
-    outcomes, calls = _stored(cohort.cases, choices, folder)
+    calls = _calls(cohort.cases, choices, folder)
+    outcomes = {name: _stored(call) for name, call in calls.items()}
     pending = {case.name: calls[case.name] for case in chosen.cases if outcomes[case.name].report is None}
     if arguments.dry_run:
         _list(chosen, pending)
@@ -85,24 +87,52 @@ def run(arguments: argparse.Namespace) -> int:
         if pending:
             _compute(arguments, pending, outcomes, len(chosen.cases))
     finally:
-        write_summary(list(outcomes.values()), cohort.left_out, folder)
+        others = {name: call for name, call in calls.items() if name not in pending}
+        _summarize([outcomes[name] for name in pending], others, cohort, folder)
     return _tell([outcomes[case.name] for case in chosen.cases], chosen, arguments)
 
 
-def _stored(
-    cases: "Sequence[Case]", choices: dict[str, Any], folder: Path
-) -> tuple[dict[str, "Outcome"], dict[str, "Call"]]:
-    """Return what is there of every case, and the arguments of `do_case` for it, by its name."""
-    from BSAFusionLib.cohort.finished import fingerprint, finished_report
-    from BSAFusionLib.cohort.summary import Outcome
+def _calls(cases: "Sequence[Case]", choices: dict[str, Any], folder: Path) -> dict[str, "Call"]:
+    """Return the arguments of `do_case` by the names of the cases."""
+    from BSAFusionLib.cohort.finished import fingerprint
 
     programs = {modality: _program(modality, choices["weights"]) for modality in {case.pair.modality for case in cases}}
-    outcomes, calls = {}, {}
-    for case in cases:
-        mark = fingerprint(case, choices, programs[case.pair.modality], folder)
-        outcomes[case.name] = Outcome(case, finished_report(case, folder, mark))
-        calls[case.name] = (case, choices, folder, mark)
-    return outcomes, calls
+    return {
+        case.name: (case, choices, folder, fingerprint(case, choices, programs[case.pair.modality], folder))
+        for case in cases
+    }
+
+
+def _stored(call: "Call") -> "Outcome":
+    """Return the outcome of a case that this or another job has entered in the folder of the results."""
+    from BSAFusionLib.cohort.finished import failure, finished_report
+    from BSAFusionLib.cohort.summary import Outcome
+
+    case, _, folder, mark = call
+    report = finished_report(case, folder, mark)
+    return Outcome(case, report, "" if report else failure(case, folder, mark))
+
+
+def _summarize(outcomes: list["Outcome"], others: dict[str, "Call"], cohort: "Cohort", folder: Path) -> None:
+    """Write the summary of the whole cohort.
+
+    Args:
+        outcomes: Those of this job.
+        others: Cases that other jobs may have finished meanwhile.
+        cohort: The cohort.
+        folder: The folder of its results.
+    """
+    from BSAFusionLib.cohort.summary import write_summary
+
+    written = None
+    while True:
+        current = [*outcomes, *map(_stored, others.values())]
+        states = [(outcome.state, outcome.error) for outcome in current]
+        if states == written:
+            return
+        # Again if another case has ended meanwhile: this summary may have replaced one that lists it.
+        write_summary(current, cohort.left_out, folder)
+        written = states
 
 
 def _prepare(folder: Path, cohort: "Cohort", pending: dict[str, "Call"]) -> None:
@@ -143,15 +173,38 @@ def _compute(
     arguments: argparse.Namespace, pending: dict[str, "Call"], outcomes: dict[str, "Outcome"], total: int
 ) -> None:
     """Run the pending cases and enter their outcomes."""
+    from BSAFusionLib.cohort.finished import mark_failed
     from BSAFusionLib.cohort.summary import Outcome
 
     with case_counter(total, total - len(pending), arguments.quiet) as count:
-        for name, outcome in _outcomes(arguments, pending):
-            if isinstance(outcome, Exception):
-                outcome = None, f"Its worker was lost ({outcome}); if memory ran out, use fewer --workers."
-            outcomes[name] = Outcome(pending[name][0], *outcome)
-            error = outcomes[name].error
+        for name, result in _outcomes(arguments, pending):
+            case, _, folder, mark = pending[name]
+            report, error = _checked(result, pending[name])
+            outcomes[name] = Outcome(case, report, error)
+            if error:
+                mark_failed(case, folder, mark, error)
             count(f"{name}: {error or outcomes[name].doubt or 'finished'}", bool(error))
+
+
+def _checked(result: Any, call: "Call") -> tuple[dict[str, Any] | None, str]:
+    """Return the report or error message of a case, after a check that the results are in this job's folder.
+
+    Args:
+        result: What `do_case` returned, or the exception that ended its worker.
+        call: Its arguments.
+    """
+    from BSAFusionLib.cohort.finished import wait_for_report
+
+    if isinstance(result, Exception):
+        return None, f"Its worker was lost ({result}); if memory ran out, use fewer --workers."
+    report, error = result
+    case, _, folder, mark = call
+    if report is not None and wait_for_report(case, folder, mark) is None:
+        return None, (
+            f"Its results are not in {folder}; check that all workers share this folder and that no other run writes "
+            "to it."
+        )
+    return report, error
 
 
 def _tell(outcomes: list["Outcome"], chosen: "Cohort", arguments: argparse.Namespace) -> int:
@@ -183,9 +236,11 @@ def _outcomes(arguments: argparse.Namespace, pending: dict[str, "Call"]) -> Iter
     if importlib.util.find_spec("distributed") is None:
         if arguments.scheduler is not None:
             raise FusionError("A cluster needs Dask; install it with: pip install 'bsafusion[cluster]'")
+        from BSAFusionLib.cohort.capacity import processes_without_dask
         from BSAFusionLib.cohort.processes import run_in_processes
 
-        yield from run_in_processes(do_case, calls, arguments.workers, threads)
+        count = arguments.workers or processes_without_dask(len(calls), threads, _gpu_memories(arguments.device))
+        yield from run_in_processes(do_case, calls, count)
         return
     from BSAFusionLib.cohort.workers import connected, run_all
 
@@ -206,14 +261,14 @@ def batch_inputs(cohort: Path, cases: Sequence["Case"], choices: dict[str, Any])
 def batch_outputs(folder: Path, cases: Sequence["Case"]) -> Iterator[Path]:
     """Yield all files that a batch writes or replaces."""
     from BSAFusionLib.cohort.derivatives import DESCRIPTION_NAMES, sidecar_names
-    from BSAFusionLib.cohort.finished import marker
+    from BSAFusionLib.cohort.finished import FAILED, marker
     from BSAFusionLib.cohort.summary import SUMMARY_NAMES
 
     yield from (folder / name for name in (*DESCRIPTION_NAMES, *SUMMARY_NAMES))
     for case in cases:
         yield from case_outputs(folder / case.folder, case.names)
         yield from (folder / case.folder / name for name in sidecar_names(case.names))
-        yield from (marker(case, folder), log_file(case, folder))
+        yield from (marker(case, folder), marker(case, folder, FAILED), log_file(case, folder))
 
 
 def log_file(case: "Case", folder: Path) -> Path:

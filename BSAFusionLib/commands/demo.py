@@ -9,8 +9,9 @@ from BSAFusionLib.commands._case import (
     DEFAULT_NAMES,
     FinishedCase,
     case_inputs,
-    case_names,
     case_outputs,
+    earlier_names,
+    list_in_report,
     run_case,
     save_json,
 )
@@ -61,9 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
         [*case_outputs(arguments.out), arguments.json],
     )
     use_threads(arguments.threads)
-    with written_whole(arguments.out, case_names()) as folder, progress_bar(arguments.quiet) as progress:
+    replaced = earlier_names(arguments.out)
+    with written_whole(arguments.out, replaced) as folder, progress_bar(arguments.quiet) as progress:
         finished = run_case(pair, choices, folder, progress=progress, begun=arguments.begun)
         _write_scene(finished, Settings(modality=finished.moving.modality, **choices), folder)
+        list_in_report(folder, "scene", SCENE)
     fixed, result = finished.fixed.image, finished.case.result
     truth = sitk.ReadTransform(str(truth_file))
     transforms = {

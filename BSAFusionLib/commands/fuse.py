@@ -8,8 +8,8 @@ from typing import Any
 from BSAFusionLib.commands._case import (
     DOUBTFUL_STATUS,
     case_inputs,
-    case_names,
     case_outputs,
+    earlier_names,
     run_case,
     save_json,
 )
@@ -95,7 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
     if are_slices(arguments.fixed, arguments.moving):
         return _fuse_slices(arguments, choices)
     try:
-        with written_whole(arguments.out, case_names()) as folder, progress_bar(arguments.quiet) as progress:
+        replaced = earlier_names(arguments.out)
+        with written_whole(arguments.out, replaced) as folder, progress_bar(arguments.quiet) as progress:
             finished = run_case(pair, choices, folder, landmarks=landmarks, progress=progress, begun=arguments.begun)
     except ExchangedRoles as error:
         modality = "" if arguments.modality == "auto" else f" --modality {arguments.modality}"
@@ -117,7 +118,7 @@ def _fuse_slices(arguments: argparse.Namespace, choices: dict[str, Any]) -> int:
         if getattr(arguments, name):
             raise FusionError(f"--{name.replace('_', '-')} does not apply to PNG slices; omit it.")
     check_choices(choices)
-    with written_whole(arguments.out, case_names()) as folder:
+    with written_whole(arguments.out, earlier_names(arguments.out)) as folder:
         result = run_slices(arguments.fixed, arguments.moving, arguments.modality, choices, folder)
     print(f"The moving slice was moved by {result.mean_displacement_px:.1f} pixels on average; look at {SLICES[0]}.")
     print(f"results in {arguments.out}")

@@ -33,8 +33,9 @@ def written_whole(folder: Path | str, replaced: Iterable[str] = ()) -> Iterator[
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"{UNFINISHED}*"):
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the folder of another job, which may remove it at any time
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:
             yield Path(unfinished)
             _move_all(sorted(Path(unfinished).iterdir()), folder, replaced)

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from BSAFusionLib.cohort.capacity import (
+    CASE_GPU_MEMORY_BYTES,
+    CASE_MEMORY_BYTES,
+    fitting_workers,
+    processes_without_dask,
+)
 from BSAFusionLib.cohort.cases import Case, Cohort, check_paths, source_uri
 from BSAFusionLib.cohort.finished import fingerprint
 from BSAFusionLib.cohort.reading import read_cohort
 from BSAFusionLib.cohort.summary import Outcome, worst_first
-from BSAFusionLib.cohort.workers import CASE_GPU_MEMORY_BYTES, CASE_MEMORY_BYTES, fitting_workers
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.pipeline.memory_limits import FreeMemory
 from Testing.dicom.conftest import write_series
 from Testing.ground.nifti_files import example
 
@@ -57,7 +63,7 @@ def test_a_row_of_a_table_is_a_case(tmp_path: Path) -> None:
         ("case,fixed,moving,modality\n1,a,,ct\n", "Row 2 .* lacks moving"),
         ("case,fixed,moving,modality\n1,a,b,xray\n", "'xray'; choose one of ct, pet, spect"),
         ("case,fixed,moving,modality\n-,a,b,ct\n", "case name '-'; use letters or digits"),
-        ("case,fixed,moving,modality\n1,a,b,ct\n-1-,c,d,ct\n", "two cases sub-1_ct"),
+        ("case,fixed,moving,modality\n1,a,b,ct\n-1-,c,d,ct\n", "two cases sub-1_ct in .*, '1' and '-1-'; rename"),
     ],
 )
 def test_an_invalid_table_is_rejected(tmp_path: Path, text: str, said: str) -> None:
@@ -94,6 +100,21 @@ def test_in_a_bids_folder_volumes_are_paired_with_the_mri_of_their_session(tmp_p
     assert str(pet.folder) == "sub-02/ses-b/pet"
     assert pet.names.fused == "sub-02_ses-b_trc-FDG_space-FLAIR_desc-fused_pet.nii.gz"
     assert pet.sources[1] == "bids:raw:sub-02/ses-b/pet/sub-02_ses-b_trc-FDG_pet.nii.gz"
+
+
+def test_the_entities_of_a_bids_name_stay_as_they_are_written(tmp_path: Path) -> None:
+    runs = [f"sub-01/pet/sub-01_trc-FDG_run-{run}_pet" for run in ("01", "1", "002")]
+    cases = read_cohort(bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", *(f"{run}.nii.gz" for run in runs))).cases
+    assert {case.name for case in cases} == {Path(run).name for run in runs}
+    assert {case.pair.moving.relative_to(tmp_path).as_posix() for case in cases} == {f"{run}.nii.gz" for run in runs}
+    assert all(case.names.fused.startswith("_".join(case.entities)) for case in cases)
+
+
+def test_one_scan_in_two_files_is_rejected_with_both_names(tmp_path: Path) -> None:
+    scan = "sub-01/pet/sub-01_run-01_pet.nii"
+    folder = bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", scan, f"{scan}.gz")
+    with pytest.raises(FusionError, match=rf"two cases sub-01_run-01_pet in .*, {scan} and {scan}.gz; rename or"):
+        read_cohort(folder)
 
 
 @pytest.fixture
@@ -228,6 +249,26 @@ def test_as_many_processes_as_cores_and_memory_have_room_for() -> None:
     assert fitting_workers(100, 8, int(2.5 * CASE_MEMORY_BYTES)) == 2
     assert fitting_workers(100, 8, CASE_MEMORY_BYTES // 2) == 1
     assert fitting_workers(100, 8, 100 * CASE_MEMORY_BYTES, [2 * CASE_GPU_MEMORY_BYTES] * 2) == 4
+
+
+@pytest.mark.parametrize(
+    ("free", "threads", "gpu_memories", "expected"),
+    [
+        (FreeMemory(100.0 * CASE_MEMORY_BYTES), 1, [], 6),
+        (FreeMemory(100.0 * CASE_MEMORY_BYTES), 4, [], 1),
+        (FreeMemory(2.5 * CASE_MEMORY_BYTES), 1, [], 2),
+        (FreeMemory(-1.0, "the limit of 1.0 GB for this container or job"), 1, [], 1),
+        (FreeMemory(100.0 * CASE_MEMORY_BYTES), 1, [2 * CASE_GPU_MEMORY_BYTES] * 2, 2),  # all of them take the first
+        (None, 1, [], 3),
+    ],
+)
+def test_without_dask_processes_are_as_many_as_this_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, free: FreeMemory | None, threads: int, gpu_memories: list[int], expected: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("BSAFusionLib.cohort.capacity.free_memory", lambda: free)
+    assert processes_without_dask(100, threads, gpu_memories) == expected
 
 
 def test_the_folder_of_a_dicom_series_is_named_nowhere(tmp_path: Path) -> None:

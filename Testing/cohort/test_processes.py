@@ -20,7 +20,7 @@ def test_an_error_is_an_outcome_and_every_case_has_a_process() -> None:
     outcomes = dict(run_in_processes(int, {"number": ("1",), "word": ("one",)}, count=1))
     assert outcomes["number"] == 1
     assert isinstance(outcomes["word"], ValueError)
-    assert dict(run_in_processes(os.getpid, {"here": ()}))["here"] != os.getpid()
+    assert dict(run_in_processes(os.getpid, {"here": ()}, count=1))["here"] != os.getpid()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 
 import psutil
+from distributed import LocalCluster
 
 from BSAFusionLib.cohort.workers import connected, run_all
 from Testing.cohort.cluster import answer_or_die
@@ -25,3 +26,15 @@ def test_an_error_is_an_outcome() -> None:
         outcomes = dict(run_all(client, int, {"number": ("1",), "word": ("one",)}))
     assert outcomes["number"] == 1
     assert isinstance(outcomes["word"], ValueError)
+
+
+def test_two_batches_on_one_scheduler_do_not_take_each_others_results() -> None:
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        connected(cluster.scheduler_address, None, 1) as client,
+        connected(cluster.scheduler_address, None, 1) as other,
+    ):
+        first = run_all(client, str, {"sub-1_pet": ("first",)})
+        assert next(first) == ("sub-1_pet", "first")  # and its outcome is still held
+        assert dict(run_all(other, str, {"sub-1_pet": ("second",)})) == {"sub-1_pet": "second"}
+        assert list(first) == []

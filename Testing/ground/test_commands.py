@@ -240,15 +240,18 @@ def test_both_parts_together_are_the_total_transform_also_in_slicer(fused: Path)
 def test_a_rigid_result_has_no_grid_and_leaves_none_of_an_earlier_one(
     fused: Path, inputs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for name in ("network.h5", "scene.mrb", "notes.txt"):
+    earlier, own = ("network.h5", "scene.mrb"), {"notes.txt", "fused_slice.png"}
+    for name in (*earlier, *own):
         (tmp_path / name).write_text("of an earlier run")
+    listed = {"files": dict(zip(("network", "scene", "notes"), (*earlier, "notes.txt"), strict=True))}
+    (tmp_path / "report.json").write_text(json.dumps(listed))
     options = ["--out", tmp_path, "--weights", inputs["weights"], "--preset", "rigid"]
     assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], *options])]) == 0
     guessed = "ct.nrrd was taken for a CT because of its name; if it is none, give --modality pet or spect."
     said = capsys.readouterr()
     assert said.err.startswith(guessed) and guessed in said.out
     assert guessed in html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert {path.name for path in tmp_path.iterdir()} == results - {"network.h5"} | {"notes.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == results - {"network.h5"} | own
     assert "network" not in json.loads((tmp_path / "report.json").read_text())["files"]
     total, rigid = (sitk.ReadTransform(str(tmp_path / name)) for name in ("deformation.h5", "rigid.tfm"))
     assert total.IsLinear()
@@ -260,6 +263,26 @@ def test_a_rigid_result_has_no_grid_and_leaves_none_of_an_earlier_one(
     lowest = float(sitk.GetArrayFromImage(moving).min())
     again = sitk.Resample(moving, found.fused, rigid, sitk.sitkLinear, lowest, moving.GetPixelID())
     assert np.abs(sitk.GetArrayFromImage(again).astype(float) - registered).max() <= 1
+
+
+@pytest.mark.parametrize("report", [None, "", "[]", '{"files": []}', '{"files": {"fused": "fused.nrrd"}}'])
+def test_files_that_no_report_lists_stay_beside_a_new_result(
+    inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: str | None
+) -> None:
+    own = {"scene.mrb", "registered_slice.png", "network.h5"}
+    for name in (*own, "fused.nrrd"):
+        (tmp_path / name).write_text("of the user")
+    if report is not None:
+        (tmp_path / "report.json").write_text(report)
+
+    def run_case(_pair: object, _choices: object, folder: Path, **_: object) -> SimpleNamespace:
+        (folder / "report.json").write_text("{}")
+        return SimpleNamespace(case=SimpleNamespace(result=SimpleNamespace(report=example_report())))
+
+    monkeypatch.setattr("BSAFusionLib.commands.fuse.run_case", run_case)
+    assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], "--out", tmp_path])]) == 0
+    left = set() if report and "fused" in report else {"fused.nrrd"}
+    assert {path.name for path in tmp_path.iterdir()} == own | left | {"report.json"}
 
 
 @pytest.mark.parametrize(
@@ -338,6 +361,7 @@ def test_the_demo_comes_closer_to_the_truth_and_writes_what_it_promises(tmp_path
     assert error["prealigned"] < 3.5
     assert error["after"] < 0.5 * error["prealigned"]
     assert {path.name for path in (tmp_path / "demo").iterdir()} == results | {"scene.mrb", "expected_error.nrrd"}
+    assert json.loads((tmp_path / "demo" / "report.json").read_text())["files"]["scene"] == "scene.mrb"
 
 
 @pytest.mark.parametrize("command", sorted(command_modules()))

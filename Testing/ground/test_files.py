@@ -1,6 +1,8 @@
 """Volumes are read whole or refused in a sentence, and results replace older ones only when they are complete."""
 
+import os
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +85,23 @@ def test_where_one_file_cannot_be_replaced_none_is(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.txt", "c.txt"]
     assert (tmp_path / "b.txt").read_text() == "old"
     assert (tmp_path / "c.txt" / "within").is_dir()
+
+
+def test_the_folder_of_another_job_may_vanish_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [*listed(self, pattern), self / ".unfinished-elsewhere"])
+    with written_whole(tmp_path) as unfinished:
+        (unfinished / "a.txt").write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_what_a_killed_run_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    for name, age_seconds in (("old", 25 * 3600), ("new", 60)):
+        (tmp_path / f".unfinished-{name}" / "within").mkdir(parents=True)
+        os.utime(tmp_path / f".unfinished-{name}", (time.time() - age_seconds,) * 2)
+    with written_whole(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [".unfinished-new"]
 
 
 def test_a_result_replaces_a_link_and_not_the_file_that_it_leads_to(tmp_path: Path) -> None:
