@@ -200,7 +200,7 @@ def _error_rows(report: Mapping[str, Any]) -> list[Row]:
             "Expected error",
             error_text(error),
             "How far off the result is expected to be, from the evidence of all slices: means in the brain and near "
-            "the skull base, and the largest value. Calibrated on simulated heads.",
+            "the skull base, and the largest value. Calibrated in the brain of simulated heads.",
         )
     ]
 

@@ -16,7 +16,7 @@ CHOOSING_HEADS = ("11", "12")
 """Heads that settings are chosen, calibrated, fitted and tuned on, the baselines' too."""
 
 REPORTED_HEADS = ("13", "14", "15")
-"""Heads that are only measured and reported, never used to choose anything."""
+"""Heads that are only measured and reported, never used to choose anything; the research log names one exception."""
 
 
 def head_files(folder: Path, heads: tuple[str, ...]) -> list[Path]:
