@@ -131,7 +131,7 @@ def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Ca
                 f"A volume has {len(volume.frames.images)} frames, which only a NIfTI can hold here; give a file that "
                 "ends in .nii.gz as --out."
             )
-        write_volume(volume.frames.carried(reference, through, interpolators[interpolation]), result)
+        volume.frames.write_carried(result, reference, through, interpolators[interpolation])
         times = volume.frames.times()
         del times["RegisteredFrames"]  # none is here
         write_json(times, _sidecar(result))
