@@ -189,10 +189,7 @@ def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
 
 def _write_frames(finished: FinishedCase, frames: "Frames", folder: Path, names: Names) -> None:
     """Write all frames of a dynamic volume on the MRI's grid as one 4-D file, and their times beside it."""
-    from BSAFusionLib.files.volumes import write_volume
-
-    carried = frames.carried(finished.fixed.image, finished.case.result.transform())
-    write_volume(carried, folder / names.frames)
+    frames.write_carried(folder / names.frames, finished.fixed.image, finished.case.result.transform())
     write_json(frames.times(), folder / names.frame_times)
 
 

@@ -1,13 +1,14 @@
 """Carry other images, label maps, points and models through a transform onto the fixed volume."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._case import write_json
+from BSAFusionLib.commands._progress import say
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.modalities import MODALITIES, MRI
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 SUFFIXES = (".nii.gz", ".mrk.json", ".seg.nrrd")  # that pathlib would cut in two
+EVERY = (MRI, *MODALITIES)
+WAYS = {"linear": "linearly", "nearest": "to the nearest voxel", "bspline": "by B-splines"}
 UNREACHED_MM = 0.01  # farther from its origin, a point has none
 
 Move = Callable[["np.ndarray"], "np.ndarray"]
@@ -37,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", type=Path, metavar="IMAGE", help="volume whose grid images get: FIXED, with --inverse MOVING"
     )
+    for option, what in (("--series", "the only DICOM among the images"), ("--reference-series", "the reference")):
+        parser.add_argument(
+            option, metavar="UID", help=f"UID of the series of {what}, where its DICOM folder holds several"
+        )
     parser.add_argument(
         "--inverse", action="store_true", help="carry from the fixed volume to the moving one, not onto the fixed one"
     )
@@ -62,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     from BSAFusionLib.files.points import POINT_SUFFIXES, move_points
     from BSAFusionLib.files.transforms import read_transform
 
+    _check_series(arguments)
     results = [_result(path, arguments.out, len(arguments.images)) for path in arguments.images]
     paths = list(zip(arguments.images, results, strict=True))
     sidecars = [_sidecar(result) for path, result in paths if _may_have_frames(path)]
@@ -102,6 +110,7 @@ def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Ca
     """Return what resamples a volume from a file onto the reference and writes it."""
     import SimpleITK as sitk
 
+    from BSAFusionLib.files.dicom.recognize import is_dicom_path
     from BSAFusionLib.files.segmentations import is_segmentation, keep_segments
     from BSAFusionLib.files.volumes import write_volume
     from BSAFusionLib.geometry.fields import resample_through
@@ -110,16 +119,17 @@ def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Ca
     if arguments.reference is None:
         role = "MOVING" if arguments.inverse else "FIXED"
         raise FusionError(f"Images need a grid; give the volume {role} of the registration as --reference.")
-    reference = _read(arguments.reference).image
+    reference = _read_reference(arguments).image
     through = invert(transform) if arguments.inverse else transform
     interpolators = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "bspline": sitk.sitkBSpline}
 
     def resample(path: Path, result: Path) -> None:
-        volume = _read(path)
-        labels = volume.label_map or is_segmentation(path)
-        interpolation = arguments.interpolation or ("nearest" if labels else "linear")
+        volume = _read(path, EVERY, arguments.series if is_dicom_path(path) else None)
+        interpolation, reason = _interpolation(path, volume, arguments.interpolation)
         if interpolation == "bspline" and volume.image.GetNumberOfComponentsPerPixel() > 1:
             raise FusionError(f"The volume {path} is in color, which B-splines cannot be; choose linear or nearest.")
+        name = f"The {volume.name}" if volume.metadata else path.name  # a DICOM folder may be named after the patient
+        say(f"{name} is resampled {WAYS[interpolation]}, {reason}.")
         if volume.frames is None:
             resampled = resample_through(volume.image, reference, through, interpolators[interpolation])
             if is_segmentation(path) and is_segmentation(result):
@@ -131,7 +141,7 @@ def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Ca
                 f"A volume has {len(volume.frames.images)} frames, which only a NIfTI can hold here; give a file that "
                 "ends in .nii.gz as --out."
             )
-        write_volume(volume.frames.carried(reference, through, interpolators[interpolation]), result)
+        volume.frames.write_carried(result, reference, through, interpolators[interpolation])
         times = volume.frames.times()
         del times["RegisteredFrames"]  # none is here
         write_json(times, _sidecar(result))
@@ -139,30 +149,81 @@ def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Ca
     return resample
 
 
-def _read(path: Path) -> "Input":
+def _check_series(arguments: argparse.Namespace) -> None:
+    """Raise FusionError where a series is chosen that would be ignored, or of several images."""
+    from BSAFusionLib.files.dicom.recognize import is_dicom_path
+
+    dicom = [path for path in arguments.images if is_dicom_path(path)]
+    if arguments.series and len(dicom) != 1:
+        raise FusionError(
+            f"--series applies to one DICOM image, but {len(dicom)} are given; "
+            + ("carry each by itself." if dicom else "omit it.")
+        )
+    reference = arguments.reference
+    if arguments.reference_series and (reference is None or (reference.is_file() and not is_dicom_path(reference))):
+        given = "no --reference is given" if reference is None else f"{reference.name} is not DICOM"
+        raise FusionError(f"--reference-series applies to a DICOM --reference only, but {given}; omit it.")
+
+
+def _read_reference(arguments: argparse.Namespace) -> "Input":
+    """Return the reference; of a study's folder the MRI, with --inverse what is no MRI, unless a series is named."""
+    from BSAFusionLib.errors import ExchangedRoles
+
+    preferred = tuple(MODALITIES) if arguments.inverse else (MRI,)
+    if arguments.reference_series is None:
+        try:
+            return _read(arguments.reference, preferred)
+        except ExchangedRoles:  # a folder of the others alone
+            pass
+    return _read(arguments.reference, EVERY, arguments.reference_series)
+
+
+def _read(path: Path, wanted: tuple[str, ...], series: str | None = None) -> "Input":
     """Return the volume of a file or DICOM folder with all its frames, and say what is odd about the file.
 
-    It counts as a label map also where only its values tell.
+    Args:
+        path: A file, or a DICOM folder.
+        wanted: Modalities that a DICOM series may have.
+        series: Series Instance UID of the one to take, or None.
     """
-    from dataclasses import replace
-
-    import SimpleITK as sitk
-
     from BSAFusionLib.files.dynamic import is_dynamic, read_dynamic
     from BSAFusionLib.files.inputs import Input, read_input
-    from BSAFusionLib.modalities import MODALITIES, MRI
-    from BSAFusionLib.pipeline.guess import looks_like_labels
     from BSAFusionLib.settings import AUTO
 
     if is_dynamic(path):
         mean, frames = read_dynamic(path, None)
-        volume = Input(mean.image, path.name, AUTO, {}, mean.remarks, frames=frames)
+        volume = Input(mean.image, path.name, AUTO, {}, mean.remarks, label_map=mean.label_map, frames=frames)
     else:
-        volume = read_input(path, (MRI, *MODALITIES), None, AUTO)
+        volume = read_input(path, wanted, series, AUTO)
     for remark in volume.remarks:
-        print(remark, file=sys.stderr)
-    labels = volume.label_map or looks_like_labels(sitk.GetArrayViewFromImage(volume.image))
-    return replace(volume, label_map=labels)
+        say(remark)
+    return volume
+
+
+def _interpolation(path: Path, volume: "Input", chosen: str | None) -> tuple[str, str]:
+    """Return the interpolation of an image, and why it is taken, as the end of a sentence."""
+    from BSAFusionLib.files.segmentations import is_segmentation
+
+    if chosen is not None:
+        return chosen, "as --interpolation says"
+    if is_segmentation(path):
+        return "nearest", "since it is a segmentation"
+    if volume.label_map:
+        return "nearest", "since its header calls it a label map"
+    if _looks_like_labels(volume):
+        return "nearest", "since its values look like those of a label map"
+    return "linear", "since its values do not look like those of a label map"
+
+
+def _looks_like_labels(volume: "Input") -> bool:
+    """Tell whether the values of a volume look like labels; of one with frames those of each that is not empty."""
+    import SimpleITK as sitk
+
+    from BSAFusionLib.pipeline.guess import looks_like_labels
+
+    images = (volume.image,) if volume.frames is None else volume.frames.images
+    views = (sitk.GetArrayViewFromImage(image) for image in images)
+    return all(looks_like_labels(voxels) for voxels in views if voxels.min() != voxels.max())
 
 
 def _may_have_frames(path: Path) -> bool:
@@ -185,13 +246,14 @@ def _result(path: Path, out: Path | None, count: int) -> Path:
     from BSAFusionLib.files.dicom.recognize import is_dicom_path
     from BSAFusionLib.files.inputs import VOLUME_SUFFIXES
 
+    path = path.resolve() if path.name in ("", "..") else path  # a folder by no name of its own
     suffix = next((each for each in SUFFIXES if path.name.endswith(each)), path.suffix)
     stem = path.name if path.is_dir() else path.name.removesuffix(suffix) or path.name
     endings: tuple[str, ...] = (suffix,)
     if is_dicom_path(path) or not suffix:
         suffix, endings = ".nrrd", VOLUME_SUFFIXES
     if out is None:
-        return path.with_name(f"{stem}_applied{suffix}")
+        return path.parent / f"{stem}_applied{suffix}"
     if count == 1 and out.name.endswith(endings) and not out.is_dir():
         return out
     return out / f"{stem}{suffix}"

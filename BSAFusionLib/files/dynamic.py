@@ -1,7 +1,10 @@
 """Dynamic PET: its frames, when each was measured, which are registered; read from a four-dimensional NIfTI."""
 
+import gzip
 import math
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,14 +12,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.nifti_header import nifti_header
+from BSAFusionLib.files.nifti_header import clear_time, nifti_header
 from BSAFusionLib.files.sidecars import described
-from BSAFusionLib.files.volumes import LoadedVolume, load_frames
+from BSAFusionLib.files.volumes import BLOCK_BYTES, COMPRESSION_LEVEL, LoadedVolume, load_frames, write_volume
 from BSAFusionLib.geometry.fields import resample_through
 
 RANGE = re.compile(r"(\d+)(?:-(\d+))?")
-TIME_UNIT_S = {8: 1.0, 16: 1e-3, 24: 1e-6}  # by the code in the header's xyzt_units (nifti1.h)
-TIME_UNIT_BITS = 0x38
+UNEVEN = 0.01  # share of a step by which times may miss even ones
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,43 @@ class Frames:
             interpolator: One of SimpleITK's.
 
         Returns:
-            One image with time as its fourth dimension, float32.
+            One image with time as its fourth dimension, float32. Along it, origin and spacing are in seconds; 0 and 1
+            where the frames have no even step.
         """
         frames = [resample_through(image, grid, transform, interpolator) for image in self.images]
-        joined: sitk.Image = sitk.JoinSeries(frames)
+        step = self.even_step()
+        first = self.starts[0] if step is not None and self.starts else 0.0
+        joined: sitk.Image = sitk.JoinSeries(frames, first, 1.0 if step is None else step)
         return joined
 
     def numbers(self) -> list[int]:
         """Return the numbers of the registered frames, from 1."""
         return [number + 1 for number in self.registered]
+
+    def write_carried(
+        self, path: Path, grid: sitk.Image, transform: sitk.Transform, interpolator: int = sitk.sitkLinear
+    ) -> None:
+        """Write what `carried` returns to a NIfTI; its header states a step in time only where there is an even one.
+
+        Raises:
+            FusionError: Writing failed.
+        """
+        carried = self.carried(grid, transform, interpolator)
+        if self.even_step() is None:
+            _write_without_time(carried, path)
+        else:
+            write_volume(carried, path)
+
+    def even_step(self) -> float | None:
+        """Return the time from one frame to the next, s; None where it is not known, or frames differ in it."""
+        durations, starts = np.array(self.durations), np.array(self.starts)
+        if len(durations) > 0 and np.ptp(durations) > UNEVEN * durations[0]:
+            return None
+        if len(starts) < 2:
+            return float(durations.mean()) if len(durations) > 0 else None
+        step = (starts[-1] - starts[0]) / (len(starts) - 1)
+        missed = np.abs(starts - starts[0] - step * np.arange(len(starts))).max()
+        return float(step) if step > 0 and missed <= UNEVEN * step else None
 
     def times(self) -> dict[str, object]:
         """Return what a sidecar says of the frames, by the names of BIDS; the registered ones are counted from 1."""
@@ -159,9 +189,29 @@ def _timed(path: Path, images: tuple[sitk.Image, ...]) -> Frames:
     if not all(0 < duration < math.inf for duration in durations):
         durations = ()
     header = nifti_header(path)
-    step = float(header.fields["pixdim"][4]) if header else 0.0
-    unit = TIME_UNIT_S.get(header.fields["units"] & TIME_UNIT_BITS) if header else None
-    if not (starts or durations) and unit and step > 0:
-        starts, durations = tuple(number * step * unit for number in everything), (step * unit,) * len(images)
-        return Frames(images, starts, durations, everything, by_header=True)
+    stated = header.even_times(len(images)) if header and not (starts or durations) else None
+    if stated is not None:
+        starts, step = stated
+        return Frames(images, starts, (step,) * len(images), everything, by_header=True)
     return Frames(images, starts, durations, everything)
+
+
+def _write_without_time(image: sitk.Image, path: Path) -> None:
+    """Write a 4-D image to a NIfTI, compressed if its name says so, whose header states nothing about time.
+
+    Raises:
+        FusionError: Writing failed.
+    """
+    if not path.name.endswith(".gz"):
+        write_volume(image, path)
+        clear_time(path)
+        return
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # a system's own may be small
+            plain = Path(folder) / "frames.nii"
+            write_volume(image, plain)
+            clear_time(plain)
+            with plain.open("rb") as source, gzip.open(path, "wb", COMPRESSION_LEVEL) as target:
+                shutil.copyfileobj(source, target, BLOCK_BYTES)
+    except OSError as error:
+        raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error

@@ -14,6 +14,8 @@ HEADER_BYTES_1, HEADER_BYTES_2 = 348, 540
 UNIT_MM = {1: 1e3, 3: 1e-3}  # of the codes for meters and micrometers; all others count as mm
 PAIRED = {".hdr": ".img", ".img": ".hdr"}
 LABEL_INTENT = 1002  # NIFTI_INTENT_LABEL
+TIME_UNIT_S = {8: 1.0, 16: 1e-3, 24: 1e-6}  # by the code in xyzt_units (nifti1.h)
+TIME_UNIT_BITS = 0x38
 
 # Names, struct codes and offsets of the fields that are read, as nifti1.h and nifti2.h place them.
 FIELDS_1 = {
@@ -25,6 +27,7 @@ FIELDS_1 = {
     "start": ("f", 108),
     "scale": ("2f", 112),
     "units": ("B", 123),
+    "first_time": ("f", 136),
     "qform_code": ("h", 252),
     "sform_code": ("h", 254),
     "quaternion": ("3f", 256),
@@ -41,6 +44,7 @@ FIELDS_2 = {
     "start": ("q", 168),
     "scale": ("2d", 176),
     "units": ("i", 500),
+    "first_time": ("d", 216),
     "qform_code": ("i", 344),
     "sform_code": ("i", 348),
     "quaternion": ("3d", 352),
@@ -74,6 +78,15 @@ class NiftiHeader:
     def unit_mm(self) -> float:
         """Return the length in mm of the header's unit."""
         return UNIT_MM.get(self.fields["units"] & 7, 1.0)
+
+    def even_times(self, count: int) -> tuple[tuple[float, ...], float] | None:
+        """Return when each frame begins, and the step between them, s; None where the header states no step in time."""
+        step, unit = float(self.fields["pixdim"][4]), TIME_UNIT_S.get(self.fields["units"] & TIME_UNIT_BITS)
+        if not unit or not step > 0:
+            return None
+        first = float(self.fields["first_time"]) if self.version else 0.0
+        first = first if np.isfinite(first) else 0.0
+        return tuple((first + number * step) * unit for number in range(count)), step * unit
 
     @property
     def with_voxels(self) -> bool:
@@ -152,6 +165,23 @@ def read_header(path: Path) -> NiftiHeader:
                 version = 2 if bytes_count == HEADER_BYTES_2 else int(magic in (b"n+1", b"ni1"))
                 return NiftiHeader(fields, order, version)
     raise ValueError("no NIfTI or Analyze header")
+
+
+def clear_time(path: Path) -> None:
+    """Clear step, beginning and unit of time in the header of a NIfTI that is not compressed.
+
+    ITK cannot write that: a step of 0 is no spacing to it, and its unit of time is always the second.
+    """
+    header = read_header(path)
+    layout = FIELDS_2 if header.version == 2 else FIELDS_1
+    pixdim = list(header.fields["pixdim"])
+    pixdim[4] = 0.0
+    cleared = {"pixdim": pixdim, "first_time": [0.0], "units": [header.fields["units"] & ~TIME_UNIT_BITS]}
+    with path.open("r+b") as file:
+        for name, values in cleared.items():
+            code, offset = layout[name]
+            file.seek(offset)
+            file.write(struct.pack(header.order + code, *values))
 
 
 def header_file(path: Path) -> Path:

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.geometry.fields import resample_through
 from BSAFusionLib.pipeline.guess import is_surely_labels
 
 
@@ -58,11 +59,8 @@ def straighten(image: sitk.Image, labels: bool = False) -> sitk.Image:
     grid.SetSpacing(spacing.tolist())
     grid.SetDirection(directions.ravel().tolist())
     grid.SetOrigin((matrix[:3, 3] + directions @ first).tolist())
-    values = sitk.GetArrayFromImage(image)
-    interpolation = sitk.sitkNearestNeighbor if labels or is_surely_labels(values) else sitk.sitkLinear
-    lowest = float(values.min())
-    straight: sitk.Image = sitk.Resample(image, grid, sitk.Transform(), interpolation, lowest, image.GetPixelID())
-    return straight
+    labels = labels or is_surely_labels(sitk.GetArrayViewFromImage(image))
+    return resample_through(image, grid, sitk.Transform(), sitk.sitkNearestNeighbor if labels else sitk.sitkLinear)
 
 
 def even_slices(voxels: np.ndarray, heights: np.ndarray, step: float) -> np.ndarray:

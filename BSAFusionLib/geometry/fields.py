@@ -7,6 +7,14 @@ from BSAFusionLib.geometry.grids import directions, voxel_centers
 
 MARGIN_PER_DISPLACEMENT = 3.0  # mm of margin for each mm at the border, so that fading does not fold
 LARGEST_MARGIN = 1 / 8  # of the volume's longest side, so that memory at most doubles; folds are removed later
+WIDEST_IN_FLOAT32 = 2  # bytes of the integers that it holds exactly
+ROUNDED_PLANES = 32  # resampled at once
+FLOATS = {  # by whether integers are wider than that, and in vectors
+    (False, False): sitk.sitkFloat32,
+    (False, True): sitk.sitkVectorFloat32,
+    (True, False): sitk.sitkFloat64,
+    (True, True): sitk.sitkVectorFloat64,
+}
 
 
 def _field_like(vectors: np.ndarray, field: sitk.Image) -> sitk.Image:
@@ -127,8 +135,10 @@ def resample_through(
 ) -> sitk.Image:
     """Resample a moving volume on a grid through a transform, in its pixel type.
 
+    Integers are rounded: ITK alone cuts off their fraction, a bias of half a unit on average.
+
     Args:
-        moving: Any pixel type.
+        moving: Any pixel type, scalar or vector.
         grid: Where to resample it.
         transform: Grid point to moving point, mm, LPS.
         interpolator: One of SimpleITK's.
@@ -136,8 +146,32 @@ def resample_through(
     Returns:
         The volume; outside the moving volume it has that one's lowest value.
     """
-    lowest = float(sitk.GetArrayViewFromImage(moving).min())
-    return sitk.Resample(moving, grid, transform, interpolator, lowest, moving.GetPixelID())
+    view = sitk.GetArrayViewFromImage(moving)
+    kind, lowest = moving.GetPixelID(), float(view.min())
+    if interpolator == sitk.sitkNearestNeighbor or view.dtype.kind not in "iu":
+        return sitk.Resample(moving, grid, transform, interpolator, lowest, kind)
+    wide, vector = view.dtype.itemsize > WIDEST_IN_FLOAT32, moving.GetNumberOfComponentsPerPixel() > 1
+    between = FLOATS[wide, vector]
+    depth = grid.GetSize()[2]
+    # In slabs, so that no second volume in float is needed; a spline would be fitted again for each.
+    planes = depth if interpolator == sitk.sitkBSpline else ROUNDED_PLANES
+    slabs = (grid[:, :, first : first + planes] for first in range(0, depth, planes))
+    parts = (sitk.Resample(moving, slab, transform, interpolator, lowest, between) for slab in slabs)
+    voxels = np.concatenate([_rounded(part, view.dtype) for part in parts])
+    registered = sitk.GetImageFromArray(voxels, isVector=vector)
+    registered.CopyInformation(grid)
+    return registered
+
+
+def _rounded(image: sitk.Image, kind: np.dtype) -> np.ndarray:
+    """Return the values of a float volume rounded to an integer type and clipped to that type's limits."""
+    values = sitk.GetArrayFromImage(image)
+    limits = np.iinfo(kind)
+    # The last float below the first integer that is too large: the largest of 64 bits is no float.
+    largest = np.nextafter(values.dtype.type(float(limits.max) + 1), values.dtype.type(0))
+    np.rint(values, out=values)
+    integers: np.ndarray = np.clip(values, values.dtype.type(limits.min), largest, out=values).astype(kind)
+    return integers
 
 
 def jacobian_determinant(field: sitk.Image) -> sitk.Image:

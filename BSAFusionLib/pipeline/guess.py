@@ -1,4 +1,4 @@
-"""Guess the modality of a volume from its voxels; needs numpy only, so that a panel may ask at once."""
+"""Guess a volume's modality, or that it holds labels, from its voxels; needs numpy only, so a panel may ask at once."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,13 @@ from BSAFusionLib.modalities import MODALITIES
 SAMPLE_VOXELS = 1e6
 MOST_LABELS = 5000  # FreeSurfer's codes of a parcellation are some hundreds, the largest 14,175
 MOST_SURE_LABELS, FEW_LABELS = 300, 12
+FEWEST_SHADES = 5  # a scan has more, while tissues 1, 2 and 3 lie around each other as shades do
 SURELY_SAME_AS_NEXT = 0.8  # of the voxels outside the background, in labels alone
 NEXT_SHADE = 0.5  # share of the changes by one, in a scan of few shades
-SAME_AS_NEXT = 0.5  # share of the voxels outside the background from which on they are labels
+ALIKE_FACES = 0.3  # of a label's voxels: 0.5 in a cube of 2 x 2 x 2; of a scan's value 0.1, or its changes are by one
+SPARSE = 0.002  # share of the volume; any scan of a head fills more
+WIDEST_COUNTED = 1 << 20  # range of values that are counted one by one
+MOST_CONTACTS = 0.1  # of unlike voxels for each voxel, among sparse labels
 AIR_HU = -200  # every CT shows air, and only in Hounsfield units is that far below zero
 
 
@@ -29,9 +33,23 @@ def looks_hounsfield(voxels: np.ndarray) -> bool:
 
 
 def looks_like_labels(voxels: np.ndarray) -> bool:
-    """Return whether a volume (slice, row, column) holds labels: whole numbers in regions, not noise or shades."""
-    regions = _Regions.of(voxels, MOST_LABELS)
-    return regions is not None and regions.share_like_the_next() > SAME_AS_NEXT
+    """Return whether a volume (slice, row, column) holds labels: whole numbers in regions, not noise or shades.
+
+    Small objects count, and so does every mask. Shades that change by one are not labels: between these, linear
+    interpolation makes no others.
+    """
+    whole = _whole_numbers(voxels)
+    if whole is None or len(np.unique(finite_sample(whole))) > MOST_LABELS:
+        return False
+    values, counts = _count_values(whole)
+    if len(values) <= 2:
+        return len(values) == 2
+    if len(values) > MOST_LABELS:
+        return False
+    neighbors = _Neighbors(whole, values, counts)
+    if neighbors.median_alike() > ALIKE_FACES:
+        return len(values) < FEWEST_SHADES or neighbors.share_of_next_shades() <= NEXT_SHADE
+    return neighbors.share_filled() < SPARSE and neighbors.unlike_contacts() < MOST_CONTACTS
 
 
 def is_surely_labels(voxels: np.ndarray) -> bool:
@@ -45,6 +63,83 @@ def is_surely_labels(voxels: np.ndarray) -> bool:
     if regions is None or regions.share_like_the_next() <= SURELY_SAME_AS_NEXT:
         return False
     return regions.values <= FEW_LABELS or regions.share_of_next_shades() <= NEXT_SHADE
+
+
+def _whole_numbers(voxels: np.ndarray) -> np.ndarray | None:
+    """Return the voxels of a scalar volume as integers, also those of a float type; None where it has fractions."""
+    if voxels.ndim != 3 or np.issubdtype(voxels.dtype, np.integer):
+        return voxels if voxels.ndim == 3 else None
+    sample = finite_sample(voxels)
+    if not np.array_equal(sample, np.rint(sample)):  # of most scans, and seen fast
+        return None
+    with np.errstate(invalid="ignore"):  # values that are not finite differ below
+        whole = voxels.astype(np.int32)
+    return whole if np.array_equal(whole, voxels) else None
+
+
+def _count_values(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different ones of whole numbers, rising, and how often each occurs; without sorting if it can."""
+    lowest, highest = (int(numbers.min()), int(numbers.max())) if numbers.size else (0, WIDEST_COUNTED)
+    if highest - lowest >= WIDEST_COUNTED:
+        values, occurrences = np.unique(numbers, return_counts=True)
+        return values, occurrences
+    counts = np.zeros(highest - lowest + 1, np.int64)
+    for part in np.atleast_2d(numbers):  # of a volume a slice, since they are counted as 64 bits
+        counts += np.bincount(part.ravel().astype(np.int64) - lowest, minlength=len(counts))
+    found = np.flatnonzero(counts)
+    return found + lowest, counts[found]
+
+
+class _Neighbors:
+    """The voxels of a volume of whole numbers, and those that share a face with them.
+
+    The background is the most frequent value.
+
+    Args:
+        voxels: (slice, row, column).
+        values: The different ones, rising (n,).
+        counts: How often each occurs (n,).
+    """
+
+    def __init__(self, voxels: np.ndarray, values: np.ndarray, counts: np.ndarray) -> None:
+        self._values, self._counts = values, counts
+        self._background = values[counts.argmax()]
+        self._axes = [np.moveaxis(voxels, axis, 0) for axis in range(3) if voxels.shape[axis] > 1]
+
+    def median_alike(self) -> float:
+        """Return the share of a value's faces that lie between two voxels of it, of the median value.
+
+        The median does not see a few values that fill regions in a scan, such as those that were clipped.
+        """
+        alike = np.zeros(len(self._values))
+        for along in self._axes:
+            same = along[:-1][(along[:-1] == along[1:]) & (along[:-1] != self._background)]
+            found, counts = _count_values(same)
+            alike[np.searchsorted(self._values, found)] += counts
+        inside = self._values != self._background
+        return float(np.median(alike[inside] / (len(self._axes) * self._counts[inside])))
+
+    def share_of_next_shades(self) -> float:
+        """Return the share of changes, also from the background, that are by no more than the usual step of values."""
+        step = 1.5 * np.median(np.diff(self._values))
+        changes, small = 0, 0
+        for along in self._axes:
+            unlike = along[:-1] != along[1:]
+            steps = np.abs(along[:-1][unlike].astype(np.int64) - along[1:][unlike].astype(np.int64))
+            changes, small = changes + len(steps), small + int((steps <= step).sum())
+        return small / changes
+
+    def share_filled(self) -> float:
+        """Return the share of the voxels that are not background."""
+        return float(1 - self._counts.max() / self._counts.sum())
+
+    def unlike_contacts(self) -> float:
+        """Return how many faces lie between two unlike voxels outside the background, for each voxel outside."""
+        contacts = 0
+        for along in self._axes:
+            own, other = along[:-1], along[1:]
+            contacts += int(((own != other) & (own != self._background) & (other != self._background)).sum())
+        return float(contacts / (self._counts.sum() - self._counts.max()))
 
 
 class _Regions(NamedTuple):
@@ -66,13 +161,14 @@ class _Regions(NamedTuple):
     @classmethod
     def of(cls, voxels: np.ndarray, most_values: int) -> "_Regions | None":
         """Return them; None where the volume has fractions, colors or more different values, or is all background."""
-        if voxels.ndim != 3 or not np.issubdtype(voxels.dtype, np.integer):
+        whole = _whole_numbers(voxels)
+        if whole is None:
             return None
-        values, counts = np.unique(voxels, return_counts=True)
+        values, counts = _count_values(whole)
         if len(values) > most_values:
             return None
-        inside = voxels[..., :-1] != values[counts.argmax()]
-        return cls(len(values), voxels[..., :-1][inside], voxels[..., 1:][inside]) if inside.any() else None
+        inside = whole[..., :-1] != values[counts.argmax()]
+        return cls(len(values), whole[..., :-1][inside], whole[..., 1:][inside]) if inside.any() else None
 
     def share_like_the_next(self) -> float:
         return float((self.own == self.next).mean())

@@ -64,7 +64,11 @@ def main() -> None:
             )
             print(*rows[-1], flush=True)
     titles = ["slices, mm", "modality", "head", "rigid search", "one axis", "three", "expected, one", "three"]
-    print(markdown_table(titles, [[*line[:3], *(f"{value:.2f}" for value in line[3:])] for line in rows]))
+    print(
+        markdown_table(
+            titles, [[str(part) if not isinstance(part, float) else f"{part:.2f}" for part in line] for line in rows]
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from vtkmodules.vtkIOGeometry import vtkSTLWriter
 from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
 from BSAFusionLib import __main__ as command_line
+from BSAFusionLib.files.dynamic import read_dynamic
+from BSAFusionLib.files.nifti_header import TIME_UNIT_BITS, clear_time, read_header
 from BSAFusionLib.files.points import read_points
 from BSAFusionLib.geometry.fields import fade_to_zero
 from BSAFusionLib.geometry.inverse import carry_points
@@ -158,6 +160,99 @@ def test_a_file_that_says_it_holds_labels_is_believed(folder: Path) -> None:
     nearest = sitk.Resample(labels, fixed, transform, sitk.sitkNearestNeighbor, 0)
     carried = sitk.ReadImage(str(folder / "out" / "labels.nii"))
     assert (sitk.GetArrayFromImage(carried) == sitk.GetArrayFromImage(nearest)).all()
+
+
+def test_label_maps_of_floats_and_of_small_objects_keep_their_values_and_it_is_said(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """As fslmaths and nibabel's get_fdata leave them, and lesions of 8 voxels; a PET of few counts is no label map."""
+    moving = sitk.ReadImage(str(folder / "moving.nrrd"))
+    codes = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "labels.nii.gz")))
+    lesions = np.zeros_like(codes)
+    random = np.random.default_rng(0)
+    for label in range(1, 13):
+        k, j, i = random.integers(3, 14, 3)
+        lesions[k : k + 2, j : j + 2, i : i + 2] = 3 * label
+    counts = random.poisson(2, codes.shape) * (codes > 0)
+    maps = {"f32.nii.gz": codes.astype(np.float32), "f64.nii.gz": codes.astype(float), "lesions.nii.gz": lesions}
+    for name, values in {**maps, "counts.nii.gz": counts.astype(np.int16)}.items():
+        image = sitk.GetImageFromArray(values)
+        image.CopyInformation(moving)
+        sitk.WriteImage(image, str(folder / name))
+    assert run_apply(folder, *maps, "counts.nii.gz", "--reference", "fixed.nrrd", "--out", "out") == 0
+    said = capsys.readouterr().err
+    for name, values in maps.items():
+        carried = sitk.ReadImage(str(folder / "out" / name))
+        assert set(np.unique(sitk.GetArrayFromImage(carried))) <= set(np.unique(values))
+        assert carried.GetPixelID() == sitk.ReadImage(str(folder / name)).GetPixelID()
+        reason = "since its values look like those of a label map"
+        assert f"{name} is resampled to the nearest voxel, {reason}.\n" in said
+    linear = "counts.nii.gz is resampled linearly, since its values do not look like those of a label map.\n"
+    assert linear in said
+
+
+@pytest.mark.parametrize("intent", [0, 1002])
+def test_a_label_map_of_several_frames_stays_whole(folder: Path, intent: int, capsys: pytest.CaptureFixture) -> None:
+    """Regions by their values, with an empty frame, and noise by the header alone: NIFTI_INTENT_LABEL."""
+    labels = sitk.ReadImage(str(folder / "labels.nii.gz"))
+    if intent:
+        noise = np.random.default_rng(0).integers(0, 9, labels.GetSize()[::-1]).astype(np.int16)
+        frame = sitk.GetImageFromArray(noise)
+        frame.CopyInformation(labels)
+    else:
+        frame = labels
+    path = folder / "frames.nii"
+    sitk.WriteImage(sitk.JoinSeries([frame, frame * 0, frame]), str(path))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<h", content, 68, intent)  # intent_code
+    path.write_bytes(content)
+    assert run_apply(folder, "frames.nii", "--reference", "fixed.nrrd", "--out", "out") == 0
+    reason = "its header calls it a label map" if intent else "its values look like those of a label map"
+    assert f"frames.nii is resampled to the nearest voxel, since {reason}.\n" in capsys.readouterr().err
+    fixed, transform = sitk.ReadImage(str(folder / "fixed.nrrd")), sitk.ReadTransform(str(folder / "deformation.h5"))
+    nearest = sitk.GetArrayFromImage(sitk.Resample(frame, fixed, transform, sitk.sitkNearestNeighbor, 0))
+    carried = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "out" / "frames.nii")))
+    assert (carried == [nearest, nearest * 0, nearest]).all()
+
+
+def time_in_header(path: Path) -> tuple[float, float, int]:
+    """Return step and beginning of time, and their unit, in the header of a NIfTI."""
+    fields = read_header(path).fields
+    return fields["pixdim"][4], fields["first_time"], fields["units"] & TIME_UNIT_BITS
+
+
+@pytest.mark.parametrize("name", ["pet.nii", "pet.nii.gz"])
+def test_the_header_of_frames_states_a_step_only_if_there_is_an_even_one(folder: Path, name: str) -> None:
+    fixed = ("--reference", "fixed.nrrd", "--out", "out")
+    moving = sitk.ReadImage(str(folder / "moving.nrrd"))
+    frames = sitk.JoinSeries([moving, moving * 2, moving * 3], 30.0, 300.0)
+    sitk.WriteImage(frames, str(folder / name))
+    assert run_apply(folder, name, *fixed) == 0
+    assert time_in_header(folder / "out" / name) == (300, 30, 8)  # of the header; 8 is the second
+    assert json.loads((folder / "out" / "pet.json").read_text())["FrameTimesStart"] == [30, 330, 630]
+    even = {"FrameTimesStart": [5, 25, 45]}
+    equal = {"FrameDuration": [20, 20, 20]}
+    uneven = {"FrameTimesStart": [0, 10, 40]}
+    unlike = {"FrameTimesStart": [0, 10, 20], "FrameDuration": [10, 10, 60]}
+    stated = [(even, (20, 5, 8)), (equal, (20, 0, 8)), (uneven, (0, 0, 0)), (unlike, (0, 0, 0))]
+    for times, expected in stated:
+        (folder / "pet.json").write_text(json.dumps(times), encoding="utf-8")
+        assert run_apply(folder, name, *fixed) == 0
+        assert time_in_header(folder / "out" / name) == expected
+        assert json.loads((folder / "out" / "pet.json").read_text()) == {**times, "Frames": 3}
+        written = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "out" / name)))
+        assert written[2] == pytest.approx(3 * written[0])
+    assert {path.name for path in (folder / "out").iterdir()} == {name, "pet.json"}
+
+
+def test_no_time_is_invented_where_none_is_known(folder: Path) -> None:
+    moving = sitk.ReadImage(str(folder / "moving.nrrd"))
+    sitk.WriteImage(sitk.JoinSeries([moving, moving]), str(folder / "pet.nii"))
+    clear_time(folder / "pet.nii")
+    assert run_apply(folder, "pet.nii", "--reference", "fixed.nrrd", "--out", "out") == 0
+    assert time_in_header(folder / "out" / "pet.nii") == (0, 0, 0)
+    _, frames = read_dynamic(folder / "out" / "pet.nii", None)
+    assert frames.starts == frames.durations == ()
 
 
 def test_the_interpolation_can_be_chosen(folder: Path) -> None:

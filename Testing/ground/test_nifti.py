@@ -194,6 +194,18 @@ def test_a_label_map_by_its_header_is_refused_by_name_as_one_of_a_pair(tmp_path:
     assert read_input(labels, ("pet",), None, "pet").label_map  # as what is carried along
 
 
+def test_a_straightened_volume_of_integers_is_rounded_and_not_cut_off(tmp_path: Path) -> None:
+    counts = sitk.GetImageFromArray(np.random.default_rng(0).poisson(2, (18, 25, 28)).astype(np.int16))
+    counts.CopyInformation(example())
+    exact = sitk.Cast(counts, sitk.sitkFloat32)
+    for name, image in (("spect.nii", counts), ("exact.nii", exact)):
+        write_nifti(tmp_path / name, image, rows=sform_rows(sheared(0.3)))
+    found, expected = (
+        sitk.GetArrayFromImage(load_volume(tmp_path / name).image) for name in ("spect.nii", "exact.nii")
+    )
+    assert (found == np.rint(expected)).all()
+
+
 @pytest.mark.parametrize("intent", [0, 1002])
 def test_labels_stay_labels_where_a_grid_is_straightened(tmp_path: Path, intent: int) -> None:
     blocks = np.kron(np.random.default_rng(0).choice([0, 3, 11, 250], (3, 5, 4)), np.ones((6, 5, 7), int))

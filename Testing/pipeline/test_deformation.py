@@ -94,3 +94,43 @@ def test_registering_keeps_the_pixel_type_and_takes_the_lowest_value_beyond_the_
     registered = resample_through(moving, grid, sitk.Transform(3, sitk.sitkIdentity))
     assert registered.GetPixelID() == sitk.sitkInt16
     assert set(np.unique(sitk.GetArrayFromImage(registered))) == {-1000, 7}
+
+
+@pytest.mark.parametrize("interpolator", [sitk.sitkLinear, sitk.sitkBSpline])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64])
+def test_integers_are_rounded_and_not_cut_off(kind, interpolator):
+    """Counts as low as a SPECT's, of which a bias of half a unit would be a quarter, and values below zero."""
+    lowest = 0 if np.issubdtype(kind, np.unsignedinteger) else -4
+    values = np.random.default_rng(0).poisson(2, (70, 14, 16)) + lowest
+    volume = sitk.GetImageFromArray(values.astype(kind))
+    shift = sitk.TranslationTransform(3, (0.41, 0.33, 0.57))
+    registered = resample_through(volume, volume, shift, interpolator)
+    exact = sitk.Resample(volume, volume, shift, interpolator, float(lowest), sitk.sitkFloat64)
+    expected = np.clip(np.rint(sitk.GetArrayFromImage(exact)), np.iinfo(kind).min, None)
+    assert registered.GetPixelID() == volume.GetPixelID()
+    assert registered.GetSpacing() == volume.GetSpacing() and registered.GetOrigin() == volume.GetOrigin()
+    assert (sitk.GetArrayFromImage(registered) == expected).mean() > 0.999  # but for rounding in float32
+
+
+def test_what_a_spline_overshoots_is_clipped_to_the_type():
+    values = np.zeros((9, 9, 9), np.uint8)
+    values[:, :, 4:] = 255
+    volume = sitk.GetImageFromArray(values)
+    registered = resample_through(volume, volume, sitk.TranslationTransform(3, (0.3, 0.0, 0.0)), sitk.sitkBSpline)
+    along = sitk.GetArrayFromImage(registered)[4, 4]
+    assert along[:3].max() < 30 and along[5:8].min() > 225
+
+
+def test_the_largest_integers_of_64_bits_stay():
+    volume = sitk.GetImageFromArray(np.full((6, 6, 6), np.iinfo(np.int64).max))
+    assert sitk.GetArrayFromImage(resample_through(volume, volume, sitk.Transform())).min() > 9e18
+
+
+def test_colors_are_rounded_and_stay_colors():
+    colors = np.random.default_rng(0).integers(0, 3, (8, 9, 10, 3)).astype(np.uint8)
+    volume = sitk.GetImageFromArray(colors, isVector=True)
+    shift = sitk.TranslationTransform(3, (0.41, 0.33, 0.57))
+    registered = resample_through(volume, volume, shift)
+    exact = sitk.GetArrayFromImage(sitk.Resample(volume, volume, shift, sitk.sitkLinear, 0.0, sitk.sitkVectorFloat64))
+    assert registered.GetPixelID() == sitk.sitkVectorUInt8
+    assert (sitk.GetArrayFromImage(registered) == np.rint(exact)).mean() > 0.999
