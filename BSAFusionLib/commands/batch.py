@@ -324,7 +324,7 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
 
 def _program(modality: str, weights: str | None) -> str:
     """Return the program's version and the hash of the weights for a modality."""
-    from BSAFusionLib.network.weights import read_parts, sha256
+    from BSAFusionLib.network.weights_file import read_parts, sha256
     from BSAFusionLib.resources import MODELS
 
     return f"{version} {sha256(read_parts(Path(weights or MODELS / MODALITIES[modality].weights)))}"
@@ -332,8 +332,8 @@ def _program(modality: str, weights: str | None) -> str:
 
 def _gpu_memories(device: str) -> list[int]:
     """Return the memory in bytes of each CUDA GPU that the cases can be spread over."""
-    import torch
-
     if device not in ("auto", "cuda"):
         return []
+    import torch
+
     return [torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count())]

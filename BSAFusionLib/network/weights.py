@@ -1,13 +1,10 @@
 """Reads and writes weights: our own safetensors files, and the released checkpoints."""
 
-import hashlib
 import json
 import os
-import string
 from dataclasses import asdict
 from functools import lru_cache
 from io import BytesIO
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.metadata import DEEP, PUBLISHED, Metadata
 from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
 from BSAFusionLib.network.published.key_names import SECTIONS
+from BSAFusionLib.network.weights_file import read_parts, sha256
 
 Tensors = dict[str, torch.Tensor]
 
@@ -160,29 +158,6 @@ def load_torch_file(path: Path, content: bytes | None = None) -> dict[str, Any]:
             f"{path} cannot be read as a checkpoint: it is cut short, damaged, or holds more than weights."
         ) from error
     return loaded
-
-
-def read_parts(path: Path) -> bytes:
-    """Read a file, or the parts `...aa`, `...ab` that it was split into.
-
-    Raises:
-        FusionError: There is no such file, or it cannot be read.
-    """
-    whole = path.with_name(path.name.removesuffix("aa"))
-    suffixes = (first + second for first in string.ascii_lowercase for second in string.ascii_lowercase)
-    parts = list(takewhile(os.path.isfile, (whole.with_name(whole.name + suffix) for suffix in suffixes)))
-    files = [path] if os.path.isfile(path) and path not in parts else parts
-    if not files:
-        raise FusionError(f"There is no weights file {path}; choose another, or reinstall the extension.")
-    try:
-        return b"".join(file.read_bytes() for file in files)
-    except OSError as error:
-        raise FusionError(f"The weights file {path} cannot be read ({error.strerror}).") from error
-
-
-def sha256(content: bytes) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def read_card(path: Path) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from BSAFusionLib.geometry.fields import compose_field, jacobian_determinant, resample_through
 from BSAFusionLib.geometry.grids import crop_to_grid, smooth_for_spacing, voxel_centers
 from BSAFusionLib.network.stack import Evidence, Stack
+from BSAFusionLib.network.weights_file import read_parts, sha256
 from BSAFusionLib.pipeline.case import Case, Initialization, prepare_case
 from BSAFusionLib.pipeline.color import color_fused
 from BSAFusionLib.pipeline.deformation import Deformation, make_deformation
@@ -148,9 +149,6 @@ class _Information(NamedTuple):
 
 def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: Deformation, aligned: Stack) -> Report:
     """Measure the result; its second opinion and the seconds are left to be filled in."""
-    # Here, since it imports torch.
-    from BSAFusionLib.network.weights import read_parts, sha256
-
     runner, weights = case.network.runner, case.network.weights
     information = _measure_information(case, plan, initial.transform, aligned)
     # Of other weights it is not known what their classifier answers.

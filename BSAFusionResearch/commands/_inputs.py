@@ -78,6 +78,6 @@ def weights_file(weights: Path | None, modality: str) -> Path:
 
 def weights_hashes(weights: Mapping[str, Path]) -> dict[str, str]:
     """Return the SHA-256 of checkpoints, by modality, to tell which rows of an earlier file still hold."""
-    from BSAFusionLib.network.weights import read_parts, sha256
+    from BSAFusionLib.network.weights_file import read_parts, sha256
 
     return {modality: sha256(read_parts(path)) for modality, path in weights.items()}

@@ -211,7 +211,7 @@ def _card(
     """Describe trained weights, as make_model_cards.py and `evaluate` read it."""
     import numpy as np
 
-    from BSAFusionLib.network.weights import sha256
+    from BSAFusionLib.network.weights_file import sha256
 
     training, validation = pairs
     if trainer.settings.synthetic == 1 and trainer.settings.fusion_steps == 0:  # tissue maps alone: no patient was used

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.fields import error_mm
-from BSAFusionLib.network.weights import read_parts, sha256
+from BSAFusionLib.network.weights_file import read_parts, sha256
 from BSAFusionLib.pipeline.doubt import Doubt, SecondOpinion, judge
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.evaluation.baselines import register

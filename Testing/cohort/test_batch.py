@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import main
-from BSAFusionLib.network.weights import sha256
+from BSAFusionLib.network.weights_file import sha256
 from BSAFusionLib.pipeline.calibration import uncalibrated
 from Testing.cohort.cluster import cluster, kill_a_busy_worker, same_results
 from Testing.phantoms import save_untrained, small_head

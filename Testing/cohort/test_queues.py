@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk
 
+from BSAFusionLib.__main__ import main
 from BSAFusionLib.cohort.reading import read_cohort
 from Testing.cohort.test_batch import rows
 from Testing.phantoms import save_untrained, small_head
@@ -67,8 +68,7 @@ def test_the_tasks_of_an_array_share_their_results(bids: Path, tmp_path: Path) -
     ]
     assert [task.wait() for task in tasks] == [0, 0, 0]
     assert states(out) == complete
-    last = subprocess.run([*python.split(), "batch", str(bids), "--out", str(out), *options(bids)], cwd=repository)
-    assert last.returncode == 0
+    assert main(["batch", str(bids), "--out", str(out), *options(bids)]) == 0
     assert states(out) == complete
     for case in read_cohort(bids).cases:
         assert (out / case.folder / case.names.registered).is_file()

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.network.weights import sha256
+from BSAFusionLib.network.weights_file import sha256
 from BSAFusionResearch.commands._case_table import _earlier_rows, there_and_back
 from Testing.phantoms import save_untrained
 

@@ -14,7 +14,8 @@ from slicer.util import arrayFromVolume
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.network.weights import load_network, sha256
+from BSAFusionLib.network.weights import load_network
+from BSAFusionLib.network.weights_file import sha256
 from Testing.faults.conftest import state
 
 

@@ -14,7 +14,8 @@ from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.metadata import DEEP, LIGHT, Metadata
 from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
 from BSAFusionLib.network.published.key_names import released_name
-from BSAFusionLib.network.weights import load_network, save_network, sha256
+from BSAFusionLib.network.weights import load_network, save_network
+from BSAFusionLib.network.weights_file import sha256
 from Testing.released import to_released
 
 shared_layout = "parity/state_dict.json"

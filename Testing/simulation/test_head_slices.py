@@ -33,9 +33,8 @@ def heads(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("more", "validating"), [([], CHOOSING_HEADS), (["--reported"], REPORTED_HEADS)])
 def test_the_command_continues_and_keeps_the_heads_that_choose_or_report_apart(
-    heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], validating: tuple[str, ...]
+    heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scanned = []
 
@@ -44,11 +43,20 @@ def test_the_command_continues_and_keeps_the_heads_that_choose_or_report_apart(
         return np.full((2, 2, 256, 256), seed % 250, np.uint8)
 
     monkeypatch.setattr(head_slices, "scan_aligned", scan)  # seconds a scan, and another test's matter
-    command = ["cut_slices", "--heads", str(heads), "--out", str(tmp_path / "out"), "--patients", "1", *more]
-    assert command_line.main(command) == 0
-    assert len(scanned) == 3 * len((*TRAINING_HEADS, *validating))
-    assert command_line.main(command) == 0
-    assert len(scanned) == 3 * len((*TRAINING_HEADS, *validating))
-    training, validation = load_pairs(tmp_path / "out", "all", None)
-    assert set(training.patient) == {900 + int(head) for head in TRAINING_HEADS}
-    assert set(validation.patient) == {900 + int(head) for head in validating}
+    out = tmp_path / "out"
+    command = ["cut_slices", "--heads", str(heads), "--out", str(out), "--patients", "1"]
+
+    def assert_validating_on(validating: tuple[str, ...]) -> None:
+        training, validation = load_pairs(out, "all", None)
+        assert set(training.patient) == {900 + int(head) for head in TRAINING_HEADS}
+        assert set(validation.patient) == {900 + int(head) for head in validating}
+
+    count = 3 * len((*TRAINING_HEADS, *CHOOSING_HEADS))
+    for _ in range(2):
+        assert command_line.main(command) == 0
+        assert len(scanned) == count
+    assert_validating_on(CHOOSING_HEADS)
+    for _ in range(2):  # beside the parts of the heads that choose
+        assert command_line.main([*command, "--reported"]) == 0
+        assert len(scanned) == count + 3 * len(REPORTED_HEADS)
+    assert_validating_on(REPORTED_HEADS)

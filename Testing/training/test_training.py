@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from BSAFusionLib.network.metadata import DEEP, LIGHT, Metadata
 from BSAFusionLib.network.sampling import warp
 from BSAFusionLib.network.weights import load_network, save_network
 from BSAFusionResearch.evaluation.fusion_quality import q_abf
-from BSAFusionResearch.training import losses
+from BSAFusionResearch.training import losses, slice_pairs
 from BSAFusionResearch.training.initial import initial_network
 from BSAFusionResearch.training.label_slices import load_label_slices
 from BSAFusionResearch.training.slice_pairs import held_out_patients, load_pairs
@@ -73,7 +74,8 @@ def test_views_and_intensities_stay_in_range_and_are_random(batch):
     assert set(pairs.inside.unique().tolist()) <= {0.0, 1.0}
 
 
-def test_no_patient_is_in_both_training_and_validation(shared):
+def test_no_patient_is_in_both_training_and_validation(shared, monkeypatch):
+    monkeypatch.setattr(slice_pairs, "_all_pairs", cache(slice_pairs._all_pairs))  # "all" takes those of each again
     for modality, held_out in {"ct": 2, "pet": 1, "spect": 3, "all": 6}.items():
         training, validation = load_pairs(shared / "data" / "aanlib", modality)
         assert not set(training.patient) & set(validation.patient)
@@ -189,17 +191,17 @@ def test_training_on_one_deformation_learns_it():
     pytest.fail(f"The distance to the true field went from {terms[0]:.2f} to {terms[-1]:.2f} alone.")
 
 
-@pytest.mark.parametrize("fusion", [DEEP, LIGHT])
-def test_the_fusion_part_learns_alone(fusion):
+@pytest.mark.parametrize(("fusion", "steps"), [(DEEP, 8), (LIGHT, 24)])  # the first few of a light one overshoot
+def test_the_fusion_part_learns_alone(fusion, steps):
     torch.manual_seed(0)
     network = BSAFusion(Metadata(fusion=fusion))
     before = {name: parameter.clone() for name, parameter in network.named_parameters()}
-    settings = TrainingSettings(steps=0, fusion_steps=24, warm_up=1, batch=2, simulator=small)
+    settings = TrainingSettings(steps=0, fusion_steps=steps, warm_up=1, batch=2, simulator=small)
     trainer = Trainer(network, settings, Fabric(accelerator="cpu", devices=1))
     trainer.step = 1
     slices = ellipses(2).batch(torch.arange(2), torch.device("cpu"))
     terms = []
-    for _ in range(settings.fusion_steps):  # the first few of a light one overshoot
+    for _ in range(steps):
         torch.manual_seed(7)  # the same deformation each time
         terms.append(trainer.learn(*slices)["fusion"].item())
     assert terms[-1] < 0.97 * terms[0]
