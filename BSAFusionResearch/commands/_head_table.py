@@ -16,7 +16,8 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     """Measure the cases of simulated heads, print the tables and return the figures.
 
     Every case is in the --json file as soon as it is measured. With --resume, the cases that are there already are
-    taken from it: ours where weights and precision are the same, the baselines' where their settings are.
+    taken from it: ours where weights, their calibration and precision are the same, the baselines' where their settings
+    are.
 
     Args:
         arguments: of the command `evaluate`.
@@ -76,7 +77,8 @@ def _save(figures: dict, path: Path | None) -> None:
 
 def _earlier_figures(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict:
     """Return the figures of the --json file that still hold; empty ones without --resume."""
-    figures: dict = {"threads": arguments.threads, "rows": [], "baselines": {}}
+    calibrations = _calibrations(weights)
+    figures: dict = {"threads": arguments.threads, "calibration": calibrations, "rows": [], "baselines": {}}
     if (path := resumed_file(arguments)) is None:
         return figures
     used = weights_hashes(weights)
@@ -90,12 +92,22 @@ def _earlier_figures(arguments: argparse.Namespace, weights: dict[str, Path]) ->
             row
             for row in earlier["rows"]
             if row["report"]["weights_sha256"] == used[row["modality"]]
+            and earlier.get("calibration", {}).get(row["modality"]) == calibrations[row["modality"]]
             and row["report"]["precision"] == arguments.precision
             and row["name"]
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise FusionError(f"{path} holds no cases of heads to go on from; name another file.") from error
     return figures
+
+
+def _calibrations(weights: dict[str, Path]) -> dict[str, dict | None]:
+    """Return by modality what the card of its weights says of their evidence; None where it says nothing."""
+    from BSAFusionLib.network.weights import read_card
+    from BSAFusionLib.pipeline.calibration import read_calibration
+
+    known = {modality: read_calibration(read_card(path), modality) for modality, path in weights.items()}
+    return {modality: values and values.as_dict() for modality, values in known.items()}
 
 
 def _holds(name: str, method: str, row: dict) -> bool:

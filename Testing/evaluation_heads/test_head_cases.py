@@ -140,7 +140,12 @@ def test_the_table_is_measured_written_and_resumed(
 
     monkeypatch.setattr(rows_module, "measure_case", fail)
     assert main(["evaluate", *options, "--cases", "2", "--resume"]) == 0
-    assert json.loads(figures.read_text(encoding="utf-8"))["heads"]["rows"] == first["rows"]
+    resumed = json.loads(figures.read_text(encoding="utf-8"))["heads"]
+    assert resumed["rows"] == first["rows"]
+    resumed["calibration"][MODALITIES[1]] = {"trust": 0.5}  # those rows tell of other expected errors
+    figures.write_text(json.dumps({"heads": resumed}), encoding="utf-8")
+    with pytest.raises(AssertionError, match="measured again"):
+        main(["evaluate", *options, "--cases", "2", "--resume"])
 
 
 @pytest.mark.parametrize(
