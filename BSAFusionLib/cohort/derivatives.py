@@ -9,11 +9,12 @@ from BSAFusionLib.cohort.cases import Case
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.atomic import written_whole
 from BSAFusionLib.files.outputs import Names
+from BSAFusionLib.files.sidecars import DESCRIPTION
 from BSAFusionLib.modalities import MODALITIES
 
 BIDS_VERSION = "1.10.0"
 PROGRAM = "BSAFusion"
-DESCRIPTION, BIDSIGNORE = "dataset_description.json", ".bidsignore"
+BIDSIGNORE = ".bidsignore"
 DESCRIPTION_NAMES = (DESCRIPTION, "README.md", BIDSIGNORE)
 # Files that BIDS does not name yet, beside some modalities: transforms, reports, previews.
 NAMES_OUTSIDE_BIDS = ("*_xfm.*", "*_report.*", "*_preview.png")

@@ -40,7 +40,7 @@ def row(patient: Patient, modality: str) -> list[float]:
 
 
 def main() -> None:
-    """Print a line a patient and the means."""
+    """Print a line a patient, then the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("heads", type=Path, metavar="HEADS")
     parser.add_argument("--millimeters", type=float, nargs="+", default=[5.0, 7.0, 9.0], metavar="MM")
@@ -63,12 +63,9 @@ def main() -> None:
                 [thickness_mm, modality, head.name[:2], *row(simulate_patient(read_head(head), settings), modality)]
             )
             print(*rows[-1], flush=True)
+    cells = [[part if isinstance(part, str) else f"{part:.2f}" for part in line] for line in rows]
     titles = ["slices, mm", "modality", "head", "rigid search", "one axis", "three", "expected, one", "three"]
-    print(
-        markdown_table(
-            titles, [[str(part) if not isinstance(part, float) else f"{part:.2f}" for part in line] for line in rows]
-        )
-    )
+    print(markdown_table(titles, cells))
 
 
 if __name__ == "__main__":

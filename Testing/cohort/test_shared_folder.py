@@ -50,7 +50,7 @@ def finish(call: Call) -> dict[str, Any]:
 @pytest.fixture
 def batch(table: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """The command `batch`, with a function in place of all computing."""
-    monkeypatch.setattr("BSAFusionLib.commands.batch._program", lambda *_: "program")  # whose hash takes torch
+    monkeypatch.setattr("BSAFusionLib.commands.batch._program", lambda *_: "program")  # which reads all weights
 
     def run(computing: Computing, *options: str) -> int:
         monkeypatch.setattr("BSAFusionLib.commands.batch._outcomes", lambda _, pending: computing(pending))

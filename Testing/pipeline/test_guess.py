@@ -1,4 +1,4 @@
-"""Label maps and scans are told apart by their voxels: small objects, floats, few shades, low counts, thresholds."""
+"""Label maps are recognized by their voxels in every type and however small their objects, and no scan is one."""
 
 import numpy as np
 import pytest
