@@ -180,10 +180,13 @@ def jacobian_determinant(field: sitk.Image) -> sitk.Image:
     ITK's filter differentiates along the index axes as if they were x, y and z. So it is given the vectors in that
     frame; the determinant is the same in every frame.
     """
-    to_index_axes = np.linalg.inv(directions(field))
-    parts = [sitk.Cast(sitk.VectorIndexSelectionCast(field, n), sitk.sitkFloat32) for n in range(3)]
-    upright = sitk.Compose([sum(float(row[n]) * parts[n] for n in range(3)) for row in to_index_axes])
-    upright.SetDirection(np.eye(3).ravel().tolist())
+    if np.array_equal(directions(field), np.eye(3)):
+        upright = sitk.Cast(field, sitk.sitkVectorFloat32)
+    else:
+        to_index_axes = np.linalg.inv(directions(field))
+        parts = [sitk.Cast(sitk.VectorIndexSelectionCast(field, n), sitk.sitkFloat32) for n in range(3)]
+        upright = sitk.Compose([sum(float(row[n]) * parts[n] for n in range(3)) for row in to_index_axes])
+        upright.SetDirection(np.eye(3).ravel().tolist())
     determinant: sitk.Image = sitk.DisplacementFieldJacobianDeterminant(upright)
     determinant.SetDirection(field.GetDirection())
     return determinant

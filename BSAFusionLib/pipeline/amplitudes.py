@@ -124,12 +124,16 @@ def rotate(observed: Observed) -> tuple[RotatedEvidence, np.ndarray]:
     return rotated, vectors
 
 
+def rotate_telling(observed: Observed) -> RotatedEvidence:
+    """Rotate the evidence of the modes alone that are strong enough to tell the amplitudes."""
+    return rotate(observed.strongest(STRENGTH_FLOOR))[0]
+
+
 def estimate_amplitudes(observed: Observed, calibration: Calibration) -> Amplitudes:
-    """Estimate how large the parts of the displacement are, from the modes that are strong enough to tell."""
+    """Estimate how large the parts of the displacement are."""
     if not any(calibration.spread):
         return calibration.expected
-    rotated, _ = rotate(observed.strongest(STRENGTH_FLOOR))
-    return rotated.amplitudes(calibration)
+    return rotate_telling(observed).amplitudes(calibration)
 
 
 def reported_variances(true: np.ndarray, calibration: Calibration) -> np.ndarray:

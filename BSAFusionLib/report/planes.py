@@ -88,14 +88,16 @@ def _plane(
     name: str, slab: sitk.Image, fixed: sitk.Image, moving: sitk.Image, result: Result, head: sitk.Image
 ) -> Plane:
     axis = LPS_AXES[name]
+    plane = slab[tuple(slice(1, 2) if each == axis else slice(None) for each in range(3))]
 
     def middle(image: sitk.Image) -> np.ndarray:
-        return np.take(sitk.GetArrayFromImage(image), 1, axis=2 - axis)
+        array = sitk.GetArrayFromImage(image)
+        return np.take(array, array.shape[2 - axis] // 2, axis=2 - axis)
 
     def values(image: sitk.Image, transform: sitk.Transform) -> np.ndarray:
         in_color = image.GetNumberOfComponentsPerPixel() > 1
         kind = sitk.sitkVectorFloat32 if in_color else sitk.sitkFloat32
-        return middle(sitk.Resample(image, slab, transform, sitk.sitkLinear, float("nan"), kind))
+        return middle(sitk.Resample(image, plane, transform, sitk.sitkLinear, float("nan"), kind))
 
     def gray(image: sitk.Image, transform: sitk.Transform) -> np.ndarray:
         sampled = values(image, transform)
@@ -104,9 +106,9 @@ def _plane(
     identity = sitk.Transform(3, sitk.sitkIdentity)
     total = result.transform()
     fused = values(result.fused, identity)
-    network = middle(sitk.Resample(result.network_field, slab))
+    network = middle(sitk.Resample(result.network_field, plane))
     points = middle(
-        sitk.PhysicalPointSource(sitk.sitkVectorFloat64, slab.GetSize(), slab.GetOrigin(), slab.GetSpacing())
+        sitk.PhysicalPointSource(sitk.sitkVectorFloat64, plane.GetSize(), plane.GetOrigin(), plane.GetSpacing())
     )
     in_plane = [other for other in range(3) if other != axis]  # the axes of the columns and of the rows
     return Plane(
@@ -118,12 +120,12 @@ def _plane(
         np.moveaxis((points + network)[..., in_plane], -1, 0).astype(np.float32),
         np.linalg.norm(network, axis=-1).astype(np.float32),
         middle(jacobian_determinant(field_from_transform(total, slab))),
-        np.where(middle(sitk.Resample(head, slab)) > 0, middle(_expected_error(result, slab)), np.nan),
+        np.where(middle(sitk.Resample(head, plane)) > 0, middle(_expected_error(result, plane)), np.nan),
     )
 
 
-def _expected_error(result: Result, slab: sitk.Image) -> sitk.Image:
+def _expected_error(result: Result, grid: sitk.Image) -> sitk.Image:
     """Return the expected error on a grid, NaN where it is not known."""
     if result.expected_error is None:
-        return sitk.Cast(slab, sitk.sitkFloat32) + float("nan")
-    return sitk.Resample(result.expected_error, slab, sitk.Transform(), sitk.sitkLinear, float("nan"))
+        return sitk.Cast(grid, sitk.sitkFloat32) + float("nan")
+    return sitk.Resample(result.expected_error, grid, sitk.Transform(), sitk.sitkLinear, float("nan"))

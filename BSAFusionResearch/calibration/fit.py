@@ -124,7 +124,7 @@ def compare(prediction: Prediction, truth: np.ndarray) -> Score:
 
 
 def _predict(case: FittedCase, calibration: Calibration) -> Prediction:
-    case.amplitudes = case.rotated.evidence.amplitudes(calibration, case.amplitudes)
+    case.amplitudes = case.rotated.telling.amplitudes(calibration, case.amplitudes)
     return case.rotated.predict(calibration, case.amplitudes)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from BSAFusionLib.pipeline.amplitudes import AFFINE_PARTS, RotatedEvidence, reported_variances, rotate
+from BSAFusionLib.pipeline.amplitudes import AFFINE_PARTS, RotatedEvidence, reported_variances, rotate, rotate_telling
 from BSAFusionLib.pipeline.calibration import LENGTH_PER_RMS, Amplitudes, Calibration
 from BSAFusionLib.pipeline.observed import Observed
 from BSAFusionLib.pipeline.smooth_basis import AFFINE_FUNCTIONS
@@ -39,12 +39,14 @@ class RotatedCase:
 
     Attributes:
         evidence: In coordinates in which its elastic modes are independent.
+        telling: The same of the modes alone that the amplitudes are estimated from.
         affine_at: The affine functions at the points (n, 3, 12).
         elastic_at: The elastic functions at the points (n, 3, m), float32.
         elastic_share: Share of the elastic variance that the basis holds at the points (n,).
     """
 
     evidence: RotatedEvidence
+    telling: RotatedEvidence
     affine_at: np.ndarray
     elastic_at: np.ndarray
     elastic_share: np.ndarray
@@ -63,6 +65,7 @@ class RotatedCase:
         by_component = vectors.reshape(3, elastic.shape[1], -1)
         return cls(
             evidence=evidence,
+            telling=rotate_telling(observed),
             affine_at=np.einsum("cd,pf->pcdf", np.eye(3), functions[:, :AFFINE_FUNCTIONS]).reshape(-1, 3, 12),
             elastic_at=np.stack([elastic @ part for part in by_component], axis=1).astype(np.float32),
             elastic_share=np.minimum((elastic**2).sum(axis=1), 1),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from BSAFusionResearch.calibration.fit import FittedCase
 
 PREPARED = "prepared"
-FITS = 2  # the first round of a run is followed by the calibration, so it is fitted again to what its own rounds show
+FITS = 2  # without a calibration: the first round of a run is followed by it, so it is fitted again to what that shows
 SIGMA_MM = 18.0  # the simulated elastic part: B-splines with nodes 31 mm apart are as smooth as such a Gaussian
 
 
@@ -107,7 +107,7 @@ def _fit(arguments: argparse.Namespace, modality: str, weights: Path, card: dict
         cases = _cases(arguments, modality, weights, CHOOSING_HEADS, known)
         calibration = fit_lengths(cases, known)
     else:
-        for _ in range(FITS):
+        for _ in range(FITS if known is None else 1):
             cases = _cases(arguments, modality, weights, CHOOSING_HEADS, known)
             known = calibration = fit_calibration(cases, arguments.sigma)
     cost = mean_cost(cases, calibration)
@@ -122,11 +122,10 @@ def _cases(
     """Show a network the patients of some heads, in two rounds, the first of which is followed by what is known."""
     from BSAFusionLib.network.weights import load_inference_network
     from BSAFusionResearch.calibration.cases import fitted_case, prepared_cases
-    from BSAFusionResearch.evaluation_heads.cases import head_cases
+    from BSAFusionResearch.evaluation_heads.cases import drawn_cases
 
-    every = [case for case in head_cases(heads) if case.modality == modality]
-    every.sort(key=lambda case: case.rotation_deg)  # so that the first few have all heads and elastic sizes
-    prepared = prepared_cases(every[: arguments.cases], arguments.heads, weights, arguments.out / PREPARED)
+    every = drawn_cases(modality, heads)[: arguments.cases]
+    prepared = prepared_cases(every, arguments.heads, weights, arguments.out / PREPARED)
     network = load_inference_network(weights)
     return [fitted_case(case, network, arguments.sigma, known) for case in prepared]
 

@@ -1,6 +1,6 @@
 """The cases: three heads, three modalities, three elastic sizes and three rigid motions, each simulated by its seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -16,7 +16,7 @@ MOTIONS = ((4.0, 5.0), (8.0, 12.0), (15.0, 20.0))  # degrees and mm
 class HeadCase:
     """One simulated patient of the table.
 
-    The seed follows from head, modality and motion alone: cases of other elastic sizes share person and scanners.
+    The seed follows from head, modality, motion and draw alone: cases of other elastic sizes share person and scanners.
     """
 
     head: str
@@ -24,12 +24,14 @@ class HeadCase:
     rotation_deg: float
     translation_mm: float
     elastic_mm: float
+    draw: int = 0
 
     @property
     def name(self) -> str:
         """The case in one word, such as "13-ct-8deg-12mm-elastic4"."""
         motion = f"{self.rotation_deg:g}deg-{self.translation_mm:g}mm"
-        return f"{self.head}-{self.modality}-{motion}-elastic{self.elastic_mm:g}"
+        again = f"-draw{self.draw}" if self.draw else ""
+        return f"{self.head}-{self.modality}-{motion}-elastic{self.elastic_mm:g}{again}"
 
     @property
     def settings(self) -> PatientSettings:
@@ -37,7 +39,7 @@ class HeadCase:
         motion = MOTIONS.index((self.rotation_deg, self.translation_mm))
         return PatientSettings(
             self.modality,
-            seed=1000 * int(self.head) + 10 * MODALITIES.index(self.modality) + motion,
+            seed=1000 * int(self.head) + 100 * self.draw + 10 * MODALITIES.index(self.modality) + motion,
             rotation_deg=self.rotation_deg,
             translation_mm=self.translation_mm,
             elastic_mm=self.elastic_mm,
@@ -61,3 +63,13 @@ def head_cases(heads: tuple[str, ...] = REPORTED_HEADS) -> list[HeadCase]:
         turn = ((elastic - head_number - modality_number) % 3, (motion - head_number + modality_number) % 3)
         cases.append((turn, head_number, modality_number, case))
     return [case for *_, case in sorted(cases, key=lambda each: each[:3])]
+
+
+def drawn_cases(modality: str, heads: tuple[str, ...]) -> list[HeadCase]:
+    """Return 18 cases a head of one modality: nine that share three persons, and nine persons of their own.
+
+    Any first few of them have all heads and elastic sizes.
+    """
+    shared = [case for case in head_cases(heads) if case.modality == modality]
+    shared.sort(key=lambda case: case.rotation_deg)
+    return shared + [replace(case, draw=1 + ELASTIC_MM.index(case.elastic_mm)) for case in shared]
