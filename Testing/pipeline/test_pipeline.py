@@ -40,7 +40,8 @@ def rgb_of(image: sitk.Image) -> sitk.Image:
 def test_all_images_lie_on_the_fixed_grid_and_the_field_leads_from_fixed_to_moving(grid, axis, head, settings):
     fixed, moving = head(grid, "mri"), sitk.Cast(head(grid, "pet") * 100, sitk.sitkInt16)
     start = sitk.Euler3DTransform((12.0, -20.0, 30.0), 0.05, 0.0, -0.1, (1.0, -2.0, 1.5))
-    result = register_and_fuse(fixed, moving, settings("pet", prealignment=start, slice_axis=axis))
+    choices = {"prealignment": start, "slice_axis": axis, "three_axes": axis == "k"}
+    result = register_and_fuse(fixed, moving, settings("pet", **choices))
     for image in (result.fused, result.registered, result.field):
         assert image.IsSameImageGeometryAs(fixed)
     assert result.registered.GetPixelID() == sitk.sitkInt16

@@ -278,4 +278,3 @@ def test_the_expected_error_is_a_volume_in_mm_in_color_over_the_fixed_volume(app
     again = BSAFusionLogic().process(fixed, result.registeredVolume, outputs={"expectedErrorVolume": error}, **choices)
     assert again.expectedErrorVolume is error
     assert error.GetImageData() is not None
-    assert BSAFusionLogic().process(fixed, result.registeredVolume, **choices).expectedErrorVolume is None

@@ -32,6 +32,8 @@ def test_the_grid_transform_brings_points_closer_to_the_truth_than_the_initial_t
     computed = logic.compute(job)
     filled = logic.fill(job, computed)
 
+    assert computed.result.expected_error is not None and filled.expectedErrorVolume is None  # nobody asked for it
+
     head = head_mask(fixed)
     before = error_mm(sitk.Transform(3, sitk.sitkIdentity), truth, head)
     searched = computed.result.searched
