@@ -29,6 +29,7 @@ LETTER_STYLE: dict[str, Any] = {
     "bbox": {"facecolor": "black", "alpha": 0.5, "edgecolor": "none", "pad": 1.5},
 }
 GAP_PX = 4.0  # between planes
+EDGE_COLORS = "#ffb000", "#fe6100"  # of the lower and the higher threshold
 
 
 class Tile(NamedTuple):
@@ -153,7 +154,10 @@ class Drawing:
             def draw_plane(tile: Tile) -> None:
                 tile.show(self._fixed(tile.plane))
                 smooth = _smoothed(getattr(tile.plane, when))
-                tile.contour(smooth, levels=levels, colors=["#ffb000", "#fe6100"], linewidths=0.9)
+                shown = [level for level in levels if smooth.min() < level < smooth.max()]
+                if shown:  # matplotlib rejects or warns of contours that are nowhere
+                    colors = [EDGE_COLORS[levels.index(level)] for level in shown]
+                    tile.contour(smooth, levels=shown, colors=colors, linewidths=0.9)
 
             return draw_plane
 
@@ -292,9 +296,9 @@ def _colors(window: OverlayWindow) -> "ScalarMappable":
 
 def _window(planes: tuple[Plane, ...], *names: str) -> tuple[float, float]:
     """Return the values to show as black and as white: robust percentiles of arrays of all planes."""
-    values = np.concatenate([getattr(plane, name).ravel() for plane in planes for name in names])
-    low, high = np.nanpercentile(values, (1, 99.5))
-    return float(low), float(max(high, low + 1e-9))
+    values = _finite(planes, *names)
+    low, high = np.percentile(values, (1, 99.5)) if values.size else (0.0, 1.0)
+    return float(low), float(max(high, low + 1e-9 * max(1.0, abs(low))))
 
 
 def _in_window(values: np.ndarray, window: tuple[float, float]) -> np.ndarray:
@@ -308,13 +312,26 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.DiscreteGaussian(image, [1.0, 1.0]))
 
 
+def _finite(planes: tuple[Plane, ...], *names: str) -> np.ndarray:
+    """Return the finite values of arrays of all planes, as one row."""
+    values = np.concatenate([getattr(plane, name).ravel() for plane in planes for name in names])
+    return values[np.isfinite(values)]
+
+
 def _otsu_thresholds(planes: tuple[Plane, ...]) -> list[float]:
-    """Return the values that separate background, dark and bright parts of the moving volume."""
-    values = np.concatenate([plane.before[np.isfinite(plane.before)] for plane in planes])
-    otsu = sitk.OtsuMultipleThresholdsImageFilter()
-    otsu.SetNumberOfThresholds(2)
-    otsu.Execute(sitk.GetImageFromArray(values[None]))
-    return sorted(otsu.GetThresholds())
+    """Return the values that separate background, dark and bright parts of the moving volume, rising.
+
+    They are those before registration or, where the planes show one value or none of it there, those after; an empty
+    list where these show no more.
+    """
+    for name in WHEN:
+        values = _finite(planes, name)
+        if values.size and values.min() < values.max():
+            otsu = sitk.OtsuMultipleThresholdsImageFilter()
+            otsu.SetNumberOfThresholds(2)
+            otsu.Execute(sitk.GetImageFromArray(values[None]))
+            return sorted(set(otsu.GetThresholds()))
+    return []
 
 
 def _grid_lines(tile: Tile, color: str = "white") -> None:

@@ -3,7 +3,7 @@
 import base64
 import os
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +19,7 @@ from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.summary import short_table
 from BSAFusionLib.report.figures import Drawing, Tile, _png
 from BSAFusionLib.report.page import page
+from BSAFusionLib.report.pictures import Plane
 from BSAFusionLib.report.planes import sample_pictures
 from BSAFusionLib.report.record import CITATIONS, Record, Scan, settings_texts
 from BSAFusionLib.report.table import detail_rows
@@ -231,6 +232,29 @@ def test_the_rows_of_planes_bear_letters_and_a_color_bar_in_the_unit_of_the_valu
         assert "".join(text.get_text() for text in letters) == "RLRLAP" * rows
         assert bar.get_ylabel() == "SUV"
         assert bar.get_ylim() == pytest.approx((pictures.overlay.low, pictures.overlay.high))
+
+
+@pytest.mark.parametrize(("before", "after"), [(np.nan, None), (5e7, None), (np.nan, np.nan), (0.0, 3.0)])
+def test_planes_that_show_nothing_of_the_moving_volume_are_drawn(pictures, before, after, monkeypatch):
+    """It may lie a head's length away as placed; the outlines are then those after registration."""
+
+    def changed(plane):
+        arrays = {field.name: getattr(plane, field.name) for field in fields(Plane)}
+        thin = {name: array[..., ::4, ::4] for name, array in arrays.items() if name != "name"}
+        flat = {name: value for name, value in (("before", before), ("after", after)) if value is not None}
+        return replace(plane, **{**thin, **{name: np.full_like(thin[name], value) for name, value in flat.items()}})
+
+    drawn, contour = [], Tile.contour
+
+    def keep(tile, values, **how):
+        drawn.append(how["levels"])
+        contour(tile, values, **how)
+
+    monkeypatch.setattr(Tile, "contour", keep)
+    drawing = Drawing(replace(pictures, planes=tuple(map(changed, pictures.planes))))
+    for png in (drawing.edges(), drawing.overlay(), drawing.checkerboard(), drawing.registered(in_color=False)):
+        assert png.startswith(b"\x89PNG")
+    assert len(drawn) == (3 if after is None else 0)
 
 
 @pytest.mark.browser
