@@ -10,6 +10,7 @@ from pydicom import Dataset
 
 from BSAFusionLib.files.dicom.scan import read_scan
 from BSAFusionLib.files.dicom.suv import suv_factor
+from BSAFusionLib.report.units import unit_name
 from Testing.dicom.conftest import write_series
 
 # 400 MBq of fluorine-18 (half-life 6586.2 s) at 9:00:00, the scan one half-life later: 200 MBq are left.
@@ -186,3 +187,11 @@ def test_a_pet_without_a_weight_keeps_its_unit_and_says_so(volume: sitk.Image, t
     assert scan.unit == "BQML"
     assert "not in SUV but in BQML" in scan.remarks[0]
     assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(volume))
+
+
+@pytest.mark.parametrize(("kind", "named"), [("LBM", "SUV lbm"), ("IBW", "SUV ibw")])
+def test_suv_by_another_mass_is_named_by_it(volume: sitk.Image, tmp_path: Path, kind: str, named: str) -> None:
+    write_series(tmp_path, volume, "PT", **tags(Units="GML", SUVType=kind))
+    scan = read_scan(tmp_path, ("pet",))
+    assert unit_name(scan.unit) == named
+    assert f"The PET is not in SUV by body weight but in {scan.unit}: " in scan.remarks[0]

@@ -29,7 +29,8 @@ class Scan:
     Attributes:
         image: In LPS and mm, without metadata of the files; of a dynamic series the mean of the chosen frames.
         modality: "mri", or a name in `MODALITIES`.
-        unit: "HU", "SUVbw" (g/ml, by body weight), a PET's own unit as in (0054,1001), or "" where unknown.
+        unit: "HU", "SUVbw" (g/ml, by body weight), a PET's own unit as in (0054,1001), SUV by another mass as
+            "{SUVlbm}g/ml", or "" where unknown.
         series_uid: Series Instance UID.
         frame_of_reference_uid: Frame of Reference UID, "" where there is none.
         remarks: What the user should know, a sentence each.
@@ -163,5 +164,6 @@ def _unit(series: Series) -> tuple[str, float | None, tuple[str, ...]]:
     factor, why_not = suv_factor(series.headers)
     if factor is None:
         unit, factor = stated_unit(series.headers)
-        return unit, factor, (f"The PET is not in SUV but in {unit or 'an unknown unit'}: {why_not}.",)
+        suv = "SUV by body weight" if unit.startswith("{SUV") else "SUV"
+        return unit, factor, (f"The PET is not in {suv} but in {unit or 'an unknown unit'}: {why_not}.",)
     return "SUVbw", factor, ()

@@ -12,6 +12,7 @@ from BSAFusionLib.files.dicom.enhanced_suv import SUV, classic_headers, dose_at_
 from BSAFusionLib.files.dicom.moments import local_time
 
 NOT_CORRECTED = "it was not corrected for attenuation and decay"
+BODY_WEIGHT = "BW"  # of (0054,1006)
 MISSING = "weight, dose, half-life or a time is missing from its tags"
 
 
@@ -33,20 +34,29 @@ def suv_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
 
 
 def stated_unit(headers: Sequence[Dataset]) -> tuple[str, float | None]:
-    """Return the unit of a PET that is not converted, as in (0054,1001), and the factor to it; "" where unknown."""
+    """Return the unit of a PET that is not converted, as in (0054,1001), and the factor to it; "" where unknown.
+
+    SUV that is not by body weight is named by its type (0054,1006) in UCUM, such as "{SUVlbm}g/ml".
+    """
     first = headers[0]
     if "PerFrameFunctionalGroupsSequence" not in first:
-        return str(first.get("Units", "")), None
+        return _classic_unit(first), None
     if converted := classic_headers(first):
-        return str(converted[0].get("Units", "")), None
+        return _classic_unit(converted[0]), None
     return real_world_scale(headers) or ("", None)
+
+
+def _classic_unit(header: Dataset) -> str:
+    """Return the unit that tags of an image of its own state."""
+    unit, kind = str(header.get("Units", "")), str(header.get("SUVType", BODY_WEIGHT))
+    return f"{{SUV{kind.lower()}}}g/ml" if unit == SUV and kind != BODY_WEIGHT else unit
 
 
 def _classic_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
     """Return the factor of images with tags of their own."""
     first = headers[0]
     unit = first.get("Units")
-    if unit == "GML" and first.get("SUVType", "BW") == "BW":
+    if unit == SUV and first.get("SUVType", BODY_WEIGHT) == BODY_WEIGHT:
         return 1.0, ""
     corrections = first.get("CorrectedImage") or ()
     if "ATTN" not in corrections or "DECY" not in corrections:
