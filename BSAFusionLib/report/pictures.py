@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from BSAFusionLib.report.overlay import OverlayWindow, choose_error_window
+from BSAFusionLib.report.overlay import RELATIVE, OverlayWindow, choose_error_window
 from BSAFusionLib.report.units import unit_name
 
 
@@ -58,8 +58,14 @@ class Pictures:
         return choose_error_window(np.concatenate([plane.expected_error_mm.ravel() for plane in self.planes]))
 
     def in_unit(self, unit: str | None) -> "Pictures":
-        """Return the same pictures with the unit of the moving volume's values, as for `unit_name`, if one is known."""
-        return replace(self, overlay=replace(self.overlay, unit=unit_name(unit))) if unit else self
+        """Return the same pictures with the unit of the moving volume's values, where the values do not show another.
+
+        Args:
+            unit: As for `unit_name`; None or "" where it is not known. Shifted Hounsfield units and luminance stay.
+        """
+        if not unit or self.overlay.unit != RELATIVE:
+            return self
+        return replace(self, overlay=replace(self.overlay, unit=unit_name(unit)))
 
     def save(self, path: Path) -> None:
         """Write all arrays to one .npz file; it takes a few hundred kB."""

@@ -4,13 +4,14 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.viewer.result_folder import read_result
 from Testing.dicom.conftest import frame_of_reference, patient_id, patient_name, write_series
-from Testing.phantoms import save_untrained, small_head
+from Testing.phantoms import centered_grid, make_head, save_untrained, small_head
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +72,18 @@ def test_a_mistake_is_said_without_the_patients_name(study: Path, tmp_path: Path
     said = capfd.readouterr().err
     assert "2 MRI series" in said and "1.2.3.1" in said
     assert "planted" not in said.lower()
+
+
+def test_the_values_of_a_ct_tell_its_unit_not_its_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its air lies at 24, and its tags say that the unit is unspecified (US)."""
+    monkeypatch.setattr("BSAFusionLib.commands._case._write_page", lambda *arguments: None)  # it takes seconds
+    grid = centered_grid((25, 27, 20), (8.0, 8.0, 10.0), np.eye(3))
+    mri, ct = (make_head(grid, modality) for modality in ("mri", "ct"))
+    write_series(tmp_path / "mr", sitk.Cast(mri, sitk.sitkInt16), "MR")
+    write_series(tmp_path / "ct", sitk.Cast(ct + 1024, sitk.sitkInt16), "CT", RescaleType="US")
+    save_untrained(weights := tmp_path / "weights.safetensors", modality="ct")
+    arguments = ["fuse", tmp_path / "mr", tmp_path / "ct", "--out", tmp_path / "out", "--weights", weights]
+    assert main([*map(str, arguments), "--prealignment", "none", "--one-axis"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    stored = sitk.ReadImage(str(tmp_path / "out" / "registered.nrrd")).GetMetaData("Unit")
+    assert {report["overlay"]["unit"], report["run"]["moving"]["unit"], report["unit"], stored} == {"HU +1024"}
