@@ -58,6 +58,7 @@ def check_volumes(
     moving_warnings = (*moving_warnings, *_odd_lengths(fixed, "fixed"), *_odd_lengths(moving, "moving"))
     check_roles(finite_fixed, finite_moving, modality)
     finite_moving, unit_warnings = _unwrap_ct(finite_moving, modality)
+    unit_warnings = (*unit_warnings, *_color_warning(moving, modality))
     moving_warnings = (*moving_warnings, *unit_warnings, *remarks_on_roles(finite_fixed, finite_moving, modality))
     overlap = _overlap(fixed, moving, initial_transform) > 0
     return CheckedVolumes(finite_fixed, finite_moving, (*fixed_warnings, *moving_warnings), overlap)
@@ -113,6 +114,14 @@ def _check_components(image: sitk.Image, role: str, rgb_allowed: bool) -> None:
             f"The {role} volume has {components} values per voxel; convert it to a scalar volume (only a {colored} may "
             "be 8-bit RGB)."
         )
+
+
+def _color_warning(moving: sitk.Image, modality: str) -> tuple[str, ...]:
+    """Return a warning for a volume in color, whose luminance is shown."""
+    if moving.GetNumberOfComponentsPerPixel() == 1:
+        return ()
+    label = MODALITIES[modality].label
+    return (f"The {label} is in color; its overlay shows luminance, which need not rise with activity.",)
 
 
 def _replace_non_finite(image: sitk.Image, role: str) -> tuple[sitk.Image, tuple[str, ...]]:

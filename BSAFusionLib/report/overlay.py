@@ -13,6 +13,7 @@ OPACITY = 0.92  # above, so that the MRI's shapes still shimmer through
 HIGH_PERCENTILE = 99.5  # of the values inside the head
 BONE_HU = 150.0  # from which on a CT shows bone
 RELATIVE = "relative"  # unit of values that are in none
+LUMINANCE = "luminance"  # unit of values in color, which are shown by it
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class OverlayWindow:
     Attributes:
         low: Value at the map's beginning, where the MRI alone is seen.
         high: Value at the map's end.
-        unit: Of both, such as "SUV", "Bq/mL" or "HU"; "relative" where the file says none.
+        unit: Of both, such as "SUV", "Bq/mL" or "HU"; "relative" where the file says none, "luminance" of values in color.
         color_map: A name in `COLOR_MAPS`.
     """
 

@@ -10,7 +10,7 @@ from BSAFusionLib.pipeline.ct_units import recognize_ct_units
 from BSAFusionLib.pipeline.guess import looks_hounsfield
 from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS, measure_intensities
 from BSAFusionLib.pipeline.result import Result
-from BSAFusionLib.report.overlay import BONE_HU, RELATIVE, choose_window
+from BSAFusionLib.report.overlay import BONE_HU, LUMINANCE, RELATIVE, choose_window
 from BSAFusionLib.report.pictures import Pictures, Plane
 
 HEAD_PX = 220  # the longest side of the head, in a picture
@@ -62,6 +62,8 @@ def gray_values(image: sitk.Image) -> np.ndarray:
 
 def shown_from(moving: sitk.Image, modality: str) -> tuple[float, str]:
     """Return the value below which an overlay shows nothing, of a CT what is no bone, and the values' unit."""
+    if moving.GetNumberOfComponentsPerPixel() > 1:
+        return 0.0, LUMINANCE
     if MODALITIES[modality].window is None:
         return 0.0, RELATIVE
     values = sitk.GetArrayViewFromImage(moving)

@@ -6,9 +6,12 @@ import SimpleITK as sitk
 from scipy.stats import spearmanr
 
 from BSAFusionLib.color_maps import COLOR_MAPS, DEFAULT
+from BSAFusionLib.pipeline.input_checks import check_volumes
 from BSAFusionLib.pipeline.intensities import LUMINANCE_WEIGHTS
 from BSAFusionLib.report.overlay import OverlayWindow, blend, choose_window, colors_at
 from BSAFusionLib.report.overlay_volume import overlay_volume
+from BSAFusionLib.report.pictures import Pictures
+from BSAFusionLib.report.planes import shown_from
 from BSAFusionLib.settings import Settings, options
 
 
@@ -91,3 +94,15 @@ def test_a_whole_volume_lies_on_the_mris_grid(in_color: bool) -> None:
     assert rgb.shape == (4, 5, 6, 3)
     assert rgb[2, 2, 2, 0] > rgb[2, 2, 2, 2] + 50  # the hottest is yellow
     assert (rgb[0] == rgb[0, ..., :1]).all()  # without uptake it is gray
+
+
+def test_a_volume_in_color_is_shown_by_its_luminance_and_said_to_be(mri: sitk.Image, pet: sitk.Image) -> None:
+    """Whatever unit its file states: that is not the unit of the colors."""
+    gray = sitk.Cast(sitk.RescaleIntensity(pet), sitk.sitkUInt8)
+    said = "The PET is in color; its overlay shows luminance, which need not rise with activity."
+    for moving, unit, warned in ((sitk.Compose(gray, gray, 255 - gray), "luminance", True), (pet, "SUV", False)):
+        checked = check_volumes(mri, moving, "pet", sitk.Transform())
+        assert (said in checked.warnings) == warned
+        low, shown = shown_from(checked.moving, "pet")
+        pictures = Pictures((), np.zeros(1), np.zeros(1), OverlayWindow(low, 1.0, shown))
+        assert pictures.in_unit("SUVbw").overlay.unit == unit
