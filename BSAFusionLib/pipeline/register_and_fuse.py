@@ -180,6 +180,8 @@ def _report(case: Case, plan: SlicePlan, initial: Initialization, deformation: D
         weights=weights.name,
         weights_sha256=sha256(read_parts(weights)),
         motion=_motion_of_head(deformation.rigid, lattice, inside),
+        strength=case.settings.strength,
+        do_no_harm=case.settings.do_no_harm,
         seconds={},
         warnings=(*case.warnings, *roles, *runner.remarks, *_fold_warning(percent_folded)),
         details=(*case.details, *deformation.details, *_information_remark(information)),

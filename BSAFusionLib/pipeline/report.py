@@ -151,6 +151,8 @@ class Report:
         landmarks: Where lists of points were given.
         expected_error: Of the registration; None where the weights are not calibrated.
         motion: By the rigid transform, which the network corrected, or the given one; None in older reports.
+        strength: As in `Settings`; None in older reports.
+        do_no_harm: As in `Settings`; None in older reports.
     """
 
     modality: str
@@ -175,6 +177,8 @@ class Report:
     landmarks: LandmarkError | None = None
     expected_error: ExpectedError | None = None
     motion: RigidMotion | None = None
+    strength: float | None = None
+    do_no_harm: bool | None = None
 
     def __str__(self) -> str:
         return summary_text(self.as_dict())

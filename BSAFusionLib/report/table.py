@@ -14,8 +14,8 @@ _AGREEMENT = (
     "means nothing outside this network."
 )
 _FRACTION = (
-    "How much of the network's deformation was applied: all of it with calibrated weights, and with others as much as "
-    "passed the check of the mutual information."
+    "How much of the network's deformation was applied: the strength and, with weights that are not calibrated, the "
+    "fraction of it that passed the check of the mutual information."
 )
 _ERROR_IF_RIGHT = (
     "What the expected error would be if the result were right in spite of the doubt. It comes from evidence near the "
@@ -42,7 +42,7 @@ def detail_rows(report: Mapping[str, Any]) -> list[Row]:
     return [
         Row("Mutual information", information, _SIMILARITY),
         *([Row("Feature agreement", ", ".join(agreements), _AGREEMENT)] if agreements else []),
-        Row("Fraction applied", _fraction_applied(verdict, report.get("expected_error") is not None), _FRACTION),
+        Row("Fraction applied", _fraction_applied(report), _FRACTION),
         *_error_if_right(report),
         Row("Displacement, 95 %", f"{report['displacement']['percentile_95']:.1f} mm", "In all, inside the head."),
         Row("Slices", f"{report['slices']}", "Slices that the network fused."),
@@ -59,8 +59,10 @@ def _error_if_right(report: Mapping[str, Any]) -> list[Row]:
     return [] if error is None else [Row("Expected error, if right", error_text(error), _ERROR_IF_RIGHT)]
 
 
-def _fraction_applied(verdict: Mapping[str, Any], calibrated: bool) -> str:
-    kept = verdict.get("kept")
-    if kept is None:
-        return "all" if calibrated else "all, unchecked"
-    return f"{100 * kept:.0f} %"
+def _fraction_applied(report: Mapping[str, Any]) -> str:
+    """Return the strength times the fraction that passed the check; an older report knows the fraction alone."""
+    strength, kept = report.get("strength"), (report.get("verdict") or {}).get("kept")
+    if strength is None and kept is None:
+        return "all" if report.get("expected_error") is not None else "all, unchecked"
+    share = (1.0 if strength is None else strength) * (1.0 if kept is None else kept)
+    return f"{100 * share:.0f} %" + (", unchecked" if report.get("do_no_harm") is False else "")

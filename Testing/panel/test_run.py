@@ -65,7 +65,7 @@ def test_a_click_puts_the_result_into_the_scene_and_shows_it(ready, finish, scen
     assert "Fraction applied" not in figures_of(ui.resultsTable)
     assert ui.detailsCollapsibleButton.collapsed
     details = figures_of(ui.detailsTable)
-    assert (details["Device"], details["Fraction applied"]) == ("cpu", "all, unchecked")
+    assert (details["Device"], details["Fraction applied"]) == ("cpu", "100 %, unchecked")
     first = ui.detailsTable.item(0, 0)
     assert first.text() == "Mutual information"
     assert "not an error in mm" in first.toolTip()

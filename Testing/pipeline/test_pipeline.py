@@ -110,6 +110,7 @@ def test_colors_are_the_same_however_few_slices_are_colored_at_once(mri, pet, se
 def test_the_initial_transform_alone_is_no_failed_deformation(mri, pet, settings):
     result = register_and_fuse(mri, pet, settings("pet", strength=0.0, do_no_harm=True))
     assert result.report.verdict.kept is None
+    assert (result.report.strength, result.report.do_no_harm) == (0.0, True)
     assert not any("deformation" in text for text in (*result.report.warnings, *result.report.details))
 
 

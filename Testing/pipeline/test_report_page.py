@@ -1,6 +1,7 @@
 """The page shows what is so: planes and figures of a motion that is known, and everything within the one file."""
 
 import base64
+import json
 import os
 import re
 from dataclasses import fields, replace
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 
 from BSAFusionLib import version
 from BSAFusionLib.pipeline.intensities import head_mask
-from BSAFusionLib.pipeline.report import ExpectedError, LandmarkError, Verdict
+from BSAFusionLib.pipeline.report import ExpectedError, LandmarkError, Report, Verdict
 from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.pipeline.summary import short_table
 from BSAFusionLib.report.figures import Drawing, Tile, _png
@@ -85,6 +86,25 @@ def test_figures_are_shown_with_their_units_whatever_version_measured_them(repor
         name: value for name, value in report.as_dict().items() if name not in ("verdict", "precision", "landmarks")
     }
     assert told.keys() - figures(older).keys() == {"Landmarks, before", "Landmarks, after"}
+
+
+@pytest.mark.parametrize(
+    ("strength", "checked", "kept", "said"),
+    [
+        (1.0, True, None, "100 %"),
+        (0.5, True, None, "50 %"),
+        (0.0, True, None, "0 %"),
+        (1.0, False, None, "100 %, unchecked"),
+        (0.5, True, 0.5, "25 %"),
+        (None, None, 0.5, "50 %"),
+        (None, None, None, "all, unchecked"),  # of an older report, whose weights were not calibrated
+    ],
+)
+def test_the_fraction_applied_is_the_strength_times_what_passed_the_check(report, strength, checked, kept, said):
+    content = replace(report, strength=strength, do_no_harm=checked, verdict=Verdict(kept, 0.0)).as_dict()
+    if strength is None:
+        del content["strength"], content["do_no_harm"]
+    assert figures(Report.from_dict(json.loads(json.dumps(content))).as_dict())["Fraction applied"] == said
 
 
 def test_after_the_motion_the_moving_volume_lies_on_the_fixed_one(pictures):
