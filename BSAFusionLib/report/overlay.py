@@ -23,7 +23,8 @@ class OverlayWindow:
     Attributes:
         low: Value at the map's beginning, where the MRI alone is seen.
         high: Value at the map's end.
-        unit: Of both, such as "SUV", "Bq/mL" or "HU"; "relative" where the file says none, "luminance" of values in color.
+        unit: Of both, such as "SUV", "Bq/mL" or "HU"; "relative" where the file says none, "luminance" of values in
+            color.
         color_map: A name in `COLOR_MAPS`.
     """
 
