@@ -132,9 +132,9 @@ class Page:
 
     def _write_windows(self) -> None:
         state = self.server.state
-        window, label = self._result.windows.get(state.overlay), MODALITIES[self._found.modality].label
+        window, label = self._result.bar_window(state.overlay), MODALITIES[self._found.modality].label
         name = ERROR if state.overlay == ERROR else label
-        state.window = [name, *_ends(window.current), _css(window.current.color_map)] if window is not None else None
+        state.window = [name, *_ends(window), _css(window.color_map)] if window is not None else None
         state.fixed_window = _ends(self._result.fixed_window.current)
 
     def _reset_windows(self) -> None:
