@@ -6,6 +6,7 @@ import slicer
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView, SliceView, ThreeDView, ViewDirection
 
+from BSAFusionLib.geometry.fields import compose_transform
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.convert import content_from_fields, content_from_image
 from BSAFusionLib.mrml.display import draw_grid, hide_grid, link_and_fit, show_grid, show_legend, show_volumes
@@ -49,6 +50,7 @@ class ResultScene:
 
     def __init__(self, application: SlicerApp, found: Found) -> None:
         self._application, self._found = application, found
+        self._total = compose_transform(found.network_field, found.prealignment)
         background = found.fused if found.fixed is None else found.fixed
         self._background = self._put(background, "MRI")
         self._head = CutHead(application.scene, _head_of(background))
@@ -147,7 +149,8 @@ class ResultScene:
         found, label = self._found, MODALITIES[self._found.modality].label
         unit = f"({RELATIVE})" if found.window.unit == RELATIVE else found.window.unit
         probes = [] if found.fixed is None else [Probe("MRI", found.fixed)]
-        probes.append(Probe(f"{label} registered", found.registered, unit))
+        source = None if found.moving is None else Probe(label, found.moving, transform=self._total)
+        probes.append(Probe(f"{label} registered", found.registered, unit, source=source))
         if overlay == BEFORE and found.moving is not None:
             probes.append(Probe(f"{label} before", found.moving, unit))
         if overlay == RIGID and found.moving is not None:

@@ -111,5 +111,21 @@ def test_one_grid_is_shown_at_a_time(shown: ResultScene) -> None:
     assert (seen("Total"), seen("Network's part")) == ((False, True), (False, False))
 
 
+def test_the_registered_volume_has_values_where_the_deformation_leads_into_the_moving_one(
+    application: SlicerApp, bent_result: Path
+) -> None:
+    found = read_result(bent_result)
+    half = found.moving[: found.moving.GetWidth() // 2, :, :]
+    total, grid = sitk.ReadTransform(str(bent_result / "deformation.h5")), found.registered
+    inside = sitk.Resample(half * 0 + 1, grid, total, sitk.sitkNearestNeighbor)
+    voxels = [(column, row, 5) for column in range(0, grid.GetWidth(), 4) for row in range(0, grid.GetHeight(), 4)]
+    points = [grid.TransformIndexToPhysicalPoint(voxel) for voxel in voxels]
+    for moving, expected in ((half, [inside[voxel] == 1 for voxel in voxels]), (None, [True] * len(voxels))):
+        probes = ResultScene(application, replace(found, moving=moving)).probes("Registered")
+        (registered,) = [probe for probe in probes if probe.name == "PET registered"]
+        assert [not registered.read(point).endswith(": outside") for point in points] == expected
+    assert 0.2 < sum(inside[voxel] for voxel in voxels) / len(voxels) < 0.7
+
+
 def test_a_network_that_adds_nothing_has_no_grid(application: SlicerApp, result: Path) -> None:
     assert list(ResultScene(application, read_result(result)).grids) == ["Total"]
