@@ -51,13 +51,13 @@ def check_volumes(
     """
     _check_geometry(fixed, "fixed")
     _check_components(fixed, "fixed", rgb_allowed=False)
-    finite_fixed, fixed_warnings = _replace_non_finite(fixed, "fixed")
+    finite_fixed, fixed_warnings = replace_non_finite(fixed, "fixed")
     _check_geometry(moving, "moving")
     _check_components(moving, "moving", rgb_allowed=MODALITIES[modality].in_color)
-    finite_moving, moving_warnings = _replace_non_finite(moving, "moving")
+    finite_moving, moving_warnings = replace_non_finite(moving, "moving")
     moving_warnings = (*moving_warnings, *_odd_lengths(fixed, "fixed"), *_odd_lengths(moving, "moving"))
     check_roles(finite_fixed, finite_moving, modality)
-    finite_moving, unit_warnings = _unwrap_ct(finite_moving, modality)
+    finite_moving, unit_warnings = unwrap_ct(finite_moving, modality)
     unit_warnings = (*unit_warnings, *_color_warning(moving, modality))
     moving_warnings = (*moving_warnings, *unit_warnings, *remarks_on_roles(finite_fixed, finite_moving, modality))
     overlap = _overlap(fixed, moving, initial_transform) > 0
@@ -124,11 +124,21 @@ def _color_warning(moving: sitk.Image, modality: str) -> tuple[str, ...]:
     return (f"The {label} is in color; its overlay shows luminance, which need not rise with activity.",)
 
 
-def _replace_non_finite(image: sitk.Image, role: str) -> tuple[sitk.Image, tuple[str, ...]]:
+def replace_non_finite(image: sitk.Image, role: str) -> tuple[sitk.Image, tuple[str, ...]]:
     """Set voxels that are not finite to the lowest of the others, with a warning.
 
     A magnitude of `MAX_MAGNITUDE` or more counts as not finite: some programs put the largest number there is outside
     of a body.
+
+    Args:
+        image: The volume, scalar or RGB.
+        role: What the messages call it, "fixed" or "moving".
+
+    Returns:
+        The volume, the same one where all its values are finite, and the warnings.
+
+    Raises:
+        FusionError: No voxel is finite, or all have the same value.
     """
     values = sitk.GetArrayViewFromImage(image)
     all_finite, extremes = True, []
@@ -153,8 +163,16 @@ def _replace_non_finite(image: sitk.Image, role: str) -> tuple[sitk.Image, tuple
     return replaced, (warning,)
 
 
-def _unwrap_ct(moving: sitk.Image, modality: str) -> tuple[sitk.Image, tuple[str, ...]]:
-    """Undo the wrapping of a CT's values to 16 bits, where it is certain, with a warning."""
+def unwrap_ct(moving: sitk.Image, modality: str) -> tuple[sitk.Image, tuple[str, ...]]:
+    """Undo the wrapping of a CT's values to 16 bits, where it is certain, with a warning.
+
+    Args:
+        moving: The moving volume, all values finite.
+        modality: Of it, as in `Settings`; only a CT is changed.
+
+    Returns:
+        The volume, the same one where nothing was wrapped, and the warnings.
+    """
     if MODALITIES[modality].window is None or moving.GetNumberOfComponentsPerPixel() > 1:
         return moving, ()
     units = recognize_ct_units(sitk.GetArrayViewFromImage(moving))

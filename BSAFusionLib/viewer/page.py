@@ -100,6 +100,10 @@ class Page:
                 "cut_head": True,
                 "window_of_fixed": False,
                 "readout": NO_POINT,
+                # Text from a report or with names of files, which as a child of an element would be HTML and code.
+                "doubt": self._found.doubt,
+                "sentences": " ".join(self._found.sentences),
+                "missing": " ".join(self._found.missing),
                 "trame__title": f"BSAFusion: {self._found.name}",
             }
         )
@@ -128,9 +132,9 @@ class Page:
 
     def _write_windows(self) -> None:
         state = self.server.state
-        window, label = self._result.windows.get(state.overlay), MODALITIES[self._found.modality].label
+        window, label = self._result.bar_window(state.overlay), MODALITIES[self._found.modality].label
         name = ERROR if state.overlay == ERROR else label
-        state.window = [name, *_ends(window.current), _css(window.current.color_map)] if window is not None else None
+        state.window = [name, *_ends(window), _css(window.color_map)] if window is not None else None
         state.fixed_window = _ends(self._result.fixed_window.current)
 
     def _reset_windows(self) -> None:
@@ -153,18 +157,18 @@ class Page:
             client.Style(STYLE)
             with vuetify.VMain(), html.Div(classes="page"):
                 if found.doubt:
-                    html.Div(found.doubt, classes="doubt bg-error")
+                    html.Div("{{ doubt }}", classes="doubt bg-error")
                 with html.Div(classes="bar verdict"):
                     html.Span("{{ trame__title }}", classes="font-weight-bold")
                     vuetify.VSpacer()
                     html.Span(DISCLAIMER, classes="text-caption")
-                    html.Div(" ".join(found.sentences), classes="text-caption w-100")
+                    html.Div("{{ sentences }}", classes="text-caption w-100")
                 with html.Div(classes="bar controls"):
                     self._draw_choices()
                 with html.Div(classes="views"):
                     views.initialize_layout_grid(page)
                 if found.missing:
-                    html.Div(" ".join(found.missing), classes="bar text-caption text-warning")
+                    html.Div("{{ missing }}", classes="bar text-caption text-warning")
                 with html.Div(classes="bar text-caption"):
                     self._draw_bars()
                 html.Div(

@@ -16,6 +16,7 @@ from BSAFusionLib.files.volumes import read_volume
 from BSAFusionLib.geometry.fields import compose_transform, field_from_transform
 from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.modalities import MODALITIES, MRI
+from BSAFusionLib.pipeline.input_checks import replace_non_finite, unwrap_ct
 from BSAFusionLib.pipeline.summary import doubt_of, known_error, sentences
 from BSAFusionLib.report.overlay import OverlayWindow
 from BSAFusionLib.viewer.windows import overlay_window
@@ -184,7 +185,9 @@ def _read_moving(path: Path | None, report: dict[str, Any], folder: Path) -> tup
         return None, _sentence("moving", report)
     series, frames = _series(report, "moving"), _registered_frames(report, folder)
     try:
-        return read_moving(path, report["modality"], series, frames).image, ""
+        image = read_moving(path, report["modality"], series, frames).image
+        finite, _ = replace_non_finite(image, "moving")
+        return unwrap_ct(finite, report["modality"])[0], ""
     except FusionError as error:
         return None, f"The place of the {report['modality'].upper()} before registration cannot be shown. {error}"
 

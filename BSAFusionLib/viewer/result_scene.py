@@ -6,9 +6,12 @@ import slicer
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView, SliceView, ThreeDView, ViewDirection
 
+from BSAFusionLib.geometry.fields import compose_transform
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.convert import content_from_fields, content_from_image
 from BSAFusionLib.mrml.display import draw_grid, hide_grid, link_and_fit, show_grid, show_legend, show_volumes
+from BSAFusionLib.mrml.filling import RGB_WINDOW
+from BSAFusionLib.mrml.node_checks import components
 from BSAFusionLib.mrml.nodes import (
     displacement_range,
     network_grid,
@@ -47,14 +50,16 @@ class ResultScene:
 
     def __init__(self, application: SlicerApp, found: Found) -> None:
         self._application, self._found = application, found
+        self._total = compose_transform(found.network_field, found.prealignment)
         background = found.fused if found.fixed is None else found.fixed
         self._background = self._put(background, "MRI")
         self._head = CutHead(application.scene, _head_of(background))
         self.overlays = self._put_moving(found)
-        moving = SharedWindow(list(self.overlays.values()), found.window, transparent=True)
-        self.windows = dict.fromkeys(self.overlays, moving)
-        color = MODALITIES[found.modality].in_color
-        self.overlays[FUSED] = self._put(found.fused, FUSED, window=(0, 255) if color else (0, 1))
+        moving = list(self.overlays.values())
+        in_color = components(self.overlays[REGISTERED]) > 1  # then the report's window is not that of its colors
+        window = OverlayWindow(*RGB_WINDOW, RELATIVE) if in_color else found.window
+        self.windows = dict.fromkeys(self.overlays, SharedWindow(moving, window, transparent=not in_color))
+        self.overlays[FUSED] = self._put(found.fused, FUSED, window=(0, 1))
         if found.expected_error is not None:
             self._put_error(found.expected_error)
         display = self._background.GetDisplayNode()
@@ -85,6 +90,16 @@ class ResultScene:
     def default_opacity(self, overlay: str) -> float:
         """Return the opacity that an overlay is first shown with."""
         return {FUSED: 1.0, ERROR: ERROR_OPACITY}.get(overlay, OPACITY)
+
+    def bar_window(self, overlay: str) -> OverlayWindow | None:
+        """Return the window of an overlay's color bar; None where it has no bar, as a volume in color has none.
+
+        Args:
+            overlay: A key of `overlays`.
+        """
+        if overlay not in self.windows or components(self.overlays[overlay]) > 1:
+            return None
+        return self.windows[overlay].current
 
     def show(self, overlay: str, opacity: float) -> None:
         """Show a volume over the MRI.
@@ -134,7 +149,8 @@ class ResultScene:
         found, label = self._found, MODALITIES[self._found.modality].label
         unit = f"({RELATIVE})" if found.window.unit == RELATIVE else found.window.unit
         probes = [] if found.fixed is None else [Probe("MRI", found.fixed)]
-        probes.append(Probe(f"{label} registered", found.registered, unit))
+        source = None if found.moving is None else Probe(label, found.moving, transform=self._total)
+        probes.append(Probe(f"{label} registered", found.registered, unit, source=source))
         if overlay == BEFORE and found.moving is not None:
             probes.append(Probe(f"{label} before", found.moving, unit))
         if overlay == RIGID and found.moving is not None:
@@ -180,6 +196,9 @@ class ResultScene:
         return {TOTAL: total, NETWORK: network}
 
     def _put(self, image: sitk.Image, name: str, window: tuple[float, float] | None = None) -> slicer.vtkMRMLVolumeNode:
+        """Put a volume into the scene; `window` is of one value per voxel, by default the one that Slicer chooses."""
+        if image.GetNumberOfComponentsPerPixel() > 1:
+            window = RGB_WINDOW
         return put_volume(self._application.scene, content_from_image(image), name, window=window)
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 import signal
 import subprocess
 import urllib.error
@@ -46,6 +47,17 @@ def place_of(readout: str) -> list[float]:
     letters = re.match(r"([RL]) (\d+), ([AP]) (\d+), ([SI]) (\d+) mm", readout).groups()
     signs = [1 if letter == pair[0] else -1 for letter, pair in zip(letters[::2], axes, strict=True)]
     return [sign * float(length) for sign, length in zip(signs, letters[1::2], strict=True)]
+
+
+def name_code(result: Path, place: Path) -> tuple[Path, str]:
+    """Copy a result whose damaged PET and whose doubt name what a page could take for code; return both."""
+    folder, code = shutil.copytree(result.parent, place / "case") / "result", "pet {{6*7}} <b &amp; <i>bold"
+    (folder.parent / f"{code}.nii").write_bytes(b"damaged")
+    report = json.loads((folder / "report.json").read_text())
+    report["inputs"]["moving"] = f"../{code}.nii"
+    report["verdict"]["reasons"] += [f"Look at {code}."]
+    (folder / "report.json").write_text(json.dumps(report))
+    return folder, code
 
 
 @pytest.fixture(scope="module")
@@ -344,12 +356,15 @@ def test_nobody_sees_the_patient_without_the_key(address: str, path: str) -> Non
 
 @pytest.mark.browser
 def test_a_new_page_says_a_doubt_first_shows_the_pet_over_the_mri_and_leaves_no_word_when_it_is_closed(
-    browser: Browser, result: Path
+    browser: Browser, result: Path, tmp_path: Path
 ) -> None:
-    with served(result) as (address, process):
+    folder, code = name_code(result, tmp_path)
+    with served(folder) as (address, process):
         tab = Browser(address, beside=browser)
         doubt = tab.page.locator(".doubt")
         assert doubt.inner_text().startswith("Doubtful: No head was found in either volume")  # ellipsoids are none
+        assert doubt.inner_text().endswith(f"{code}.")
+        assert f"{code}.nii cannot be read" in tab.page.locator(".text-warning").inner_text()
         assert doubt.bounding_box()["y"] < tab.page.locator(".verdict").bounding_box()["y"]
         assert all(colored(tab.wait_for(view, seen)) for view in slices)
         tab.close()

@@ -49,6 +49,15 @@ def test_beyond_the_volume_nothing_is_read(numbered: sitk.Image, point: tuple[fl
     assert Probe("PET", numbered).read(point) == "PET: outside"
 
 
+@pytest.mark.parametrize("offset", [-0.9, 0.9])  # within the voxel, all of whose points have one value
+@pytest.mark.parametrize(("shift", "text"), [(4.9, "PET 123 SUV"), (5.1, "PET: outside")])
+def test_a_resampled_voxel_is_read_where_its_source_has_one(
+    numbered: sitk.Image, offset: float, shift: float, text: str
+) -> None:
+    source = Probe("", numbered, transform=sitk.TranslationTransform(3, (shift, 0.0, 0.0)))  # ends 5 mm from its center
+    assert Probe("PET", numbered, "SUV", source=source).read((-14.0 + offset, 36.0, 9.0)) == text
+
+
 def test_where_a_map_has_no_value_none_is_read() -> None:
     column = np.mgrid[:4, :5, :6][2].astype(np.float32)
     probe = Probe("error", image_of(np.where(column < 3, column, np.nan)), "mm", sitk.sitkLinear)

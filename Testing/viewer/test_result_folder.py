@@ -17,6 +17,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.inputs import Pair
 from BSAFusionLib.viewer.result_folder import Found, read_result
 from Testing.dicom.conftest import write_series
+from Testing.phantoms import coarse_head
 
 
 @pytest.fixture
@@ -74,6 +75,26 @@ def test_inputs_that_the_report_does_not_name_can_be_given(folder: Path) -> None
     assert given.missing == ()
     assert given.fixed is not None
     assert given.moving is not None
+
+
+def test_the_moving_volume_is_shown_as_it_was_registered_wrapped_or_not_finite(folder: Path) -> None:
+    path = folder.parent / "ct.nrrd"  # the reader of NIfTI sets what is not finite to 0
+    units = coarse_head("ct")
+    values = np.rint(sitk.GetArrayFromImage(units)).astype(np.int32)
+    wrapped = sitk.GetImageFromArray(values.astype(np.uint16))  # air becomes 64536
+    wrapped.CopyInformation(units)
+    sitk.WriteImage(wrapped, str(path))
+    change_report(folder, modality="ct", inputs={"fixed": "../mri.nii.gz", "moving": "../ct.nrrd"})
+    assert np.array_equal(sitk.GetArrayViewFromImage(read_result(folder).moving), values)
+
+    units[0, 0, 0], units[1, 0, 0] = np.nan, 3e38
+    sitk.WriteImage(units, str(path))
+    shown = read_result(folder).moving
+    assert shown[0, 0, 0] == shown[1, 0, 0] == sitk.GetArrayViewFromImage(shown).min() == pytest.approx(-1000, abs=1)
+
+    sitk.WriteImage(sitk.Image(8, 8, 8, sitk.sitkInt16), str(path))
+    found = read_result(folder)
+    assert found.moving is None and "All voxels of the moving volume have the same value" in found.missing[0]
 
 
 @pytest.fixture

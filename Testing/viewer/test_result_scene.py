@@ -45,12 +45,30 @@ def test_what_does_not_exist_is_not_offered(
 @pytest.mark.parametrize("label", ["Before", "Rigid initialization", "Registered"])
 def test_the_moving_volume_is_shown_as_the_report_shows_it(shown: ResultScene, bent_result: Path, label: str) -> None:
     display, window = shown.overlays[label].GetDisplayNode(), read_result(bent_result).window
+    assert shown.bar_window(label) == window
     assert display.GetColorNode().GetName() == "Inferno"
     assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == pytest.approx((window.low, window.high))
     assert display.GetApplyThreshold()
     assert display.GetLowerThreshold() == pytest.approx(window.shown_from)
     assert display.GetUpperThreshold() >= arrayFromVolume(shown.overlays[label]).max()
     assert not slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display).GetVisibility()  # the page has its own
+
+
+def test_a_moving_volume_in_color_keeps_its_colors_and_has_no_color_bar(
+    application: SlicerApp, bent_result: Path
+) -> None:
+    found = read_result(bent_result)
+    color = sitk.Cast(sitk.Compose([sitk.RescaleIntensity(found.registered, 0, 200)] * 3), sitk.sitkVectorUInt8)
+    shown = ResultScene(application, replace(found, registered=color, moving=color))
+    displays = [shown.overlays[label].GetDisplayNode() for label in ("Before", "Rigid initialization", "Registered")]
+    displays[0].SetWindowLevelMinMax(20, 90)  # as dragging does
+    assert {(display.GetWindowLevelMin(), display.GetWindowLevelMax()) for display in displays} == {(20, 90)}
+    shown.windows["Registered"].reset()
+    assert {(display.GetWindowLevelMin(), display.GetWindowLevelMax()) for display in displays} == {(0, 255)}
+    assert displays[2].GetLowerThreshold() == pytest.approx(found.window.shown_from)
+    with_bar = [label for label in shown.overlays if shown.bar_window(label) is not None]
+    assert with_bar == ["Expected error"]
+    assert slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(displays[2]) is None
 
 
 def test_the_rigid_initialization_moves_the_volume_as_the_deformation_does_far_from_the_mri(
@@ -91,6 +109,22 @@ def test_one_grid_is_shown_at_a_time(shown: ResultScene) -> None:
     assert (seen("Total"), seen("Network's part")) == ((False, False), (True, False))
     shown.show_grid("Total", in_slices=False, in_3d=True)
     assert (seen("Total"), seen("Network's part")) == ((False, True), (False, False))
+
+
+def test_the_registered_volume_has_values_where_the_deformation_leads_into_the_moving_one(
+    application: SlicerApp, bent_result: Path
+) -> None:
+    found = read_result(bent_result)
+    half = found.moving[: found.moving.GetWidth() // 2, :, :]
+    total, grid = sitk.ReadTransform(str(bent_result / "deformation.h5")), found.registered
+    inside = sitk.Resample(half * 0 + 1, grid, total, sitk.sitkNearestNeighbor)
+    voxels = [(column, row, 5) for column in range(0, grid.GetWidth(), 4) for row in range(0, grid.GetHeight(), 4)]
+    points = [grid.TransformIndexToPhysicalPoint(voxel) for voxel in voxels]
+    for moving, expected in ((half, [inside[voxel] == 1 for voxel in voxels]), (None, [True] * len(voxels))):
+        probes = ResultScene(application, replace(found, moving=moving)).probes("Registered")
+        (registered,) = [probe for probe in probes if probe.name == "PET registered"]
+        assert [not registered.read(point).endswith(": outside") for point in points] == expected
+    assert 0.2 < sum(inside[voxel] for voxel in voxels) / len(voxels) < 0.7
 
 
 def test_a_network_that_adds_nothing_has_no_grid(application: SlicerApp, result: Path) -> None:
