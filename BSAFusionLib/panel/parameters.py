@@ -326,13 +326,25 @@ def further(parameters: Parameters) -> list[slicer.vtkMRMLScalarVolumeNode]:
 
 
 def further_requests(parameters: Parameters) -> list[dict[str, Any]]:
-    """Return the requests of the further moving volumes, each with outputs of its own; nothing moves along."""
+    """Return the requests of the further moving volumes, each with outputs of its own; nothing moves along.
+
+    Raises:
+        FusionError: One of them is an output of the first run, which would overwrite it; or as in `request`.
+    """
     outputs = Outputs(
         makeRegistered=parameters.makeRegistered,
         split=parameters.split,
         makeExpectedError=parameters.makeExpectedError,
     )
     first = request(parameters)
+    for node in further(parameters):
+        if node in first["outputs"].nodes():
+            raise FusionError(
+                _(
+                    "'{name}' is chosen under Also register and is an output, which would overwrite it; uncheck it "
+                    "there, or choose another output."
+                ).format(name=node.GetName())
+            )
     return [
         {**first, "movingVolume": node, "outputs": outputs, "carry": [], "frames": None} for node in further(parameters)
     ]

@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 import qt
 import slicer
+from slicer.util import arrayFromVolume
 
 from BSAFusionLib.mrml.scene import save_scene
 from BSAFusionLib.pipeline.summary import one_line, sentences
@@ -156,6 +158,17 @@ def test_nothing_more_is_started_once_the_module_is_gone(ready, second, begin, w
 def test_the_fixed_volume_cannot_be_one_of_them(ready, heads):
     ready.ui.furtherVolumesSelector.setCheckState(heads[0], qt.Qt.Checked)
     assert "both the fixed and the moving volume" in ready.ui.applyButton.toolTip
+
+
+def test_none_of_them_can_be_an_output(ready, second):
+    before = arrayFromVolume(second).copy()
+    ready.ui.registeredVolumeSelector.setCurrentNode(second)
+    assert not ready.ui.applyButton.enabled
+    ready.run.start()  # as a script may
+    for text in (ready.ui.applyButton.toolTip, ready.ui.messageLabel.text):
+        assert text.startswith("'Follow-up' is chosen under Also register and is an output")
+    assert not ready.run.running
+    np.testing.assert_array_equal(arrayFromVolume(second), before)
 
 
 def test_they_are_checked_again_with_their_scene(ready, second, scene, tmp_path):
