@@ -283,7 +283,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         Those of a further moving volume get a row of their own; the panel goes on showing the first one's.
         """
-        from BSAFusionLib.panel.parameters import keep_result, show_result
+        from BSAFusionLib.panel.parameters import former_parts, keep_result, show_result
         from BSAFusionLib.panel.results import values_of
 
         parameters = self.logic.getParameterNode()  # also while another module is shown
@@ -297,9 +297,8 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         isFirst = parameters.reportGridTransform is not result.gridTransform
         if isFirst:
             hideGrids(parameters.reportGridTransform, parameters.reportNetworkTransform)
-        elif result.rigidTransform is None:  # those of an earlier run are filled by a later one
-            for name in ("reportRigidTransform", "reportNetworkTransform"):
-                values[name] = parameters.getValue(name)
+        if result.rigidTransform is None:
+            values.update(former_parts(parameters, values))
         with slicer.util.NodeModify(parameters.parameterNode):
             parameters.fusedVolume = result.fusedVolume
             parameters.gridTransform = result.gridTransform

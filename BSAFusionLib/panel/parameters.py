@@ -241,6 +241,29 @@ def keep_result(
     kept.carry = list(carry)
 
 
+def keep_network_transform(parameters: Parameters, node: slicer.vtkMRMLGridTransformNode | None) -> None:
+    """Keep the node of the network's part with the result that is shown, and for its row."""
+    parameters.reportNetworkTransform = node
+    kept = _kept_of(parameters, parameters.reportFixedVolume, parameters.reportMovingVolume)
+    if kept is not None and kept.reportGridTransform is parameters.reportGridTransform:
+        kept.reportNetworkTransform = node
+
+
+def former_parts(parameters: Parameters, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both parts of a transform that a run has filled again, by their names in `_RESULT`.
+
+    Args:
+        parameters: The panel's parameters, and the kept results, as they were before that run.
+        values: Those of its result.
+    """
+    pair = values["reportFixedVolume"], values["reportMovingVolume"]
+    last = _kept_of(parameters, *pair) or parameters  # a scene of an older version has kept none
+    made = last.reportFixedVolume, last.reportMovingVolume, last.reportGridTransform
+    if made != (*pair, values["reportGridTransform"]):
+        return {}
+    return {name: last.getValue(name) for name in ("reportRigidTransform", "reportNetworkTransform")}
+
+
 def show_result(parameters: Parameters, values: Mapping[str, Any] | KeptResult) -> None:
     """Make a result the one that the panel shows, in one modification."""
     if isinstance(values, KeptResult):

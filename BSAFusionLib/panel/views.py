@@ -22,7 +22,7 @@ from BSAFusionLib.mrml.node_checks import components
 from BSAFusionLib.mrml.nodes import displacement_range, network_grid, put_network_part, put_volume
 from BSAFusionLib.mrml.overlay import set_color_map, show_expected_error, show_overlay
 from BSAFusionLib.mrml.placement import fits_result, place_under, put_back
-from BSAFusionLib.panel.parameters import Parameters, View
+from BSAFusionLib.panel.parameters import Parameters, View, keep_network_transform
 from BSAFusionLib.pipeline.summary import doubt_of
 
 
@@ -115,7 +115,8 @@ class Views:
         whole, node = parameters.reportGridTransform, parameters.reportNetworkTransform
         if node is None and not parameters.gridOfNetwork:
             return None
-        node = parameters.reportNetworkTransform = put_network_part(whole, node)  # another run may have changed it
+        node = put_network_part(whole, node)  # another run may have changed it
+        keep_network_transform(parameters, node)
         if node is None:
             return None
         grid = network_grid(whole)

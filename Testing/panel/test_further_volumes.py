@@ -72,6 +72,13 @@ def test_each_volume_has_a_row_and_a_whole_report_of_its_own(ready, second, fini
         assert rows(ui)[name].startswith("Doubtful" if report["verdict"]["doubtful"] else "Moved by ")
         assert ui.summaryLabel.text == "\n\n".join(sentences(report))
         assert shown(scene) == (f"{name} registered", [grid])
+    harness.click(ui.gridOfNetworkCheckBox)
+    ui.volumesTable.selectRow(0)
+    parts = names(scene)
+    for row in (1, 0):
+        ui.volumesTable.selectRow(row)
+        assert names(scene) == parts  # each row keeps the network's part that was made for it
+    ui.volumesTable.selectRow(1)
     target = tmp_path / "report.html"  # of the last one that was selected, which is not the first volume's
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked: str(target))
     harness.click(ui.savePageButton)
@@ -81,13 +88,15 @@ def test_each_volume_has_a_row_and_a_whole_report_of_its_own(ready, second, fini
 def test_another_run_fills_the_first_ones_nodes_also_while_another_row_is_selected(ready, second, finish, scene):
     finish()
     parameters = ready.logic.getParameterNode()
+    harness.click(ready.ui.gridOfNetworkCheckBox)
     made = parameters.fusedVolume, parameters.gridTransform, parameters.registeredVolume
     ready.ui.volumesTable.selectRow(1)
-    follow_up = parameters.reportGridTransform
+    follow_up, parts = parameters.reportGridTransform, names(scene)
     ready.ui.furtherVolumesSelector.setCheckState(second, qt.Qt.Unchecked)
     finish()
     assert (parameters.fusedVolume, parameters.gridTransform, parameters.registeredVolume) == made
     assert parameters.reportGridTransform is made[1]
+    assert names(scene) == parts
     assert list(rows(ready.ui)) == ["PET", "Follow-up"]  # whose result is still there
     ready.ui.volumesTable.selectRow(1)
     assert parameters.reportGridTransform is follow_up
