@@ -78,6 +78,21 @@ def place_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRML
     node.SetAndObserveTransformNodeID(transform.GetID())
 
 
+def move_to_result(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:
+    """Move a node that `place_under` put under another result to this one, or put it back where this one does not fit.
+
+    Args:
+        node: The moving volume of the result; elsewhere than under another result, it stays where it is.
+        transform: The grid transform of the result.
+    """
+    if node.GetNodeReference(PLACED_UNDER) in (None, transform) or left_result(node):
+        return
+    if fits_result(node, transform):
+        place_under(node, transform)
+    else:
+        put_back(node)
+
+
 def put_back(node: slicer.vtkMRMLTransformableNode) -> None:
     """Put a node that `place_under` moved back under its own parent."""
     parent = parent_before(node)

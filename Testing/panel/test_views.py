@@ -271,9 +271,11 @@ def test_the_last_result_stays_in_sight_while_other_outputs_are_chosen_for_the_n
     assert heads[1].GetParentTransformNode() is grid
 
 
-def test_the_grid_of_the_last_result_gives_way_to_that_of_the_next(done, finish):
+def test_the_grid_of_the_last_result_gives_way_to_that_of_the_next(done, finish, heads, parameters):
     ui = done.ui
     harness.click(ui.gridInSlicesCheckBox)
+    choose(done, View.BLEND)
+    harness.click(ui.afterButton)
     first = ui.gridTransformSelector.currentNode().GetDisplayNode()
     for selector in (ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector):
         selector.setCurrentNode(None)
@@ -282,6 +284,10 @@ def test_the_grid_of_the_last_result_gives_way_to_that_of_the_next(done, finish)
     assert [display.GetVisibility() for display in (first, second)] == [0, 1]
     legends = [slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display) for display in (first, second)]
     assert [legend.GetVisibility() for legend in legends] == [0, 1]
+    assert heads[1].GetParentTransformNode() is parameters.reportGridTransform  # no more bent by the last result
+    assert ui.afterButton.checked
+    harness.click(ui.beforeButton)
+    assert heads[1].GetParentTransformNode() is None
 
 
 def test_without_its_nodes_there_is_nothing_to_look_at(done, scene):
