@@ -295,8 +295,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.views.show(parameters)
             return
         isFirst = parameters.reportGridTransform is not result.gridTransform
-        if isFirst:
-            hideGrids(parameters.reportGridTransform, parameters.reportNetworkTransform)
+        hideGrids(parameters.reportGridTransform if isFirst else None, parameters.reportNetworkTransform)
         if result.rigidTransform is None:
             values.update(former_parts(parameters, values))
         with slicer.util.NodeModify(parameters.parameterNode):

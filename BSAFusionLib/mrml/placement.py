@@ -107,10 +107,41 @@ def put_back_from(transform: slicer.vtkMRMLTransformNode) -> None:
     """
     for node in nodes_of_class(transform.GetScene(), "vtkMRMLTransformableNode"):
         if node.GetNodeReference(PLACED_UNDER) is transform:
-            if left_result(node):
-                _forget_place(node)
-            else:
-                put_back(node)
+            leave_result(node, transform)
+
+
+def leave_result(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:
+    """Put a node back that belongs under a transform; one that was hardened or taken out stays where it is."""
+    if node.GetParentTransformNode() is transform:
+        put_back(node)
+    else:
+        _forget_place(node)
+
+
+def under_former_result(
+    transform: slicer.vtkMRMLTransformNode | None, moving: slicer.vtkMRMLVolumeNode
+) -> list[slicer.vtkMRMLTransformableNode]:
+    """Return the nodes that belong under a transform's present result, which is to be replaced by another volume's.
+
+    Args:
+        transform: The transform that a run is to fill; None for one that it creates.
+        moving: The moving volume of that run.
+
+    Returns:
+        The nodes that `place_under` put there, and the former moving volume also where it was put there by hand.
+    """
+    former = transform.GetNodeReference(FILLED_FROM) if transform is not None else None
+    if former in (None, moving):
+        return []
+    return [
+        node
+        for node in nodes_of_class(transform.GetScene(), "vtkMRMLTransformableNode")
+        if node is not moving
+        and (
+            node.GetNodeReference(PLACED_UNDER) is transform
+            or (node is former and node.GetParentTransformNode() is transform)
+        )
+    ]
 
 
 def result_of(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransformableNode | None:

@@ -113,6 +113,8 @@ _RESULT = {
     "reportNetworkTransform": slicer.vtkMRMLGridTransformNode,
     "reportExpectedErrorVolume": slicer.vtkMRMLScalarVolumeNode,
 }
+# The nodes among them that a run fills.
+_FILLED = tuple(name for name in _RESULT if name not in ("report", "reportFixedVolume", "reportMovingVolume"))
 
 
 def _with_result(cls: type) -> type:
@@ -224,6 +226,8 @@ def keep_result(
 ) -> None:
     """Keep a result beside those of other pairs of volumes; it replaces the former one of its own pair.
 
+    Results of other pairs whose nodes it has filled are removed.
+
     Args:
         parameters: The panel's parameters.
         values: By the names of `_RESULT`.
@@ -231,6 +235,7 @@ def keep_result(
     """
     pair = values["reportFixedVolume"], values["reportMovingVolume"]
     kept = _kept_of(parameters, *pair)
+    _remove_overwritten(parameters, values, kept)
     if kept is None:
         scene = pair[0].GetScene()
         name = scene.GenerateUniqueName(_("BSAFusion result of {name}").format(name=pair[1].GetName()))
@@ -239,6 +244,16 @@ def keep_result(
         parameters.results = [*(other for other in parameters.results if other is not None), node]
     _copy_result(values, kept)
     kept.carry = list(carry)
+
+
+def _remove_overwritten(parameters: Parameters, values: Mapping[str, Any], kept: KeptResult | None) -> None:
+    """Remove the results, but for the kept one of this pair, that have a node which a run has filled."""
+    filled = {values[name] for name in _FILLED} - {None}
+    for node in [node for node in parameters.results if node is not None]:
+        other = KeptResult(node)
+        is_of_pair = kept is not None and kept.parameterNode is node
+        if not is_of_pair and not filled.isdisjoint(other.getValue(name) for name in _FILLED):
+            node.GetScene().RemoveNode(node)
 
 
 def keep_network_transform(parameters: Parameters, node: slicer.vtkMRMLGridTransformNode | None) -> None:

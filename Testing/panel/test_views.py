@@ -7,10 +7,10 @@ import pytest
 import slicer
 from slicer.util import arrayFromTransformMatrix, arrayFromVolume, vtkMatrixFromArray
 
-from BSAFusionLib.panel.parameters import View
+from BSAFusionLib.panel.parameters import View, kept_results
 from BSAFusionLib.report.overlay import OPACITY
 from Testing import harness
-from Testing.panel.conftest import rigid
+from Testing.panel.conftest import lattice, rigid
 
 views = list(View)
 
@@ -388,3 +388,21 @@ def test_both_parts_of_the_transform_are_made_and_filled_again_where_they_are_ch
     finish()
     assert (parameters.reportRigidTransform, parameters.reportNetworkTransform) == parts
     np.testing.assert_array_equal(arrayFromTransformMatrix(parts[0]), np.eye(4))  # the volumes start as placed
+
+
+def test_filling_the_nodes_of_another_pair_replaces_its_result_and_frees_its_moving_volume(
+    done, parameters, finish, heads, add_head
+):
+    ui, grid = done.ui, parameters.gridTransform
+    choose(done, View.BLEND)
+    harness.click(ui.afterButton)
+    other = add_head("Other PET", "pet", lattice(rigid((3, 0, 2), (8, 0, 0))))
+    ui.movingVolumeSelector.setCurrentNode(other)
+    ui.gridTransformSelector.setCurrentNode(grid)
+    finish()
+    assert ui.messageLabel.text.startswith("Done")
+    assert heads[1].GetParentTransformNode() is None
+    assert [kept.reportMovingVolume for kept in kept_results(parameters)] == [other]
+    assert parameters.reportGridTransform is grid and parameters.reportMovingVolume is other
+    names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")]
+    assert "BSAFusion result of PET" not in names
