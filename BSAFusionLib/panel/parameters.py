@@ -13,6 +13,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.placement import result_of
 from BSAFusionLib.mrml.request import Outputs, camelCase
+from BSAFusionLib.mrml.scene import nodes_of_class
 from BSAFusionLib.mrml.sequences import sequence_of
 from BSAFusionLib.presets import Preset, preset_of
 from BSAFusionLib.settings import AUTO, Settings, options
@@ -113,6 +114,8 @@ _RESULT = {
     "reportNetworkTransform": slicer.vtkMRMLGridTransformNode,
     "reportExpectedErrorVolume": slicer.vtkMRMLScalarVolumeNode,
 }
+# Attribute of the node of a kept result, by which it is found in a scene.
+RESULT = "BSAFusion.result"
 # The nodes among them that a run fills.
 _FILLED = tuple(name for name in _RESULT if name not in ("report", "reportFixedVolume", "reportMovingVolume"))
 
@@ -221,6 +224,18 @@ def kept_results(parameters: Parameters) -> list[KeptResult]:
     return [result for result in kept if result.reportMovingVolume is not None]
 
 
+def gather_results(parameters: Parameters) -> None:
+    """List all kept results of the scene; a scene that was added has replaced the list by its own."""
+    listed = [node for node in parameters.results if node is not None]
+    for node in listed:
+        if node.GetAttribute(RESULT) is None:  # kept by an older version
+            node.SetAttribute(RESULT, "1")
+    nodes = nodes_of_class(parameters.parameterNode.GetScene(), "vtkMRMLScriptedModuleNode")
+    missing = [node for node in nodes if node.GetAttribute(RESULT) is not None and node not in listed]
+    if missing:
+        parameters.results = [*listed, *missing]
+
+
 def keep_result(
     parameters: Parameters, values: Mapping[str, Any], carry: Iterable[slicer.vtkMRMLDisplayableNode] = ()
 ) -> None:
@@ -240,6 +255,7 @@ def keep_result(
         scene = pair[0].GetScene()
         name = scene.GenerateUniqueName(_("BSAFusion result of {name}").format(name=pair[1].GetName()))
         node = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", name)
+        node.SetAttribute(RESULT, "1")
         kept = KeptResult(node)
         parameters.results = [*(other for other in parameters.results if other is not None), node]
     _copy_result(values, kept)
