@@ -130,7 +130,9 @@ def under_former_result(
     Returns:
         The nodes that `place_under` put there, and the former moving volume also where it was put there by hand.
     """
-    former = transform.GetNodeReference(FILLED_FROM) if transform is not None else None
+    if transform is None:
+        return []
+    former = transform.GetNodeReference(FILLED_FROM)
     if former in (None, moving):
         return []
     return [
