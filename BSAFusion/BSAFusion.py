@@ -218,8 +218,12 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.deviceChoice.look()
 
     def initializeParameters(self):
-        """Follow the parameter node of the scene."""
-        self.setParameters(self.logic.getParameterNode())
+        """Follow the parameter node of the scene, and list the results of all scenes that were added to it."""
+        from BSAFusionLib.panel.parameters import gather_results
+
+        parameters = self.logic.getParameterNode()
+        gather_results(parameters)
+        self.setParameters(parameters)
 
     def setParameters(self, parameters):
         """Follow a parameter node of the scene, or none."""
@@ -283,10 +287,11 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         Those of a further moving volume get a row of their own; the panel goes on showing the first one's.
         """
-        from BSAFusionLib.panel.parameters import keep_result, show_result
+        from BSAFusionLib.panel.parameters import former_parts, gather_results, keep_result, show_result
         from BSAFusionLib.panel.results import values_of
 
         parameters = self.logic.getParameterNode()  # also while another module is shown
+        gather_results(parameters)
         values = values_of(job, result)
         if isFurther:
             hideGrids(result.gridTransform, result.networkTransform)
@@ -295,11 +300,9 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.views.show(parameters)
             return
         isFirst = parameters.reportGridTransform is not result.gridTransform
-        if isFirst:
-            hideGrids(parameters.reportGridTransform, parameters.reportNetworkTransform)
-        elif result.rigidTransform is None:  # those of an earlier run are filled by a later one
-            for name in ("reportRigidTransform", "reportNetworkTransform"):
-                values[name] = parameters.getValue(name)
+        hideGrids(parameters.reportGridTransform if isFirst else None, parameters.reportNetworkTransform)
+        if result.rigidTransform is None:
+            values.update(former_parts(parameters, values))
         with slicer.util.NodeModify(parameters.parameterNode):
             parameters.fusedVolume = result.fusedVolume
             parameters.gridTransform = result.gridTransform

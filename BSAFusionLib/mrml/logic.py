@@ -34,7 +34,13 @@ from BSAFusionLib.mrml.node_checks import (
 from BSAFusionLib.mrml.nodes import put_both_parts, put_grid_transform
 from BSAFusionLib.mrml.overlay import show_overlay
 from BSAFusionLib.mrml.packages import require_packages
-from BSAFusionLib.mrml.placement import mark_as_filled, parent_to_world, place_under
+from BSAFusionLib.mrml.placement import (
+    leave_result,
+    mark_as_filled,
+    parent_to_world,
+    place_under,
+    under_former_result,
+)
 from BSAFusionLib.mrml.places import Places
 from BSAFusionLib.mrml.record import record_of
 from BSAFusionLib.mrml.request import Outputs, Request
@@ -362,7 +368,10 @@ class BSAFusionLogic:
         scene = job.fixedVolume.GetScene()
         fusedName, transformName, registeredName = self.outputNames(job.fixedVolume, job.movingVolume)
         outputs, parts = job.outputs, (None, None)
-        with all_or_nothing(scene, *outputs.nodes(), moved=job.carry):
+        former = under_former_result(job.gridTransform, job.movingVolume)
+        with all_or_nothing(scene, *outputs.nodes(), moved=(*job.carry, *former)):
+            for node in former:
+                leave_result(node, job.gridTransform)
             fusedVolume = put_fused(job, computed, fusedName)
             registeredVolume = put_registered(job, computed, registeredName)
             gridTransform = put_grid_transform(scene, computed.transform, transformName, job.gridTransform)

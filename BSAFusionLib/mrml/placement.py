@@ -78,6 +78,21 @@ def place_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRML
     node.SetAndObserveTransformNodeID(transform.GetID())
 
 
+def move_to_result(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:
+    """Move a node that `place_under` put under another result to this one, or put it back where this one does not fit.
+
+    Args:
+        node: The moving volume of the result; elsewhere than under another result, it stays where it is.
+        transform: The grid transform of the result.
+    """
+    if node.GetNodeReference(PLACED_UNDER) in (None, transform) or left_result(node):
+        return
+    if fits_result(node, transform):
+        place_under(node, transform)
+    else:
+        put_back(node)
+
+
 def put_back(node: slicer.vtkMRMLTransformableNode) -> None:
     """Put a node that `place_under` moved back under its own parent."""
     parent = parent_before(node)
@@ -92,10 +107,43 @@ def put_back_from(transform: slicer.vtkMRMLTransformNode) -> None:
     """
     for node in nodes_of_class(transform.GetScene(), "vtkMRMLTransformableNode"):
         if node.GetNodeReference(PLACED_UNDER) is transform:
-            if left_result(node):
-                _forget_place(node)
-            else:
-                put_back(node)
+            leave_result(node, transform)
+
+
+def leave_result(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:
+    """Put a node back that belongs under a transform; one that was hardened or taken out stays where it is."""
+    if node.GetParentTransformNode() is transform:
+        put_back(node)
+    else:
+        _forget_place(node)
+
+
+def under_former_result(
+    transform: slicer.vtkMRMLTransformNode | None, moving: slicer.vtkMRMLVolumeNode
+) -> list[slicer.vtkMRMLTransformableNode]:
+    """Return the nodes that belong under a transform's present result, which is to be replaced by another volume's.
+
+    Args:
+        transform: The transform that a run is to fill; None for one that it creates.
+        moving: The moving volume of that run.
+
+    Returns:
+        The nodes that `place_under` put there, and the former moving volume also where it was put there by hand.
+    """
+    if transform is None:
+        return []
+    former = transform.GetNodeReference(FILLED_FROM)
+    if former in (None, moving):
+        return []
+    return [
+        node
+        for node in nodes_of_class(transform.GetScene(), "vtkMRMLTransformableNode")
+        if node is not moving
+        and (
+            node.GetNodeReference(PLACED_UNDER) is transform
+            or (node is former and node.GetParentTransformNode() is transform)
+        )
+    ]
 
 
 def result_of(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransformableNode | None:

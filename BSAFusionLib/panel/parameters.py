@@ -13,6 +13,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.placement import result_of
 from BSAFusionLib.mrml.request import Outputs, camelCase
+from BSAFusionLib.mrml.scene import nodes_of_class
 from BSAFusionLib.mrml.sequences import sequence_of
 from BSAFusionLib.presets import Preset, preset_of
 from BSAFusionLib.settings import AUTO, Settings, options
@@ -113,6 +114,10 @@ _RESULT = {
     "reportNetworkTransform": slicer.vtkMRMLGridTransformNode,
     "reportExpectedErrorVolume": slicer.vtkMRMLScalarVolumeNode,
 }
+# Attribute of the node of a kept result, by which it is found in a scene.
+RESULT = "BSAFusion.result"
+# The nodes among them that a run fills.
+_FILLED = tuple(name for name in _RESULT if name not in ("report", "reportFixedVolume", "reportMovingVolume"))
 
 
 def _with_result(cls: type) -> type:
@@ -219,10 +224,24 @@ def kept_results(parameters: Parameters) -> list[KeptResult]:
     return [result for result in kept if result.reportMovingVolume is not None]
 
 
+def gather_results(parameters: Parameters) -> None:
+    """List all kept results of the scene; a scene that was added has replaced the list by its own."""
+    listed = [node for node in parameters.results if node is not None]
+    for node in listed:
+        if node.GetAttribute(RESULT) is None:  # kept by an older version
+            node.SetAttribute(RESULT, "1")
+    nodes = nodes_of_class(parameters.parameterNode.GetScene(), "vtkMRMLScriptedModuleNode")
+    missing = [node for node in nodes if node.GetAttribute(RESULT) is not None and node not in listed]
+    if missing:
+        parameters.results = [*listed, *missing]
+
+
 def keep_result(
     parameters: Parameters, values: Mapping[str, Any], carry: Iterable[slicer.vtkMRMLDisplayableNode] = ()
 ) -> None:
     """Keep a result beside those of other pairs of volumes; it replaces the former one of its own pair.
+
+    Results of other pairs whose nodes it has filled are removed.
 
     Args:
         parameters: The panel's parameters.
@@ -231,14 +250,49 @@ def keep_result(
     """
     pair = values["reportFixedVolume"], values["reportMovingVolume"]
     kept = _kept_of(parameters, *pair)
+    _remove_overwritten(parameters, values, kept)
     if kept is None:
         scene = pair[0].GetScene()
         name = scene.GenerateUniqueName(_("BSAFusion result of {name}").format(name=pair[1].GetName()))
         node = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", name)
+        node.SetAttribute(RESULT, "1")
         kept = KeptResult(node)
         parameters.results = [*(other for other in parameters.results if other is not None), node]
     _copy_result(values, kept)
     kept.carry = list(carry)
+
+
+def _remove_overwritten(parameters: Parameters, values: Mapping[str, Any], kept: KeptResult | None) -> None:
+    """Remove the results, but for the kept one of this pair, that have a node which a run has filled."""
+    filled = {values[name] for name in _FILLED} - {None}
+    for node in [node for node in parameters.results if node is not None]:
+        other = KeptResult(node)
+        is_of_pair = kept is not None and kept.parameterNode is node
+        if not is_of_pair and not filled.isdisjoint(other.getValue(name) for name in _FILLED):
+            node.GetScene().RemoveNode(node)
+
+
+def keep_network_transform(parameters: Parameters, node: slicer.vtkMRMLGridTransformNode | None) -> None:
+    """Keep the node of the network's part with the result that is shown, and for its row."""
+    parameters.reportNetworkTransform = node
+    kept = _kept_of(parameters, parameters.reportFixedVolume, parameters.reportMovingVolume)
+    if kept is not None and kept.reportGridTransform is parameters.reportGridTransform:
+        kept.reportNetworkTransform = node
+
+
+def former_parts(parameters: Parameters, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both parts of a transform that a run has filled again, by their names in `_RESULT`.
+
+    Args:
+        parameters: The panel's parameters, and the kept results, as they were before that run.
+        values: Those of its result.
+    """
+    pair = values["reportFixedVolume"], values["reportMovingVolume"]
+    last = _kept_of(parameters, *pair) or parameters  # a scene of an older version has kept none
+    made = last.reportFixedVolume, last.reportMovingVolume, last.reportGridTransform
+    if made != (*pair, values["reportGridTransform"]):
+        return {}
+    return {name: last.getValue(name) for name in ("reportRigidTransform", "reportNetworkTransform")}
 
 
 def show_result(parameters: Parameters, values: Mapping[str, Any] | KeptResult) -> None:
@@ -326,13 +380,25 @@ def further(parameters: Parameters) -> list[slicer.vtkMRMLScalarVolumeNode]:
 
 
 def further_requests(parameters: Parameters) -> list[dict[str, Any]]:
-    """Return the requests of the further moving volumes, each with outputs of its own; nothing moves along."""
+    """Return the requests of the further moving volumes, each with outputs of its own; nothing moves along.
+
+    Raises:
+        FusionError: One of them is an output of the first run, which would overwrite it; or as in `request`.
+    """
     outputs = Outputs(
         makeRegistered=parameters.makeRegistered,
         split=parameters.split,
         makeExpectedError=parameters.makeExpectedError,
     )
     first = request(parameters)
+    for node in further(parameters):
+        if node in first["outputs"].nodes():
+            raise FusionError(
+                _(
+                    "'{name}' is chosen under Also register and is an output, which would overwrite it; uncheck it "
+                    "there, or choose another output."
+                ).format(name=node.GetName())
+            )
     return [
         {**first, "movingVolume": node, "outputs": outputs, "carry": [], "frames": None} for node in further(parameters)
     ]

@@ -21,8 +21,8 @@ from BSAFusionLib.mrml.hierarchy import file_beside
 from BSAFusionLib.mrml.node_checks import components
 from BSAFusionLib.mrml.nodes import displacement_range, network_grid, put_network_part, put_volume
 from BSAFusionLib.mrml.overlay import set_color_map, show_expected_error, show_overlay
-from BSAFusionLib.mrml.placement import fits_result, place_under, put_back
-from BSAFusionLib.panel.parameters import Parameters, View
+from BSAFusionLib.mrml.placement import fits_result, move_to_result, place_under, put_back
+from BSAFusionLib.panel.parameters import Parameters, View, keep_network_transform
 from BSAFusionLib.pipeline.summary import doubt_of
 
 
@@ -62,6 +62,8 @@ class Views:
     def show(self, parameters: Parameters) -> None:
         """Show the result of a parameter node, even one that the panel does not follow now."""
         followed, self._parameters = self._parameters, parameters
+        if self._complete():  # else *Before* would show the moving volume as the last result moved it
+            move_to_result(parameters.reportMovingVolume, parameters.reportGridTransform)
         self._showVolumes()
         self._showGrid()
         if self._parameters is parameters:  # else events of a wait cursor led the panel to follow others, or none
@@ -115,7 +117,8 @@ class Views:
         whole, node = parameters.reportGridTransform, parameters.reportNetworkTransform
         if node is None and not parameters.gridOfNetwork:
             return None
-        node = parameters.reportNetworkTransform = put_network_part(whole, node)  # another run may have changed it
+        node = put_network_part(whole, node)  # another run may have changed it
+        keep_network_transform(parameters, node)
         if node is None:
             return None
         grid = network_grid(whole)

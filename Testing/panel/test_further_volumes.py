@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 import qt
 import slicer
+from slicer.util import arrayFromVolume
 
 from BSAFusionLib.mrml.scene import save_scene
 from BSAFusionLib.pipeline.summary import one_line, sentences
@@ -70,6 +72,13 @@ def test_each_volume_has_a_row_and_a_whole_report_of_its_own(ready, second, fini
         assert rows(ui)[name].startswith("Doubtful" if report["verdict"]["doubtful"] else "Moved by ")
         assert ui.summaryLabel.text == "\n\n".join(sentences(report))
         assert shown(scene) == (f"{name} registered", [grid])
+    harness.click(ui.gridOfNetworkCheckBox)
+    ui.volumesTable.selectRow(0)
+    parts = names(scene)
+    for row in (1, 0):
+        ui.volumesTable.selectRow(row)
+        assert names(scene) == parts  # each row keeps the network's part that was made for it
+    ui.volumesTable.selectRow(1)
     target = tmp_path / "report.html"  # of the last one that was selected, which is not the first volume's
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *asked: str(target))
     harness.click(ui.savePageButton)
@@ -79,13 +88,15 @@ def test_each_volume_has_a_row_and_a_whole_report_of_its_own(ready, second, fini
 def test_another_run_fills_the_first_ones_nodes_also_while_another_row_is_selected(ready, second, finish, scene):
     finish()
     parameters = ready.logic.getParameterNode()
+    harness.click(ready.ui.gridOfNetworkCheckBox)
     made = parameters.fusedVolume, parameters.gridTransform, parameters.registeredVolume
     ready.ui.volumesTable.selectRow(1)
-    follow_up = parameters.reportGridTransform
+    follow_up, parts = parameters.reportGridTransform, names(scene)
     ready.ui.furtherVolumesSelector.setCheckState(second, qt.Qt.Unchecked)
     finish()
     assert (parameters.fusedVolume, parameters.gridTransform, parameters.registeredVolume) == made
     assert parameters.reportGridTransform is made[1]
+    assert names(scene) == parts
     assert list(rows(ready.ui)) == ["PET", "Follow-up"]  # whose result is still there
     ready.ui.volumesTable.selectRow(1)
     assert parameters.reportGridTransform is follow_up
@@ -156,6 +167,17 @@ def test_nothing_more_is_started_once_the_module_is_gone(ready, second, begin, w
 def test_the_fixed_volume_cannot_be_one_of_them(ready, heads):
     ready.ui.furtherVolumesSelector.setCheckState(heads[0], qt.Qt.Checked)
     assert "both the fixed and the moving volume" in ready.ui.applyButton.toolTip
+
+
+def test_none_of_them_can_be_an_output(ready, second):
+    before = arrayFromVolume(second).copy()
+    ready.ui.registeredVolumeSelector.setCurrentNode(second)
+    assert not ready.ui.applyButton.enabled
+    ready.run.start()  # as a script may
+    for text in (ready.ui.applyButton.toolTip, ready.ui.messageLabel.text):
+        assert text.startswith("'Follow-up' is chosen under Also register and is an output")
+    assert not ready.run.running
+    np.testing.assert_array_equal(arrayFromVolume(second), before)
 
 
 def test_they_are_checked_again_with_their_scene(ready, second, scene, tmp_path):

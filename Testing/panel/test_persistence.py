@@ -4,7 +4,7 @@ import pytest
 import slicer
 
 from BSAFusionLib.mrml.scene import save_scene
-from BSAFusionLib.panel.parameters import Modality, Precision, SliceAxis, Start, View
+from BSAFusionLib.panel.parameters import RESULT, Modality, Precision, SliceAxis, Start, View, kept_results
 from BSAFusionLib.settings import Settings
 from Testing import harness
 from Testing.panel.conftest import rigid
@@ -102,6 +102,26 @@ def test_a_result_can_be_looked_at_in_a_loaded_scene(ready, scene, finish, tmp_p
     moving = slicer.util.getNode("PET")
     harness.click(ready.ui.beforeButton)
     assert moving.GetParentTransformNode() is None
+
+
+def test_a_scene_that_is_added_keeps_the_rows_of_the_results_before_it(ready, scene, finish, tmp_path):
+    finish()
+    parameters = ready.logic.getParameterNode()
+    parameters.results[0].RemoveAttribute(RESULT)  # as in a scene of an older version
+    save_scene(scene, tmp_path / "scene.mrb")
+    scene.Clear()
+    for count in (1, 2, 3):
+        if count == 3:
+            ready.parent.exit()
+        assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+        if count == 3:
+            ready.parent.enter()
+        kept = kept_results(ready.logic.getParameterNode())
+        assert len({result.reportMovingVolume.GetID() for result in kept}) == len(kept) == count
+        assert ready.ui.volumesTable.rowCount == count
+    ready.ui.volumesTable.selectRow(2)
+    assert ready.logic.getParameterNode().reportMovingVolume is kept[2].reportMovingVolume
+    assert ready.ui.viewsCollapsibleButton.visible
 
 
 def test_the_report_is_copied_as_text(ready, finish):

@@ -7,10 +7,10 @@ import pytest
 import slicer
 from slicer.util import arrayFromTransformMatrix, arrayFromVolume, vtkMatrixFromArray
 
-from BSAFusionLib.panel.parameters import View
+from BSAFusionLib.panel.parameters import View, kept_results
 from BSAFusionLib.report.overlay import OPACITY
 from Testing import harness
-from Testing.panel.conftest import rigid
+from Testing.panel.conftest import lattice, rigid
 
 views = list(View)
 
@@ -271,9 +271,11 @@ def test_the_last_result_stays_in_sight_while_other_outputs_are_chosen_for_the_n
     assert heads[1].GetParentTransformNode() is grid
 
 
-def test_the_grid_of_the_last_result_gives_way_to_that_of_the_next(done, finish):
+def test_the_grid_of_the_last_result_gives_way_to_that_of_the_next(done, finish, heads, parameters):
     ui = done.ui
     harness.click(ui.gridInSlicesCheckBox)
+    choose(done, View.BLEND)
+    harness.click(ui.afterButton)
     first = ui.gridTransformSelector.currentNode().GetDisplayNode()
     for selector in (ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector):
         selector.setCurrentNode(None)
@@ -282,6 +284,10 @@ def test_the_grid_of_the_last_result_gives_way_to_that_of_the_next(done, finish)
     assert [display.GetVisibility() for display in (first, second)] == [0, 1]
     legends = [slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display) for display in (first, second)]
     assert [legend.GetVisibility() for legend in legends] == [0, 1]
+    assert heads[1].GetParentTransformNode() is parameters.reportGridTransform  # no more bent by the last result
+    assert ui.afterButton.checked
+    harness.click(ui.beforeButton)
+    assert heads[1].GetParentTransformNode() is None
 
 
 def test_without_its_nodes_there_is_nothing_to_look_at(done, scene):
@@ -382,3 +388,21 @@ def test_both_parts_of_the_transform_are_made_and_filled_again_where_they_are_ch
     finish()
     assert (parameters.reportRigidTransform, parameters.reportNetworkTransform) == parts
     np.testing.assert_array_equal(arrayFromTransformMatrix(parts[0]), np.eye(4))  # the volumes start as placed
+
+
+def test_filling_the_nodes_of_another_pair_replaces_its_result_and_frees_its_moving_volume(
+    done, parameters, finish, heads, add_head
+):
+    ui, grid = done.ui, parameters.gridTransform
+    choose(done, View.BLEND)
+    harness.click(ui.afterButton)
+    other = add_head("Other PET", "pet", lattice(rigid((3, 0, 2), (8, 0, 0))))
+    ui.movingVolumeSelector.setCurrentNode(other)
+    ui.gridTransformSelector.setCurrentNode(grid)
+    finish()
+    assert ui.messageLabel.text.startswith("Done")
+    assert heads[1].GetParentTransformNode() is None
+    assert [kept.reportMovingVolume for kept in kept_results(parameters)] == [other]
+    assert parameters.reportGridTransform is grid and parameters.reportMovingVolume is other
+    names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")]
+    assert "BSAFusion result of PET" not in names

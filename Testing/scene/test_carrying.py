@@ -6,7 +6,7 @@ from slicer.util import arrayFromMarkupsControlPoints, updateMarkupsControlPoint
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.mrml.placement import place_under, put_back, put_back_from
+from BSAFusionLib.mrml.placement import left_result, place_under, put_back, put_back_from, result_of
 from Testing.scene.conftest import lattice, rigid
 
 points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])
@@ -83,10 +83,11 @@ def test_what_cannot_go_along_is_named_before_anything_happens(choose, message, 
     assert scene.GetNumberOfNodesByClass("vtkMRMLGridTransformNode") == 0
 
 
-def test_an_error_at_the_very_end_puts_everything_back(heads, companions, process, tilted, scene, monkeypatch):
-    def fail(*volumes):
-        raise MemoryError
+def fail(*volumes):
+    raise MemoryError
 
+
+def test_an_error_at_the_very_end_puts_everything_back(heads, companions, process, tilted, scene, monkeypatch):
     monkeypatch.setattr("BSAFusionLib.mrml.logic.show_overlay", fail)
     with pytest.raises(MemoryError):
         process(*heads, carry=[heads[1], *companions])
@@ -181,3 +182,24 @@ def test_a_parent_of_the_moving_volume_may_move_during_a_run(heads, weights, til
     tilted.SetMatrixTransformToParent(vtkMatrixFromArray(np.eye(4)))
     result = logic.fill(job, computed)
     assert parents([heads[1]]) == [result.gridTransform]
+
+
+def test_a_transform_that_takes_up_another_volumes_result_leaves_nothing_of_the_former_under_it(
+    heads, companions, process, tilted, add_head, monkeypatch
+):
+    grid = process(*heads, carry=companions).gridTransform
+    heads[1].SetAndObserveTransformNodeID(grid.GetID())  # by hand
+    companions[1].HardenTransform()
+    other = add_head("Other PET", "pet", parent=tilted)
+    before = [grid, None, grid, grid, grid, grid]
+    nodes = [heads[1], companions[1], companions[0], *companions[2:]]
+    assert parents(nodes) == before
+    with monkeypatch.context() as patch:
+        patch.setattr("BSAFusionLib.mrml.logic.show_overlay", fail)
+        with pytest.raises(MemoryError):
+            process(heads[0], other, gridTransform=grid, carry=[other])
+    assert parents([*nodes, other]) == [*before, tilted]
+    assert left_result(companions[1]) and result_of(companions[0]) is heads[1]
+    process(heads[0], other, gridTransform=grid, carry=[other])
+    assert parents([*nodes, other]) == [tilted, None, tilted, tilted, tilted, tilted, grid]
+    assert not left_result(companions[1])
