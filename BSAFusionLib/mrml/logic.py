@@ -26,6 +26,7 @@ from BSAFusionLib.mrml.node_checks import (
     checkCarried,
     checkInput,
     checkOutputs,
+    checkOutsideResults,
     checkRoles,
     checkScalar,
     components,
@@ -274,6 +275,7 @@ class BSAFusionLogic:
             raise FusionError(f"'{fixedVolume.GetName()}' is both the fixed and the moving volume; choose two volumes.")
         for volume in (fixedVolume, movingVolume):
             parent_to_world(volume)
+        checkOutsideResults(fixedVolume, "fixed volume")
         checkRoles(fixedVolume, movingVolume, settings.modality)
         if settings.modality == AUTO:
             settings = replace(settings, modality=self.foundModality(movingVolume)[0])

@@ -62,6 +62,11 @@ def parent_before(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransf
     return parent
 
 
+def lies_under_result(node: slicer.vtkMRMLTransformableNode) -> bool:
+    """Return True for a node that a result moves on screen, for which `parent_to_world` returns its former place."""
+    return parent_before(node) is not node.GetParentTransformNode()
+
+
 def lies_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLNode) -> bool:
     """Return True for a node that has the transform among its parents."""
     parent = node.GetParentTransformNode()

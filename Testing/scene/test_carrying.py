@@ -2,7 +2,12 @@
 
 import numpy as np
 import pytest
-from slicer.util import arrayFromMarkupsControlPoints, updateMarkupsControlPointsFromArray, vtkMatrixFromArray
+from slicer.util import (
+    arrayFromMarkupsControlPoints,
+    updateMarkupsControlPointsFromArray,
+    updateVolumeFromArray,
+    vtkMatrixFromArray,
+)
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.logic import BSAFusionLogic
@@ -117,6 +122,32 @@ def test_of_a_removed_result_only_what_still_lies_under_it_goes_back(companions,
     taken_out.SetAndObserveTransformNodeID(None)
     put_back_from(grid)
     assert parents([stays, hardened, taken_out]) == [tilted, None, None]
+
+
+def test_what_lies_under_a_result_is_not_registered_to(heads, scene, weights):
+    """It would be taken from its former place, and shown at another one."""
+    result, label_map = (
+        scene.AddNewNodeByClass(f"vtkMRML{kind}Node", name)
+        for kind, name in (("GridTransform", "MRI to CT"), ("LabelMapVolume", "Brain"))
+    )
+    updateVolumeFromArray(label_map, np.ones((4, 4, 4), np.uint8))
+    on_fixed, on_moving = (scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name) for name in ("On MRI", "On PET"))
+    for markups in (on_fixed, on_moving):
+        updateMarkupsControlPointsFromArray(markups, points)
+    choices = {"modality": "pet", "weights": weights, "fixedMask": label_map}
+    choices["outputs"] = {"fixedLandmarks": on_fixed, "movingLandmarks": on_moving}
+    job = BSAFusionLogic().prepare(*heads, **choices)
+    for node, role in (heads[0], "fixed volume"), (label_map, "fixed mask"), (on_fixed, "list of fixed landmarks"):
+        place_under(node, result)
+        with pytest.raises(FusionError, match=f"The {role} '{node.GetName()}' lies under the result 'MRI to CT'"):
+            BSAFusionLogic().prepare(*heads, **choices)
+        put_back(node)
+    for node in (heads[1], on_moving):  # whose former places count
+        place_under(node, result)
+    BSAFusionLogic().prepare(*heads, **choices)
+    place_under(heads[0], result)  # during a run
+    with pytest.raises(FusionError, match="'MRI' was moved or hardened"):
+        job.places.check()
 
 
 def hardened(node):
