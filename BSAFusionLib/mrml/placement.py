@@ -115,6 +115,14 @@ def left_result(node: slicer.vtkMRMLTransformableNode) -> bool:
     return transform is not None and node.GetParentTransformNode() is not transform
 
 
+def has_left_result_of(node: slicer.vtkMRMLTransformableNode, moving: slicer.vtkMRMLVolumeNode) -> bool:
+    """Return True for a node that left a volume's result, where that volume did not get another grid by it."""
+    transform = node.GetNodeReference(PLACED_UNDER)
+    if transform is None or not left_result(node):
+        return False
+    return transform.GetNodeReference(FILLED_FROM) is moving and fits_result(moving, transform)
+
+
 def fits_result(moving: slicer.vtkMRMLVolumeNode, grid_transform: slicer.vtkMRMLTransformNode) -> bool:
     """Return False for a moving volume that has got another grid since the transform was filled, such as by hardening.
 

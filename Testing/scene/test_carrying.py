@@ -11,7 +11,7 @@ from slicer.util import (
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.mrml.placement import place_under, put_back, put_back_from
+from BSAFusionLib.mrml.placement import mark_as_filled, place_under, put_back, put_back_from
 from Testing.scene.conftest import lattice, rigid
 
 points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])
@@ -122,6 +122,26 @@ def test_of_a_removed_result_only_what_still_lies_under_it_goes_back(companions,
     taken_out.SetAndObserveTransformNodeID(None)
     put_back_from(grid)
     assert parents([stays, hardened, taken_out]) == [tilted, None, None]
+
+
+def test_what_was_hardened_under_a_result_is_not_moved_a_second_time(heads, companions, scene, weights, tilted):
+    markups, model = companions[:2]
+    grid = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "PET to MRI")  # as a run leaves it
+    mark_as_filled([], grid, heads[1])
+    for node in (markups, model):
+        place_under(node, grid)
+    choices = {"modality": "pet", "weights": weights}
+    markups.HardenTransform()
+    for node in (markups, model):  # the model was only taken out, which looks the same
+        node.SetAndObserveTransformNodeID(tilted.GetID())
+        with pytest.raises(FusionError, match=f"'{node.GetName()}' was hardened under the result 'PET to MRI', or"):
+            BSAFusionLogic().check(*heads, carry=[node], **choices)
+    model.SetAndObserveTransformNodeID(grid.GetID())
+    BSAFusionLogic().check(*heads, carry=[model], **choices)
+    for node in (heads[1], model):  # hardened together, they lie where the result put them
+        node.HardenTransform()
+    heads[1].SetOrigin(1, 2, 3)
+    BSAFusionLogic().check(*heads, carry=[model], **choices)
 
 
 def test_what_lies_under_a_result_is_not_registered_to(heads, scene, weights):
