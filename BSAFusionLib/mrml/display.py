@@ -1,5 +1,7 @@
 """Display a result: deformation grid with a legend, volumes in the slice views, checkerboard."""
 
+from collections.abc import Callable
+
 import slicer
 from vtkmodules.vtkImagingCore import vtkImageExtractComponents
 from vtkmodules.vtkImagingGeneral import vtkImageCheckerboard
@@ -119,6 +121,26 @@ def show_volumes(
         view.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
         view.SetForegroundOpacity(opacity)
     update_legends(scene)
+
+
+def volumes_in_views(scene: slicer.vtkMRMLScene) -> Callable[[], None]:
+    """Return a function that shows in all slice views what they show now."""
+    active = [(node, node.GetActiveVolumeID()) for node in nodes_of_class(scene, "vtkMRMLSelectionNode")]
+    layers = [
+        (view, view.GetBackgroundVolumeID(), view.GetForegroundVolumeID(), view.GetForegroundOpacity())
+        for view in nodes_of_class(scene, "vtkMRMLSliceCompositeNode")
+    ]
+
+    def show_again() -> None:
+        for selection, volume in active:
+            selection.SetActiveVolumeID(volume)
+        for view, background, foreground, opacity in layers:
+            view.SetBackgroundVolumeID(background)
+            view.SetForegroundVolumeID(foreground)
+            view.SetForegroundOpacity(opacity)
+        update_legends(scene)
+
+    return show_again
 
 
 def update_legends(scene: slicer.vtkMRMLScene) -> None:

@@ -38,17 +38,23 @@ def put_registered(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRM
 
 
 def put_expected_error(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRMLScalarVolumeNode | None:
-    """Put the expected error into the scene, in mm and in colors; None where it was not requested or is not known.
-
-    A given node whose values are of a former run is emptied of them where the error is not known now.
-    """
-    given = job.outputs.expectedErrorVolume
+    """Put the expected error into the scene, in mm and in colors; None where it was not requested or is not known."""
     if computed.expectedError is None:
-        if given is not None:
-            given.SetAndObserveImageData(None)
         return None
-    window = computed.pictures.error_window()
+    given, window = job.outputs.expectedErrorVolume, computed.pictures.error_window()
     return _put_by_value(job, computed.expectedError, name, given, window, "Expected error", shown_from=0.0)
+
+
+def remove_former_error(job: "Job", computed: "Computed") -> None:
+    """Remove the expected error that a former run of this volume put into the given node, where it is not known now."""
+    given = job.outputs.expectedErrorVolume
+    if computed.expectedError is not None or not _filled_before(given, job):
+        return
+    scene = given.GetScene()
+    displays = [given.GetNthDisplayNode(number) for number in range(given.GetNumberOfDisplayNodes())]
+    for node in (given, given.GetStorageNode(), *displays):
+        if node is not None and node.GetScene() is scene:
+            scene.RemoveNode(node)
 
 
 def _put_by_value(

@@ -8,6 +8,7 @@ from slicer.util import arrayFromMarkupsControlPoints
 from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTransform
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.mrml.node_checks import checkOutsideResults
 from BSAFusionLib.mrml.placement import parent_to_world
 from BSAFusionLib.pipeline.report import LandmarkError
 
@@ -29,8 +30,10 @@ def landmark_pairs(
         moving_landmarks: The same points on the moving volume, in the same order.
 
     Raises:
-        FusionError: The lists differ in length, are empty, or have points that are not placed.
+        FusionError: The lists differ in length, are empty, or have points that are not placed; or those on the fixed
+            volume lie under a result.
     """
+    checkOutsideResults(fixed_landmarks, "list of fixed landmarks")
     fixed, moving = _points(fixed_landmarks), _points(moving_landmarks)
     if len(fixed) != len(moving):
         raise FusionError(

@@ -18,7 +18,7 @@ from BSAFusionLib.mrml.convert import (
     voxels_of,
 )
 from BSAFusionLib.mrml.display import draw_grid, show_volumes
-from BSAFusionLib.mrml.filling import put_expected_error, put_fused, put_registered
+from BSAFusionLib.mrml.filling import put_expected_error, put_fused, put_registered, remove_former_error
 from BSAFusionLib.mrml.hierarchy import file_beside, modality_from_dicom, unit_of
 from BSAFusionLib.mrml.landmarks import LandmarkPairs, error_of_pairs, landmark_pairs
 from BSAFusionLib.mrml.mask_node import checkMask, mask_voxels
@@ -26,6 +26,7 @@ from BSAFusionLib.mrml.node_checks import (
     checkCarried,
     checkInput,
     checkOutputs,
+    checkOutsideResults,
     checkRoles,
     checkScalar,
     components,
@@ -280,6 +281,7 @@ class BSAFusionLogic:
             raise FusionError(f"'{fixedVolume.GetName()}' is both the fixed and the moving volume; choose two volumes.")
         for volume in (fixedVolume, movingVolume):
             parent_to_world(volume)
+        checkOutsideResults(fixedVolume, "fixed volume")
         checkRoles(fixedVolume, movingVolume, settings.modality)
         if settings.modality == AUTO:
             settings = replace(settings, modality=self.foundModality(movingVolume)[0])
@@ -393,6 +395,7 @@ class BSAFusionLogic:
                 show_volumes(fusedVolume)
             mark_as_filled(volumes, gridTransform, job.movingVolume)
             sequence = put_registered_sequence(job, computed, f"{job.movingVolume.GetName()} registered frames")
+        remove_former_error(job, computed)  # only now, since a removed node cannot be put back
         record = record_of(job, computed.pictures.overlay.unit)
         filled = fusedVolume, gridTransform, registeredVolume
         return ProcessResult(*filled, computed.report, computed.pictures, record, *parts, expectedError, sequence)

@@ -11,6 +11,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.orientation import RAS_LPS
 from BSAFusionLib.mrml.convert import volume_at, voxels_of
+from BSAFusionLib.mrml.node_checks import checkOutsideResults
 from BSAFusionLib.mrml.placement import parent_to_world
 from BSAFusionLib.worker.volumes import Volume
 
@@ -21,7 +22,7 @@ def checkMask(mask: slicer.vtkMRMLNode | None) -> None:
     """Check that a node can be a mask, without reading its voxels.
 
     Raises:
-        FusionError: It is of another class, holds nothing, or lies under a transform that is not linear.
+        FusionError: It is of another class, holds nothing, or lies under a result or another non-linear transform.
     """
     if mask is None:
         return
@@ -35,6 +36,7 @@ def checkMask(mask: slicer.vtkMRMLNode | None) -> None:
         raise FusionError(
             f"The fixed mask '{mask.GetName()}' is empty; draw the region to register by, or choose none."
         )
+    checkOutsideResults(mask, "fixed mask")
     parent_to_world(mask)
 
 

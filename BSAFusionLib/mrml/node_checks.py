@@ -7,7 +7,14 @@ import slicer
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.hierarchy import modality_from_dicom
-from BSAFusionLib.mrml.placement import lies_under, parent_to_world, result_of
+from BSAFusionLib.mrml.placement import (
+    PLACED_UNDER,
+    has_left_result_of,
+    lies_under,
+    lies_under_result,
+    parent_to_world,
+    result_of,
+)
 
 SAME_PLACE_MM = 1e-4  # how far the matrices of two places may differ
 
@@ -35,6 +42,25 @@ def checkInput(volume: slicer.vtkMRMLNode | None, role: str) -> slicer.vtkMRMLSc
             f"The {role} volume '{volume.GetName()}' has {components(volume)} values per voxel; choose one with 1 or 3."
         )
     return volume
+
+
+def checkOutsideResults(node: slicer.vtkMRMLTransformableNode, role: str) -> None:
+    """Check that a node on the fixed side of a run does not lie under a result.
+
+    It would be taken from its former place, and not from the one where it is shown.
+
+    Args:
+        node: The fixed volume, or a mask or points on it.
+        role: What it is, for the message.
+
+    Raises:
+        FusionError: It lies under a result.
+    """
+    if lies_under_result(node):
+        raise FusionError(
+            f"The {role} '{node.GetName()}' lies under the result '{node.GetParentTransformNode().GetName()}'; take it "
+            "out of that transform first, or harden it."
+        )
 
 
 def checkRoles(
@@ -117,6 +143,12 @@ def checkCarried(
             raise FusionError(
                 f"'{name}' moves along with '{result_of(node).GetName()}', under its result; take it out of that "
                 "transform first, or choose another."
+            )
+        if node is not movingVolume and has_left_result_of(node, movingVolume):
+            raise FusionError(
+                f"'{name}' was hardened under the result '{node.GetNodeReference(PLACED_UNDER).GetName()}', or taken "
+                "out of it, and would move a second time; leave it out, or put it back under that transform if it was "
+                "only taken out."
             )
         if not np.allclose(parent_to_world(node), place, atol=SAME_PLACE_MM):
             raise FusionError(

@@ -62,6 +62,11 @@ def parent_before(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransf
     return parent
 
 
+def lies_under_result(node: slicer.vtkMRMLTransformableNode) -> bool:
+    """Return True for a node that a result moves on screen, for which `parent_to_world` returns its former place."""
+    return parent_before(node) is not node.GetParentTransformNode()
+
+
 def lies_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLNode) -> bool:
     """Return True for a node that has the transform among its parents."""
     parent = node.GetParentTransformNode()
@@ -156,6 +161,14 @@ def left_result(node: slicer.vtkMRMLTransformableNode) -> bool:
     """Return True for a node that was hardened under a result, or taken out of it by hand."""
     transform = node.GetNodeReference(PLACED_UNDER)
     return transform is not None and node.GetParentTransformNode() is not transform
+
+
+def has_left_result_of(node: slicer.vtkMRMLTransformableNode, moving: slicer.vtkMRMLVolumeNode) -> bool:
+    """Return True for a node that left a volume's result, where that volume did not get another grid by it."""
+    transform = node.GetNodeReference(PLACED_UNDER)
+    if transform is None or not left_result(node):
+        return False
+    return transform.GetNodeReference(FILLED_FROM) is moving and fits_result(moving, transform)
 
 
 def fits_result(moving: slicer.vtkMRMLVolumeNode, grid_transform: slicer.vtkMRMLTransformNode) -> bool:

@@ -7,7 +7,14 @@ import numpy as np
 import slicer
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.placement import GRIDS_APART_MM, ijk_to_ras, left_result, parent_before, parent_to_world
+from BSAFusionLib.mrml.placement import (
+    GRIDS_APART_MM,
+    ijk_to_ras,
+    left_result,
+    lies_under_result,
+    parent_before,
+    parent_to_world,
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Places:
         changed += [node for node in self.under_result if left_result(node)]
         if not np.allclose(ijk_to_ras(moving), moving_before, atol=GRIDS_APART_MM):
             changed.insert(0, moving)
-        if not np.allclose(_voxels_to_world(fixed), fixed_before, atol=GRIDS_APART_MM):
+        if lies_under_result(fixed) or not np.allclose(_voxels_to_world(fixed), fixed_before, atol=GRIDS_APART_MM):
             changed.insert(0, fixed)
         if changed:
             raise FusionError(f"'{changed[0].GetName()}' was moved or hardened while it was in use; run again.")

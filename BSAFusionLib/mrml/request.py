@@ -29,7 +29,7 @@ class Outputs:
         rigidTransform: Node to fill with the rigid part, where `split` asks for it; None creates one.
         networkTransform: Node to fill with what the network adds.
         makeExpectedError: Also make a volume of the expected error, in mm, where the weights are calibrated.
-        expectedErrorVolume: Node to fill with it.
+        expectedErrorVolume: Node to fill with it; removed where a former run filled it and it is not known now.
     """
 
     fusedVolume: slicer.vtkMRMLScalarVolumeNode | None = None

@@ -1,12 +1,18 @@
 """Change a scene completely or not at all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 
 import slicer
 
-from BSAFusionLib.mrml.placement import PLACED_BEFORE, PLACED_UNDER
+from BSAFusionLib.mrml.display import volumes_in_views
+from BSAFusionLib.mrml.placement import FILLED_FROM, PLACED_BEFORE, PLACED_UNDER, TAKES_PLACE_OF
 from BSAFusionLib.mrml.scene import nodes_of_class
+
+# Node references that a run changes: of the nodes that it fills, and of those that it puts under a result.
+FILLING_ROLES = "transform", FILLED_FROM, TAKES_PLACE_OF, "region"  # the last is of the display of a grid
+PLACING_ROLES = "transform", PLACED_UNDER, PLACED_BEFORE
 
 
 @contextmanager
@@ -18,34 +24,45 @@ def all_or_nothing(
     """Show all changes of a `with` block to the scene at once; undo them where the block raises.
 
     Args:
-        scene: The scene; nodes that the block adds are removed after an error.
-        *filled: Present nodes that the block fills; their content is restored after an error.
+        scene: The scene; after an error, nodes that the block adds are removed, and the slice views show the volumes
+            from before.
+        *filled: Present nodes that the block fills; their content, references and display are restored after an error.
         moved: Nodes that get another parent transform; theirs is restored after an error.
     """
     before = set(nodes_of_class(scene, "vtkMRMLNode"))
-    kept = []
-    for filled_node in [node for node in filled if node is not None]:
-        for changed in (filled_node, filled_node.GetDisplayNode()):
-            if changed is not None:
-                copy = changed.CreateNodeInstance()
-                copy.UnRegister(None)  # the reference that it was made with: Python has its own
-                # A shallow copy would share the matrix, which is changed in place.
-                copy.CopyContent(changed, changed.IsA("vtkMRMLLinearTransformNode"))
-                kept.append((changed, copy, changed.GetNodeReferenceID("transform")))
-    roles = "transform", PLACED_UNDER, PLACED_BEFORE
-    places = [(node, {role: node.GetNodeReferenceID(role) for role in roles}) for node in moved]
+    with_displays = [changed for node in filled if node is not None for changed in (node, node.GetDisplayNode())]
+    changing = [node for node in with_displays if node is not None]
+    copies = [(node, _copy(node)) for node in changing]
+    references = [*_references(changing, FILLING_ROLES), *_references(moved, PLACING_ROLES)]
+    show_again = volumes_in_views(scene)
     scene.StartState(scene.BatchProcessState)
     try:
         yield
     except BaseException:
         for node in set(nodes_of_class(scene, "vtkMRMLNode")) - before:
             scene.RemoveNode(node)
-        for node, copy, parent in kept:
+        for node, copy in copies:
             node.CopyContent(copy, False)
-            node.SetNodeReferenceID("transform", parent)
-        for node, place in places:
-            for role, parent in place.items():
-                node.SetNodeReferenceID(role, parent)
+        for node, role, referenced in references:
+            node.SetNodeReferenceID(role, referenced)
+        show_again()
         raise
     finally:
         scene.EndState(scene.BatchProcessState)
+
+
+def _copy(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
+    """Return a copy of a node's content, outside of the scene."""
+    copy = node.CreateNodeInstance()
+    copy.UnRegister(None)  # the reference that it was made with: Python has its own
+    # A shallow copy would share the matrix, which is changed in place.
+    copy.CopyContent(node, node.IsA("vtkMRMLLinearTransformNode"))
+    return copy
+
+
+def _references(
+    nodes: Iterable[slicer.vtkMRMLNode], roles: Iterable[str]
+) -> Iterator[tuple[slicer.vtkMRMLNode, str, str | None]]:
+    """Yield nodes, roles, and the ID of the node that each references in the role."""
+    for node, role in product(nodes, roles):
+        yield node, role, node.GetNodeReferenceID(role)

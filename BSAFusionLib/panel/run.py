@@ -199,6 +199,7 @@ class Run:
 
     def _computed(self, answer: dict[str, Any], folder: Path) -> None:
         job, isFurther = self._job, self._isFurther
+        self._job = None  # filling may remove a node of a former run, which must not look like the user's doing
         try:
             computed = self._logic.computed(job, read_outcome(answer, folder), read_frames(answer, folder))
             result = self._logic.fill(job, computed)

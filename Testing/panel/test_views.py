@@ -7,6 +7,7 @@ import pytest
 import slicer
 from slicer.util import arrayFromTransformMatrix, arrayFromVolume, vtkMatrixFromArray
 
+from BSAFusionLib.mrml.placement import FILLED_FROM
 from BSAFusionLib.panel.parameters import View, kept_results
 from BSAFusionLib.report.overlay import OPACITY
 from Testing import harness
@@ -367,7 +368,15 @@ def test_the_grid_shows_the_networks_part_alone_and_the_total_again(done, parame
     assert scene.GetNumberOfNodesByClass("vtkMRMLTransformNode") == count
 
 
-def test_without_a_calibration_the_panel_says_that_the_expected_error_is_not_known(done, parameters, scene):
+def test_without_a_calibration_the_panel_says_that_the_expected_error_is_not_known(done, parameters, finish, scene):
+    former = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Expected error")  # of calibrated weights
+    former.SetNodeReferenceID(FILLED_FROM, parameters.movingVolume.GetID())
+    kept_results(parameters)[0].reportExpectedErrorVolume = parameters.reportExpectedErrorVolume = former
+    parameters.makeExpectedError = True
+    finish()
+    assert former.GetScene() is None
+    assert done.ui.messageLabel.text.startswith("Done")
+    assert done.ui.stageLabel.text != "Stopping"  # as where a node of the run is removed
     choose(done, View.EXPECTED_ERROR)
     assert parameters.reportExpectedErrorVolume is None
     assert "not known for these weights" in done.ui.viewNoteLabel.text

@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
-from slicer.util import arrayFromMarkupsControlPoints, updateMarkupsControlPointsFromArray, vtkMatrixFromArray
+from slicer.util import (
+    arrayFromMarkupsControlPoints,
+    updateMarkupsControlPointsFromArray,
+    updateVolumeFromArray,
+    vtkMatrixFromArray,
+)
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.logic import BSAFusionLogic
-from BSAFusionLib.mrml.placement import left_result, place_under, put_back, put_back_from, result_of
+from BSAFusionLib.mrml.placement import left_result, mark_as_filled, place_under, put_back, put_back_from, result_of
 from Testing.scene.conftest import lattice, rigid
 
 points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])
@@ -118,6 +123,52 @@ def test_of_a_removed_result_only_what_still_lies_under_it_goes_back(companions,
     taken_out.SetAndObserveTransformNodeID(None)
     put_back_from(grid)
     assert parents([stays, hardened, taken_out]) == [tilted, None, None]
+
+
+def test_what_was_hardened_under_a_result_is_not_moved_a_second_time(heads, companions, scene, weights, tilted):
+    markups, model = companions[:2]
+    grid = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "PET to MRI")  # as a run leaves it
+    mark_as_filled([], grid, heads[1])
+    for node in (markups, model):
+        place_under(node, grid)
+    choices = {"modality": "pet", "weights": weights}
+    markups.HardenTransform()
+    for node in (markups, model):  # the model was only taken out, which looks the same
+        node.SetAndObserveTransformNodeID(tilted.GetID())
+        with pytest.raises(FusionError, match=f"'{node.GetName()}' was hardened under the result 'PET to MRI', or"):
+            BSAFusionLogic().check(*heads, carry=[node], **choices)
+    model.SetAndObserveTransformNodeID(grid.GetID())
+    BSAFusionLogic().check(*heads, carry=[model], **choices)
+    for node in (heads[1], model):  # hardened together, they lie where the result put them
+        node.HardenTransform()
+    heads[1].SetOrigin(1, 2, 3)
+    BSAFusionLogic().check(*heads, carry=[model], **choices)
+
+
+def test_what_lies_under_a_result_is_not_registered_to(heads, scene, weights):
+    """It would be taken from its former place, and shown at another one."""
+    result, label_map = (
+        scene.AddNewNodeByClass(f"vtkMRML{kind}Node", name)
+        for kind, name in (("GridTransform", "MRI to CT"), ("LabelMapVolume", "Brain"))
+    )
+    updateVolumeFromArray(label_map, np.ones((4, 4, 4), np.uint8))
+    on_fixed, on_moving = (scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name) for name in ("On MRI", "On PET"))
+    for markups in (on_fixed, on_moving):
+        updateMarkupsControlPointsFromArray(markups, points)
+    choices = {"modality": "pet", "weights": weights, "fixedMask": label_map}
+    choices["outputs"] = {"fixedLandmarks": on_fixed, "movingLandmarks": on_moving}
+    job = BSAFusionLogic().prepare(*heads, **choices)
+    for node, role in (heads[0], "fixed volume"), (label_map, "fixed mask"), (on_fixed, "list of fixed landmarks"):
+        place_under(node, result)
+        with pytest.raises(FusionError, match=f"The {role} '{node.GetName()}' lies under the result 'MRI to CT'"):
+            BSAFusionLogic().prepare(*heads, **choices)
+        put_back(node)
+    for node in (heads[1], on_moving):  # whose former places count
+        place_under(node, result)
+    BSAFusionLogic().prepare(*heads, **choices)
+    place_under(heads[0], result)  # during a run
+    with pytest.raises(FusionError, match="'MRI' was moved or hardened"):
+        job.places.check()
 
 
 def hardened(node):

@@ -12,7 +12,9 @@ from vtkmodules.vtkCommonDataModel import vtkImageData
 
 from BSAFusionLib.errors import Cancelled, FusionError
 from BSAFusionLib.mrml.convert import image_from_volume
+from BSAFusionLib.mrml.display import draw_grid, show_volumes
 from BSAFusionLib.mrml.logic import BSAFusionLogic
+from BSAFusionLib.mrml.placement import FILLED_FROM, fits_result, mark_as_filled
 from BSAFusionLib.mrml.transaction import all_or_nothing
 from Testing.scene.conftest import lattice, rigid, usual_size
 
@@ -155,6 +157,26 @@ def test_an_error_while_filling_gives_a_given_matrix_back(scene, add_transform):
         node.SetMatrixTransformFromParent(vtkMatrixFromArray(np.eye(4)))
         raise ZeroDivisionError
     assert arrayFromTransformMatrix(node)[0, 3] == 7
+
+
+def test_an_error_while_filling_gives_references_and_views_back(scene, heads, add_head):
+    former, given, grid = add_head("Former", "pet"), add_head("Given", "pet"), add(scene, "GridTransform")
+    view, selection = add(scene, "SliceComposite"), add(scene, "Selection")
+    grid.CreateDefaultDisplayNodes()
+    grid.GetDisplayNode().SetAndObserveRegionNode(former)
+    mark_as_filled([given], grid, former)
+    show_volumes(former, given, opacity=0.25)
+    with pytest.raises(ZeroDivisionError), all_or_nothing(scene, given, grid):  # noqa: PT012
+        draw_grid(grid, heads[0], 10, 0, 1)
+        show_volumes(*heads)
+        mark_as_filled([given], grid, heads[1])
+        raise ZeroDivisionError
+    assert [node.GetNodeReference(FILLED_FROM) for node in (given, grid)] == [former, former]
+    assert fits_result(former, grid)
+    assert grid.GetDisplayNode().GetRegionNode() is former
+    assert (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID()) == (former.GetID(), given.GetID())
+    assert view.GetForegroundOpacity() == 0.25
+    assert selection.GetActiveVolumeID() == former.GetID()
 
 
 def test_voxels_that_a_run_replaced_are_not_kept(scene):

@@ -1,5 +1,6 @@
 """The overlay in a scene: PET, SPECT and bone in color over the MRI, with a legend, as the report draws it."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -276,6 +277,14 @@ def test_the_expected_error_is_a_volume_in_mm_in_color_over_the_fixed_volume(app
     assert in_color[gray[..., 0] > 70].mean() > 0.95
     np.testing.assert_array_equal(drawn[gray[..., 0] < 3], gray[gray[..., 0] < 3])  # outside the head
 
-    again = BSAFusionLogic().process(fixed, result.registeredVolume, outputs={"expectedErrorVolume": error}, **choices)
-    assert again.expectedErrorVolume is error
+    logic, again = BSAFusionLogic(), {"outputs": {"expectedErrorVolume": error}, **choices}
+    job = logic.prepare(fixed, result.registeredVolume, **again)
+    computed = logic.compute(job)
+    unknown = replace(computed, expectedError=None)  # as with weights that are not calibrated
+    assert logic.fill(job, unknown).expectedErrorVolume is None
+    assert error.GetImageData() is not None  # that of the PET
+    assert logic.fill(job, computed).expectedErrorVolume is error
     assert error.GetImageData() is not None
+    of_error = error, display, legend_of(error)
+    assert logic.fill(job, unknown).expectedErrorVolume is None
+    assert [node.GetScene() for node in of_error] == [None] * 3  # else they would stay beside those of the next run
