@@ -49,6 +49,7 @@ EXTRAS = {
     "import_slices": ["research"],
     "train_pose": ["research"],
     "validate_pose": ["research"],
+    # The same for both, so that one environment is made where both are started at once.
     "test": ["view", "cluster", "research", "test", "check"],
     "check": ["view", "cluster", "research", "test", "check"],
 }
@@ -234,11 +235,10 @@ def install_packages(extras):
     requirements = [requirement for requirement in requirements if requirement]
     if not requirements:
         return
-    options = ["--no-compile", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
-    command = [str(environment_python()), "-m", "pip", "install"] + options
+    command = [str(environment_python()), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     log = []
     with subprocess.Popen(
-        command + ["--constraint", str(CONSTRAINTS)] + requirements,
+        command + ["--progress-bar", "off", "--no-compile", "--constraint", str(CONSTRAINTS)] + requirements,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         universal_newlines=True,

@@ -83,6 +83,22 @@ class FinishedCase(NamedTuple):
     moving: "Input"
     case: "Case"
 
+    @property
+    def unit(self) -> str:
+        """Return the unit of the registered volume's values; "" where it is not known, and for values in color.
+
+        Of a CT its tags do not count: they do not say where the values were shifted.
+        """
+        from BSAFusionLib.modalities import MODALITIES
+        from BSAFusionLib.report.overlay import RELATIVE
+
+        if self.moving.image.GetNumberOfComponentsPerPixel() > 1:
+            return ""
+        if MODALITIES[self.moving.modality].window is None:
+            return self.moving.unit
+        shown = self.case.pictures.overlay.unit
+        return "" if shown == RELATIVE else shown
+
     def reporting(self, report: "Report", seconds: Mapping[str, float]) -> "FinishedCase":
         """Return the same case with another report, and the seconds of its stages so far."""
         result = replace(self.case.result, report=replace(report, seconds=dict(seconds)))
@@ -137,8 +153,9 @@ def run_case(
     case = compute_case(fixed.image, moving.image, settings, progress, fixed_mask=mask)
     watch.lap("pictures", case.result.report.seconds)
     report = _whole_report(case.result, points, (*fixed.remarks, *moving.remarks))
-    pictures = case.pictures.in_unit(_unit_of_values(moving, case.pictures.overlay.unit))
-    finished = FinishedCase(fixed, moving, replace(case, pictures=pictures)).reporting(report, watch.seconds)
+    finished = FinishedCase(fixed, moving, case)
+    pictures = case.pictures.in_unit(finished.unit)
+    finished = finished._replace(case=replace(case, pictures=pictures)).reporting(report, watch.seconds)
     record = record_of(finished, pair, choices, landmarks, folder.parent)
     _write_files(finished, record, folder, names)
     watch.lap("files")
@@ -153,23 +170,6 @@ def _whole_report(result: "Result", points: "Sequence[np.ndarray]", remarks: Seq
 
     report = replace(result.report, warnings=(*remarks, *result.report.warnings))
     return replace(report, landmarks=landmark_error(*points, result)) if points else report
-
-
-def _unit_of_values(moving: "Input", shown: str) -> str:
-    """Return the unit of the registered volume's values; "" where it is not known, and for values in color.
-
-    Args:
-        moving: The moving volume. Of a CT its tags do not count: they do not say where the values were shifted.
-        shown: The unit of the overlay's window.
-    """
-    from BSAFusionLib.modalities import MODALITIES
-    from BSAFusionLib.report.overlay import RELATIVE
-
-    if moving.image.GetNumberOfComponentsPerPixel() > 1:
-        return ""
-    if MODALITIES[moving.modality].window is None:
-        return moving.unit
-    return "" if shown == RELATIVE else shown
 
 
 def _write_files(finished: FinishedCase, record: "Record", folder: Path, names: Names) -> None:
@@ -189,8 +189,7 @@ def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
 
     fixed, moving, case = finished
     place = {key: fixed.metadata[key] for key in ("FrameOfReferenceUID",) if fixed.metadata}
-    stated = _unit_of_values(moving, case.pictures.overlay.unit)
-    unit = {UNIT_KEY: stated} if stated else {}
+    unit = {UNIT_KEY: finished.unit} if finished.unit else {}
     write_volume(_with_metadata(case.result.fused, place), folder / names.fused)
     overlay = overlay_volume(fixed.image, case.result.registered, case.pictures.overlay)
     write_volume(_with_metadata(overlay, place), folder / names.overlay)
@@ -232,13 +231,12 @@ def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder
     paths = {role: path for role, path in pair.paths().items() if role not in sources}
     missing = {"network": not case.result.deforms, "expected_error": case.result.expected_error is None}
     missing |= dict.fromkeys(("frames", "frame_times"), moving.frames is None)
-    unit = _unit_of_values(moving, case.pictures.overlay.unit)
     content = {
         **report.as_dict(),
         "overlay": asdict(case.pictures.overlay),
         "files": {what: name for what, name in asdict(names).items() if not missing.get(what, False)},
         "inputs": {role: path_from(folder.parent, path) for role, path in paths.items()},
-        **({"unit": unit} if unit else {}),
+        **({"unit": finished.unit} if finished.unit else {}),
         **({} if moving.frames is None else {"registered_frames": moving.frames.numbers()}),
         **({"dicom": sources} if sources else {}),
         "run": asdict(record),

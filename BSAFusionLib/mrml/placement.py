@@ -166,9 +166,7 @@ def left_result(node: slicer.vtkMRMLTransformableNode) -> bool:
 def has_left_result_of(node: slicer.vtkMRMLTransformableNode, moving: slicer.vtkMRMLVolumeNode) -> bool:
     """Return True for a node that left a volume's result, where that volume did not get another grid by it."""
     transform = node.GetNodeReference(PLACED_UNDER)
-    if transform is None or not left_result(node):
-        return False
-    return transform.GetNodeReference(FILLED_FROM) is moving and fits_result(moving, transform)
+    return left_result(node) and transform.GetNodeReference(FILLED_FROM) is moving and fits_result(moving, transform)
 
 
 def fits_result(moving: slicer.vtkMRMLVolumeNode, grid_transform: slicer.vtkMRMLTransformNode) -> bool:
