@@ -45,7 +45,7 @@ from BSAFusionLib.mrml.placement import (
 from BSAFusionLib.mrml.places import Places
 from BSAFusionLib.mrml.record import record_of
 from BSAFusionLib.mrml.request import Outputs, Request
-from BSAFusionLib.mrml.sequences import Dynamic, dynamic_of, put_registered_sequence
+from BSAFusionLib.mrml.sequences import Dynamic, dynamic_of, put_registered_sequence, remove_former_sequences
 from BSAFusionLib.mrml.stored_place import remarks_on_file
 from BSAFusionLib.mrml.transaction import all_or_nothing
 from BSAFusionLib.pipeline.guess import likeliest_modality
@@ -396,6 +396,7 @@ class BSAFusionLogic:
             mark_as_filled(volumes, gridTransform, job.movingVolume)
             sequence = put_registered_sequence(job, computed, f"{job.movingVolume.GetName()} registered frames")
         remove_former_error(job, computed)  # only now, since a removed node cannot be put back
+        remove_former_sequences(job, sequence)
         record = record_of(job, computed.pictures.overlay.unit)
         filled = fusedVolume, gridTransform, registeredVolume
         return ProcessResult(*filled, computed.report, computed.pictures, record, *parts, expectedError, sequence)

@@ -105,8 +105,6 @@ def _frame(node: slicer.vtkMRMLNode, place: np.ndarray, sequence: slicer.vtkMRML
 def put_registered_sequence(job: "Job", computed: "Computed", name: str) -> slicer.vtkMRMLSequenceNode | None:
     """Add the registered frames as a sequence with the same index, browsed together with the moving one.
 
-    It replaces that of a former run of the same volumes.
-
     Args:
         job: The run.
         computed: Its outcome.
@@ -119,23 +117,30 @@ def put_registered_sequence(job: "Job", computed: "Computed", name: str) -> slic
     if dynamic is None:
         return None
     scene = job.fixedVolume.GetScene()
-    pair = (FILLED_FROM, dynamic.sequence), (ONTO, job.fixedVolume)
-    former = [
-        node
-        for node in nodes_of_class(scene, "vtkMRMLSequenceNode")
-        if all(node.GetNodeReference(role) is other for role, other in pair)
-    ]
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
-    for role, other in pair:
+    for role, other in _pair(job, dynamic):
         sequence.SetNodeReferenceID(role, other.GetID())
     _fill(sequence, dynamic.sequence, computed.frames, job.movingVolume)
-    for node in former:
-        _remove(node)
-        sequence.SetName(node.GetName())
     for browser in nodes_of_class(scene, "vtkMRMLSequenceBrowserNode"):
         if browser.IsSynchronizedSequenceNode(dynamic.sequence, True):
             browser.AddSynchronizedSequenceNode(sequence)
     return sequence
+
+
+def remove_former_sequences(job: "Job", sequence: slicer.vtkMRMLSequenceNode | None) -> None:
+    """Remove the registered frames of former runs of the same volumes, whose name `sequence` takes."""
+    if job.dynamic is None or sequence is None:
+        return
+    for node in nodes_of_class(sequence.GetScene(), "vtkMRMLSequenceNode"):
+        of_pair = all(node.GetNodeReference(role) is other for role, other in _pair(job, job.dynamic))
+        if of_pair and node is not sequence:
+            _remove(node)
+            sequence.SetName(node.GetName())
+
+
+def _pair(job: "Job", dynamic: Dynamic) -> tuple[tuple[str, slicer.vtkMRMLNode], tuple[str, slicer.vtkMRMLNode]]:
+    """Return the roles in which registered frames reference what they were made from, and those nodes."""
+    return (FILLED_FROM, dynamic.sequence), (ONTO, job.fixedVolume)
 
 
 def _remove(sequence: slicer.vtkMRMLSequenceNode) -> None:

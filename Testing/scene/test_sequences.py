@@ -6,7 +6,7 @@ import slicer
 from slicer.util import arrayFromVolume, vtkMatrixFromArray
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.sequences import sequence_of
+from BSAFusionLib.mrml.sequences import put_registered_sequence, sequence_of
 from Testing.scene.conftest import lattice, rigid
 
 times = (0.0, 30.0, 90.5)
@@ -98,6 +98,26 @@ def test_another_run_replaces_the_frames_of_the_one_before(scene, add_head, dyna
     assert again.registeredSequence.GetName() == "PET registered frames"
     assert former is not None and former.GetScene() is None  # else it stays, as a still image of a former run
     assert browser.GetProxyNode(again.registeredSequence).GetScene() is scene
+
+
+def test_an_error_while_frames_are_put_into_the_scene_leaves_those_of_the_run_before(
+    scene, add_head, dynamic, process, monkeypatch
+):
+    fixed = add_head("MRI")
+    first = process(fixed, dynamic[0])
+    before = [arrayFromVolume(first.registeredSequence.GetNthDataNode(number)).copy() for number in range(3)]
+
+    def fail_afterwards(*arguments):
+        put_registered_sequence(*arguments)
+        raise MemoryError
+
+    monkeypatch.setattr("BSAFusionLib.mrml.logic.put_registered_sequence", fail_afterwards)
+    with pytest.raises(MemoryError):
+        process(fixed, dynamic[0], frames="3")
+    assert first.registeredSequence.GetScene() is scene
+    assert dynamic[2].IsSynchronizedSequenceNode(first.registeredSequence, True)
+    for number, frame in enumerate(before):
+        np.testing.assert_array_equal(arrayFromVolume(first.registeredSequence.GetNthDataNode(number)), frame)
 
 
 def test_frames_that_lie_close_in_time_are_all_carried(scene, add_head, dynamic, process):
