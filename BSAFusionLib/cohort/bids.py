@@ -63,7 +63,7 @@ def _scans(folder: Path) -> list[_Scan]:
     layout: Any = BIDSLayout(str(folder))
     files = layout.get(suffix=[*MRI_SUFFIXES, *MODALITIES], extension=[".nii.gz", ".nii"])
     # The path is not resolved: in a dataset under version control, a file may be a link out of the dataset.
-    paths = [Path(file.get_absolute_path()).relative_to(folder.resolve()) for file in files]
+    paths = [Path(file.get_absolute_path()).relative_to(folder) for file in files]
     scans = [
         _Scan(path.as_posix(), file.suffix, _written_entities(path.name))
         for path, file in zip(paths, files, strict=True)

@@ -102,6 +102,18 @@ def test_in_a_bids_folder_volumes_are_paired_with_the_mri_of_their_session(tmp_p
     assert pet.sources[1] == "bids:raw:sub-02/ses-b/pet/sub-02_ses-b_trc-FDG_pet.nii.gz"
 
 
+def test_a_bids_folder_may_be_reached_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (folder := tmp_path / "data" / "bids").mkdir()
+    bids(folder, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/pet/sub-01_pet.nii.gz")
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "above").symlink_to(folder.parent)
+    for path in (tmp_path / "link", tmp_path / "above" / "bids"):
+        cohort = read_cohort(path)
+        assert cohort.cases[0].pair.moving == path / "sub-01/pet/sub-01_pet.nii.gz"
+        assert (cohort.cases[0].sources[1], cohort.root) == ("bids:raw:sub-01/pet/sub-01_pet.nii.gz", folder)
+
+
 def test_the_entities_of_a_bids_name_stay_as_they_are_written(tmp_path: Path) -> None:
     runs = [f"sub-01/pet/sub-01_trc-FDG_run-{run}_pet" for run in ("01", "1", "002")]
     cases = read_cohort(bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", *(f"{run}.nii.gz" for run in runs))).cases
