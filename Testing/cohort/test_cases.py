@@ -114,6 +114,31 @@ def test_a_bids_folder_may_be_reached_through_a_link(tmp_path: Path) -> None:
         assert (cohort.cases[0].sources[1], cohort.root) == ("bids:raw:sub-01/pet/sub-01_pet.nii.gz", folder)
 
 
+@pytest.mark.parametrize(
+    "description",
+    [
+        b"",
+        b'{"Name": ',
+        b"[]",
+        b"null",
+        '{"Name": "étude", "BIDSVersion": "1.10.0"}'.encode("latin-1"),
+        '{"Name": "étude", "BIDSVersion": "1.10.0"}'.encode("utf-8-sig"),
+    ],
+)
+def test_cases_of_a_bids_folder_do_not_need_its_description(tmp_path: Path, description: bytes) -> None:
+    bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/pet/sub-01_pet.nii.gz", "derivatives/other/README")
+    for folder in (tmp_path, tmp_path / "derivatives" / "other"):
+        (folder / "dataset_description.json").write_bytes(description)
+    assert [case.name for case in read_cohort(tmp_path).cases] == ["sub-01_pet"]
+
+
+def test_a_bids_version_that_is_a_number_is_rejected(tmp_path: Path) -> None:
+    bids(tmp_path)
+    (tmp_path / "dataset_description.json").write_text('{"Name": "trial", "BIDSVersion": 1.8}')
+    with pytest.raises(FusionError, match=r"BIDSVersion in .*dataset_description\.json is no text; write it in quotes"):
+        read_cohort(tmp_path)
+
+
 def test_the_entities_of_a_bids_name_stay_as_they_are_written(tmp_path: Path) -> None:
     runs = [f"sub-01/pet/sub-01_trc-FDG_run-{run}_pet" for run in ("01", "1", "002")]
     cases = read_cohort(bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", *(f"{run}.nii.gz" for run in runs))).cases
