@@ -323,11 +323,16 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
 
 
 def _program(modality: str, weights: str | None) -> str:
-    """Return the program's version and the hash of the weights for a modality."""
-    from BSAFusionLib.network.weights_file import read_parts, sha256
+    """Return the program's version and the hashes of the weights for a modality and of their card, where there is one.
+
+    The card holds the calibration, which decides how much is deformed.
+    """
+    from BSAFusionLib.network.weights_file import card_of, read_parts, sha256
     from BSAFusionLib.resources import MODELS
 
-    return f"{version} {sha256(read_parts(Path(weights or MODELS / MODALITIES[modality].weights)))}"
+    path = Path(weights or MODELS / MODALITIES[modality].weights)
+    card = card_of(path)
+    return " ".join([version, sha256(read_parts(path)), *([sha256(card.read_bytes())] if card.is_file() else [])])
 
 
 def _gpu_memories(device: str) -> list[int]:

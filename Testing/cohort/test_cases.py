@@ -16,6 +16,7 @@ from BSAFusionLib.cohort.cases import Case, Cohort, check_paths, source_uri
 from BSAFusionLib.cohort.finished import fingerprint
 from BSAFusionLib.cohort.reading import read_cohort
 from BSAFusionLib.cohort.summary import Outcome, worst_first
+from BSAFusionLib.commands.batch import _program
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.pipeline.memory_limits import FreeMemory
 from Testing.dicom.conftest import write_series
@@ -241,6 +242,15 @@ def test_the_fingerprint_changes_with_inputs_choices_and_program(case: Case, tmp
     assert fingerprint(other_frames, {"strength": 1.0}, "program 1", tmp_path / "results") != first
     case.pair.moving.write_text("other voxels")
     assert fingerprint(case, {"strength": 1.0}, "program 1", tmp_path / "results") != first
+
+
+def test_results_of_another_calibration_are_of_another_program(tmp_path: Path) -> None:
+    (weights := tmp_path / "pet.safetensors").write_text("weights")
+    programs = {_program("pet", str(weights))}
+    for content in ('{"calibration": 1}', '{"calibration": 2}'):
+        (tmp_path / "pet.json").write_text(content)
+        programs.add(_program("pet", str(weights)))
+    assert len(programs) == 3
 
 
 def test_the_fingerprint_changes_with_voxels_in_a_file_beside_their_header(tmp_path: Path) -> None:
