@@ -2,7 +2,6 @@
 
 import argparse
 import importlib.util
-import shutil
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -79,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         _list(chosen, pending)
         return 0
-    _prepare(folder, cohort, pending)
+    _prepare(folder, cohort)
     say(f"{len(chosen.cases)} cases, {len(chosen.cases) - len(pending)} of them done before", arguments.quiet)
     for name, reason in _notes(chosen):
         say(f"{name}: {reason}", arguments.quiet)
@@ -135,19 +134,18 @@ def _summarize(outcomes: list["Outcome"], others: dict[str, "Call"], cohort: "Co
         written = states
 
 
-def _prepare(folder: Path, cohort: "Cohort", pending: dict[str, "Call"]) -> None:
-    """Make the folder of the results, describe it as a dataset, and remove what killed workers left."""
+def _prepare(folder: Path, cohort: "Cohort") -> None:
+    """Make the folder of the results, describe it as a dataset, and remove what killed workers left long ago."""
     from BSAFusionLib.cohort.derivatives import describe_dataset
-    from BSAFusionLib.files.atomic import unwritable
+    from BSAFusionLib.files.atomic import remove_stale, unwritable
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         describe_dataset(folder, cohort.root)
     except OSError as error:
         raise unwritable(folder, error) from error
-    for case, *_ in pending.values():
-        for leftover in (folder / case.folder).glob(".unfinished-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+    for case in cohort.cases:  # also of those done meanwhile, in whose folders nothing is written again
+        remove_stale(folder / case.folder)
 
 
 def _notes(chosen: "Cohort") -> Iterator[tuple[str, str]]:

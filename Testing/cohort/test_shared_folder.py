@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,19 @@ def test_the_summary_lists_what_other_jobs_ended_meanwhile(table: Path, batch: C
     assert batch(finishing) == 0  # tries the failed case again
     assert {row["state"] for row in rows(table).values()} == {"finished"}
     assert not list((table.parent / "out").rglob(f"*.{FAILED}"))
+
+
+def test_another_batch_spares_the_folders_of_running_cases(table: Path, batch: Callable[..., int]) -> None:
+    def first(pending: dict[str, Call]) -> Outcomes:
+        (call,) = pending.values()
+        (running := call[2] / call[0].folder / ".unfinished-running").mkdir(parents=True)
+        (killed := running.with_name(".unfinished-killed")).mkdir()
+        os.utime(killed, (time.time() - 25 * 3600,) * 2)
+        assert batch(finishing) == 0
+        assert running.is_dir() and not killed.exists()
+        yield call[0].name, (finish(call), "")
+
+    assert batch(first, *only("1")) == 0
 
 
 def test_a_summary_that_replaced_a_later_one_is_written_again(
