@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         _list(chosen, pending)
         return 0
-    _prepare(folder, cohort)
+    _prepare(folder, cohort, outcomes)
     say(f"{len(chosen.cases)} cases, {len(chosen.cases) - len(pending)} of them done before", arguments.quiet)
     for name, reason in _notes(chosen):
         say(f"{name}: {reason}", arguments.quiet)
@@ -134,9 +134,9 @@ def _summarize(outcomes: list["Outcome"], others: dict[str, "Call"], cohort: "Co
         written = states
 
 
-def _prepare(folder: Path, cohort: "Cohort") -> None:
+def _prepare(folder: Path, cohort: "Cohort", outcomes: dict[str, "Outcome"]) -> None:
     """Make the folder of the results, describe it as a dataset, and remove what killed workers left long ago."""
-    from BSAFusionLib.cohort.derivatives import describe_dataset
+    from BSAFusionLib.cohort.derivatives import describe_dataset, update_sources
     from BSAFusionLib.files.atomic import remove_stale, unwritable
 
     try:
@@ -146,6 +146,8 @@ def _prepare(folder: Path, cohort: "Cohort") -> None:
         raise unwritable(folder, error) from error
     for case in cohort.cases:  # also of those done meanwhile, in whose folders nothing is written again
         remove_stale(folder / case.folder)
+        if outcomes[case.name].report:
+            update_sources(case, folder / case.folder)
 
 
 def _notes(chosen: "Cohort") -> Iterator[tuple[str, str]]:

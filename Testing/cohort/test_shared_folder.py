@@ -13,6 +13,7 @@ import pytest
 
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.cohort import summary
+from BSAFusionLib.cohort.derivatives import write_sidecars
 from BSAFusionLib.cohort.finished import (
     FAILED,
     earlier_files,
@@ -196,6 +197,27 @@ def test_the_description_of_an_earlier_version_is_replaced(table: Path, batch: C
     assert (out / "README.md").read_text().startswith("# MRI fused")
     assert batch(finishing) == 0
     assert json.loads((out / "dataset_description.json").read_text())["DatasetType"] == "derivative"
+
+
+def test_sidecars_name_their_sources_also_after_a_row_moved_the_root(table: Path, batch: Callable[..., int]) -> None:
+    def with_sidecars(pending: dict[str, Call]) -> Outcomes:
+        for name, result in finishing(pending):
+            case, _, folder, _ = pending[name]
+            (folder / case.folder / case.names.deformation).touch()
+            write_sidecars(case, folder / case.folder, {**result[0], "overlay": {"color_map": "hot"}})
+            yield name, result
+
+    assert batch(with_sidecars, *only("1")) == 0
+    (sidecar,) = (table.parent / "out").rglob("*_mode-image_xfm.json")
+    first = json.loads(sidecar.read_text())
+    assert first["FromFile"] == "bids:raw:pet.nii"
+    with table.open("a") as file:
+        file.write("4,mri.nii,../elsewhere.nii,pet\n")
+    assert batch(with_sidecars, *only("1")) == 0  # done before
+    raw = json.loads((table.parent / "out" / "dataset_description.json").read_text())["DatasetLinks"]["raw"]
+    assert raw == table.parents[1].as_uri()
+    moved = {key: f"bids:raw:{table.parent.name}/{name}.nii" for key, name in (("FromFile", "pet"), ("ToFile", "mri"))}
+    assert json.loads(sidecar.read_text()) == {**first, **moved, "SpatialReference": moved["ToFile"]}
 
 
 def test_a_case_whose_files_were_removed_is_done_again(batch: Callable[..., int]) -> None:
