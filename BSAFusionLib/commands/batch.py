@@ -69,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     cohort = read_cohort(arguments.cohort.absolute())
     chosen = cohort.choose(arguments.participant_label, arguments.session_label)
     choices, folder = choices_of(arguments), arguments.out.absolute()
+    if choices["weights"]:  # the workers of a cluster may run in other folders
+        choices["weights"] = str(Path(choices["weights"]).absolute())
     refuse_overwriting(batch_inputs(arguments.cohort, cohort.cases, choices), batch_outputs(folder, cohort.cases))
     refuse_other_dataset(folder)
     check_paths(chosen.cases)

@@ -220,6 +220,17 @@ def test_sidecars_name_their_sources_also_after_a_row_moved_the_root(table: Path
     assert json.loads(sidecar.read_text()) == {**first, **moved, "SpatialReference": moved["ToFile"]}
 
 
+def test_workers_in_other_folders_are_given_the_whole_path_of_the_weights(
+    table: Path, batch: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def computing(pending: dict[str, Call]) -> Outcomes:
+        assert [choices["weights"] for _, choices, *_ in pending.values()] == [str(table.parent / "own/pet.pkl")]
+        yield from finishing(pending)
+
+    monkeypatch.chdir(table.parent)
+    assert batch(computing, *only("1"), "--weights", "own/pet.pkl") == 0
+
+
 def test_a_case_whose_files_were_removed_is_done_again(batch: Callable[..., int]) -> None:
     calls: dict[str, Call] = {}
 
