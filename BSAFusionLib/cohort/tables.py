@@ -25,6 +25,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
     """
     try:
         text = _text(path.read_bytes())
+        if "\0" in text:  # of a file that is no text, or is UTF-16 without a mark; no path may hold it
+            raise csv.Error("line contains NUL")
         if text.lower().startswith(SEPARATOR_LINE):
             text = text.partition("\n")[2]
         header = text.partition("\n")[0]
