@@ -65,6 +65,7 @@ def test_a_row_of_a_table_is_a_case(tmp_path: Path) -> None:
         ("case,fixed,moving,modality\n1,a,b,xray\n", "'xray'; choose one of ct, pet, spect"),
         ("case,fixed,moving,modality\n-,a,b,ct\n", "case name '-'; use letters or digits"),
         ("case,fixed,moving,modality\n1,a,b,ct\n-1-,c,d,ct\n", "two cases sub-1_ct in .*, '1' and '-1-'; rename"),
+        ("case,fixed,moving,modality\nA1,a,b,ct\na1,c,d,ct\n", "two cases sub-a1_ct in .*, 'A1' and 'a1'; rename"),
     ],
 )
 def test_an_invalid_table_is_rejected(tmp_path: Path, text: str, said: str) -> None:
