@@ -58,7 +58,7 @@ def _table_cohort(path: Path) -> Cohort:
     if not rows:
         raise FusionError(f"The table {path} has no cases; add one per row, below {','.join(REQUIRED_COLUMNS)}.")
     cases = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows.items():
         values = {name: row.get(name, "") for name in (*REQUIRED_COLUMNS, *SERIES_COLUMNS)}
         missing = [name for name in REQUIRED_COLUMNS if not values[name]]
         if missing:

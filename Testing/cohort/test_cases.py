@@ -62,6 +62,7 @@ def test_a_row_of_a_table_is_a_case(tmp_path: Path) -> None:
         ("case,fixed,moving,modality\n", "no cases"),
         ("case,fixed,moving\n1,a,b\n", "Row 2 .* lacks modality"),
         ("case,fixed,moving,modality\n1,a,,ct\n", "Row 2 .* lacks moving"),
+        ("case,fixed,moving,modality\n1,a,b,ct\n\n,,,\n2,a,,ct\n", "Row 5 .* lacks moving"),
         ("case,fixed,moving,modality\n1,a,b,xray\n", "'xray'; choose one of ct, pet, spect"),
         ("case,fixed,moving,modality\n-,a,b,ct\n", "case name '-'; use letters or digits"),
         ("case,fixed,moving,modality\n1,a,b,ct\n-1-,c,d,ct\n", "two cases sub-1_ct in .*, '1' and '-1-'; rename"),
