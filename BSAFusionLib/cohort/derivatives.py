@@ -1,11 +1,13 @@
 """Describe a cohort's results as a BIDS derivative dataset (BIDS specification, Derivatives)."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from BSAFusionLib import version
 from BSAFusionLib.cohort.cases import Case
+from BSAFusionLib.cohort.summary import SUMMARY_NAMES
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.atomic import written_whole
 from BSAFusionLib.files.outputs import Names
@@ -32,15 +34,22 @@ For research use only. Not for clinical use.
 
 
 def refuse_other_dataset(folder: Path) -> None:
-    """Check that a folder for results is no dataset of the user or of another program.
+    """Check that a folder for results is no dataset, and holds no summary, of the user or of another program.
 
     Raises:
-        FusionError: Its dataset_description.json does not name this program under GeneratedBy.
+        FusionError: Its dataset_description.json does not name this program under GeneratedBy, or it has a summary
+            without that file, which this program writes first.
     """
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         own = any(item["Name"] == PROGRAM for item in description["GeneratedBy"])
     except (FileNotFoundError, NotADirectoryError):
+        for summary in (folder / name for name in SUMMARY_NAMES):
+            if os.path.lexists(summary):
+                raise FusionError(
+                    f"{summary} is not of this program and would be replaced; rename it or choose another folder for "
+                    "the results."
+                ) from None
         return
     except (OSError, ValueError, KeyError, TypeError):
         own = False

@@ -174,6 +174,19 @@ def test_another_dataset_is_rejected_before_anything_is_computed(
     assert (out / "dataset_description.json").read_text() == description
 
 
+@pytest.mark.parametrize("name", ["summary.csv", "summary.html"])
+def test_a_summary_of_the_user_is_not_replaced(
+    table: Path, batch: Callable[..., int], name: str, capfd: pytest.CaptureFixture
+) -> None:
+    (out := table.parent / "out").mkdir()
+    (out / name).write_text("my own")
+    assert batch(finishing) == 2
+    assert f"{out / name} is not of this program and would be replaced; rename it" in capfd.readouterr().err
+    assert [path.name for path in out.iterdir()] == [name]
+    (out / name).unlink()
+    assert batch(finishing) == batch(finishing) == 0
+
+
 def test_the_files_of_the_user_that_describe_a_dataset_stay(table: Path, batch: Callable[..., int]) -> None:
     out = table.parent / "out"
     out.mkdir()
