@@ -298,6 +298,9 @@ def do_case(
         return _run(case, choices, folder, mark), ""
     except FusionError as error:
         return None, str(error)
+    except OSError as error:  # without its path, which may hold a patient's name
+        why = error.strerror or type(error).__name__
+        return None, f"The system refused to read or write ({why}); check the disk and the network, then start again."
     except Exception as error:  # a bug: log it, and continue with the other cases
         log = log_file(case, folder)
         log.parent.mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
 """Jobs that share a folder of results know of each other, and a case is done only where its files are."""
 
 import csv
+import errno
 import json
 import math
 import os
@@ -24,6 +25,7 @@ from BSAFusionLib.cohort.finished import (
     marker,
 )
 from BSAFusionLib.cohort.reading import read_cohort
+from BSAFusionLib.commands.batch import do_case
 from Testing.reports import example_report
 
 Call = tuple[Any, ...]  # case, choices, folder of the results, fingerprint
@@ -185,6 +187,19 @@ def test_a_summary_of_the_user_is_not_replaced(
     assert [path.name for path in out.iterdir()] == [name]
     (out / name).unlink()
     assert batch(finishing) == batch(finishing) == 0
+
+
+def test_a_disk_that_is_full_is_no_bug(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "DOE^JANE")
+
+    monkeypatch.setattr("BSAFusionLib.commands.batch.use_threads", lambda _: None)  # of this process
+    monkeypatch.setattr("BSAFusionLib.commands.batch._run", full)
+    case, *_ = read_cohort(table).cases
+    report, said = do_case(case, {}, table.parent, "mark")
+    assert report is None
+    assert said.startswith("The system refused to read or write (No space left on device); check the disk")
+    assert not (table.parent / "logs").exists()
 
 
 def test_the_files_of_the_user_that_describe_a_dataset_stay(table: Path, batch: Callable[..., int]) -> None:
