@@ -1,5 +1,6 @@
 """Pair the scans of a BIDS folder with an MRI, and say which subjects have no pair."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 from BSAFusionLib.cohort.cases import Case, Cohort, LeftOut, shortened, source_uri
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.inputs import Pair
+from BSAFusionLib.files.sidecars import DESCRIPTION
 from BSAFusionLib.modalities import MODALITIES, listed
 
 MRI_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2star")  # of BIDS, in order of preference
@@ -54,21 +56,39 @@ def bids_cohort(folder: Path) -> Cohort:
 def _scans(folder: Path) -> list[_Scan]:
     """Return the MRIs and moving volumes of a dataset, sorted by path."""
     try:
+        from ancpbids import DatasetOptions
         from ancpbids.pybids_compat import BIDSLayout
     except ImportError as error:
         raise FusionError(
             "Reading a BIDS folder needs the package ancpbids; install it with: pip install 'bsafusion[cluster]', or "
             "give a CSV table."
         ) from error
-    layout: Any = BIDSLayout(str(folder))
+    _check_version(folder / DESCRIPTION)
+    # A damaged description, also of a derivative, would end in an error of ancpbids; the pairs do not need it.
+    options = DatasetOptions(ignore=[DESCRIPTION, "derivatives"], ignore_pickle_file=True)
+    layout: Any = BIDSLayout(str(folder), options)
     files = layout.get(suffix=[*MRI_SUFFIXES, *MODALITIES], extension=[".nii.gz", ".nii"])
     # The path is not resolved: in a dataset under version control, a file may be a link out of the dataset.
-    paths = [Path(file.get_absolute_path()).relative_to(folder.resolve()) for file in files]
+    paths = [Path(file.get_absolute_path()).relative_to(folder) for file in files]
     scans = [
         _Scan(path.as_posix(), file.suffix, _written_entities(path.name))
         for path, file in zip(paths, files, strict=True)
     ]
     return sorted(scan for scan in scans if scan.path.startswith("sub-"))
+
+
+def _check_version(description: Path) -> None:
+    """Check that a dataset's BIDS version, if it can be read, is a text, as ancpbids takes it for one.
+
+    Raises:
+        FusionError: It is not.
+    """
+    try:
+        bids_version = json.loads(description.read_text(encoding="utf-8"))["BIDSVersion"]
+    except (OSError, ValueError, KeyError, TypeError):  # ancpbids does without it then
+        return
+    if not isinstance(bids_version, str):
+        raise FusionError(f'BIDSVersion in {description} is no text; write it in quotes, such as "1.10.0".')
 
 
 def _written_entities(name: str) -> dict[str, str]:

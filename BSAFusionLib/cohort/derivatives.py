@@ -1,11 +1,13 @@
 """Describe a cohort's results as a BIDS derivative dataset (BIDS specification, Derivatives)."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from BSAFusionLib import version
 from BSAFusionLib.cohort.cases import Case
+from BSAFusionLib.cohort.summary import SUMMARY_NAMES
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.atomic import written_whole
 from BSAFusionLib.files.outputs import Names
@@ -32,15 +34,22 @@ For research use only. Not for clinical use.
 
 
 def refuse_other_dataset(folder: Path) -> None:
-    """Check that a folder for results is no dataset of the user or of another program.
+    """Check that a folder for results is no dataset, and holds no summary, of the user or of another program.
 
     Raises:
-        FusionError: Its dataset_description.json does not name this program under GeneratedBy.
+        FusionError: Its dataset_description.json does not name this program under GeneratedBy, or it has a summary
+            without that file, which this program writes first.
     """
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         own = any(item["Name"] == PROGRAM for item in description["GeneratedBy"])
     except (FileNotFoundError, NotADirectoryError):
+        for summary in (folder / name for name in SUMMARY_NAMES):
+            if os.path.lexists(summary):
+                raise FusionError(
+                    f"{summary} is not of this program and would be replaced; rename it or choose another folder for "
+                    "the results."
+                ) from None
         return
     except (OSError, ValueError, KeyError, TypeError):
         own = False
@@ -116,62 +125,87 @@ def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
         folder: The folder of its files.
         report: The content of its report.json.
     """
-    for what, content in _descriptions(case, report).items():
+    sources = _sources(case)
+    for what, description in _descriptions(case, report).items():
         name = getattr(case.names, what)
         if not (folder / name).exists():
             continue
         # SkullStripped is required; nothing is stripped here.
-        content = {"SpatialReference": case.sources[0], "SkullStripped": False, **content}
+        content = {**sources[what], "SkullStripped": False, **description}
         sidecar = folder / sidecar_name(name)
         times = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}  # of frames
         content = {key: value for key, value in content.items() if value not in (None, "", [])}
         sidecar.write_text(json.dumps({**content, **times}, indent=2) + "\n", encoding="utf-8")
 
 
-def _descriptions(case: Case, report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what the sidecars say, by the fields of `Names`."""
+def update_sources(case: Case, folder: Path) -> None:
+    """Write those sidecars of a finished case again that name its sources relative to an earlier root of the cohort.
+
+    Args:
+        case: The case.
+        folder: The folder of its files.
+
+    Raises:
+        FusionError: The folder cannot be written to.
+    """
+    changed = {}
+    for what, sources in _sources(case).items():
+        sidecar = folder / sidecar_name(getattr(case.names, what))
+        try:
+            stored = json.loads(sidecar.read_text(encoding="utf-8"))
+            current = {key: sources.get(key, value) for key, value in stored.items()}
+        except (OSError, ValueError, AttributeError):  # not there, or damaged
+            continue
+        if current != stored:
+            changed[sidecar.name] = current
+    if changed:
+        with written_whole(folder) as unfinished:
+            for name, content in changed.items():
+                (unfinished / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _sources(case: Case) -> dict[str, dict[str, Any]]:
+    """Return what the sidecars say of the volumes that a file was made from, by the fields of `Names`."""
     fixed, moving = case.sources
+    both, moving_alone = ([source for source in sources if source] for sources in (case.sources, (moving,)))
+    of_both, of_moving = ({"SpatialReference": fixed, "Sources": sources} for sources in (both, moving_alone))
+    transform = {"SpatialReference": fixed, "FromFile": moving, "ToFile": fixed}
+    return {
+        **dict.fromkeys(("fused", "overlay", "expected_error"), of_both),
+        **dict.fromkeys(("registered", "frames"), of_moving),
+        **dict.fromkeys(("deformation", "rigid", "network"), transform),
+    }
+
+
+def _descriptions(case: Case, report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what else the sidecars say, by the fields of `Names`."""
     dicom = report.get("dicom", {})
     place = {key: dicom.get("fixed", {}).get(key) for key in ("FrameOfReferenceUID",)}
     unit = {"Units": report.get("unit")}
     kind = case.pair.modality.upper()
-    both, moving_alone = ([source for source in sources if source] for sources in (case.sources, (moving,)))
-    ends = {"FromFile": moving, "ToFile": fixed}
     return {
-        "fused": {
-            "Description": f"The MRI fused with the {kind} that was aligned to it, on the MRI's grid",
-            "Sources": both,
-            **place,
-        },
+        "fused": {"Description": f"The MRI fused with the {kind} that was aligned to it, on the MRI's grid", **place},
         "overlay": {
             "Description": f"The {kind} in colors ({report['overlay']['color_map']}) over the MRI, on the MRI's grid",
-            "Sources": both,
             **place,
         },
         "registered": {
             "Description": f"The {kind}, aligned to the MRI and resampled onto its grid",
-            "Sources": moving_alone,
             **place,
             **unit,
         },
         "deformation": {
-            "Description": "MRI point to moving point, mm, LPS: a displacement grid, then the rigid transform (ITK)",
-            **ends,
+            "Description": "MRI point to moving point, mm, LPS: a displacement grid, then the rigid transform (ITK)"
         },
-        "rigid": {"Description": "The rigid transform alone, mm, LPS (ITK); it follows the network's part", **ends},
-        "network": {
-            "Description": "What the network adds, mm, LPS (ITK); it acts before the rigid transform",
-            **ends,
-        },
+        "rigid": {"Description": "The rigid transform alone, mm, LPS (ITK); it follows the network's part"},
+        "network": {"Description": "What the network adds, mm, LPS (ITK); it acts before the rigid transform"},
         "expected_error": {
             "Description": "Expected distance between where a point is carried and where it belongs, on a coarse grid",
-            "Sources": both,
             "Units": "mm",
             **place,
         },
         "frames": {
             "Description": f"Every frame of the {kind}, carried by the one transform onto the MRI's grid",
-            "Sources": moving_alone,
             **place,
             **unit,
         },

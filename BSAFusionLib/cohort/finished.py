@@ -25,7 +25,7 @@ def fingerprint(case: Case, choices: dict[str, Any], program: str, results: Path
     Args:
         case: The case.
         choices: The settings of the run.
-        program: Version of the program and hash of its weights.
+        program: Version of the program and hashes of its weights and their card.
         results: The folder of the cohort's results, which is ignored where it lies in a DICOM folder.
     """
     files = []

@@ -27,7 +27,7 @@ def read_cohort(path: Path) -> Cohort:
         path: A CSV table or a BIDS folder.
 
     Raises:
-        FusionError: There is no case, or a row of the table is invalid.
+        FusionError: There is no case, two names differ at most in capitals, or a row of the table is invalid.
     """
     if path.is_dir():
         cohort = bids_cohort(path)
@@ -37,10 +37,10 @@ def read_cohort(path: Path) -> Cohort:
         raise FusionError(f"There is no {path}; give a CSV table or a BIDS folder.")
     cases: dict[str, Case] = {}
     for case in cohort.cases:
-        if case.name in cases:
-            first, second = (_named(same, path) for same in (cases[case.name], case))
+        earlier = cases.setdefault(case.name.casefold(), case)  # one folder on systems that ignore case
+        if earlier is not case:
+            first, second = (_named(same, path) for same in (earlier, case))
             raise FusionError(f"There are two cases {case.name} in {path}, {first} and {second}; rename or remove one.")
-        cases[case.name] = case
     return cohort
 
 
@@ -58,7 +58,7 @@ def _table_cohort(path: Path) -> Cohort:
     if not rows:
         raise FusionError(f"The table {path} has no cases; add one per row, below {','.join(REQUIRED_COLUMNS)}.")
     cases = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows.items():
         values = {name: row.get(name, "") for name in (*REQUIRED_COLUMNS, *SERIES_COLUMNS)}
         missing = [name for name in REQUIRED_COLUMNS if not values[name]]
         if missing:

@@ -47,13 +47,18 @@ def connected(
         threads: Threads of a case.
 
     Raises:
-        FusionError: No scheduler answers.
+        FusionError: No scheduler answers, or TLS certificates are missing.
     """
     if scheduler is not None:
         try:
             client = Client(scheduler, timeout="20s")
         except (OSError, ValueError, TimeoutError) as error:
             raise FusionError(f"No Dask scheduler answers at {scheduler}; check that it is running.") from error
+        except TypeError as error:  # without an SSL context
+            raise FusionError(
+                f"The scheduler {scheduler} needs TLS certificates; name them in Dask's configuration, under "
+                "distributed.comm.tls."
+            ) from error
         with client:
             yield client
         return

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib.util
-import shutil
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -70,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     cohort = read_cohort(arguments.cohort.absolute())
     chosen = cohort.choose(arguments.participant_label, arguments.session_label)
     choices, folder = choices_of(arguments), arguments.out.absolute()
+    if choices["weights"]:  # the workers of a cluster may run in other folders
+        choices["weights"] = str(Path(choices["weights"]).absolute())
     refuse_overwriting(batch_inputs(arguments.cohort, cohort.cases, choices), batch_outputs(folder, cohort.cases))
     refuse_other_dataset(folder)
     check_paths(chosen.cases)
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         _list(chosen, pending)
         return 0
-    _prepare(folder, cohort, pending)
+    _prepare(folder, cohort, outcomes)
     say(f"{len(chosen.cases)} cases, {len(chosen.cases) - len(pending)} of them done before", arguments.quiet)
     for name, reason in _notes(chosen):
         say(f"{name}: {reason}", arguments.quiet)
@@ -135,19 +136,20 @@ def _summarize(outcomes: list["Outcome"], others: dict[str, "Call"], cohort: "Co
         written = states
 
 
-def _prepare(folder: Path, cohort: "Cohort", pending: dict[str, "Call"]) -> None:
-    """Make the folder of the results, describe it as a dataset, and remove what killed workers left."""
-    from BSAFusionLib.cohort.derivatives import describe_dataset
-    from BSAFusionLib.files.atomic import unwritable
+def _prepare(folder: Path, cohort: "Cohort", outcomes: dict[str, "Outcome"]) -> None:
+    """Make the folder of the results, describe it as a dataset, and remove what killed workers left long ago."""
+    from BSAFusionLib.cohort.derivatives import describe_dataset, update_sources
+    from BSAFusionLib.files.atomic import remove_stale, unwritable
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         describe_dataset(folder, cohort.root)
     except OSError as error:
         raise unwritable(folder, error) from error
-    for case, *_ in pending.values():
-        for leftover in (folder / case.folder).glob(".unfinished-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+    for case in cohort.cases:  # also of those done meanwhile, in whose folders nothing is written again
+        remove_stale(folder / case.folder)
+        if outcomes[case.name].report:
+            update_sources(case, folder / case.folder)
 
 
 def _notes(chosen: "Cohort") -> Iterator[tuple[str, str]]:
@@ -296,6 +298,9 @@ def do_case(
         return _run(case, choices, folder, mark), ""
     except FusionError as error:
         return None, str(error)
+    except OSError as error:  # without its path, which may hold a patient's name
+        why = error.strerror or type(error).__name__
+        return None, f"The system refused to read or write ({why}); check the disk and the network, then start again."
     except Exception as error:  # a bug: log it, and continue with the other cases
         log = log_file(case, folder)
         log.parent.mkdir(exist_ok=True)
@@ -323,11 +328,16 @@ def _run(case: "Case", choices: dict[str, Any], folder: Path, mark: str) -> dict
 
 
 def _program(modality: str, weights: str | None) -> str:
-    """Return the program's version and the hash of the weights for a modality."""
-    from BSAFusionLib.network.weights_file import read_parts, sha256
+    """Return the program's version and the hashes of the weights for a modality and of their card, where there is one.
+
+    The card holds the calibration, which decides how much is deformed.
+    """
+    from BSAFusionLib.network.weights_file import card_of, read_parts, sha256
     from BSAFusionLib.resources import MODELS
 
-    return f"{version} {sha256(read_parts(Path(weights or MODELS / MODALITIES[modality].weights)))}"
+    path = Path(weights or MODELS / MODALITIES[modality].weights)
+    card = card_of(path)
+    return " ".join([version, sha256(read_parts(path)), *([sha256(card.read_bytes())] if card.is_file() else [])])
 
 
 def _gpu_memories(device: str) -> list[int]:

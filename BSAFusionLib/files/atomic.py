@@ -32,15 +32,20 @@ def written_whole(folder: Path | str, replaced: Iterable[str] = ()) -> Iterator[
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{UNFINISHED}*"):
-            with contextlib.suppress(OSError):  # the folder of another job, which may remove it at any time
-                if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                    shutil.rmtree(left, ignore_errors=True)
+        remove_stale(folder)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:
             yield Path(unfinished)
             _move_all(sorted(Path(unfinished).iterdir()), folder, replaced)
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the folders that killed runs left in a folder for results, which need not exist."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        with contextlib.suppress(OSError):  # the folder of another job, which may remove it at any time
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def unwritable(folder: Path, error: OSError) -> FusionError:

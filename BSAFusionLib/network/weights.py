@@ -19,7 +19,7 @@ from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.metadata import DEEP, PUBLISHED, Metadata
 from BSAFusionLib.network.published.bsafusion import PublishedBSAFusion
 from BSAFusionLib.network.published.key_names import SECTIONS
-from BSAFusionLib.network.weights_file import read_parts, sha256
+from BSAFusionLib.network.weights_file import card_of, read_parts, sha256
 
 Tensors = dict[str, torch.Tensor]
 
@@ -166,7 +166,7 @@ def read_card(path: Path) -> dict[str, Any] | None:
     Raises:
         FusionError: The card cannot be read, or has no SHA-256.
     """
-    card = path.with_suffix(".json")
+    card = card_of(path)
     if not os.path.isfile(card):
         return None
     try:

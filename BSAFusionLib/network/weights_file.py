@@ -27,6 +27,11 @@ def read_parts(path: Path) -> bytes:
         raise FusionError(f"The weights file {path} cannot be read ({error.strerror}).") from error
 
 
+def card_of(path: Path) -> Path:
+    """Return the path of the card `<name>.json` beside a weights file, which need not be there."""
+    return path.with_suffix(".json")
+
+
 def sha256(content: bytes) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()

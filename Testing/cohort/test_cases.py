@@ -16,6 +16,7 @@ from BSAFusionLib.cohort.cases import Case, Cohort, check_paths, source_uri
 from BSAFusionLib.cohort.finished import fingerprint
 from BSAFusionLib.cohort.reading import read_cohort
 from BSAFusionLib.cohort.summary import Outcome, worst_first
+from BSAFusionLib.commands.batch import _program
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.pipeline.memory_limits import FreeMemory
 from Testing.dicom.conftest import write_series
@@ -61,9 +62,11 @@ def test_a_row_of_a_table_is_a_case(tmp_path: Path) -> None:
         ("case,fixed,moving,modality\n", "no cases"),
         ("case,fixed,moving\n1,a,b\n", "Row 2 .* lacks modality"),
         ("case,fixed,moving,modality\n1,a,,ct\n", "Row 2 .* lacks moving"),
+        ("case,fixed,moving,modality\n1,a,b,ct\n\n,,,\n2,a,,ct\n", "Row 5 .* lacks moving"),
         ("case,fixed,moving,modality\n1,a,b,xray\n", "'xray'; choose one of ct, pet, spect"),
         ("case,fixed,moving,modality\n-,a,b,ct\n", "case name '-'; use letters or digits"),
         ("case,fixed,moving,modality\n1,a,b,ct\n-1-,c,d,ct\n", "two cases sub-1_ct in .*, '1' and '-1-'; rename"),
+        ("case,fixed,moving,modality\nA1,a,b,ct\na1,c,d,ct\n", "two cases sub-a1_ct in .*, 'A1' and 'a1'; rename"),
     ],
 )
 def test_an_invalid_table_is_rejected(tmp_path: Path, text: str, said: str) -> None:
@@ -100,6 +103,43 @@ def test_in_a_bids_folder_volumes_are_paired_with_the_mri_of_their_session(tmp_p
     assert str(pet.folder) == "sub-02/ses-b/pet"
     assert pet.names.fused == "sub-02_ses-b_trc-FDG_space-FLAIR_desc-fused_pet.nii.gz"
     assert pet.sources[1] == "bids:raw:sub-02/ses-b/pet/sub-02_ses-b_trc-FDG_pet.nii.gz"
+
+
+def test_a_bids_folder_may_be_reached_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (folder := tmp_path / "data" / "bids").mkdir()
+    bids(folder, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/pet/sub-01_pet.nii.gz")
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "above").symlink_to(folder.parent)
+    for path in (tmp_path / "link", tmp_path / "above" / "bids"):
+        cohort = read_cohort(path)
+        assert cohort.cases[0].pair.moving == path / "sub-01/pet/sub-01_pet.nii.gz"
+        assert (cohort.cases[0].sources[1], cohort.root) == ("bids:raw:sub-01/pet/sub-01_pet.nii.gz", folder)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        b"",
+        b'{"Name": ',
+        b"[]",
+        b"null",
+        '{"Name": "étude", "BIDSVersion": "1.10.0"}'.encode("latin-1"),
+        '{"Name": "étude", "BIDSVersion": "1.10.0"}'.encode("utf-8-sig"),
+    ],
+)
+def test_cases_of_a_bids_folder_do_not_need_its_description(tmp_path: Path, description: bytes) -> None:
+    bids(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/pet/sub-01_pet.nii.gz", "derivatives/other/README")
+    for folder in (tmp_path, tmp_path / "derivatives" / "other"):
+        (folder / "dataset_description.json").write_bytes(description)
+    assert [case.name for case in read_cohort(tmp_path).cases] == ["sub-01_pet"]
+
+
+def test_a_bids_version_that_is_a_number_is_rejected(tmp_path: Path) -> None:
+    bids(tmp_path)
+    (tmp_path / "dataset_description.json").write_text('{"Name": "trial", "BIDSVersion": 1.8}')
+    with pytest.raises(FusionError, match=r"BIDSVersion in .*dataset_description\.json is no text; write it in quotes"):
+        read_cohort(tmp_path)
 
 
 def test_the_entities_of_a_bids_name_stay_as_they_are_written(tmp_path: Path) -> None:
@@ -204,6 +244,15 @@ def test_the_fingerprint_changes_with_inputs_choices_and_program(case: Case, tmp
     assert fingerprint(other_frames, {"strength": 1.0}, "program 1", tmp_path / "results") != first
     case.pair.moving.write_text("other voxels")
     assert fingerprint(case, {"strength": 1.0}, "program 1", tmp_path / "results") != first
+
+
+def test_results_of_another_calibration_are_of_another_program(tmp_path: Path) -> None:
+    (weights := tmp_path / "pet.safetensors").write_text("weights")
+    programs = {_program("pet", str(weights))}
+    for content in ('{"calibration": 1}', '{"calibration": 2}'):
+        (tmp_path / "pet.json").write_text(content)
+        programs.add(_program("pet", str(weights)))
+    assert len(programs) == 3
 
 
 def test_the_fingerprint_changes_with_voxels_in_a_file_beside_their_header(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """Jobs that share a folder of results know of each other, and a case is done only where its files are."""
 
 import csv
+import errno
 import json
 import math
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.cohort import summary
+from BSAFusionLib.cohort.derivatives import write_sidecars
 from BSAFusionLib.cohort.finished import (
     FAILED,
     earlier_files,
@@ -21,6 +25,7 @@ from BSAFusionLib.cohort.finished import (
     marker,
 )
 from BSAFusionLib.cohort.reading import read_cohort
+from BSAFusionLib.commands.batch import do_case
 from Testing.reports import example_report
 
 Call = tuple[Any, ...]  # case, choices, folder of the results, fingerprint
@@ -94,6 +99,19 @@ def test_the_summary_lists_what_other_jobs_ended_meanwhile(table: Path, batch: C
     assert not list((table.parent / "out").rglob(f"*.{FAILED}"))
 
 
+def test_another_batch_spares_the_folders_of_running_cases(table: Path, batch: Callable[..., int]) -> None:
+    def first(pending: dict[str, Call]) -> Outcomes:
+        (call,) = pending.values()
+        (running := call[2] / call[0].folder / ".unfinished-running").mkdir(parents=True)
+        (killed := running.with_name(".unfinished-killed")).mkdir()
+        os.utime(killed, (time.time() - 25 * 3600,) * 2)
+        assert batch(finishing) == 0
+        assert running.is_dir() and not killed.exists()
+        yield call[0].name, (finish(call), "")
+
+    assert batch(first, *only("1")) == 0
+
+
 def test_a_summary_that_replaced_a_later_one_is_written_again(
     table: Path, batch: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +176,32 @@ def test_another_dataset_is_rejected_before_anything_is_computed(
     assert (out / "dataset_description.json").read_text() == description
 
 
+@pytest.mark.parametrize("name", ["summary.csv", "summary.html"])
+def test_a_summary_of_the_user_is_not_replaced(
+    table: Path, batch: Callable[..., int], name: str, capfd: pytest.CaptureFixture
+) -> None:
+    (out := table.parent / "out").mkdir()
+    (out / name).write_text("my own")
+    assert batch(finishing) == 2
+    assert f"{out / name} is not of this program and would be replaced; rename it" in capfd.readouterr().err
+    assert [path.name for path in out.iterdir()] == [name]
+    (out / name).unlink()
+    assert batch(finishing) == batch(finishing) == 0
+
+
+def test_a_disk_that_is_full_is_no_bug(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "DOE^JANE")
+
+    monkeypatch.setattr("BSAFusionLib.commands.batch.use_threads", lambda _: None)  # of this process
+    monkeypatch.setattr("BSAFusionLib.commands.batch._run", full)
+    case, *_ = read_cohort(table).cases
+    report, said = do_case(case, {}, table.parent, "mark")
+    assert report is None
+    assert said.startswith("The system refused to read or write (No space left on device); check the disk")
+    assert not (table.parent / "logs").exists()
+
+
 def test_the_files_of_the_user_that_describe_a_dataset_stay(table: Path, batch: Callable[..., int]) -> None:
     out = table.parent / "out"
     out.mkdir()
@@ -181,6 +225,38 @@ def test_the_description_of_an_earlier_version_is_replaced(table: Path, batch: C
     assert (out / "README.md").read_text().startswith("# MRI fused")
     assert batch(finishing) == 0
     assert json.loads((out / "dataset_description.json").read_text())["DatasetType"] == "derivative"
+
+
+def test_sidecars_name_their_sources_also_after_a_row_moved_the_root(table: Path, batch: Callable[..., int]) -> None:
+    def with_sidecars(pending: dict[str, Call]) -> Outcomes:
+        for name, result in finishing(pending):
+            case, _, folder, _ = pending[name]
+            (folder / case.folder / case.names.deformation).touch()
+            write_sidecars(case, folder / case.folder, {**result[0], "overlay": {"color_map": "hot"}})
+            yield name, result
+
+    assert batch(with_sidecars, *only("1")) == 0
+    (sidecar,) = (table.parent / "out").rglob("*_mode-image_xfm.json")
+    first = json.loads(sidecar.read_text())
+    assert first["FromFile"] == "bids:raw:pet.nii"
+    with table.open("a") as file:
+        file.write("4,mri.nii,../elsewhere.nii,pet\n")
+    assert batch(with_sidecars, *only("1")) == 0  # done before
+    raw = json.loads((table.parent / "out" / "dataset_description.json").read_text())["DatasetLinks"]["raw"]
+    assert raw == table.parents[1].as_uri()
+    moved = {key: f"bids:raw:{table.parent.name}/{name}.nii" for key, name in (("FromFile", "pet"), ("ToFile", "mri"))}
+    assert json.loads(sidecar.read_text()) == {**first, **moved, "SpatialReference": moved["ToFile"]}
+
+
+def test_workers_in_other_folders_are_given_the_whole_path_of_the_weights(
+    table: Path, batch: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def computing(pending: dict[str, Call]) -> Outcomes:
+        assert [choices["weights"] for _, choices, *_ in pending.values()] == [str(table.parent / "own/pet.pkl")]
+        yield from finishing(pending)
+
+    monkeypatch.chdir(table.parent)
+    assert batch(computing, *only("1"), "--weights", "own/pet.pkl") == 0
 
 
 def test_a_case_whose_files_were_removed_is_done_again(batch: Callable[..., int]) -> None:

@@ -47,7 +47,9 @@ def test_capitals_spaces_empty_rows_and_excels_first_line(tmp_path: Path, change
     assert_both_cases(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"\x81\x8d\x90\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"\x81\x8d\x90\xff", text(",").replace("mri", "\0").encode()]
+)
 def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "cohort.csv").write_bytes(content)
     with pytest.raises(FusionError, match=r"cohort\.csv (cannot be read|has no|lacks|is empty)"):

@@ -3,9 +3,11 @@
 import os
 
 import psutil
+import pytest
 from distributed import LocalCluster
 
 from BSAFusionLib.cohort.workers import connected, run_all
+from BSAFusionLib.errors import FusionError
 from Testing.cohort.cluster import answer_or_die
 
 
@@ -26,6 +28,14 @@ def test_an_error_is_an_outcome() -> None:
         outcomes = dict(run_all(client, int, {"number": ("1",), "word": ("one",)}))
     assert outcomes["number"] == 1
     assert isinstance(outcomes["word"], ValueError)
+
+
+def test_a_scheduler_that_needs_certificates_is_reported_in_a_sentence() -> None:
+    with (
+        pytest.raises(FusionError, match=r"tls://127\.0\.0\.1:1 needs TLS certificates; name them in Dask's conf"),
+        connected("tls://127.0.0.1:1", None, 1),
+    ):
+        pass
 
 
 def test_two_batches_on_one_scheduler_do_not_take_each_others_results() -> None:
