@@ -66,10 +66,11 @@ def _scans(folder: Path) -> list[_Scan]:
     _check_version(folder / DESCRIPTION)
     # A damaged description, also of a derivative, would end in an error of ancpbids; the pairs do not need it.
     options = DatasetOptions(ignore=[DESCRIPTION, "derivatives"], ignore_pickle_file=True)
-    layout: Any = BIDSLayout(str(folder), options)
+    resolved = folder.resolve()  # ancpbids takes the folder that a link leads from for the one above `..`
+    layout: Any = BIDSLayout(str(resolved), options)
     files = layout.get(suffix=[*MRI_SUFFIXES, *MODALITIES], extension=[".nii.gz", ".nii"])
-    # The path is not resolved: in a dataset under version control, a file may be a link out of the dataset.
-    paths = [Path(file.get_absolute_path()).relative_to(folder) for file in files]
+    # The path of a file is not resolved: in a dataset under version control, it may be a link out of the dataset.
+    paths = [Path(file.get_absolute_path()).relative_to(resolved) for file in files]
     scans = [
         _Scan(path.as_posix(), file.suffix, _written_entities(path.name))
         for path, file in zip(paths, files, strict=True)

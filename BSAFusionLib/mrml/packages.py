@@ -94,9 +94,11 @@ def install_packages(say: Callable[[str], None]) -> None:
     try:
         with _pinned(before), contextlib.redirect_stdout(_Lines(say, sys.stdout)):
             if "torch" in missing_packages() and (pytorch := _pytorch_extension()) is not None:
-                # The logic of that module's widget would import torch and torchvision at once.
-                logic = pytorch.PyTorchUtilsLogic()
-                logic.installTorch(torchVersionRequirement=required["torch"].removeprefix("torch"))
+                # Another release of the extension may ask in another way; pip installs torch then.
+                with contextlib.suppress(AttributeError, TypeError):
+                    # The logic of that module's widget would import torch and torchvision at once.
+                    logic = pytorch.PyTorchUtilsLogic()
+                    logic.installTorch(torchVersionRequirement=required["torch"].removeprefix("torch"))
             if others := [required[name] for name in missing_packages()]:
                 _pip_install(others)
     except Exception as error:  # each installer raises exceptions of its own

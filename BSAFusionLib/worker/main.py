@@ -120,7 +120,11 @@ class _Server:
 
 
 def _channels() -> tuple[int, BinaryIO]:
-    """Take standard input and output for messages; whatever else reads finds nothing, and prints to standard error."""
+    """Take standard input and output for messages; whatever else reads finds nothing, and prints to standard error.
+
+    Before a thread waits for messages: on Windows, a library that looks at standard input while it is loaded, as
+    OpenBLAS does, would wait for that thread.
+    """
     messages_in, messages_out = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

@@ -111,7 +111,7 @@ def test_a_bids_folder_may_be_reached_through_a_link(tmp_path: Path) -> None:
     bids(folder, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/pet/sub-01_pet.nii.gz")
     (tmp_path / "link").symlink_to(folder)
     (tmp_path / "above").symlink_to(folder.parent)
-    for path in (tmp_path / "link", tmp_path / "above" / "bids"):
+    for path in (tmp_path / "link", tmp_path / "above" / "bids", tmp_path / "link" / ".." / "bids"):
         cohort = read_cohort(path)
         assert cohort.cases[0].pair.moving == path / "sub-01/pet/sub-01_pet.nii.gz"
         assert (cohort.cases[0].sources[1], cohort.root) == ("bids:raw:sub-01/pet/sub-01_pet.nii.gz", folder)

@@ -204,6 +204,17 @@ def test_torch_comes_by_the_pytorch_extension_where_there_is_one(absent, ready, 
     assert ready.ui.applyButton.enabled
 
 
+@pytest.mark.parametrize("changed", [SimpleNamespace(), SimpleNamespace(PyTorchUtilsLogic=lambda: int)])
+def test_pip_installs_torch_where_another_release_of_the_extension_asks_in_another_way(
+    absent, ready, pip, pytorch_extension, monkeypatch, changed
+):
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", changed)
+    pip.install = lambda requirements, say: absent.clear()
+    harness.click(ready.ui.installButton)
+    assert pip.requirements == [list(packages.required.values())]
+    assert ready.ui.applyButton.enabled
+
+
 def test_the_pytorch_extension_is_left_alone_where_torch_is_there(absent, ready, pip, pytorch_extension):
     absent.remove("torch")
     pip.install = lambda requirements, say: absent.clear()
