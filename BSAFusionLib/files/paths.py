@@ -12,11 +12,15 @@ from BSAFusionLib.files.overwriting import TWO_FILE_SUFFIXES, files_of
 
 
 def path_from(folder: Path, path: Path) -> str:
-    """Return a file's path relative to a folder, or its full path where that is on another drive."""
+    """Return a file's path relative to a folder, or its full path where that is on another drive.
+
+    A symbolic link keeps its own name: a volume's modality and sidecar go by it, as in a DataLad dataset.
+    """
+    named = path.parent.resolve() / path.name
     try:
-        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+        return Path(os.path.relpath(named, folder.resolve())).as_posix()
     except ValueError:
-        return path.resolve().as_posix()
+        return named.as_posix()
 
 
 def require_file(path: Path) -> None:

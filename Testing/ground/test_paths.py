@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.scan import read_scan
 from BSAFusionLib.files.inputs import read_input, source_of
+from BSAFusionLib.files.paths import path_from
 from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume
 from Testing.dicom.conftest import write_series
 from Testing.ground.nifti_files import example, write_nifti
@@ -77,3 +78,15 @@ def test_all_images_of_a_series_count_as_inputs_where_one_is_given(tmp_path: Pat
     assert source_of(next((tmp_path / "series").iterdir())) == tmp_path / "series"
     assert source_of(write_nifti(tmp_path / "a.nii", example())) == tmp_path / "a.nii"
     assert source_of(tmp_path / "missing.nii") == tmp_path / "missing.nii"
+
+
+def test_a_link_to_a_volume_is_named_as_the_link_and_not_as_what_it_leads_to(tmp_path: Path) -> None:
+    """As in a DataLad dataset, whose volumes are links to files without names; a linked folder is followed."""
+    for folder in ("objects", "dataset", "out"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "objects" / "MD5E-1").touch()
+    (tmp_path / "dataset" / "sub-01_pet.nii.gz").symlink_to("../objects/MD5E-1")
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "dataset")
+    for folder in ("dataset", "elsewhere"):
+        named = path_from(tmp_path / "out", tmp_path / folder / "sub-01_pet.nii.gz")
+        assert named == "../dataset/sub-01_pet.nii.gz"
