@@ -56,11 +56,10 @@ def readable_by_itk(path: Path) -> Iterator[str]:
                 continue  # ITK reads none, and two of other folders may share a name
             paired = file == path or file.suffix.lower() in TWO_FILE_SUFFIXES
             link_or_copy(file, folder / (f"volume{file.suffix}" if paired else file.name))
-        # A packed file is recognized by its last two suffixes.
-        packed = path.name.lower().endswith(".nii.gz")
-        if packed:
-            link_or_copy(path, folder / "volume.nii.gz")
-        yield str(folder / ("volume.nii.gz" if packed else f"volume{path.suffix}"))
+        named = folder / f"volume{_ending(path)}"
+        if named.name != f"volume{path.suffix}":
+            link_or_copy(path, named)
+        yield str(named)
 
 
 @contextlib.contextmanager
@@ -78,15 +77,29 @@ def readable_by_gdcm(paths: list[Path]) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def writable_by_itk(path: Path) -> Iterator[str]:
-    """Yield a name that ITK can write to; what it wrote there ends up at `path`."""
+    """Yield a name that ITK can write to; all files that it wrote there end up in the folder of `path`.
+
+    Raises:
+        FusionError: The name itself is not UTF-8, and the format has a header that names the file of the voxels.
+    """
     if itk_can_open(path):
         yield str(path)
         return
     with private_folder() as folder:
         own_name = itk_can_open(Path(path.name))
-        written = folder / (path.name if own_name else f"written{''.join(path.suffixes[-2:])}")
+        written = folder / (path.name if own_name else f"written{_ending(path)}")
         yield str(written)
-        shutil.copyfile(written, path)
+        if not own_name and len(list(folder.iterdir())) > 1:
+            raise FusionError(
+                f"The name of {path} is not UTF-8, which a format of two files cannot hold; choose .nrrd."
+            )
+        for file in folder.iterdir():
+            shutil.copyfile(file, path if file == written else path.with_name(file.name))
+
+
+def _ending(path: Path) -> str:
+    """Return the ending by which ITK recognizes the format."""
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
 
 
 def link_or_copy(file: Path, name: Path) -> None:

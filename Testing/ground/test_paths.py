@@ -58,6 +58,15 @@ def test_results_are_written_whole(odd: Path) -> None:
     assert sorted(path.name for path in odd.iterdir()) == ["deformation.h5", "fused.nii.gz", "fused.nrrd"]
 
 
+@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr", "a.hdr"])
+def test_both_files_of_a_result_are_written(odd: Path, name: str) -> None:
+    write_volume(example(), odd / name)
+    assert np.array_equal(sitk.GetArrayFromImage(read_volume(odd / name)), sitk.GetArrayFromImage(example()))
+    unnamed = Path(os.fsdecode(os.fsencode(odd) + b"/p\xe9t" + name[1:].encode()))
+    with pytest.raises(FusionError, match=r"is not UTF-8, which a format of two files cannot hold; choose \.nrrd\."):
+        write_volume(example(), unnamed)
+
+
 def test_a_dicom_folder_is_read(odd: Path) -> None:
     write_series(odd, example(), "CT", intercept=-1024)
     found = read_scan(odd, ("ct",)).image
