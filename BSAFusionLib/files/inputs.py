@@ -235,7 +235,8 @@ def source_of(path: Path) -> Path:
 
 def _same_file(pair: Pair) -> bool:
     """Tell whether both volumes come from one file; a DICOM folder may hold both."""
-    return pair.fixed.is_file() and pair.moving.is_file() and pair.fixed.samefile(pair.moving)
+    # Path.is_file raises where a folder may not be opened; reading the volume says so.
+    return os.path.isfile(pair.fixed) and os.path.isfile(pair.moving) and pair.fixed.samefile(pair.moving)
 
 
 def _check_series(pair: Pair) -> None:

@@ -24,9 +24,13 @@ def path_from(folder: Path, path: Path) -> str:
 
 
 def require_file(path: Path) -> None:
-    """Raise FusionError where a path does not lead to a file."""
+    """Raise FusionError where a path does not lead to a file that may be opened."""
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise FusionError(f"There is no file {path}; check the path.")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise FusionError(f"The file {path} cannot be read ({error.strerror}); see that you may open it.") from error
 
 
 def itk_can_open(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """Volumes are read whole or refused in a sentence, and results replace older ones only when they are complete."""
 
+import errno
 import os
 import re
 import time
@@ -122,6 +123,17 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path / "file", tmp_path / "file" / "folder"):
         with pytest.raises(FusionError, match=re.escape(message)), written_whole(folder):
             pass
+
+
+def test_a_file_elsewhere_that_the_system_refuses_is_named_and_not_the_folder_of_the_results(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for refused, said in (
+        (tmp_path / "mri.nii", f"The file {tmp_path / 'mri.nii'} cannot be read or written (Permission denied)"),
+        (out / "fused.nrrd", f"The results cannot be written to {out} (Permission denied)"),
+        (None, f"The results cannot be written to {out} (Permission denied)"),
+    ):
+        with pytest.raises(FusionError, match=re.escape(said)), written_whole(out):
+            raise PermissionError(errno.EACCES, "Permission denied", refused and str(refused))
 
 
 def test_a_file_is_known_to_be_writable_before_it_is_written(tmp_path: Path) -> None:
