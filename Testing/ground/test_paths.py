@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from vtkmodules.vtkFiltersSources import vtkSphereSource
+from vtkmodules.vtkIOGeometry import vtkSTLWriter
+from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
+from BSAFusionLib.commands import _slices
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.scan import read_scan
 from BSAFusionLib.files.inputs import read_input, source_of
+from BSAFusionLib.files.models import MODEL_SUFFIXES, move_model
 from BSAFusionLib.files.paths import path_from
 from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume
 from Testing.dicom.conftest import write_series
@@ -65,6 +70,31 @@ def test_both_files_of_a_result_are_written(odd: Path, name: str) -> None:
     unnamed = Path(os.fsdecode(os.fsencode(odd) + b"/p\xe9t" + name[1:].encode()))
     with pytest.raises(FusionError, match=r"is not UTF-8, which a format of two files cannot hold; choose \.nrrd\."):
         write_volume(example(), unnamed)
+
+
+def test_slices_are_read_and_written(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.arange(32 * 48).astype(np.uint8).reshape(32, 48)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "a.png"))
+    path = (tmp_path / "a.png").rename(odd / "a.png")
+    monkeypatch.setattr(_slices, "fuse_slices", lambda mri, moving, *_: _slices.FusedSlices(mri, moving, 0.0))
+    _slices.run_slices(path, path, "ct", {}, odd)
+    for name in ("a.png", "fused_slice.png", "registered_slice.png"):
+        (odd / name).rename(tmp_path / name)
+        assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / name))), values)
+
+
+@pytest.mark.parametrize("suffix", MODEL_SUFFIXES)
+def test_models_are_read_and_written(odd: Path, tmp_path: Path, suffix: str) -> None:
+    sphere, writer = vtkSphereSource(), vtkXMLPolyDataWriter() if suffix == ".vtp" else vtkSTLWriter()
+    writer.SetInputConnection(sphere.GetOutputPort())
+    writer.SetFileName(str(tmp_path / f"a{suffix}"))
+    writer.Write()
+    path = (tmp_path / f"a{suffix}").rename(odd / f"a{suffix}")
+    moved = []
+    for result in (odd / f"b{suffix}", odd / f"c{suffix}"):
+        move_model(path, result, lambda points: moved.append(points) or points + 1)
+        path = result
+    assert moved[1] == pytest.approx(moved[0] + 1)
 
 
 def test_a_dicom_folder_is_read(odd: Path) -> None:
