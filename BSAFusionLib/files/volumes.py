@@ -65,7 +65,8 @@ def load_volume(path: Path | str) -> LoadedVolume:
     A NIfTI lies where its sform says, else its qform. One with a sheared grid is straightened.
 
     Raises:
-        FusionError: There is no such file, it is damaged, or it does not hold one three-dimensional volume.
+        FusionError: There is no such file, it is damaged, or it does not hold one three-dimensional volume of real
+            numbers.
     """
     path = Path(path)
     with _reading(path):
@@ -85,7 +86,7 @@ def load_frames(path: Path) -> list[LoadedVolume]:
         header = nifti_header(path)
         if header is None or len(header.size) != 4:
             raise FusionError(f"The file {path} has no frames; give a NIfTI with a time axis.")
-        image = read_nifti(path, header)
+        image = _real(read_nifti(path, header), path)
         return [_placed_nifti(image[:, :, :, number], path, header) for number in range(header.size[3])]
 
 
@@ -157,12 +158,20 @@ def _in_mm(volume: LoadedVolume, path: Path) -> LoadedVolume:
 
 def _one_volume(image: sitk.Image, path: Path) -> sitk.Image:
     """Return an image of three dimensions, also where further ones hold a single frame."""
+    image = _real(image, path)
     while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
         image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
     if image.GetDimension() != 3:
         raise FusionError(
             f"The file {path} has {image.GetDimension()} dimensions, not 3; save the volume you mean by itself."
         )
+    return image
+
+
+def _real(image: sitk.Image, path: Path) -> sitk.Image:
+    """Return an image whose values are no complex numbers."""
+    if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
+        raise FusionError(f"The file {path} holds complex numbers; save their magnitude as a volume and give that.")
     return image
 
 
