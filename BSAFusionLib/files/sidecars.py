@@ -11,6 +11,7 @@ from BSAFusionLib.files.texts import decoded
 BIDS_NAME = re.compile(
     r"^(?P<entities>sub-[A-Za-z0-9]+(?:_[A-Za-z]+-[A-Za-z0-9+]+)*)_(?P<suffix>[A-Za-z0-9]+)\.nii(?:\.gz)?$"
 )
+PACKED = re.compile(r"\.(gz|bz2)$", re.IGNORECASE)
 DESCRIPTION = "dataset_description.json"  # in the root of a dataset
 
 
@@ -61,8 +62,8 @@ def sidecars_of(path: Path) -> list[Path]:
 
 
 def volume_stem(path: Path) -> str:
-    """Return a file's name without its ending, also where it is packed."""
-    return Path(path.name.removesuffix(".gz")).stem
+    """Return a file's name without its ending, also where it is packed, in small letters or capitals."""
+    return Path(PACKED.sub("", path.name)).stem
 
 
 def _inherited(path: Path) -> list[Path]:
