@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.atomic import check_writable, written_whole
-from BSAFusionLib.files.volumes import read_volume, write_transform
+from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume
 
 kinds = ["nii.gz", "nii", "nrrd", "mha"]
 
@@ -31,6 +31,18 @@ def test_a_whole_volume_is_read_as_it_was_written(volume: sitk.Image, tmp_path: 
     read = read_volume(tmp_path / f"volume.{kind}")
     assert np.array_equal(sitk.GetArrayFromImage(read), sitk.GetArrayFromImage(volume))
     assert read.GetSpacing() == volume.GetSpacing()
+
+
+@pytest.mark.parametrize(
+    ("noisy", "kind", "packed"), [(False, "nrrd", True), (True, "nrrd", False), (True, "nii.gz", True)]
+)
+def test_a_nrrd_is_compressed_where_that_makes_it_smaller(tmp_path: Path, noisy: bool, kind: str, packed: bool) -> None:
+    noise = np.random.default_rng(0).normal(size=(64, 64, 64)).astype(np.float32)
+    path, image = tmp_path / f"volume.{kind}", sitk.GetImageFromArray(noise if noisy else np.rint(noise))
+    write_volume(image, path)
+    assert np.array_equal(sitk.GetArrayFromImage(read_volume(path)), sitk.GetArrayFromImage(image))
+    content = path.read_bytes()
+    assert (b"encoding: gzip" in content[:1000] or content.startswith(b"\x1f\x8b")) == packed
 
 
 @pytest.mark.parametrize("kind", kinds)
