@@ -103,6 +103,13 @@ def main(arguments):
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        print(
+            "The environment cannot be made in {} ({}); see that you may write there and that the disk has room, or "
+            "copy the program to a folder of your own.".format(ROOT, error.strerror or error),
+            file=sys.stderr,
+        )
+        return 1
     if command in TOOLS:
         os.chdir(str(ROOT))
         *steps, last = [[str(environment_python()), "-m"] + step for step in TOOLS[command][1]]

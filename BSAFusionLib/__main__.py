@@ -60,7 +60,7 @@ def _run(arguments: list[str]) -> int:
         summary = (module.__doc__ or "").strip().splitlines()[0]
         command = subparsers.add_parser(name, help=summary, description=summary)
         module.add_arguments(command)
-        command.set_defaults(run=module.run, begun=begun)
+        command.set_defaults(run=module.run, begun=begun, words=arguments)
     parsed = parser.parse_args(arguments)
     from BSAFusionLib.files.atomic import check_writable
     from BSAFusionLib.pipeline.memory import explain_memory_errors

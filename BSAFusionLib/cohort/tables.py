@@ -5,9 +5,9 @@ import io
 from pathlib import Path
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.texts import decoded
 
 DELIMITERS = ",;\t|"
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 SEPARATOR_LINE = "sep="  # with which Excel says the delimiter
 
 
@@ -25,7 +25,7 @@ def read_table(path: Path) -> dict[int, dict[str, str]]:
         FusionError: It cannot be read, or is no table.
     """
     try:
-        text = _text(path.read_bytes())
+        text = decoded(path.read_bytes())
         if "\0" in text:  # of a file that is no text, or is UTF-16 without a mark; no path may hold it
             raise csv.Error("line contains NUL")
         if text.lower().startswith(SEPARATOR_LINE):
@@ -33,7 +33,9 @@ def read_table(path: Path) -> dict[int, dict[str, str]]:
         header = text.partition("\n")[0]
         delimiter = max(DELIMITERS, key=header.count)
         names, *rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)) or [[]]
-    except (OSError, UnicodeError, csv.Error) as error:
+    except OSError as error:
+        raise FusionError(f"The table {path} cannot be read ({error.strerror}); see that you may open it.") from error
+    except (UnicodeError, csv.Error) as error:
         raise FusionError(f"The table {path} cannot be read as CSV in UTF-8; save it again.") from error
     columns = [name.strip().lower() for name in names]
     return {
@@ -41,12 +43,3 @@ def read_table(path: Path) -> dict[int, dict[str, str]]:
         for number, row in enumerate(rows, start=2)
         if any(value.strip() for value in row)
     }
-
-
-def _text(content: bytes) -> str:
-    if content.startswith(UTF_16_MARKS):
-        return content.decode("utf-16")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252")

@@ -51,9 +51,11 @@ def run_slices(fixed: Path, moving: Path, modality: str, choices: dict[str, Any]
         folder: A folder of `written_whole`.
 
     Raises:
-        FusionError: A file cannot be read, the sizes differ, or the weights do not load.
+        FusionError: A file cannot be read or written, the sizes differ, or the weights do not load.
     """
     import SimpleITK as sitk
+
+    from BSAFusionLib.files.volumes import write_volume
 
     mri, other = read_slice(fixed), read_slice(moving)
     if mri.ndim == 3:
@@ -64,7 +66,7 @@ def run_slices(fixed: Path, moving: Path, modality: str, choices: dict[str, Any]
         modality = _guessed(moving, in_color=other.ndim == 3)
     result = fuse_slices(mri, other, modality, choices)
     for name, values in zip(SLICES, result[:2], strict=True):
-        sitk.WriteImage(sitk.GetImageFromArray(values, isVector=values.ndim == 3), str(folder / name))
+        write_volume(sitk.GetImageFromArray(values, isVector=values.ndim == 3), folder / name)
     return result
 
 
@@ -121,8 +123,11 @@ def read_slice(path: Path) -> "np.ndarray":
     import numpy as np
     import SimpleITK as sitk
 
+    from BSAFusionLib.files.paths import readable_by_itk
+
     try:
-        values = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        with readable_by_itk(path) as name:
+            values = sitk.GetArrayFromImage(sitk.ReadImage(name))
     except RuntimeError as error:
         raise FusionError(f"{path} cannot be read as a PNG; give a whole one.") from error
     if values.dtype != np.uint8:

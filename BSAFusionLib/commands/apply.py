@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from BSAFusionLib.files.inputs import Input
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
-SUFFIXES = (".nii.gz", ".mrk.json", ".seg.nrrd")  # that pathlib would cut in two
+# That pathlib would cut in two.
+SUFFIXES = (".nii.gz", ".nii.bz2", ".hdr.gz", ".img.gz", ".mrk.json", ".seg.nrrd")
 EVERY = (MRI, *MODALITIES)
 WAYS = {"linear": "linearly", "nearest": "to the nearest voxel", "bspline": "by B-splines"}
 UNREACHED_MM = 0.01  # farther from its origin, a point has none
@@ -242,18 +243,42 @@ def _sidecar(result: Path) -> Path:
 
 
 def _result(path: Path, out: Path | None, count: int) -> Path:
-    """Return where the result of an image is written; of DICOM as NRRD, or as a file of another format if so named."""
-    from BSAFusionLib.files.dicom.recognize import is_dicom_path
-    from BSAFusionLib.files.inputs import VOLUME_SUFFIXES
+    """Return where the result of an image is written.
 
+    Raises:
+        FusionError: It is to be a file of a format that cannot be written.
+    """
     path = path.resolve() if path.name in ("", "..") else path  # a folder by no name of its own
-    suffix = next((each for each in SUFFIXES if path.name.endswith(each)), path.suffix)
-    stem = path.name if path.is_dir() else path.name.removesuffix(suffix) or path.name
-    endings: tuple[str, ...] = (suffix,)
-    if is_dicom_path(path) or not suffix:
-        suffix, endings = ".nrrd", VOLUME_SUFFIXES
+    given = "" if path.is_dir() else next((each for each in SUFFIXES if path.name.lower().endswith(each)), path.suffix)
+    given = path.name[len(path.name) - len(given) :]  # with its capitals
+    stem = path.name.removesuffix(given) or path.name
+    ending, accepted = _endings(path, given)
     if out is None:
-        return path.parent / f"{stem}_applied{suffix}"
-    if count == 1 and out.name.endswith(endings) and not out.is_dir():
-        return out
-    return out / f"{stem}{suffix}"
+        return path.parent / f"{stem}_applied{ending}"
+    if count == 1 and not out.is_dir():
+        if out.name.endswith(accepted):
+            return out
+        if given and out.name.endswith(given):
+            raise FusionError(f"{out.name} has an ending that cannot be written; give one in {ending} as --out.")
+    return out / f"{stem}{ending}"
+
+
+def _endings(path: Path, given: str) -> tuple[str, tuple[str, ...]]:
+    """Return the ending of an image's result, and those that a file given as --out may have.
+
+    Args:
+        path: The image.
+        given: The ending of its name: kept where a result can have it, in small letters, as ITK knows volumes by.
+    """
+    from BSAFusionLib.files.dicom.recognize import is_dicom_path
+    from BSAFusionLib.files.dynamic import is_dynamic
+    from BSAFusionLib.files.inputs import VOLUME_SUFFIXES
+    from BSAFusionLib.files.models import MODEL_SUFFIXES
+    from BSAFusionLib.files.points import POINT_SUFFIXES
+
+    if given in POINT_SUFFIXES or given.lower() in MODEL_SUFFIXES:
+        return given, (given,)
+    ending = given.lower()
+    if ending.endswith((*VOLUME_SUFFIXES, ".img")) and not is_dicom_path(path):
+        return ending, (ending,)
+    return ".nii.gz" if is_dynamic(path) else ".nrrd", VOLUME_SUFFIXES

@@ -1,6 +1,7 @@
 """Register a CT, PET or SPECT to an MRI, from files or DICOM folders, and fuse the two."""
 
 import argparse
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from BSAFusionLib.commands._case import (
     save_json,
 )
 from BSAFusionLib.commands._options import add_running, add_settings, add_strict, check_count, choices_of, use_threads
-from BSAFusionLib.commands._program import program_name
+from BSAFusionLib.commands._program import program_words
 from BSAFusionLib.commands._progress import progress_bar
 from BSAFusionLib.commands._slices import are_slices, check_choices, run_slices
 from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.files.outputs import SLICES
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.settings import options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,15 +101,33 @@ def run(arguments: argparse.Namespace) -> int:
         with written_whole(arguments.out, replaced) as folder, progress_bar(arguments.quiet) as progress:
             finished = run_case(pair, choices, folder, landmarks=landmarks, progress=progress, begun=arguments.begun)
     except ExchangedRoles as error:
-        modality = "" if arguments.modality == "auto" else f" --modality {arguments.modality}"
-        fixed, moving, out = (shlex.quote(str(path)) for path in (pair.fixed, pair.moving, arguments.out))
-        raise FusionError(f"{error} Run: {program_name()} fuse {moving} {fixed}{modality} --out {out}") from error
+        raise FusionError(f"{error} Run: {_exchanged_command(arguments)}") from error
     report = finished.case.result.report
     print(report)
     print(f"results in {arguments.out}")
     if arguments.json:
         save_json(report.as_dict(), arguments.json, arguments.out)
     return DOUBTFUL_STATUS if arguments.strict and report.verdict.doubtful else 0
+
+
+def _exchanged_command(arguments: argparse.Namespace) -> str:
+    """Return the command that was typed with the two volumes, their series and their landmarks exchanged."""
+    exchanged = {"--fixed-s": "--moving-s", "--moving-s": "--fixed-s"}  # also of shortened options
+    volumes = {arguments.fixed: arguments.moving, arguments.moving: arguments.fixed}
+    landmarks = arguments.landmarks or ()
+    points = dict(zip(landmarks, reversed(landmarks), strict=True))
+    words = []
+    for before, word in zip(["", *arguments.words], arguments.words, strict=False):
+        others = points if _takes_value(before) else {**points, **volumes}  # a folder may be called "ct"
+        other = str(others.get(Path(word), word))
+        words.append(re.sub("^--(fixed|moving)-s", lambda found: exchanged[found[0]], other))
+    return shlex.join([*program_words(Path()), *words])
+
+
+def _takes_value(word: str) -> bool:
+    """Tell whether a word of the command is an option whose value is the next word."""
+    flags = ("--strict", "--quiet", *(option.flag for option in options().values() if option.kind is None))
+    return word.startswith("--") and "=" not in word and not any(flag.startswith(word) for flag in flags)
 
 
 def _fuse_slices(arguments: argparse.Namespace, choices: dict[str, Any]) -> int:

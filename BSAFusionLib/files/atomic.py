@@ -27,7 +27,8 @@ def written_whole(folder: Path | str, replaced: Iterable[str] = ()) -> Iterator[
         replaced: Names of files that belong to an earlier result: those that were not written again are removed.
 
     Raises:
-        FusionError: The folder cannot be written to, or one of the files in it cannot be replaced.
+        FusionError: The folder cannot be written to, one of the files in it cannot be replaced, or the system refused
+            a file elsewhere while the folder was open.
     """
     folder = Path(folder)
     try:
@@ -37,6 +38,11 @@ def written_whole(folder: Path | str, replaced: Iterable[str] = ()) -> Iterator[
             yield Path(unfinished)
             _move_all(sorted(Path(unfinished).iterdir()), folder, replaced)
     except OSError as error:
+        if _lies_elsewhere(error.filename, folder):
+            raise FusionError(
+                f"The file {error.filename} cannot be read or written ({error.strerror}); see that you may open it and "
+                "that its disk has room."
+            ) from error
         raise unwritable(folder, error) from error
 
 
@@ -46,6 +52,14 @@ def remove_stale(folder: Path) -> None:
         with contextlib.suppress(OSError):  # the folder of another job, which may remove it at any time
             if time.time() - left.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _lies_elsewhere(name: object, folder: Path) -> bool:
+    """Tell whether an error names a file that is neither in a folder nor one of the folders above it."""
+    if not isinstance(name, str):
+        return False
+    file, folder = Path(os.path.abspath(name)), Path(os.path.abspath(folder))
+    return folder not in (file, *file.parents) and file not in folder.parents
 
 
 def unwritable(folder: Path, error: OSError) -> FusionError:

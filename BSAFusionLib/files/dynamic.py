@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.nifti_header import clear_time, nifti_header
-from BSAFusionLib.files.sidecars import described
+from BSAFusionLib.files.sidecars import described, unread_sidecars
 from BSAFusionLib.files.volumes import BLOCK_BYTES, COMPRESSION_LEVEL, LoadedVolume, load_frames, write_volume
 from BSAFusionLib.geometry.fields import resample_through
 
@@ -153,7 +153,8 @@ def read_dynamic(path: Path, chosen: str | None) -> tuple[LoadedVolume, Frames]:
     images = tuple(sitk.Cast(frame.image, sitk.sitkFloat32) for frame in loaded)
     frames = replace(_timed(path, images), registered=chosen_frames(chosen, len(images)))
     first = loaded[0]
-    return LoadedVolume(frames.mean(), first.remarks, first.placed, first.label_map), frames
+    remarks = (*unread_sidecars(path), *first.remarks)
+    return LoadedVolume(frames.mean(), remarks, first.placed, first.label_map), frames
 
 
 def chosen_frames(chosen: str | None, count: int) -> tuple[int, ...]:

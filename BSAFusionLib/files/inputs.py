@@ -10,7 +10,7 @@ from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.files.dicom.recognize import is_dicom_path
 from BSAFusionLib.files.dynamic import Frames, is_dynamic, read_dynamic
 from BSAFusionLib.files.outputs import UNIT_KEY
-from BSAFusionLib.files.sidecars import volume_stem
+from BSAFusionLib.files.sidecars import unread_sidecars, volume_stem
 from BSAFusionLib.files.stated_modality import named_modality, sounds_like_mri, stated_modality, stated_unit
 from BSAFusionLib.files.volumes import load_volume
 from BSAFusionLib.modalities import MODALITIES, MRI, listed
@@ -150,9 +150,8 @@ def read_input(
         _check_no_folder_of_volumes(path)
         if not is_dicom_path(path):
             volume = load_volume(path)
-            known = Input(
-                volume.image, _shown_name(path), modality, {}, volume.remarks, unit=_unit_of(path, volume.image)
-            )
+            remarks = (*unread_sidecars(path), *volume.remarks)
+            known = Input(volume.image, _shown_name(path), modality, {}, remarks, unit=_unit_of(path, volume.image))
             return replace(known, placed=volume.placed, label_map=volume.label_map)
         from BSAFusionLib.files.dicom.scan import read_scan  # here, since it imports pydicom
 
@@ -236,7 +235,8 @@ def source_of(path: Path) -> Path:
 
 def _same_file(pair: Pair) -> bool:
     """Tell whether both volumes come from one file; a DICOM folder may hold both."""
-    return pair.fixed.is_file() and pair.moving.is_file() and pair.fixed.samefile(pair.moving)
+    # Path.is_file raises where a folder may not be opened; reading the volume says so.
+    return os.path.isfile(pair.fixed) and os.path.isfile(pair.moving) and pair.fixed.samefile(pair.moving)
 
 
 def _check_series(pair: Pair) -> None:

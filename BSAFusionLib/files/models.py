@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.paths import require_file
+from BSAFusionLib.files.paths import readable_by_itk, require_file, writable_by_itk
 
 if TYPE_CHECKING:
     from vtkmodules.vtkCommonDataModel import vtkPolyData
@@ -38,8 +38,8 @@ def move_model(path: Path, result: Path, move: Callable[[np.ndarray], np.ndarray
     except ImportError as error:
         raise FusionError("Surface models need VTK; install it with: pip install 'bsafusion[models]'") from error
     require_file(path)
-    with quiet():
-        surface, in_ras = _read(path)
+    with quiet(), readable_by_itk(path) as name:  # VTK, too, takes UTF-8 only
+        surface, in_ras = _read(Path(name))
     if surface.GetNumberOfPoints() == 0:
         raise FusionError(f"The file {path} holds no surface; give a .vtp or .stl file with points.")
     flip = np.array([-1.0, -1.0, 1.0]) if in_ras else np.ones(3)
@@ -47,7 +47,9 @@ def move_model(path: Path, result: Path, move: Callable[[np.ndarray], np.ndarray
     surface.GetPoints().SetData(numpy_to_vtk(points, deep=True))  # type: ignore[no-untyped-call]
     surface.GetPointData().SetNormals(None)  # they belong to the surface as it was
     surface.GetCellData().SetNormals(None)
-    if not _write(surface, result):
+    with writable_by_itk(result) as name:
+        written = _write(surface, Path(name))
+    if not written:
         raise FusionError(f"The file {result} could not be written; see that the disk has room.")
 
 

@@ -63,14 +63,19 @@ def files_of(path: Path) -> Iterator[Path]:
         yield from (file for file in path.rglob("*") if file.is_file())
         return
     yield path
-    stem, suffix = os.path.splitext(path.name.removesuffix(".gz"))
+    packing = path.name[-3:] if path.name.lower().endswith(".gz") else ""
+    stem, suffix = os.path.splitext(path.name.removesuffix(packing))
     yield from (file for file in sidecars_of(path) if file != path)
     if os.path.isfile(path):
         yield from _data_files(path)  # of any name, since volumes are read by what they hold
     if suffix.lower().endswith("aa") or not os.path.isfile(path):
         yield from _matching(path.parent, glob.escape(path.name.removesuffix("aa")) + "[a-z][a-z]")
     if suffix.lower() in TWO_FILE_SUFFIXES:
-        halves = (path.with_name(f"{stem}{other}") for other in TWO_FILE_SUFFIXES)
+        halves = (
+            path.with_name(f"{stem}{half.upper() if suffix.isupper() else half}{end}")
+            for half in (".hdr", ".img")
+            for end in ("", packing or ".gz")
+        )
         yield from (file for file in halves if os.path.isfile(file) and file != path)
 
 

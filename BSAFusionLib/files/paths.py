@@ -12,17 +12,25 @@ from BSAFusionLib.files.overwriting import TWO_FILE_SUFFIXES, files_of
 
 
 def path_from(folder: Path, path: Path) -> str:
-    """Return a file's path relative to a folder, or its full path where that is on another drive."""
+    """Return a file's path relative to a folder, or its full path where that is on another drive.
+
+    A symbolic link keeps its own name: a volume's modality and sidecar go by it, as in a DataLad dataset.
+    """
+    named = path.parent.resolve() / path.name
     try:
-        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+        return Path(os.path.relpath(named, folder.resolve())).as_posix()
     except ValueError:
-        return path.resolve().as_posix()
+        return named.as_posix()
 
 
 def require_file(path: Path) -> None:
-    """Raise FusionError where a path does not lead to a file."""
+    """Raise FusionError where a path does not lead to a file that may be opened."""
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise FusionError(f"There is no file {path}; check the path.")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise FusionError(f"The file {path} cannot be read ({error.strerror}); see that you may open it.") from error
 
 
 def itk_can_open(path: Path) -> bool:
@@ -52,11 +60,10 @@ def readable_by_itk(path: Path) -> Iterator[str]:
                 continue  # ITK reads none, and two of other folders may share a name
             paired = file == path or file.suffix.lower() in TWO_FILE_SUFFIXES
             link_or_copy(file, folder / (f"volume{file.suffix}" if paired else file.name))
-        # A packed file is recognized by its last two suffixes.
-        packed = path.name.lower().endswith(".nii.gz")
-        if packed:
-            link_or_copy(path, folder / "volume.nii.gz")
-        yield str(folder / ("volume.nii.gz" if packed else f"volume{path.suffix}"))
+        named = folder / f"volume{_ending(path)}"
+        if named.name != f"volume{path.suffix}":
+            link_or_copy(path, named)
+        yield str(named)
 
 
 @contextlib.contextmanager
@@ -74,15 +81,29 @@ def readable_by_gdcm(paths: list[Path]) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def writable_by_itk(path: Path) -> Iterator[str]:
-    """Yield a name that ITK can write to; what it wrote there ends up at `path`."""
+    """Yield a name that ITK can write to; all files that it wrote there end up in the folder of `path`.
+
+    Raises:
+        FusionError: The name itself is not UTF-8, and the format has a header that names the file of the voxels.
+    """
     if itk_can_open(path):
         yield str(path)
         return
     with private_folder() as folder:
         own_name = itk_can_open(Path(path.name))
-        written = folder / (path.name if own_name else f"written{''.join(path.suffixes[-2:])}")
+        written = folder / (path.name if own_name else f"written{_ending(path)}")
         yield str(written)
-        shutil.copyfile(written, path)
+        if not own_name and len(list(folder.iterdir())) > 1:
+            raise FusionError(
+                f"The name of {path} is not UTF-8, which a format of two files cannot hold; choose .nrrd."
+            )
+        for file in folder.iterdir():
+            shutil.copyfile(file, path if file == written else path.with_name(file.name))
+
+
+def _ending(path: Path) -> str:
+    """Return the ending by which ITK recognizes the format."""
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
 
 
 def link_or_copy(file: Path, name: Path) -> None:

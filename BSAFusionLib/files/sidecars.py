@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from BSAFusionLib.files.texts import decoded
+
 BIDS_NAME = re.compile(
     r"^(?P<entities>sub-[A-Za-z0-9]+(?:_[A-Za-z]+-[A-Za-z0-9+]+)*)_(?P<suffix>[A-Za-z0-9]+)\.nii(?:\.gz)?$"
 )
+PACKED = re.compile(r"\.(gz|bz2)$", re.IGNORECASE)
 DESCRIPTION = "dataset_description.json"  # in the root of a dataset
 
 
@@ -23,8 +26,22 @@ def described(path: Path) -> dict[str, Any]:
     """
     content: dict[str, Any] = {}
     for file in sidecars_of(path):
-        content |= _content(file)
+        content |= _content(file) or {}
     return content
+
+
+def unread_sidecars(path: Path) -> tuple[str, ...]:
+    """Return a remark for each JSON file of a volume that cannot be read.
+
+    Args:
+        path: A file that is no DICOM.
+    """
+    return tuple(
+        f"{file.name} was not read, since it is damaged or may not be opened: what it says of modality, unit and frame "
+        f"times of {path.name} was not used; save it as JSON in UTF-8."
+        for file in sidecars_of(path)
+        if _content(file) is None
+    )
 
 
 def sidecars_of(path: Path) -> list[Path]:
@@ -45,8 +62,8 @@ def sidecars_of(path: Path) -> list[Path]:
 
 
 def volume_stem(path: Path) -> str:
-    """Return a file's name without its ending, also where it is packed."""
-    return Path(path.name.removesuffix(".gz")).stem
+    """Return a file's name without its ending, also where it is packed, in small letters or capitals."""
+    return Path(PACKED.sub("", path.name)).stem
 
 
 def _inherited(path: Path) -> list[Path]:
@@ -82,9 +99,10 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def _content(file: Path) -> dict[str, Any]:
+def _content(file: Path) -> dict[str, Any] | None:
+    """Return the values in a JSON file, none where it holds no object; None where it cannot be read."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        content = json.loads(decoded(file.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return None
     return content if isinstance(content, dict) else {}

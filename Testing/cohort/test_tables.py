@@ -1,5 +1,6 @@
 """Tables are read as spreadsheet programs of any language save them."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -53,4 +54,15 @@ def test_capitals_spaces_empty_rows_and_excels_first_line(tmp_path: Path, change
 def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "cohort.csv").write_bytes(content)
     with pytest.raises(FusionError, match=r"cohort\.csv (cannot be read|has no|lacks|is empty)"):
+        read_cohort(tmp_path / "cohort.csv")
+
+
+def test_a_table_that_may_not_be_opened_is_named_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cohort.csv").touch()
+
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(FusionError, match=r"cohort\.csv cannot be read \(Permission denied\); see that you"):
         read_cohort(tmp_path / "cohort.csv")

@@ -58,6 +58,16 @@ def test_a_pet_series_is_read_in_suv(volume: sitk.Image, tmp_path: Path) -> None
     assert np.allclose(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(volume) * 10 * by_hand, rtol=1e-6)
 
 
+def test_a_pet_in_color_keeps_its_colors_and_has_no_unit(volume: sitk.Image, tmp_path: Path) -> None:
+    colors = np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)
+    layout = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    depth = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0}
+    write_series(tmp_path, volume, "PT", **tags(), **layout, **depth, PixelData=colors.tobytes() + b"\0")
+    scan = read_scan(tmp_path, ("pet",))
+    assert (scan.unit, scan.remarks) == ("", ())
+    assert np.array_equal(sitk.GetArrayFromImage(scan.image), np.stack([colors] * 6))
+
+
 @pytest.mark.parametrize(
     "changed",
     [

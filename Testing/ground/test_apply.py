@@ -1,5 +1,7 @@
 """`apply` carries images, points and models as its users mean it, and equals ITK."""
 
+import bz2
+import gzip
 import json
 import struct
 from pathlib import Path
@@ -385,6 +387,35 @@ def test_a_model_in_ras_is_read_as_that(folder: Path, suffix: str) -> None:
     assert run_apply(folder, f"ball{suffix}", "--out", f"moved{suffix}") == 0
     carried = carry_points(transform, opened_in_slicer(folder / f"moved{suffix}"))
     assert np.allclose(carried.mean(axis=0), (-3, -5, -2), atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("scan.NII.GZ", "scan_applied.nii.gz"),
+        ("scan.nii.bz2", "scan_applied.nrrd"),
+        ("scan.dat", "scan_applied.nrrd"),
+        ("patient.1.2.3", "patient.1.2_applied.nrrd"),
+        ("drawn.SEG.NRRD", "drawn_applied.seg.nrrd"),
+    ],
+)
+def test_the_result_of_a_volume_by_any_name_has_an_ending_that_can_be_written(
+    folder: Path, name: str, result: str
+) -> None:
+    content = (folder / ("moving.nrrd" if "NRRD" in name else "labels.nii.gz")).read_bytes()
+    (folder / name).write_bytes(bz2.compress(gzip.decompress(content)) if name.endswith(".bz2") else content)
+    assert run_apply(folder, name, "--reference", "fixed.nrrd") == 0
+    assert sitk.ReadImage(str(folder / result)).GetSize() == (22, 24, 20)
+
+
+@pytest.mark.parametrize(("ending", "instead"), [(".NII.GZ", ".nii.gz"), (".dat", ".nrrd")])
+def test_a_result_that_cannot_be_written_is_rejected_before_anything_is_read(
+    folder: Path, capsys: pytest.CaptureFixture, ending: str, instead: str
+) -> None:
+    (folder / f"scan{ending}").touch()
+    assert run_apply(folder, f"scan{ending}", "--reference", "nothing.nrrd", "--out", f"other{ending}") == 2
+    said = f"other{ending} has an ending that cannot be written; give one in {instead} as --out.\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom import dcmread
 
 from BSAFusionLib.__main__ import main
+from BSAFusionLib.commands._program import program_words
 from BSAFusionLib.files.inputs import Pair, read_pair
 from Testing.dicom.conftest import write_series
 from Testing.phantoms import small_head
@@ -40,15 +42,31 @@ def said(capsys: pytest.CaptureFixture, out: Path, *arguments: object) -> str:
 def test_a_ct_given_first_is_told_with_the_command_that_exchanges_them(inputs, tmp_path, capsys) -> None:
     line = said(capsys, tmp_path / "out", inputs["ct"], inputs["mri"], "--modality", "ct")
     assert "The fixed volume is in Hounsfield units" in line
-    right = f"Run: run.py fuse '{inputs['mri']}' {inputs['ct']} --modality ct --out {tmp_path / 'out'}"
+    program = shlex.join(program_words(Path()))
+    right = f"Run: {program} fuse '{inputs['mri']}' {inputs['ct']} --modality ct --out {tmp_path / 'out'}"
     assert line.endswith(right)
+
+
+def test_the_command_that_exchanges_them_keeps_all_other_words(inputs, tmp_path, capsys, monkeypatch) -> None:
+    points = {"markups": [{"controlPoints": [{"position": [0, 0, 0]}]}]}
+    for name in ("a.mrk.json", "b.mrk.json"):
+        (tmp_path / name).write_text(json.dumps(points))
+    monkeypatch.chdir(tmp_path)
+    series = dcmread(next(inputs["ct folder"].iterdir())).SeriesInstanceUID
+    inputs["ct folder"].rename("ct")
+    options = ["--preset", "rigid", "--modality", "ct", "--json", "a.json", "--threads", "2", "--strict"]
+    typed = [*options, "./ct", "mr", "--landmarks", "a.mrk.json", "./b.mrk.json", f"--fixed-series={series}"]
+    line = said(capsys, tmp_path / "out", *typed)
+    right = [*options, "mr", "ct", "--landmarks", "b.mrk.json", "a.mrk.json", f"--moving-series={series}"]
+    words = [*program_words(tmp_path), "fuse", *right, "--out", str(tmp_path / "out")]
+    assert line.endswith(f" Run: {shlex.join(words)}")
 
 
 @pytest.mark.parametrize("second", ["mr folder", "mri"])
 def test_a_dicom_series_of_the_other_kind_is_told(inputs, tmp_path, capsys, second) -> None:
     line = said(capsys, tmp_path / "out", inputs["ct folder"], inputs[second])
     assert "The DICOM folder holds no MRI volume but CT; exchange the two volumes." in line
-    assert f"Run: run.py fuse {shlex.quote(str(inputs[second]))} {inputs['ct folder']} --out" in line
+    assert f"fuse {shlex.quote(str(inputs[second]))} {inputs['ct folder']} --out" in line
     line = said(capsys, tmp_path / "out", inputs["mri"], inputs["mr folder"])
     assert "holds no CT or PET or SPECT volume but MRI; exchange the two volumes." in line
 

@@ -1,5 +1,6 @@
 """Volumes are read whole or refused in a sentence, and results replace older ones only when they are complete."""
 
+import errno
 import os
 import re
 import time
@@ -11,7 +12,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.atomic import check_writable, written_whole
-from BSAFusionLib.files.volumes import read_volume, write_transform
+from BSAFusionLib.files.volumes import read_volume, write_transform, write_volume
 
 kinds = ["nii.gz", "nii", "nrrd", "mha"]
 
@@ -30,6 +31,18 @@ def test_a_whole_volume_is_read_as_it_was_written(volume: sitk.Image, tmp_path: 
     read = read_volume(tmp_path / f"volume.{kind}")
     assert np.array_equal(sitk.GetArrayFromImage(read), sitk.GetArrayFromImage(volume))
     assert read.GetSpacing() == volume.GetSpacing()
+
+
+@pytest.mark.parametrize(
+    ("noisy", "kind", "packed"), [(False, "nrrd", True), (True, "nrrd", False), (True, "nii.gz", True)]
+)
+def test_a_nrrd_is_compressed_where_that_makes_it_smaller(tmp_path: Path, noisy: bool, kind: str, packed: bool) -> None:
+    noise = np.random.default_rng(0).normal(size=(64, 64, 64)).astype(np.float32)
+    path, image = tmp_path / f"volume.{kind}", sitk.GetImageFromArray(noise if noisy else np.rint(noise))
+    write_volume(image, path)
+    assert np.array_equal(sitk.GetArrayFromImage(read_volume(path)), sitk.GetArrayFromImage(image))
+    content = path.read_bytes()
+    assert (b"encoding: gzip" in content[:1000] or content.startswith(b"\x1f\x8b")) == packed
 
 
 @pytest.mark.parametrize("kind", kinds)
@@ -122,6 +135,17 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path / "file", tmp_path / "file" / "folder"):
         with pytest.raises(FusionError, match=re.escape(message)), written_whole(folder):
             pass
+
+
+def test_a_file_elsewhere_that_the_system_refuses_is_named_and_not_the_folder_of_the_results(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for refused, said in (
+        (tmp_path / "mri.nii", f"The file {tmp_path / 'mri.nii'} cannot be read or written (Permission denied)"),
+        (out / "fused.nrrd", f"The results cannot be written to {out} (Permission denied)"),
+        (None, f"The results cannot be written to {out} (Permission denied)"),
+    ):
+        with pytest.raises(FusionError, match=re.escape(said)), written_whole(out):
+            raise PermissionError(errno.EACCES, "Permission denied", refused and str(refused))
 
 
 def test_a_file_is_known_to_be_writable_before_it_is_written(tmp_path: Path) -> None:

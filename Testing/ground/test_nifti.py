@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.inputs import Pair, read_input, read_pair
+from BSAFusionLib.files.inputs import Pair, read_input, read_moving, read_pair
 from BSAFusionLib.files.nifti_header import FIELDS_2
 from BSAFusionLib.files.volumes import load_volume
 from Testing.ground.nifti_files import example, index_to_lps, sform_rows, write_nifti, write_nifti2
@@ -222,3 +222,11 @@ def test_one_frame_of_four_dimensions_is_a_volume(tmp_path: Path) -> None:
 
 def test_an_sform_that_is_singular_gives_way_to_the_qform(tmp_path: Path) -> None:
     assert_same(load_volume(write_nifti(tmp_path / "scan.nii", example(), rows=np.zeros(12))).image, example())
+
+
+@pytest.mark.parametrize("kind", [np.complex64, np.complex128])
+@pytest.mark.parametrize("shape", [(5, 6, 7), (2, 5, 6, 7)])
+def test_complex_numbers_are_refused(tmp_path: Path, kind: type, shape: tuple[int, ...]) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones(shape, kind), isVector=False), str(tmp_path / "scan.nii.gz"))
+    with pytest.raises(FusionError, match=r"scan\.nii\.gz holds complex numbers; save their magnitude"):
+        read_moving(tmp_path / "scan.nii.gz", "pet", None, None)

@@ -86,6 +86,18 @@ def test_a_package_that_cannot_be_installed_is_reported_in_one_sentence(
     assert "no-such-package" in finished.stderr.splitlines()[-1]
 
 
+def test_a_folder_that_cannot_be_written_to_is_reported_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def refuse(_: list[str]) -> None:
+        raise PermissionError(13, "Permission denied", str(repository / ".venv.lock"))
+
+    monkeypatch.setattr(run, "prepare_environment", refuse)
+    assert run.main(["fuse"]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"The environment cannot be made in {repository} (Permission denied); see that you may")
+
+
 def test_help_lists_the_commands_with_what_they_do(project: Path) -> None:
     finished = start(project, "--help")
     assert finished.returncode == 0

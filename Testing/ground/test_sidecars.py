@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.inputs import read_moving
 from BSAFusionLib.files.overwriting import files_of, refuse_overwriting
 from BSAFusionLib.files.sidecars import described, sidecars_of
 from BSAFusionLib.files.volumes import read_volume
@@ -76,6 +77,28 @@ def test_a_file_that_is_no_json_object_does_not_count(volume: Path, content: str
     (volume.parents[3] / "pet.json").write_bytes(content.encode("latin-1"))
     write(volume.parent / f"{stem}.json", C=1)
     assert described(volume) == {"C": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_a_file_in_any_encoding_states_modality_and_unit(tmp_path: Path, encoding: str) -> None:
+    sitk.WriteImage(sitk.Abs(example()), str(tmp_path / "scan.nii.gz"))
+    content = {"Modality": "NM", "Units": "CNTS", "InstitutionName": "Universität"}
+    (tmp_path / "scan.json").write_bytes(json.dumps(content, ensure_ascii=False).encode(encoding))
+    scan = read_moving(tmp_path / "scan.nii.gz", "auto", None, None)
+    assert (scan.modality, scan.unit, scan.remarks) == ("spect", "CNTS", ())
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+@pytest.mark.parametrize("content", [b'{"Modality": "NM"', b"\x81", b"[" * 100_000])
+def test_a_file_that_cannot_be_read_is_a_remark(tmp_path: Path, content: bytes, frames: int) -> None:
+    image = example() if frames == 1 else sitk.JoinSeries([example()] * frames)
+    sitk.WriteImage(image, str(tmp_path / "scan.nii.gz"))
+    (tmp_path / "scan.json").write_bytes(content)
+    (remark,) = read_moving(tmp_path / "scan.nii.gz", "auto", None, None).remarks
+    assert remark == (
+        "scan.json was not read, since it is damaged or may not be opened: what it says of modality, unit and frame "
+        "times of scan.nii.gz was not used; save it as JSON in UTF-8."
+    )
 
 
 def test_an_inherited_file_is_an_input(volume: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from BSAFusionLib.commands import apply
 from BSAFusionLib.files.dicom.recognize import is_dicom_path
 from Testing.ground.nifti_files import example
 
+LOCKED = "locked"  # how the names of files begin that nobody may open
 REFUSED = "Permission denied"
 
 
@@ -22,19 +24,19 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("mri.nii.gz", "ct.nii.gz", "locked.nii.gz"):
         sitk.WriteImage(example(), str(tmp_path / name))
     sitk.WriteTransform(sitk.TranslationTransform(3), str(tmp_path / "shift.tfm"))
-    path, opened, accessible = tmp_path / "locked.nii.gz", Path.open, os.access
+    opened, accessible = Path.open, os.access
 
     def open_(self: Path, *arguments: Any, **options: Any) -> Any:
-        if self.name == path.name:
+        if self.stem.startswith(LOCKED):
             raise PermissionError(errno.EACCES, REFUSED, str(self))
         return opened(self, *arguments, **options)
 
     def access(tried: Any, *arguments: Any, **options: Any) -> bool:
-        return Path(tried).name != path.name and accessible(tried, *arguments, **options)
+        return not Path(tried).stem.startswith(LOCKED) and accessible(tried, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", open_)
     monkeypatch.setattr(os, "access", access)
-    return path
+    return tmp_path / "locked.nii.gz"
 
 
 def run(capsys: pytest.CaptureFixture, *words: object) -> tuple[int, str]:
@@ -61,6 +63,29 @@ def test_apply_says_which_volume_may_not_be_opened(locked: Path, capsys: pytest.
     for volume, reference in ((locked, folder / "mri.nii.gz"), (folder / "ct.nii.gz", locked)):
         words = ["apply", folder / "shift.tfm", volume, "--reference", reference, "--out", folder / "out"]
         assert run(capsys, *words) == (2, f"The file {locked} cannot be read ({REFUSED}); see that you may open it.")
+
+
+@pytest.mark.parametrize("name", ["locked.mrk.json", "locked.fcsv", "locked.vtp", "locked.tfm"])
+def test_apply_says_that_points_models_and_transforms_may_not_be_opened(
+    locked: Path, name: str, capsys: pytest.CaptureFixture
+) -> None:
+    path = locked.with_name(name)
+    path.touch()
+    words = (path, locked.with_name("ct.nii.gz")) if path.suffix == ".tfm" else (locked.with_name("shift.tfm"), path)
+    said = f"The file {path} cannot be read ({REFUSED}); see that you may open it."
+    assert run(capsys, "apply", *words, "--out", locked.with_name("out")) == (2, said)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a longer name is no file there")
+@pytest.mark.parametrize("role", ["fixed", "moving"])
+def test_fuse_names_the_volume_that_cannot_be_reached_and_not_the_results(
+    locked: Path, role: str, capsys: pytest.CaptureFixture
+) -> None:
+    folder = locked.parent
+    volumes = {"fixed": folder / "mri.nii.gz", "moving": folder / "ct.nii.gz", role: folder / f"{'a' * 300}.nii.gz"}
+    words = ["fuse", volumes["fixed"], volumes["moving"], "--modality", "ct", "--out", folder / "out"]
+    said = f"The {role} volume cannot be read (File name too long); see that you may open it."
+    assert run(capsys, *words) == (2, said)
 
 
 def test_batch_says_which_case_has_it_and_runs_the_others(locked: Path, capsys: pytest.CaptureFixture) -> None:

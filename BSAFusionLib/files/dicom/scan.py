@@ -80,7 +80,7 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
     if doubles + series.doubles:
         twice = f"{doubles + series.doubles} images of {series.name} were there twice; each was taken once."
         remarks = (twice, *remarks)
-    unit, factor, about_unit = _unit(series)
+    unit, factor, about_unit = _unit(series, in_color=placed[0].image.GetNumberOfComponentsPerPixel() > 1)
     images = [one.image if factor is None else _scaled(one.image, factor) for one in placed]
     dynamic = _dynamic(images, points_times(frames, points), chosen) if len(points) > 1 else None
     header = headers[0]
@@ -154,9 +154,11 @@ def _in_space(voxels: np.ndarray, frames: list[Frame], name: str) -> _Placed:
     return _Placed(straighten(image), (*remarks, straightened(name)))
 
 
-def _unit(series: Series) -> tuple[str, float | None, tuple[str, ...]]:
-    """Return the unit, the factor that brings the values to it, and remarks."""
+def _unit(series: Series, in_color: bool) -> tuple[str, float | None, tuple[str, ...]]:
+    """Return the unit, the factor that brings the values to it, and remarks; colors have no unit."""
     header: Dataset = series.headers[0]
+    if in_color:
+        return "", None, ()
     if header.Modality == "CT":
         return str(header.get("RescaleType", "HU")), None, ()
     if header.Modality != "PT":

@@ -1,0 +1,17 @@
+"""Text files of other programs, which may be in several encodings."""
+
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a file in UTF-8, UTF-16 or Windows' western code page, with or without a byte order mark.
+
+    Raises:
+        UnicodeDecodeError: It is in none of these.
+    """
+    if content.startswith(UTF_16_MARKS):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252")
