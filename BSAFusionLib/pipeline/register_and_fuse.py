@@ -16,7 +16,7 @@ from BSAFusionLib.pipeline.case import Case, Initialization, prepare_case
 from BSAFusionLib.pipeline.color import color_fused
 from BSAFusionLib.pipeline.deformation import Deformation, make_deformation
 from BSAFusionLib.pipeline.doubt import judge
-from BSAFusionLib.pipeline.expected_error import inside_head, summarize_error
+from BSAFusionLib.pipeline.expected_error import inside_head, remarks_on_slices, summarize_error
 from BSAFusionLib.pipeline.head_start import HeadStart
 from BSAFusionLib.pipeline.initialization import find_heads, initialize
 from BSAFusionLib.pipeline.intensities import in_color
@@ -88,7 +88,7 @@ def register_and_fuse(
         with timer.stage("report"):
             report = _report(case, plan, initial, deformation, aligned)
             report = _with_verdict(report, case, heads, seen.rough, deformation)
-            report, error_map = _with_expected_error(report, plan, heads, deformation)
+            report, error_map = _with_expected_error(report, case, plan, heads, deformation)
         with timer.stage("volumes"):
             registered, fused = making.result()
     return Result(
@@ -129,13 +129,17 @@ def _with_verdict(
 
 
 def _with_expected_error(
-    report: Report, plan: SlicePlan, heads: HeadStart, deformation: Deformation
+    report: Report, case: Case, plan: SlicePlan, heads: HeadStart, deformation: Deformation
 ) -> tuple[Report, sitk.Image | None]:
     """Add the expected error in figures to a report with its verdict; return its map, too, if it is known."""
     if deformation.expected_error is None:
         return report, None
     error = summarize_error(deformation.expected_error, plan.head, heads.fixed)
-    report = replace(report, expected_error=replace(error, only_if_right=report.verdict.doubtful))
+    report = replace(
+        report,
+        expected_error=replace(error, only_if_right=report.verdict.doubtful),
+        warnings=(*report.warnings, *remarks_on_slices(case.fixed)),
+    )
     return report, inside_head(deformation.expected_error, plan.head)
 
 

@@ -12,7 +12,7 @@ from BSAFusionLib.geometry.grids import lattice_over
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.network.stack import Evidence
 from BSAFusionLib.pipeline.calibration import Amplitudes, Calibration, read_calibration, uncalibrated
-from BSAFusionLib.pipeline.expected_error import expected_error
+from BSAFusionLib.pipeline.expected_error import expected_error, remarks_on_slices
 from BSAFusionLib.pipeline.observed import observe
 from BSAFusionLib.pipeline.posterior import infer, posterior_field
 from BSAFusionLib.pipeline.slicing import slice_grid
@@ -186,6 +186,13 @@ def test_beyond_what_it_was_fitted_at_the_expected_length_rises_in_proportion():
     at_limit = 1.7 * 0.5**1.8
     lengths = calibration.expected_lengths(np.array([0.0, 0.25, 0.5, 2.0]))
     assert lengths == pytest.approx([0, 1.7 * 0.25**1.8, at_limit, 4 * at_limit])
+
+
+@pytest.mark.parametrize(("spacing", "said"), [((1.0, 1.0, 5.0), 0), ((0.5, 7.0, 0.5), 1)])
+def test_thick_slices_are_said_to_be_others_than_those_of_the_fit(spacing, said):
+    mri = sitk.Image(4, 4, 4, sitk.sitkFloat32)
+    mri.SetSpacing(spacing)
+    assert ["7 mm apart" in remark for remark in remarks_on_slices(mri)] == [True] * said
 
 
 def test_without_evidence_the_expected_error_is_that_of_the_usual_displacement(mri):
