@@ -31,6 +31,8 @@ On several machines add --nnodes, --node_rank and --rdzv_endpoint, as torchrun -
 of all processes together and is a multiple of their number. A run learns the same on one process or many, up to
 rounding, and may be resumed on more or fewer. The first process writes all files.
 """
+NOT_RECORDED = """
+The checkpoint does not record its patients: whether it was trained on those of the validation is not known."""
 
 # Name, type, default and help of the numbers that a run is described by.
 NUMBERS = (
@@ -75,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(  # the name of that option in earlier versions
         "--start", type=Path, dest="initial_weights", default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
-    parser.add_argument("--resume", type=Path, help="checkpoint.pt of an earlier run to continue")
+    parser.add_argument("--resume", type=Path, help="checkpoint.pt of a run to continue, with its data and settings")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="device (default: %(default)s)"
     )
@@ -108,7 +110,7 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
     from BSAFusionResearch.training.initial import initial_network
     from BSAFusionResearch.training.label_slices import load_label_slices
     from BSAFusionResearch.training.processes import all_or_none
-    from BSAFusionResearch.training.slice_pairs import load_pairs
+    from BSAFusionResearch.training.slice_pairs import load_pairs, record_of
     from BSAFusionResearch.training.trainer import CHECKPOINT, Trainer
 
     torch.set_flush_denormal(True)
@@ -125,7 +127,7 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
         settings = _settings(arguments)
     initial = arguments.initial_weights
     started_from = None if initial is None else {"file": initial.name, **training_of(initial)}
-    trainer = Trainer(network, settings, fabric, started_from)
+    trainer = Trainer(network, settings, fabric, started_from, record_of(arguments.fold, *pairs))
     with all_or_none():
         if arguments.resume is not None:
             trainer.resume(arguments.resume)
@@ -141,9 +143,10 @@ def _beginning(trainer: "Trainer", pairs: "Sequence[SlicePairs]") -> str:
     """Say where a run computes, what it learns from, and what it is validated on."""
     counts = [f"{len(part)} pairs of {len(set(part.patient.tolist()))} patients" for part in pairs]
     processes, begin = trainer.fabric.world_size, f", from step {trainer.step}" if trainer.step else ""
+    remark = "" if trainer.knows_patients else NOT_RECORDED
     return (
         f"Training on {_hardware(trainer.fabric.device)}, {processes} process{'es' if processes > 1 else ''}{begin} to "
-        f"step {trainer.last_step}: {counts[0]}; validation: {counts[1]}"
+        f"step {trainer.last_step}: {counts[0]}; validation: {counts[1]}{remark}"
     )
 
 
@@ -209,13 +212,9 @@ def _card(
     pairs: "Sequence[SlicePairs]",
 ) -> dict:
     """Describe trained weights, as make_model_cards.py and `evaluate` read it."""
-    import numpy as np
-
     from BSAFusionLib.network.weights_file import sha256
 
-    training, validation = pairs
-    if trainer.settings.synthetic == 1 and trainer.settings.fusion_steps == 0:  # tissue maps alone: no patient was used
-        training = training.where(np.zeros(len(training), bool))
+    training, validation = trainer.learned_from(pairs[0]), pairs[1]
     held_out = "slices of patients that were trained on"
     if arguments.fold != "none":
         held_out = f"patients, fold {arguments.fold}"
