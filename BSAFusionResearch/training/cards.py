@@ -1,5 +1,6 @@
 """Read what weights were trained on from the cards that lie beside them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from BSAFusionLib.network.weights import read_card
@@ -14,11 +15,22 @@ def training_of(weights: Path) -> dict:
     return (read_card(weights) or {}).get("training", {})
 
 
-def patients_trained_on(weights: Path) -> set[int]:
-    """Return the patients that weights, and those they were trained on from, have seen; empty without a card."""
-    patients: set[int] = set()
-    training = training_of(weights)
-    while training:
-        patients |= set(training.get("patients", ()))
-        training = training.get("started_from") or {}
-    return patients
+def patients_trained_on(training: dict) -> set[int]:
+    """Return the patients that weights, and the weights that they were trained further from, have seen.
+
+    Args:
+        training: From `training_of`.
+    """
+    return {patient for part in _parts(training) for patient in part.get("patients", ())}
+
+
+def knows_all_patients(training: dict) -> bool:
+    """Return whether the training part of a card, and that of every earlier training, lists its patients."""
+    return all("patients" in part for part in _parts(training))
+
+
+def _parts(training: dict) -> Iterator[dict]:
+    """Yield the training part of a card, then those of the weights that it started from."""
+    yield training
+    while training := training.get("started_from") or {}:
+        yield training
