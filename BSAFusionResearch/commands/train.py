@@ -106,6 +106,7 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
     import torch
 
     from BSAFusionLib.network.metadata import Metadata
+    from BSAFusionResearch.simulation.heads import refuse_reported
     from BSAFusionResearch.training.cards import training_of
     from BSAFusionResearch.training.initial import initial_network
     from BSAFusionResearch.training.label_slices import load_label_slices
@@ -121,6 +122,7 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
         arguments.out.mkdir(parents=True, exist_ok=True)
         fold = None if arguments.fold == "none" else int(arguments.fold)
         pairs = load_pairs(arguments.data, arguments.modality, fold)
+        refuse_reported(patient for part in pairs for patient in part.patient.tolist())
         metadata = Metadata(modality=arguments.modality, fusion=arguments.fusion)
         network = initial_network(metadata, arguments.initial_weights)
         labels = None if arguments.labels is None else load_label_slices(arguments.labels)
@@ -213,29 +215,29 @@ def _card(
 ) -> dict:
     """Describe trained weights, as make_model_cards.py and `evaluate` read it."""
     from BSAFusionLib.network.weights_file import sha256
+    from BSAFusionResearch.training.cards import describe_validation
 
     training, validation = trainer.learned_from(pairs[0]), pairs[1]
-    held_out = "slices of patients that were trained on"
-    if arguments.fold != "none":
-        held_out = f"patients, fold {arguments.fold}"
+    learning = {
+        "pairs": len(training),
+        "patients": sorted(set(training.patient.tolist())),
+        "started_from": trainer.started_from,
+        "settings": asdict(trainer.settings),
+        "hardware": _hardware(trainer.fabric.device),
+        "processes": trainer.fabric.world_size,
+    }
+    validated = set(validation.patient.tolist())
     return {
         "file": weights.name,
         "sha256": sha256(weights.read_bytes()),
         "convention": network.metadata.convention,
         "modality": arguments.modality,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "training": {
-            "pairs": len(training),
-            "patients": sorted({int(patient) for patient in training.patient}),
-            "started_from": trainer.started_from,
-            "settings": asdict(trainer.settings),
-            "hardware": _hardware(trainer.fabric.device),
-            "processes": trainer.fabric.world_size,
-        },
+        "training": learning,
         "validation": {
-            "held_out": held_out,
+            "held_out": describe_validation(arguments.fold, learning, validated),
             "pairs": len(validation),
-            "patients": sorted({int(patient) for patient in validation.patient}),
+            "patients": sorted(validated),
         },
     }
 

@@ -29,6 +29,25 @@ def knows_all_patients(training: dict) -> bool:
     return all("patients" in part for part in _parts(training))
 
 
+def describe_validation(fold: str, training: dict, validated: set[int]) -> str:
+    """Describe the slices of a validation in a card, by whether their patients were trained on.
+
+    Args:
+        fold: The fold that was held out, or "none".
+        training: The training part of the card.
+        validated: Patients that were validated on.
+    """
+    seen = validated & patients_trained_on(training)
+    new = ", ".join(map(str, sorted(validated - seen)))
+    if not seen:
+        described = "patients that were not trained on" if fold == "none" else f"patients, fold {fold}"
+    elif new:
+        described = f"slices of patients that were trained on, and of patients that were not ({new})"
+    else:
+        described = "slices of patients that were trained on"
+    return described if knows_all_patients(training) else f"{described}; what earlier training used is not known"
+
+
 def _parts(training: dict) -> Iterator[dict]:
     """Yield the training part of a card, then those of the weights that it started from."""
     yield training

@@ -22,7 +22,9 @@ from BSAFusionLib.network.metadata import DEEP, LIGHT, Metadata
 from BSAFusionLib.network.sampling import warp
 from BSAFusionLib.network.weights import load_network, save_network
 from BSAFusionResearch.evaluation.fusion_quality import q_abf
+from BSAFusionResearch.simulation.heads import refuse_reported
 from BSAFusionResearch.training import losses, slice_pairs
+from BSAFusionResearch.training.cards import describe_validation
 from BSAFusionResearch.training.initial import initial_network
 from BSAFusionResearch.training.label_slices import load_label_slices
 from BSAFusionResearch.training.slice_pairs import held_out_patients, load_pairs, record_of
@@ -368,6 +370,7 @@ def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp
     assert {oct(path.stat().st_mode & 0o044) for path in out.glob("ct.*")} == {oct(0o044 & ~umask)}
     card = json.loads((out / "ct.json").read_text())
     assert card["validation"]["patients"] == [1, 6]
+    assert card["validation"]["held_out"] == "patients, fold 0"
     assert card["training"]["patients"] == [2, 3, 4, 5]
     assert card["validation"]["simulated_deformations"]["error_before"] > 0
     assert command_line.main([str(word) for word in words] + ["--seed", "1"]) == 0  # over the earlier run's files
@@ -381,6 +384,34 @@ def test_a_run_whose_fusion_part_saw_patients_names_them_also_when_it_is_resumed
     trainer = Trainer(BSAFusion(), synthetic, Fabric(accelerator="cpu", devices=1))
     for trainer.step, patients in ((2, []), (3, [0, 1, 2, 3])):
         assert trainer.learned_from(pairs).patient.tolist() == patients
+
+
+@pytest.mark.parametrize(
+    ("fold", "training", "described"),
+    [
+        ("0", {"patients": [3]}, "patients, fold 0"),
+        ("0", {"patients": [3], "started_from": {"patients": [1, 2]}}, "slices of patients that were trained on"),
+        ("none", {"patients": [1, 2, 3]}, "slices of patients that were trained on"),
+        ("none", {"patients": [3]}, "patients that were not trained on"),
+        ("none", {"patients": [1]}, "slices of patients that were trained on, and of patients that were not (2)"),
+        (
+            "0",
+            {"patients": [3], "started_from": {"file": "all.safetensors"}},
+            "patients, fold 0; what earlier training used is not known",
+        ),
+    ],
+)
+def test_a_card_calls_only_those_patients_held_out_that_were(fold, training, described):
+    assert describe_validation(fold, training, {1, 2}) == described
+
+
+def test_the_heads_that_are_only_reported_are_kept_out_of_training(tmp_path, capsys):
+    refuse_reported([1, 912, 916])
+    save_ellipses(tmp_path, patients=(1, 2, 3, 4, 5, 914))
+    words = ["train", "--data", tmp_path, "--modality", "ct", "--out", tmp_path / "run"]
+    words += ["--steps", 0, "--fusion-steps", 0]
+    assert command_line.main([str(word) for word in words]) == 2
+    assert "also of patients 914, the simulated heads 13, 14, 15" in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_is_not_one_is_rejected(tmp_path):
