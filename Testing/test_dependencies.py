@@ -56,7 +56,10 @@ rooms = {
         {"torch", "einops", "numpy", "safetensors", "kornia", "lightning_fabric", "pytorch_optimizer", "tqdm"},
     ),
     "simulation": Room({*core, "files"}, {"numpy", "SimpleITK", "scipy"}),
-    "pose": Room({"geometry", "head_pose", "simulation"}, {"torch", "numpy", "SimpleITK", "pytorch_optimizer"}),
+    "pose": Room(
+        {"errors", "geometry", "network", "head_pose", "simulation"},
+        {"torch", "numpy", "SimpleITK", "pytorch_optimizer"},
+    ),
     "second_opinion": Room({*core, "pose"}, {"numpy", "SimpleITK", "scipy"}),
     "parity": Room({*base, "network"}, {"torch", "numpy", "einops"}),
     "evaluation": Room(

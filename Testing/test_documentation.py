@@ -94,6 +94,12 @@ def test_every_link_and_picture_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+def test_every_benchmark_is_listed_on_their_page() -> None:
+    folder = repository / "Testing" / "benchmarks"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in sorted(folder.glob("*.py")) if f"Testing/benchmarks/{path.name}" not in text] == []
+
+
 def test_the_model_cards_page_has_the_figures_of_the_cards() -> None:
     page = (documentation / "models.md").read_text(encoding="utf-8")
     wanted = runpy.run_path(str(documentation / "make_model_cards.py"))["with_figures"](page)

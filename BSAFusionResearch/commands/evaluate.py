@@ -239,13 +239,15 @@ def _held_out_figures(arguments: argparse.Namespace, modality: str, network: "Fu
 def _check_held_out(weights: Path, patients: list[int], fold: int) -> None:
     """Raise FusionError where the card says that the weights were trained on patients that the fold holds out.
 
-    Without a card, it is printed that nobody knows.
+    Where a card is missing, also of weights that these were trained further from, it is printed that nobody knows.
     """
-    from BSAFusionResearch.training.cards import patients_trained_on, training_of
+    from BSAFusionResearch.training.cards import knows_all_patients, patients_trained_on, training_of
 
-    if not training_of(weights):
-        print(f"\nThe weights {weights.name} have no card: whether they were trained on these patients is not known.")
-    if known := patients_trained_on(weights) & set(patients):
+    training = training_of(weights)
+    if not knows_all_patients(training):
+        lack = "started from weights that have no card" if training else "have no card"
+        print(f"\nThe weights {weights.name} {lack}: whether they were trained on these patients is not known.")
+    if known := patients_trained_on(training) & set(patients):
         raise FusionError(
             f"The weights {weights.name} were trained on patients that fold {fold} holds out "
             f"({', '.join(map(str, sorted(known)))}), as their card says; name other weights, or no fold."

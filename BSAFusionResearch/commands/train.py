@@ -31,6 +31,8 @@ On several machines add --nnodes, --node_rank and --rdzv_endpoint, as torchrun -
 of all processes together and is a multiple of their number. A run learns the same on one process or many, up to
 rounding, and may be resumed on more or fewer. The first process writes all files.
 """
+NOT_RECORDED = """
+The checkpoint does not record its patients: whether it was trained on those of the validation is not known."""
 
 # Name, type, default and help of the numbers that a run is described by.
 NUMBERS = (
@@ -75,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(  # the name of that option in earlier versions
         "--start", type=Path, dest="initial_weights", default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
-    parser.add_argument("--resume", type=Path, help="checkpoint.pt of an earlier run to continue")
+    parser.add_argument("--resume", type=Path, help="checkpoint.pt of a run to continue, with its data and settings")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="device (default: %(default)s)"
     )
@@ -104,11 +106,12 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
     import torch
 
     from BSAFusionLib.network.metadata import Metadata
+    from BSAFusionResearch.simulation.heads import refuse_reported
     from BSAFusionResearch.training.cards import training_of
     from BSAFusionResearch.training.initial import initial_network
     from BSAFusionResearch.training.label_slices import load_label_slices
     from BSAFusionResearch.training.processes import all_or_none
-    from BSAFusionResearch.training.slice_pairs import load_pairs
+    from BSAFusionResearch.training.slice_pairs import load_pairs, record_of
     from BSAFusionResearch.training.trainer import CHECKPOINT, Trainer
 
     torch.set_flush_denormal(True)
@@ -119,13 +122,14 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
         arguments.out.mkdir(parents=True, exist_ok=True)
         fold = None if arguments.fold == "none" else int(arguments.fold)
         pairs = load_pairs(arguments.data, arguments.modality, fold)
+        refuse_reported(patient for part in pairs for patient in part.patient.tolist())
         metadata = Metadata(modality=arguments.modality, fusion=arguments.fusion)
         network = initial_network(metadata, arguments.initial_weights)
         labels = None if arguments.labels is None else load_label_slices(arguments.labels)
         settings = _settings(arguments)
     initial = arguments.initial_weights
     started_from = None if initial is None else {"file": initial.name, **training_of(initial)}
-    trainer = Trainer(network, settings, fabric, started_from)
+    trainer = Trainer(network, settings, fabric, started_from, record_of(arguments.fold, *pairs))
     with all_or_none():
         if arguments.resume is not None:
             trainer.resume(arguments.resume)
@@ -141,9 +145,10 @@ def _beginning(trainer: "Trainer", pairs: "Sequence[SlicePairs]") -> str:
     """Say where a run computes, what it learns from, and what it is validated on."""
     counts = [f"{len(part)} pairs of {len(set(part.patient.tolist()))} patients" for part in pairs]
     processes, begin = trainer.fabric.world_size, f", from step {trainer.step}" if trainer.step else ""
+    remark = "" if trainer.knows_patients else NOT_RECORDED
     return (
         f"Training on {_hardware(trainer.fabric.device)}, {processes} process{'es' if processes > 1 else ''}{begin} to "
-        f"step {trainer.last_step}: {counts[0]}; validation: {counts[1]}"
+        f"step {trainer.last_step}: {counts[0]}; validation: {counts[1]}{remark}"
     )
 
 
@@ -209,34 +214,30 @@ def _card(
     pairs: "Sequence[SlicePairs]",
 ) -> dict:
     """Describe trained weights, as make_model_cards.py and `evaluate` read it."""
-    import numpy as np
-
     from BSAFusionLib.network.weights_file import sha256
+    from BSAFusionResearch.training.cards import describe_validation
 
-    training, validation = pairs
-    if trainer.settings.synthetic == 1 and trainer.settings.fusion_steps == 0:  # tissue maps alone: no patient was used
-        training = training.where(np.zeros(len(training), bool))
-    held_out = "slices of patients that were trained on"
-    if arguments.fold != "none":
-        held_out = f"patients, fold {arguments.fold}"
+    training, validation = trainer.learned_from(pairs[0]), pairs[1]
+    learning = {
+        "pairs": len(training),
+        "patients": sorted(set(training.patient.tolist())),
+        "started_from": trainer.started_from,
+        "settings": asdict(trainer.settings),
+        "hardware": _hardware(trainer.fabric.device),
+        "processes": trainer.fabric.world_size,
+    }
+    validated = set(validation.patient.tolist())
     return {
         "file": weights.name,
         "sha256": sha256(weights.read_bytes()),
         "convention": network.metadata.convention,
         "modality": arguments.modality,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "training": {
-            "pairs": len(training),
-            "patients": sorted({int(patient) for patient in training.patient}),
-            "started_from": trainer.started_from,
-            "settings": asdict(trainer.settings),
-            "hardware": _hardware(trainer.fabric.device),
-            "processes": trainer.fabric.world_size,
-        },
+        "training": learning,
         "validation": {
-            "held_out": held_out,
+            "held_out": describe_validation(arguments.fold, learning, validated),
             "pairs": len(validation),
-            "patients": sorted({int(patient) for patient in validation.patient}),
+            "patients": sorted(validated),
         },
     }
 

@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--standard-head", type=Path, help="only make the standard head (.npy) again, from heads 01 to 10"
     )
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from the checkpoint in --out, with its settings"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import csv
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -15,13 +15,17 @@ import torch.nn.functional as F
 from pytorch_optimizer import Muon
 from torch import nn
 
+from BSAFusionLib.errors import FusionError
 from BSAFusionLib.head_pose.network import COORDINATE_UNIT_MM, HeadNetwork, Prediction
 from BSAFusionLib.head_pose.weights import save_head_network
+from BSAFusionResearch.pose.checkpoint import fill, read_checkpoint
 from BSAFusionResearch.pose.generator import Dice, Difficulty, Example, make_example
 from BSAFusionResearch.pose.heads import STANDARD_FILE, Head, load_head
 from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, TRAINING_HEADS, head_files
 
 CHECKPOINT = "checkpoint.pt"
+FREE_TO_CHANGE = {"hours", "save_seconds", "validate_seconds"}
+"""Settings that a run may be resumed with others of: it may take more hours, and be saved and watched more often."""
 LOG_FIELDS = (
     "date", "step", "hours", "rate", "loss", "brain", "nll", "error_mm", "held_out_error_mm", "held_out_brain",
     "held_out_turned_error_mm",
@@ -124,19 +128,38 @@ class Training:
             "dice": self.dice.state(),
             "step": self.step,
             "seconds": self.seconds,
+            "settings": asdict(self.settings),
         }
         temporary = self.folder / f"{CHECKPOINT}.part"
         torch.save(state, temporary)
         os.replace(temporary, self.folder / CHECKPOINT)
 
     def resume(self) -> None:
-        """Continue from the folder's checkpoint."""
-        state = torch.load(self.folder / CHECKPOINT, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
+        """Continue from the folder's checkpoint.
+
+        Raises:
+            FusionError: The checkpoint is damaged, or belongs to another network or a run with other settings.
+        """
+        path = self.folder / CHECKPOINT
+        state = read_checkpoint(path)
+        self._check_settings(state, path)
+        fill(self.network, state["network"], path)
+        fill(self.average, state["average"], path)
         self.optimizer.load_state_dict(state["optimizer"])
         self.dice.restore(state["dice"])
         self.step, self.seconds = state["step"], state["seconds"]
+
+    def _check_settings(self, state: dict, path: Path) -> None:
+        """Raise FusionError where a checkpoint's run had other settings, which would be ignored from here on."""
+        # Checkpoints of earlier versions record no settings, but their optimizer knows the learning rate.
+        begun = state.get("settings") or {"learning_rate": state["optimizer"]["param_groups"][0]["initial_lr"]}
+        own = asdict(self.settings)
+        for name in sorted(own.keys() & begun.keys() - FREE_TO_CHANGE):
+            if own[name] != begun[name]:
+                raise FusionError(
+                    f"The run of {path} was begun with {name.replace('_', ' ')} {begun[name]}, not {own[name]}; resume "
+                    "it with the same, or begin another run in another folder."
+                )
 
     def train_step(self) -> dict[str, float]:
         """Make a batch and learn from it."""

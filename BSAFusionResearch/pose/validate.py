@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 
 from BSAFusionLib.head_pose.network import HeadNetwork
 from BSAFusionLib.head_pose.search import HeadPose, axis_turns, find_head, rigid_between, turned
 from BSAFusionLib.head_pose.weights import load_head_network
+from BSAFusionResearch.pose.checkpoint import fill, read_checkpoint
 from BSAFusionResearch.pose.generator import MODALITIES, Dice, Difficulty, Scene, make_scene
 from BSAFusionResearch.pose.heads import Head
 
@@ -28,11 +28,15 @@ def standard_brain_points() -> np.ndarray:
 
 
 def read_network(path: Path) -> HeadNetwork:
-    """Read shipped weights, or the running average of a training's checkpoint."""
+    """Read shipped weights, or the running average of a training's checkpoint.
+
+    Raises:
+        FusionError: The file is missing, damaged, or of another network.
+    """
     if path.suffix == ".safetensors":
         return load_head_network(path)
     network = HeadNetwork()
-    network.load_state_dict(torch.load(path, weights_only=True)["average"])
+    fill(network, read_checkpoint(path)["average"], path)
     return network.eval().requires_grad_(False)
 
 

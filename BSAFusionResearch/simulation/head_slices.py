@@ -11,12 +11,11 @@ from BSAFusionLib.files.atomic import written_whole
 from BSAFusionLib.pipeline.network_input import NetworkInput, make_network_input
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.simulation.anatomy import Anatomy, build_anatomy
-from BSAFusionResearch.simulation.heads import TRAINING_HEADS, head_files, read_head
+from BSAFusionResearch.simulation.heads import TRAINING_HEADS, head_files, patient_number, read_head
 from BSAFusionResearch.simulation.patient import scan_patient
 from BSAFusionResearch.simulation.settings import MODALITIES, PatientSettings
 
 SIDE = 256
-FIRST_PATIENT = 900  # number of head 00; the atlas's patients have lower ones
 CONTRASTS = {"t1": 0.6, "t2": 0.12, "flair": 0.12, "pd": 0.06, "random": 0.1}
 LESIONS = {"none": 0.7, "tumor": 0.1, "infarct": 0.1, "craniotomy": 0.1}
 MAX_SHAPE_MM, SIZES, MAX_ATROPHY_MM = 12.0, (0.9, 1.1), 3.0
@@ -87,7 +86,7 @@ def write_parts(heads: Path, head: str, number: int, folder: Path) -> None:
     anatomy = draw_anatomy(read_head(head_files(heads, (head,))[0]), seed)
     for modality, path in missing.items():
         fixed, moving = scan_aligned(anatomy, modality, seed)
-        patient = FIRST_PATIENT + int(head)
+        patient = patient_number(head)
         with written_whole(path.parent) as unfinished:
             np.savez_compressed(
                 unfinished / path.name,

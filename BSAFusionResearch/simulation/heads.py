@@ -1,5 +1,6 @@
 """Names which labeled heads may be used for what, and reads them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,31 @@ CHOOSING_HEADS = ("11", "12")
 
 REPORTED_HEADS = ("13", "14", "15")
 """Heads that are only measured and reported, never used to choose anything; the research log names one exception."""
+
+FIRST_PATIENT = 900
+"""Number that head 00 would have as a patient in slices; the atlas's patients have lower ones."""
+
+
+def patient_number(head: str) -> int:
+    """Return the number of a labeled head's patients in slices: 913 for head 13."""
+    return FIRST_PATIENT + int(head)
+
+
+def refuse_reported(patients: Iterable[int]) -> None:
+    """Keep the heads that are only reported out of training and of its validation.
+
+    Args:
+        patients: Numbers in the slices that are trained or validated on.
+
+    Raises:
+        FusionError: Some are those of REPORTED_HEADS.
+    """
+    if reported := sorted(set(patients) & {patient_number(head) for head in REPORTED_HEADS}):
+        raise FusionError(
+            f"The slices of --data are also of patients {', '.join(map(str, reported))}, the simulated heads "
+            f"{', '.join(REPORTED_HEADS)}, which are only for reporting with `evaluate`; make the folder again with "
+            "`cut_slices` without --reported, or give other patients other numbers."
+        )
 
 
 def head_files(folder: Path, heads: tuple[str, ...]) -> list[Path]:

@@ -115,6 +115,17 @@ def load_pairs(folders: Path | Sequence[Path], modality: str, fold: int | None =
     return pairs.where(training), pairs.where(validation)
 
 
+def record_of(fold: str, training: SlicePairs, validation: SlicePairs) -> dict[str, str | int | list[int]]:
+    """Return the fold, the patients and the numbers of slices of a run, as its checkpoint records them."""
+    return {
+        "fold": fold,
+        "patients_trained_on": sorted(set(training.patient.tolist())),
+        "patients_validated_on": sorted(set(validation.patient.tolist())),
+        "slices_trained_on": len(training),
+        "slices_validated_on": len(validation),
+    }
+
+
 def _all_pairs(folder: Path, modality: str, source: int) -> tuple[SlicePairs, np.ndarray]:
     """Return all pairs of one modality in a folder, and which of them the published training set holds, bool (N,)."""
     arrays = read_arrays(folder / f"{modality}.npz", ("mri", "moving", "id", "split"))

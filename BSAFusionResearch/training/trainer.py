@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from pytorch_optimizer import Muon
@@ -81,7 +82,12 @@ class Trainer:
     """
 
     def __init__(
-        self, network: BSAFusion, settings: TrainingSettings, fabric: Fabric, started_from: dict | None = None
+        self,
+        network: BSAFusion,
+        settings: TrainingSettings,
+        fabric: Fabric,
+        started_from: dict | None = None,
+        data: dict | None = None,
     ):
         """Prepare a run.
 
@@ -90,13 +96,15 @@ class Trainer:
             settings: Of the run.
             fabric: Where it runs.
             started_from: What the card says of the weights that the run began with; a resumed run keeps its own.
+            data: Fold, patients and numbers of slices, from `record_of`, which a resumed run must share.
         """
         if settings.batch % fabric.world_size:
             raise FusionError(
                 f"A batch of {settings.batch} pairs cannot be shared evenly by {fabric.world_size} processes; "
                 "choose a multiple of that number."
             )
-        self.settings, self.fabric, self.started_from = settings, fabric, started_from
+        self.settings, self.fabric, self.started_from, self.data = settings, fabric, started_from, data
+        self.knows_patients = True  # of the checkpoint that it resumes, too
         fabric.seed_everything(settings.seed, verbose=False)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
         self.average.to(fabric.device)
@@ -174,6 +182,11 @@ class Trainer:
                 stack[replaced] = drawn
         return slices
 
+    def learned_from(self, training: SlicePairs) -> SlicePairs:
+        """Return the training pairs that the steps so far drew from: none if all were replaced by tissue maps."""
+        from_maps = self.settings.synthetic == 1 and self.step <= self.settings.steps
+        return training.where(np.full(len(training), not from_maps))
+
     def learn(self, fixed: torch.Tensor, moving: torch.Tensor) -> dict[str, torch.Tensor]:
         """Take one step on aligned slices (N, 1, H, W) in [0, 1], and return the terms of its loss.
 
@@ -241,6 +254,7 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "random": torch.get_rng_state(),
             "started_from": self.started_from,
+            "data": self.data,
         }
         unfinished = path.with_suffix(".unfinished")
         torch.save(state, unfinished)
@@ -250,7 +264,8 @@ class Trainer:
         """Continue from a checkpoint that `save` wrote.
 
         Raises:
-            FusionError: The file is no such checkpoint, or belongs to another network or a run with other settings.
+            FusionError: The file is no such checkpoint, or belongs to another network or a run with other settings or
+                data.
         """
         state = load_torch_file(path)
         if not isinstance(state, dict) or not {"step", "network", "average", "optimiser"} <= state.keys():
@@ -263,11 +278,14 @@ class Trainer:
         torch.set_rng_state(state["random"])
         self.step = state["step"]
         self.started_from = state.get("started_from", self.started_from)
+        if not state.get("data"):  # of an earlier version: like weights without a card, which nobody can call held out
+            self.knows_patients = False
+            self.started_from = {"file": path.name, "started_from": self.started_from}
 
     def _check_settings(self, state: dict, path: Path) -> None:
-        """Raise FusionError where a checkpoint's run had other settings, which the card would not tell."""
-        own = {**asdict(self.averaged.metadata), **_flat(asdict(self.settings))}
-        begun = {**state.get("metadata", {}), **_flat(state.get("settings", {}))}
+        """Raise FusionError where a checkpoint's run had other settings or data, which the card would not tell."""
+        own = {**asdict(self.averaged.metadata), **_flat(asdict(self.settings)), **(self.data or {})}
+        begun = {**state.get("metadata", {}), **_flat(state.get("settings", {})), **(state.get("data") or {})}
         for name in sorted(own.keys() & begun.keys() - FREE_TO_CHANGE):
             if own[name] != begun[name]:
                 raise FusionError(

@@ -12,6 +12,7 @@ from BSAFusionLib.__main__ import main
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.weights_file import sha256
 from BSAFusionResearch.commands._case_table import _earlier_rows, there_and_back
+from BSAFusionResearch.commands.evaluate import _check_held_out
 from Testing.phantoms import save_untrained
 
 
@@ -66,6 +67,28 @@ def test_patients_that_the_weights_were_trained_on_are_not_called_held_out(data_
     assert "were trained on patients that fold 0 holds out (1)" in capsys.readouterr().err
     trained_on(weights, {"patients": [2], "started_from": None})
     assert main([*words, "--fold", "0"]) == 0
+    assert "not known" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({}, "have no card"),
+        ({"patients": [2], "started_from": {"file": "all.safetensors"}}, "started from weights that have no card"),
+        (
+            {"patients": [2], "started_from": {"patients": [3], "started_from": {"file": "all.safetensors"}}},
+            "started from weights that have no card",
+        ),
+        ({"patients": [2], "started_from": {"patients": [], "started_from": None}}, ""),
+    ],
+)
+def test_patients_of_earlier_weights_without_a_card_are_said_not_to_be_known(training, said, weights, capsys):
+    if training:
+        trained_on(weights, training)
+    _check_held_out(weights, [1], fold=0)
+    out = capsys.readouterr().out
+    assert said in out
+    assert bool(said) == ("whether they were trained on these patients is not known" in out)
 
 
 def trained_on(weights, training):

@@ -8,10 +8,11 @@ import SimpleITK as sitk
 import torch
 import torch.nn.functional as F
 
+from BSAFusionLib.errors import FusionError
 from BSAFusionResearch.pose.generator import MODALITIES, Dice, Difficulty, grid_points, make_example, make_scene
 from BSAFusionResearch.pose.heads import STANDARD_FILE, Head, fit_similarity, load_head
-from BSAFusionResearch.pose.train import Training, TrainingSettings
-from BSAFusionResearch.pose.validate import image_of
+from BSAFusionResearch.pose.train import CHECKPOINT, Training, TrainingSettings
+from BSAFusionResearch.pose.validate import image_of, read_network
 
 SHAPE = (30, 38, 32)
 
@@ -86,3 +87,44 @@ def test_a_resumed_training_goes_on_as_if_never_stopped(head: Head, tmp_path: Pa
     assert one.train_step() == other.train_step()
     for a, b in zip(one.average.parameters(), other.average.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_run_is_resumed_with_its_own_settings_only(tmp_path: Path) -> None:
+    def training(**settings: float) -> Training:
+        return Training(TrainingSettings(**settings), [], [], tmp_path)
+
+    training(learning_rate=0.01, seed=3).save()
+    with pytest.raises(FusionError, match=r"was begun with learning rate 0\.01, not 0\.02; resume it with the same"):
+        training(seed=3).resume()
+    with pytest.raises(FusionError, match="was begun with seed 3, not 0; resume it with the same"):
+        training(learning_rate=0.01).resume()
+    training(learning_rate=0.01, seed=3, hours=9.0).resume()
+
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    del state["settings"]  # as in earlier versions
+    torch.save(state, tmp_path / CHECKPOINT)
+    training(learning_rate=0.01).resume()
+    with pytest.raises(FusionError, match="was begun with learning rate"):
+        training(learning_rate=0.03).resume()
+
+
+def test_a_checkpoint_that_is_damaged_or_of_something_else_is_rejected(tmp_path: Path) -> None:
+    training, path = Training(TrainingSettings(), [], [], tmp_path), tmp_path / CHECKPOINT
+    training.save()
+    whole = path.read_bytes()
+    other = torch.load(path, weights_only=True)
+    other["average"].popitem()
+
+    def assert_rejected(reason: str) -> None:
+        for read in (training.resume, lambda: read_network(path)):
+            with pytest.raises(FusionError, match=reason):
+                read()
+
+    path.write_bytes(whole[: len(whole) // 2])
+    assert_rejected("cut short, damaged")
+    path.write_text("# A page", encoding="utf-8")
+    assert_rejected("cut short, damaged")
+    torch.save({"average": {}, "optimiser": {}}, path)  # of the other network's training
+    assert_rejected("not a checkpoint of the head network")
+    torch.save(other, path)
+    assert_rejected("belongs to another network")

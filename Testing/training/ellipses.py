@@ -23,13 +23,13 @@ def ellipses(count: int, side: int = 64) -> SlicePairs:
     return SlicePairs(*tensors, tensors[1], np.arange(count), np.full(count, "ct"), np.zeros(count, int))
 
 
-def save_ellipses(folder: Path) -> None:
-    """Write ct.npz, with one slice of each of six patients, into a folder."""
-    pairs = ellipses(6)
+def save_ellipses(folder: Path, patients: tuple[int, ...] = (1, 2, 3, 4, 5, 6)) -> None:
+    """Write ct.npz, with one slice of each patient, into a folder."""
+    pairs = ellipses(len(patients))
     np.savez(
         folder / "ct.npz",
         mri=pairs.fixed[:, 0].numpy(),
         moving=pairs.moving[:, 0].numpy(),
-        id=np.array([f"{patient}001" for patient in (1, 2, 3, 4, 5, 6)]),
-        split=np.array(["train"] * 6),
+        id=np.array([f"{patient}001" for patient in patients]),
+        split=np.array(["train"] * len(patients)),
     )

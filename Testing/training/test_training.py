@@ -22,10 +22,12 @@ from BSAFusionLib.network.metadata import DEEP, LIGHT, Metadata
 from BSAFusionLib.network.sampling import warp
 from BSAFusionLib.network.weights import load_network, save_network
 from BSAFusionResearch.evaluation.fusion_quality import q_abf
+from BSAFusionResearch.simulation.heads import refuse_reported
 from BSAFusionResearch.training import losses, slice_pairs
+from BSAFusionResearch.training.cards import describe_validation
 from BSAFusionResearch.training.initial import initial_network
 from BSAFusionResearch.training.label_slices import load_label_slices
-from BSAFusionResearch.training.slice_pairs import held_out_patients, load_pairs
+from BSAFusionResearch.training.slice_pairs import held_out_patients, load_pairs, record_of
 from BSAFusionResearch.training.trainer import CHECKPOINT, Trainer, TrainingSettings
 from BSAFusionResearch.training.unaligned_pairs import Simulator, UnalignedPairs, inverse
 from Testing.training.ellipses import ellipses, save_ellipses
@@ -320,6 +322,39 @@ def test_a_run_is_resumed_with_its_own_settings_only(tmp_path):
     trainer(batch=2, steps=9, save_every=3, fusion_steps=1).resume(tmp_path / CHECKPOINT)
 
 
+def test_a_run_is_resumed_with_its_own_fold_and_patients_only(tmp_path):
+    pairs = ellipses(4)  # patients 0 to 3
+
+    def trainer(fold: str, patients: int, slices: int = 4) -> Trainer:
+        data = record_of(fold, pairs.where(pairs.patient < patients), pairs.where(np.arange(4) < slices))
+        return Trainer(BSAFusion(), TrainingSettings(), Fabric(accelerator="cpu", devices=1), None, data)
+
+    trainer("0", patients=2).save(tmp_path / CHECKPOINT)
+    for other, named in (
+        (("1", 2), "fold 0, not 1"),
+        (("0", 3), r"patients trained on \[0, 1\], not \[0, 1, 2\]"),
+        (("0", 2, 3), r"patients validated on \[0, 1, 2, 3\], not \[0, 1, 2\]"),
+    ):
+        with pytest.raises(FusionError, match=f"was begun with {named}; resume it with the same"):
+            trainer(*other).resume(tmp_path / CHECKPOINT)
+    resumed = trainer("0", patients=2)
+    resumed.resume(tmp_path / CHECKPOINT)
+    assert resumed.knows_patients
+    assert resumed.started_from is None
+
+
+def test_a_checkpoint_that_does_not_record_its_patients_is_resumed_as_weights_without_a_card(tmp_path):
+    def trainer(started_from: dict | None = None, data: dict | None = None) -> Trainer:
+        return Trainer(BSAFusion(), TrainingSettings(), Fabric(accelerator="cpu", devices=1), started_from, data)
+
+    began = {"file": "all.safetensors", "patients": [3]}
+    trainer(began).save(tmp_path / CHECKPOINT)
+    resumed = trainer(data={"fold": "0"})
+    resumed.resume(tmp_path / CHECKPOINT)
+    assert not resumed.knows_patients
+    assert resumed.started_from == {"file": CHECKPOINT, "started_from": began}
+
+
 def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp_path, capsys):
     save_ellipses(tmp_path)
     os.umask(umask := os.umask(0))
@@ -335,11 +370,48 @@ def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp
     assert {oct(path.stat().st_mode & 0o044) for path in out.glob("ct.*")} == {oct(0o044 & ~umask)}
     card = json.loads((out / "ct.json").read_text())
     assert card["validation"]["patients"] == [1, 6]
+    assert card["validation"]["held_out"] == "patients, fold 0"
     assert card["training"]["patients"] == [2, 3, 4, 5]
     assert card["validation"]["simulated_deformations"]["error_before"] > 0
     assert command_line.main([str(word) for word in words] + ["--seed", "1"]) == 0  # over the earlier run's files
-    for mistake in (["--steps", "-1"], ["--batch", "0"]):
+    for mistake in (["--steps", "-1"], ["--batch", "0"], ["--resume", str(out / CHECKPOINT), "--fold", "1"]):
         assert command_line.main([str(word) for word in words] + mistake) == 2
+    assert "was begun with fold 0, not 1" in capsys.readouterr().err
+
+
+def test_a_run_whose_fusion_part_saw_patients_names_them_also_when_it_is_resumed_without_that_part():
+    pairs, synthetic = ellipses(4), TrainingSettings(steps=2, synthetic=1.0, fusion_steps=0)
+    trainer = Trainer(BSAFusion(), synthetic, Fabric(accelerator="cpu", devices=1))
+    for trainer.step, patients in ((2, []), (3, [0, 1, 2, 3])):
+        assert trainer.learned_from(pairs).patient.tolist() == patients
+
+
+@pytest.mark.parametrize(
+    ("fold", "training", "described"),
+    [
+        ("0", {"patients": [3]}, "patients, fold 0"),
+        ("0", {"patients": [3], "started_from": {"patients": [1, 2]}}, "slices of patients that were trained on"),
+        ("none", {"patients": [1, 2, 3]}, "slices of patients that were trained on"),
+        ("none", {"patients": [3]}, "patients that were not trained on"),
+        ("none", {"patients": [1]}, "slices of patients that were trained on, and of patients that were not (2)"),
+        (
+            "0",
+            {"patients": [3], "started_from": {"file": "all.safetensors"}},
+            "patients, fold 0; what earlier training used is not known",
+        ),
+    ],
+)
+def test_a_card_calls_only_those_patients_held_out_that_were(fold, training, described):
+    assert describe_validation(fold, training, {1, 2}) == described
+
+
+def test_the_heads_that_are_only_reported_are_kept_out_of_training(tmp_path, capsys):
+    refuse_reported([1, 912, 916])
+    save_ellipses(tmp_path, patients=(1, 2, 3, 4, 5, 914))
+    words = ["train", "--data", tmp_path, "--modality", "ct", "--out", tmp_path / "run"]
+    words += ["--steps", 0, "--fusion-steps", 0]
+    assert command_line.main([str(word) for word in words]) == 2
+    assert "also of patients 914, the simulated heads 13, 14, 15" in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_is_not_one_is_rejected(tmp_path):
