@@ -6,7 +6,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.geometry.grids import directions, grid_of_size
+from BSAFusionLib.geometry.grids import directions
+from BSAFusionLib.geometry.overlap import boxes_overlap
 from BSAFusionLib.modalities import MODALITIES, listed
 from BSAFusionLib.pipeline.ct_units import recognize_ct_units
 from BSAFusionLib.pipeline.lengths import UNIT_NAMES, likely_unit
@@ -16,7 +17,6 @@ MIN_SPACING_MM, MAX_SPACING_MM = 1e-3, 1e3
 MAX_DIRECTION = 2.0  # of a component; directions have the length one
 MIN_DETERMINANT = 1e-3  # of the directions
 MAX_MAGNITUDE = 1e37  # float32 ends at 3.4e38, and sums of such values before
-OVERLAP_POINTS = 16  # along each axis of the fixed volume
 
 
 class CheckedVolumes(NamedTuple):
@@ -60,7 +60,7 @@ def check_volumes(
     finite_moving, unit_warnings = unwrap_ct(finite_moving, modality)
     unit_warnings = (*unit_warnings, *_color_warning(moving, modality))
     moving_warnings = (*moving_warnings, *unit_warnings, *remarks_on_roles(finite_fixed, finite_moving, modality))
-    overlap = _overlap(fixed, moving, initial_transform) > 0
+    overlap = boxes_overlap(fixed, moving, initial_transform)
     return CheckedVolumes(finite_fixed, finite_moving, (*fixed_warnings, *moving_warnings), overlap)
 
 
@@ -184,11 +184,3 @@ def unwrap_ct(moving: sitk.Image, modality: str) -> tuple[sitk.Image, tuple[str,
     return unwrapped, (
         f"The values of the {label} were wrapped to 16 bits; they were unwrapped, so that its window fits.",
     )
-
-
-def _overlap(fixed: sitk.Image, moving: sitk.Image, initial_transform: sitk.Transform) -> float:
-    """Return the fraction of the fixed volume's box that the moving volume's box covers."""
-    lattice = grid_of_size(fixed, np.full(3, OVERLAP_POINTS))
-    covered = grid_of_size(moving, np.array([1, 1, 1])) + 1
-    on_lattice = sitk.Resample(covered, lattice, initial_transform, sitk.sitkNearestNeighbor)
-    return float(sitk.GetArrayFromImage(on_lattice).mean())

@@ -7,21 +7,26 @@ import numpy as np
 
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.runner import Runner
+from BSAFusionLib.network.weights import load_inference_network
 from BSAFusionLib.pipeline.calibration import Calibration, uncalibrated
 from BSAFusionLib.pipeline.displacement import rough_field
 from BSAFusionLib.pipeline.observed import observe
 from BSAFusionLib.pipeline.posterior import infer
 from BSAFusionLib.pipeline.registration import register_few, register_from
 from BSAFusionResearch.calibration.fit import FittedCase
-from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, prepare, save_prepared
+from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, prepare, read_origin, save_prepared
 from BSAFusionResearch.calibration.rotated import RotatedCase
 from BSAFusionResearch.evaluation_heads.cases import HeadCase
+from BSAFusionResearch.simulation.heads import head_files
+from BSAFusionResearch.simulation.origins import HEAD_POSE_WEIGHTS, file_hashes
 
 POINTS = 100  # of the brain, a case; neighboring ones know much the same
 
 
 def prepared_cases(cases: list[HeadCase], heads: Path, weights: Path, folder: Path) -> Iterator[PreparedCase]:
-    """Yield cases, those that are not in a folder yet after they were prepared and written there.
+    """Yield cases, those that a folder lacks, or has from other files, after they were prepared and written there.
+
+    Cases that do not say what they were made from, as earlier versions wrote them, are taken as they are.
 
     Args:
         cases: Which patients.
@@ -33,10 +38,12 @@ def prepared_cases(cases: list[HeadCase], heads: Path, weights: Path, folder: Pa
         FusionError: A head or the weights are missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    side = load_inference_network(weights).metadata.size
     for case in cases:
         path = folder / f"{case.name}.npz"
-        if not path.is_file():
-            save_prepared(prepare(case, heads, weights), path)
+        origin = {"slice_side": side, **file_hashes([HEAD_POSE_WEIGHTS, *head_files(heads, (case.head,))])}
+        if not path.is_file() or read_origin(path) not in (None, origin):
+            save_prepared(prepare(case, heads, weights), path, origin)
         yield load_prepared(path)
 
 

@@ -1,8 +1,10 @@
 """Simulated patients as the network is given them: slices after the rigid initialization, and what is left to find."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,6 +19,7 @@ from BSAFusionLib.settings import Settings
 from BSAFusionResearch.evaluation_heads.cases import HeadCase
 from BSAFusionResearch.simulation.patient import best_rigid, brain_mask
 
+ORIGIN = "made_from"  # of the header
 POINT_STEP = 2  # every second voxel of the brain mask along each axis: 6 mm
 
 
@@ -87,8 +90,14 @@ def prepare(case: HeadCase, folder: Path, weights: Path) -> PreparedCase:
     )
 
 
-def save_prepared(case: PreparedCase, path: Path) -> None:
-    """Write a prepared case as `.npz`; slices and moving volume lose what half precision does not hold."""
+def save_prepared(case: PreparedCase, path: Path, origin: Mapping[str, Any]) -> None:
+    """Write a prepared case as `.npz`; slices and moving volume lose what half precision does not hold.
+
+    Args:
+        case: To write.
+        path: The file.
+        origin: What it was made from, as plain values, see `read_origin`.
+    """
     header = {
         "name": case.name,
         "modality": case.modality,
@@ -96,6 +105,7 @@ def save_prepared(case: PreparedCase, path: Path) -> None:
         "best_rigid_mm": case.best_rigid_mm,
         "grids": [_describe(grid) for grid in (case.fixed, case.moving, *(stack.grid for stack in case.stacks))],
         "initial": [case.initial.GetParameters(), case.initial.GetFixedParameters()],
+        ORIGIN: dict(origin),
     }
     slices = {
         f"{name}{number}": getattr(stack, name).astype(np.float16)
@@ -112,6 +122,7 @@ def load_prepared(path: Path) -> PreparedCase:
     """Read what `save_prepared` wrote."""
     with np.load(path) as content:
         header = json.loads(str(content["header"]))
+        header.pop(ORIGIN, None)
         fixed, moving_grid, *grids = (_grid(description) for description in header.pop("grids"))
         moving = sitk.GetImageFromArray(content["moving"].astype(np.float32))
         moving.CopyInformation(moving_grid)
@@ -126,6 +137,13 @@ def load_prepared(path: Path) -> PreparedCase:
         )
         volumes = {"fixed": fixed, "stacks": stacks, "moving": moving, "initial": initial}
         return PreparedCase(points=content["points"], truth=content["truth"], **volumes, **header)
+
+
+def read_origin(path: Path) -> dict[str, Any] | None:
+    """Return what a prepared case was made from; None for a file that does not say, as earlier versions wrote them."""
+    with np.load(path) as content:
+        origin: dict[str, Any] | None = json.loads(str(content["header"])).get(ORIGIN)
+    return origin
 
 
 def _empty_like(image: sitk.Image) -> sitk.Image:

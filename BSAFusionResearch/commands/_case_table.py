@@ -3,11 +3,11 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
-from BSAFusionResearch.commands._inputs import check_threads, resumed_file, weights_hashes
+from BSAFusionResearch.commands._inputs import baselines_alone, check_threads, made_from, resumed_file, still_valid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +29,9 @@ COLUMNS = (
 def print_cases(arguments: argparse.Namespace, folder: Path, weights: dict[str, Path]) -> dict:
     """Measure the designed cases, print the tables and return the figures.
 
-    Every case is in the --json file as soon as it is measured. With --resume, cases that are there already, measured
-    with the same weights, are taken from it.
+    Every case is in the --json file as soon as it is measured. With --resume, the cases that are there already are
+    taken from it: ours where weights, their calibration and precision are the same, the baselines' where the volumes
+    are.
 
     Args:
         arguments: Options of `evaluate`.
@@ -53,7 +54,8 @@ def print_cases(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
         baselines.check_baselines(arguments.baselines)
     bench = CaseBench(folder, weights, there_and_back, arguments.device, arguments.precision)
     limit_threads(arguments.threads)
-    measured = _earlier_rows(arguments, weights)
+    origin = made_from(weights, [folder / f"{name}.nii.gz" for name in ("mri_t1", *weights)])
+    measured = _earlier_rows(arguments, origin)
     cases = cases[: arguments.cases or None]
     print(
         f"\nMean error inside the head in mm, of {len(cases)} cases; {arguments.threads} "
@@ -61,7 +63,7 @@ def print_cases(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
         f"unmoved pair\n\n{_case_header()}",
         flush=True,
     )
-    figures: dict = {"threads": arguments.threads}
+    figures: dict = {"threads": arguments.threads, "made_from": origin}
     rows = []
     for case in cases:
         row = measured[case.number] = _measured_row(arguments, bench, case, measured.get(case.number))
@@ -104,27 +106,32 @@ def there_and_back(result: "Result", points: "np.ndarray") -> "np.ndarray":
 
 def _measured_row(arguments: argparse.Namespace, bench: "CaseBench", case: "Case", earlier: dict | None) -> dict:
     """Return the row of a case, measuring what an earlier row lacks."""
-    row = earlier or bench.measure(case)
+    row = earlier or {}
+    if "error_mm" not in row:
+        row = bench.measure(case) | ({"baselines": row["baselines"]} if "baselines" in row else {})
     if arguments.baselines and "baselines" not in row:
         row["baselines"] = bench.measure_baselines(case, arguments.baselines, arguments.threads)
     return row
 
 
-def _earlier_rows(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict[int, dict]:
-    """Return the rows of the --json file that the same weights made in the same precision, by number."""
+def _earlier_rows(arguments: argparse.Namespace, origin: dict[str, Any]) -> dict[int, dict]:
+    """Return the rows of the --json file by number, the baselines alone where ours no longer hold."""
     if (path := resumed_file(arguments)) is None:
         return {}
-    used = weights_hashes(weights)
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["cases"]["rows"]
-        reports = {row["number"]: row["report"] for row in rows if row["motion_error_mm"]}
-        return {
-            row["number"]: _with_new_names(row)
-            for row in rows
-            if reports[row["number"]]["weights_sha256"] == used[row["modality"]]
-            and reports[row["number"]]["precision"] == arguments.precision
-        }
-    except (ValueError, KeyError, TypeError) as error:
+        figures = json.loads(path.read_text(encoding="utf-8"))["cases"]
+        rows = [_with_new_names(row) for row in figures["rows"]]
+        valid = still_valid(figures, origin, path)
+        known = {}
+        for row in rows:
+            # What an interrupted run has not measured again yet has no such errors.
+            ours = bool(row.get("motion_error_mm")) and row["report"]["precision"] == arguments.precision
+            if ours and row["modality"] in valid.modalities:
+                known[row["number"]] = row
+            elif valid.baselines and "baselines" in row:
+                known[row["number"]] = baselines_alone(row)
+        return known
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FusionError(f"{path} holds no cases to resume from; name another file.") from error
 
 

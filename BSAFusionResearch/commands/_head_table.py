@@ -3,11 +3,12 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.settings import Settings
-from BSAFusionResearch.commands._inputs import check_threads, resumed_file, weights_hashes
+from BSAFusionResearch.commands._inputs import check_threads, made_from, resumed_file, still_valid
 
 COLUMNS = (("case", 28), ("before", 6), ("best rigid", 10), ("search", 7), ("final", 6), ("change", 6), ("seconds", 7))
 
@@ -16,8 +17,8 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     """Measure the cases of simulated heads, print the tables and return the figures.
 
     Every case is in the --json file as soon as it is measured. With --resume, the cases that are there already are
-    taken from it: ours where weights, their calibration and precision are the same, the baselines' where their settings
-    are.
+    taken from it: ours where heads, weights, their calibration and precision are the same, the baselines' where heads
+    and settings are.
 
     Args:
         arguments: of the command `evaluate`.
@@ -39,10 +40,10 @@ def print_heads(arguments: argparse.Namespace, folder: Path, weights: dict[str, 
     check_threads(arguments.threads)
     if arguments.baselines:
         baselines.check_baselines(arguments.baselines)
-    head_files(folder, REPORTED_HEADS)
+    origin = made_from(weights, head_files(folder, REPORTED_HEADS))
     limit_threads(arguments.threads)
 
-    figures = _earlier_figures(arguments, weights)
+    figures = _earlier_figures(arguments, origin)
     earlier = {row["name"]: row for row in figures["rows"]}
     rows = []
     print(f"\nMean error in the brain in mm, simulated heads, {arguments.threads} thread(s)\n\n{_header()}", flush=True)
@@ -75,39 +76,26 @@ def _save(figures: dict, path: Path | None) -> None:
         save_json({"heads": figures}, path)
 
 
-def _earlier_figures(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict:
+def _earlier_figures(arguments: argparse.Namespace, origin: dict[str, Any]) -> dict:
     """Return the figures of the --json file that still hold; empty ones without --resume."""
-    calibrations = _calibrations(weights)
-    figures: dict = {"threads": arguments.threads, "calibration": calibrations, "rows": [], "baselines": {}}
+    figures: dict = {"threads": arguments.threads, "made_from": origin, "rows": [], "baselines": {}}
     if (path := resumed_file(arguments)) is None:
         return figures
-    used = weights_hashes(weights)
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))["heads"]
+        valid = still_valid(earlier, origin, path)
         figures["baselines"] = {
-            name: {method: row for method, row in rows.items() if _holds(name, method, row)}
+            name: {method: row for method, row in rows.items() if valid.baselines and _holds(name, method, row)}
             for name, rows in earlier["baselines"].items()
         }
         figures["rows"] = [
             row
             for row in earlier["rows"]
-            if row["report"]["weights_sha256"] == used[row["modality"]]
-            and earlier.get("calibration", {}).get(row["modality"]) == calibrations[row["modality"]]
-            and row["report"]["precision"] == arguments.precision
-            and row["name"]
+            if row["modality"] in valid.modalities and row["report"]["precision"] == arguments.precision and row["name"]
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FusionError(f"{path} holds no cases of heads to go on from; name another file.") from error
     return figures
-
-
-def _calibrations(weights: dict[str, Path]) -> dict[str, dict | None]:
-    """Return by modality what the card of its weights says of their evidence; None where it says nothing."""
-    from BSAFusionLib.network.weights import read_card
-    from BSAFusionLib.pipeline.calibration import read_calibration
-
-    known = {modality: read_calibration(read_card(path), modality) for modality, path in weights.items()}
-    return {modality: values and values.as_dict() for modality, values in known.items()}
 
 
 def _holds(name: str, method: str, row: dict) -> bool:

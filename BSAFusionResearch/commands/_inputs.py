@@ -1,8 +1,9 @@
 """Options and files that the commands which measure share."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
@@ -81,3 +82,80 @@ def weights_hashes(weights: Mapping[str, Path]) -> dict[str, str]:
     from BSAFusionLib.network.weights_file import read_parts, sha256
 
     return {modality: sha256(read_parts(path)) for modality, path in weights.items()}
+
+
+def made_from(weights: Mapping[str, Path], files: Iterable[Path]) -> dict[str, Any]:
+    """Return what figures follow from beside the options, to be stored with them.
+
+    Args:
+        weights: A checkpoint for each modality.
+        files: Heads or volumes that are measured on; those that are not there are left out.
+
+    Returns:
+        `files`: SHA-256 of the files by name. By modality: SHA-256 of `weights` and of `head_pose`, and the
+        `calibration` of the weights' card, None without one.
+
+    Raises:
+        FusionError: Weights are missing, or a card or a file cannot be read.
+    """
+    from BSAFusionLib.network.weights import read_card
+    from BSAFusionLib.pipeline.calibration import read_calibration
+    from BSAFusionResearch.simulation.origins import HEAD_POSE_WEIGHTS, file_hashes
+
+    origin: dict[str, Any] = {"files": file_hashes(path for path in files if path.is_file())}
+    head_pose = file_hashes([HEAD_POSE_WEIGHTS])[HEAD_POSE_WEIGHTS.name]
+    for modality, used in weights_hashes(weights).items():
+        calibration = read_calibration(read_card(weights[modality]), modality)
+        origin[modality] = {
+            "weights": used,
+            "head_pose": head_pose,
+            "calibration": calibration and calibration.as_dict(),
+        }
+    return origin
+
+
+class StillValid(NamedTuple):
+    """Which figures of an earlier file still hold.
+
+    Attributes:
+        modalities: Whose rows of ours do.
+        baselines: Whether the baselines' do.
+    """
+
+    modalities: frozenset[str]
+    baselines: bool
+
+
+def still_valid(figures: Mapping[str, Any], origin: Mapping[str, Any], path: Path) -> StillValid:
+    """Compare what earlier figures were made from with today's files, and print what is measured again.
+
+    Args:
+        figures: Of the --json file; `made_from` says what they were made from, but in files of earlier versions.
+        origin: Today's `made_from`.
+        path: The --json file.
+    """
+    modalities = frozenset(origin) - {"files"}
+    earlier = figures.get("made_from")
+    if earlier is None:
+        print(
+            f"{path} does not say which files and calibration its figures were made from: ours are measured again, the "
+            "baselines' are kept.",
+            flush=True,
+        )
+        return StillValid(frozenset(), True)
+    if earlier.get("files") != origin["files"]:
+        print(f"The heads or volumes are not those of {path}: all figures are measured again.", flush=True)
+        return StillValid(frozenset(), False)
+    same = frozenset(modality for modality in modalities if earlier.get(modality) == origin[modality])
+    if changed := sorted(modalities - same):
+        print(
+            f"{', '.join(changed).upper()}: weights, calibration or head-pose weights are not those of {path}, so ours "
+            "are measured again.",
+            flush=True,
+        )
+    return StillValid(same, True)
+
+
+def baselines_alone(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without what is measured again."""
+    return {name: row[name] for name in ("number", "settings", "baselines") if name in row}

@@ -21,8 +21,10 @@ def print_overlays(arguments: argparse.Namespace, folders: tuple[Path, Path], we
         FusionError: A file is missing.
     """
     from BSAFusionResearch.evaluation.legibility import HIGH_PERCENTILE, UPTAKE_SHARE
-    from BSAFusionResearch.evaluation_heads.overlays import measure_overlay, overlay_pairs
+    from BSAFusionResearch.evaluation_heads.overlays import HEADS, measure_overlay, overlay_pairs
+    from BSAFusionResearch.simulation.heads import head_files
 
+    head_files(folders[1], HEADS)  # they come last, after minutes of templates
     print(
         f"\nOver the head: Spearman of luminance and uptake above {100 * UPTAKE_SHARE:g} % of its "
         f"{HIGH_PERCENTILE:g}th percentile; correlation of luminance and MRI below\n"

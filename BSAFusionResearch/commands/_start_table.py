@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
-from BSAFusionResearch.commands._inputs import check_threads, resumed_file, weights_hashes
+from BSAFusionResearch.commands._inputs import baselines_alone, check_threads, made_from, resumed_file, still_valid
 
 if TYPE_CHECKING:
     from BSAFusionResearch.evaluation_heads.starts import StartPair
@@ -19,7 +19,7 @@ def print_starts(arguments: argparse.Namespace, folder: Path, weights: dict[str,
     """Measure the initializations of simulated pairs, print the table and return the figures.
 
     Every pair is in the --json file as soon as it is measured. With --resume, pairs that are there are taken from it:
-    ours where weights and precision are the same, the baselines' always.
+    ours where weights, their calibration and precision are the same, the baselines' where the heads are.
 
     Args:
         arguments: Options of `evaluate`.
@@ -39,9 +39,10 @@ def print_starts(arguments: argparse.Namespace, folder: Path, weights: dict[str,
     check_threads(arguments.threads)
     if arguments.baselines:
         baselines.check_baselines(arguments.baselines)
-    head_files(folder, REPORTED_HEADS)
+    origin = made_from(weights, head_files(folder, REPORTED_HEADS))
     limit_threads(arguments.threads)
-    known = _earlier(arguments, weights)
+    known = _earlier(arguments, origin)
+    figures: dict[str, Any] = {"threads": arguments.threads, "made_from": origin}
     print(" | ".join(name.rjust(width) for name, width in COLUMNS), flush=True)
     rows = []
     for pair in starts.start_pairs(arguments.starts):
@@ -50,11 +51,12 @@ def print_starts(arguments: argparse.Namespace, folder: Path, weights: dict[str,
         rows.append(row)
         known[pair.number] = row
         print(_line(row), flush=True)
+        figures["rows"] = list(known.values())
         if arguments.json:
-            save_json({"starts": {"threads": arguments.threads, "rows": list(known.values())}}, arguments.json)
+            save_json({"starts": figures}, arguments.json)
     summary = starts.start_summary(rows)
     _print_summary(summary)
-    return {"threads": arguments.threads, "rows": list(known.values()), "summary": summary}
+    return {**figures, "summary": summary}
 
 
 def _measured(
@@ -85,23 +87,24 @@ def _measured(
     return row
 
 
-def _earlier(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict[int, dict[str, Any]]:
-    """Return the rows of the --json file by number, of others' weights the baselines alone; none without --resume."""
+def _earlier(arguments: argparse.Namespace, origin: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    """Return the rows of the --json file by number, the baselines alone where ours no longer hold."""
     if (path := resumed_file(arguments)) is None:
         return {}
-    used = {modality: [sha256, arguments.precision] for modality, sha256 in weights_hashes(weights).items()}
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["starts"]["rows"]
-        return {
-            row["number"]: row if row.get("network") == used[row["settings"]["modality"]] else _baselines_alone(row)
-            for row in rows
-        }
-    except (ValueError, KeyError, TypeError) as error:
+        figures = json.loads(path.read_text(encoding="utf-8"))["starts"]
+        valid = still_valid(figures, origin, path)
+        known = {}
+        for row in figures["rows"]:
+            modality = row["settings"]["modality"]
+            used = [origin[modality]["weights"], arguments.precision]
+            if modality in valid.modalities and row.get("network") == used:
+                known[row["number"]] = row
+            elif valid.baselines:
+                known[row["number"]] = baselines_alone(row)
+        return known
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FusionError(f"{path} holds no initializations to resume from; name another file.") from error
-
-
-def _baselines_alone(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("number", "settings", "baselines") if name in row}
 
 
 def _line(row: dict[str, Any]) -> str:

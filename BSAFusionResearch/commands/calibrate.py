@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from BSAFusionLib.commands._case import write_json
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.network.weights_file import card_of, read_parts, sha256
 from BSAFusionResearch.commands._inputs import add_weights, weights_file
 from BSAFusionResearch.simulation.settings import MODALITIES
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 PREPARED = "prepared"
 FITS = 2  # without a calibration: the first round of a run is followed by it, so it is fitted again to what that shows
+MIN_SIGMA_MM, MAX_SIGMA_MM = 10.0, 100.0  # with thousands of modes, and with a few
 SIGMA_MM = 18.0  # the simulated elastic part: B-splines with nodes 31 mm apart are as smooth as such a Gaussian
 
 
@@ -33,15 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--modality",
         nargs="+",
         choices=MODALITIES,
-        default=list(MODALITIES),
-        help="modalities to calibrate (default: all)",
+        help="modalities to calibrate (default: those that the weights are for)",
     )
     parser.add_argument(
         "--sigma",
         type=float,
         default=SIGMA_MM,
         metavar="MM",
-        help="sigma of a Gaussian that is as smooth as the deformation (default: %(default)s)",
+        help="sigma of a Gaussian that is as smooth as the deformation (default: %(default)s; with --only-lengths that "
+        "of the card)",
     )
     parser.add_argument(
         "--cases",
@@ -64,30 +66,94 @@ def run(arguments: argparse.Namespace) -> int:
     """Fit, print the tables, write the cards with the calibration into --out, and return 0.
 
     Raises:
-        FusionError: Heads, weights or their cards are missing.
+        FusionError: An option is out of range, or heads, weights or their cards are missing.
     """
     from BSAFusionLib.files.overwriting import refuse_overwriting
-    from BSAFusionLib.network.weights import read_card
     from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, REPORTED_HEADS, head_files
 
-    files = {weights_file(arguments.weights, modality) for modality in arguments.modality}
-    cards = {file.with_suffix(".json") for file in files}
+    _check_options(arguments)
+    weights = {modality: weights_file(arguments.weights, modality) for modality in arguments.modality or MODALITIES}
+    files = set(weights.values())
+    cards = {card_of(file) for file in files}
     refuse_overwriting([*files, *cards], [arguments.out / card.name for card in cards])
     head_files(arguments.heads, CHOOSING_HEADS + (REPORTED_HEADS if arguments.report else ()))
-    for modality in arguments.modality:
-        weights = weights_file(arguments.weights, modality)
-        card_path = arguments.out / f"{weights.stem}.json"
-        card = read_card(card_path) or read_card(weights)
-        if card is None:
-            raise FusionError(f"The weights {weights} have no card {weights.stem}.json; put it beside them.")
-        calibration = _fit(arguments, modality, weights, card)
+    wanted = _wanted(arguments, weights)
+    _name_unmarked(arguments.out / PREPARED)
+    for modality, path in wanted.items():
+        card, card_path = _card(arguments.out, path), arguments.out / card_of(path).name
+        calibration = _fit(arguments, modality, path, card)
         card.setdefault("calibration", {})[modality] = calibration.as_dict()
         write_json(card, card_path)
         print(f"card in {card_path}", flush=True)
         if arguments.report:
-            cases = _cases(arguments, modality, weights, REPORTED_HEADS, calibration)
+            cases = _cases(arguments, modality, path, REPORTED_HEADS, calibration.sigma_mm, calibration)
             _print_figures(f"{modality.upper()}, heads {', '.join(REPORTED_HEADS)}", cases, calibration)
     return 0
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Raise FusionError for numbers that nothing can be fitted with."""
+    from BSAFusionResearch.evaluation_heads.cases import drawn_cases
+    from BSAFusionResearch.simulation.heads import CHOOSING_HEADS
+
+    count = len(drawn_cases(MODALITIES[0], CHOOSING_HEADS))
+    if not 1 <= arguments.cases <= count:
+        raise FusionError(f"There are 1 to {count} patients of each modality, not {arguments.cases}; change --cases.")
+    if not MIN_SIGMA_MM <= arguments.sigma <= MAX_SIGMA_MM:
+        raise FusionError(
+            f"A sigma of {arguments.sigma:g} mm cannot be fitted; choose {MIN_SIGMA_MM:g} to {MAX_SIGMA_MM:g} mm with "
+            "--sigma."
+        )
+
+
+def _wanted(arguments: argparse.Namespace, weights: dict[str, Path]) -> dict[str, Path]:
+    """Return the weights by modality: those asked for, or else those that are for their modality by their cards.
+
+    Raises:
+        FusionError: Weights have no card or another file's, or are for none of the modalities.
+    """
+    trained_for = {modality: _card(arguments.out, path).get("modality", "all") for modality, path in weights.items()}
+    if arguments.modality:
+        return weights
+    wanted = {modality: path for modality, path in weights.items() if trained_for[modality] in (modality, "all")}
+    if not wanted:
+        raise FusionError(
+            f"The weights are for {', '.join(sorted(set(trained_for.values())))} by their cards; choose a modality "
+            "with --modality."
+        )
+    return wanted
+
+
+def _name_unmarked(folder: Path) -> None:
+    """Print that patients in a folder do not say what they were made from, if there are any."""
+    from BSAFusionResearch.calibration.prepared import read_origin
+
+    files = [path for path in folder.glob("*.npz") if not path.stem.endswith(".unfinished")]
+    if unmarked := sum(read_origin(path) is None for path in files):
+        print(
+            f"{unmarked} patients in {folder} do not say which heads, slices and head-pose weights they were made "
+            "from, and are used as they are; delete them if any of these changed.",
+            flush=True,
+        )
+
+
+def _card(out: Path, weights: Path) -> dict[str, Any]:
+    """Return the card of weights: the one in the folder for the results, if it is theirs, or the one beside them.
+
+    Raises:
+        FusionError: There is none, or the one beside them is of another file.
+    """
+    from BSAFusionLib.network.weights import check_card, read_card
+
+    content = read_parts(weights)
+    earlier = read_card(out / weights.name)
+    if earlier is not None and earlier["sha256"] == sha256(content):
+        return earlier
+    card = read_card(weights)
+    if card is None:
+        raise FusionError(f"The weights {weights} have no card {weights.stem}.json; put it beside them.")
+    check_card(weights, content)
+    return card
 
 
 def _fit(arguments: argparse.Namespace, modality: str, weights: Path, card: dict[str, Any]) -> "Calibration":
@@ -104,11 +170,11 @@ def _fit(arguments: argparse.Namespace, modality: str, weights: Path, card: dict
     if arguments.only_lengths:
         if known is None:
             raise FusionError(f"The card of {weights} has no calibration; leave out --only-lengths.")
-        cases = _cases(arguments, modality, weights, CHOOSING_HEADS, known)
+        cases = _cases(arguments, modality, weights, CHOOSING_HEADS, known.sigma_mm, known)
         calibration = fit_lengths(cases, known)
     else:
         for _ in range(FITS if known is None else 1):
-            cases = _cases(arguments, modality, weights, CHOOSING_HEADS, known)
+            cases = _cases(arguments, modality, weights, CHOOSING_HEADS, arguments.sigma, known)
             known = calibration = fit_calibration(cases, arguments.sigma)
     cost = mean_cost(cases, calibration)
     print(f"\n{modality.upper()}: {calibration.as_dict()}; mean negative log density {cost:.4f}", flush=True)
@@ -117,7 +183,12 @@ def _fit(arguments: argparse.Namespace, modality: str, weights: Path, card: dict
 
 
 def _cases(
-    arguments: argparse.Namespace, modality: str, weights: Path, heads: tuple[str, ...], known: "Calibration | None"
+    arguments: argparse.Namespace,
+    modality: str,
+    weights: Path,
+    heads: tuple[str, ...],
+    sigma_mm: float,
+    known: "Calibration | None",
 ) -> "list[FittedCase]":
     """Show a network the patients of some heads, in two rounds, the first of which is followed by what is known."""
     from BSAFusionLib.network.weights import load_inference_network
@@ -127,7 +198,7 @@ def _cases(
     every = drawn_cases(modality, heads)[: arguments.cases]
     prepared = prepared_cases(every, arguments.heads, weights, arguments.out / PREPARED)
     network = load_inference_network(weights)
-    return [fitted_case(case, network, arguments.sigma, known) for case in prepared]
+    return [fitted_case(case, network, sigma_mm, known) for case in prepared]
 
 
 def _print_figures(title: str, cases: "list[FittedCase]", calibration: "Calibration") -> None:

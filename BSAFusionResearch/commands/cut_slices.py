@@ -29,13 +29,18 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from BSAFusionLib.files.overwriting import refuse_overwriting
-    from BSAFusionResearch.simulation.head_slices import join_parts, write_parts
+    from BSAFusionResearch.simulation.head_slices import count_unmarked, join_parts, write_parts
     from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, REPORTED_HEADS, TRAINING_HEADS
 
     results = [arguments.out / f"{modality}.npz" for modality in MODALITIES]
     refuse_overwriting(arguments.heads.glob("*.nii.gz"), results)
     patients = [(head, number) for number in range(arguments.patients) for head in TRAINING_HEADS]
     patients += [(head, 0) for head in (REPORTED_HEADS if arguments.reported else CHOOSING_HEADS)]  # to validate on
+    if unmarked := count_unmarked(arguments.out, patients):
+        print(
+            f"{unmarked} files in {arguments.out / 'parts'} do not say which heads they were made from, and are used "
+            "as they are; delete them if the heads changed."
+        )
     for head, number in tqdm(patients, unit="patient"):
         write_parts(arguments.heads, head, number, arguments.out)
     for modality, result in zip(MODALITIES, results, strict=True):

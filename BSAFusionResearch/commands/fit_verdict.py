@@ -65,29 +65,34 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _try_all(files: list[Path], count: int, folder: Path) -> list["TriedResult"]:
-    """Return the results of some pairs; each pair's are kept in a file of the folder, as long as the weights stay."""
+    """Return the results of some pairs; each pair's are kept in a file as long as weights and heads stay."""
     from tqdm import tqdm
 
     from BSAFusionResearch.pose.heads import STANDARD_FILE, load_head
     from BSAFusionResearch.pose.validate import standard_brain_points
     from BSAFusionResearch.second_opinion.pairs import simulate_pair
     from BSAFusionResearch.second_opinion.results import TriedResult, try_results
+    from BSAFusionResearch.simulation.origins import HEAD_POSE_WEIGHTS, file_hashes
     from BSAFusionResearch.simulation.settings import MODALITIES
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = weights_hashes({modality: weights_file(None, modality) for modality in MODALITIES})
+    # Files of earlier versions do not say what they were made from: their pairs are measured again.
+    origin = {
+        "weights": weights_hashes({modality: weights_file(None, modality) for modality in MODALITIES}),
+        "files": file_hashes([HEAD_POSE_WEIGHTS, *files]),
+    }
     heads, networks = [], {}
     results = []
     for number in tqdm(range(count), desc=folder.name, unit="pair"):
         kept = folder / f"{number:04d}.json"
         content = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-        if content.get("weights") != weights:
+        if content.get("made_from") != origin:
             heads = heads or [load_head(path, STANDARD_FILE) for path in files]
             pair = simulate_pair(heads, standard_brain_points(), number)
             if pair.modality not in networks:
                 networks[pair.modality] = _network(pair.modality)
             tried = try_results(pair, networks[pair.modality], number)
-            content = {"weights": weights, "results": [asdict(result) for result in tried]}
+            content = {"made_from": origin, "results": [asdict(result) for result in tried]}
             save_json(content, kept)
         results += [TriedResult(**result) for result in content["results"]]
     return results

@@ -12,6 +12,7 @@ from BSAFusionLib.pipeline.network_input import NetworkInput, make_network_input
 from BSAFusionLib.settings import Settings
 from BSAFusionResearch.simulation.anatomy import Anatomy, build_anatomy
 from BSAFusionResearch.simulation.heads import TRAINING_HEADS, head_files, patient_number, read_head
+from BSAFusionResearch.simulation.origins import file_hashes
 from BSAFusionResearch.simulation.patient import scan_patient
 from BSAFusionResearch.simulation.settings import MODALITIES, PatientSettings
 
@@ -70,7 +71,9 @@ def scan_aligned(anatomy: Anatomy, modality: str, seed: int) -> tuple[np.ndarray
 
 
 def write_parts(heads: Path, head: str, number: int, folder: Path) -> None:
-    """Write the slices of one simulated patient, one file a modality; those that are there already stay.
+    """Write the slices of one simulated patient, one file a modality; those of the same head stay.
+
+    Files that do not say which head they were made from, as earlier versions wrote them, stay, too.
 
     Args:
         heads: Folder of labeled heads.
@@ -79,11 +82,13 @@ def write_parts(heads: Path, head: str, number: int, folder: Path) -> None:
         folder: Gets `parts/<head>-<number>-<modality>.npz`.
     """
     parts = {modality: _part(folder, head, number, modality) for modality in MODALITIES}
-    missing = {modality: path for modality, path in parts.items() if not path.exists()}
+    (labels,) = head_files(heads, (head,))
+    (hashed,) = file_hashes([labels]).values()
+    missing = {modality: path for modality, path in parts.items() if not _holds(path, hashed)}
     if not missing:
         return
     seed = 1000 * int(head) + number
-    anatomy = draw_anatomy(read_head(head_files(heads, (head,))[0]), seed)
+    anatomy = draw_anatomy(read_head(labels), seed)
     for modality, path in missing.items():
         fixed, moving = scan_aligned(anatomy, modality, seed)
         patient = patient_number(head)
@@ -94,6 +99,7 @@ def write_parts(heads: Path, head: str, number: int, folder: Path) -> None:
                 moving=moving,
                 id=np.array([f"{1000 * patient + 100 * (number % 10) + n % 100}" for n in range(len(fixed))]),
                 split=np.full(len(fixed), "train" if head in TRAINING_HEADS else "val", "<U5"),
+                head_sha256=np.array(hashed),
             )
 
 
@@ -113,6 +119,23 @@ def join_parts(folder: Path, modality: str, patients: Iterable[tuple[str, int]])
     with written_whole(folder) as unfinished:
         np.savez_compressed(unfinished / f"{modality}.npz", mri=mri, moving=moving, id=ids, split=split)
     return len(ids)
+
+
+def count_unmarked(folder: Path, patients: Iterable[tuple[str, int]]) -> int:
+    """Count the files of some patients, head and number of each, that do not say which head they were made from."""
+    files = [_part(folder, head, number, modality) for head, number in patients for modality in MODALITIES]
+    return sum(_head_hash(path) is None for path in files if path.exists())
+
+
+def _holds(path: Path, hashed: str) -> bool:
+    """Decide whether a part is there and not of another head."""
+    return path.exists() and _head_hash(path) in (None, hashed)
+
+
+def _head_hash(path: Path) -> str | None:
+    """Return the SHA-256 of the label file that a part was made from; None where it does not say."""
+    with np.load(path) as content:
+        return str(content["head_sha256"]) if "head_sha256" in content else None
 
 
 def _part(folder: Path, head: str, number: int, modality: str) -> Path:

@@ -3,7 +3,7 @@
 VOLUMES is a folder as `run.py evaluate --volumes` takes it. Each template is an average of many heads, so left and
 right mirror each other about a plane. Registering each volume to its own mirror image finds that plane, and so how far
 CT and PET lie off the T1 from left to right, without comparing one with another. The estimate of the rigid
-initialization, which does compare them, is printed beside it.
+initialization, which does compare them, is printed beside it: that of a run, which begins with the heads' poses.
 """
 
 import argparse
@@ -17,8 +17,9 @@ repository = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(repository))
 
 from BSAFusionLib.files.volumes import read_volume  # noqa: E402
-from BSAFusionLib.pipeline.intensities import measure_intensities  # noqa: E402
-from BSAFusionLib.pipeline.rigid import prealign_rigidly  # noqa: E402
+from BSAFusionLib.pipeline.case import prepare_case  # noqa: E402
+from BSAFusionLib.pipeline.initialization import find_heads, initialize  # noqa: E402
+from BSAFusionLib.settings import Settings  # noqa: E402
 from BSAFusionResearch.evaluation.volumes import moving_files  # noqa: E402
 
 
@@ -28,12 +29,12 @@ def main() -> None:
     folder = parser.parse_args().volumes
     fixed = read_volume(folder / "mri_t1.nii.gz")
     plane = plane_of_symmetry(fixed)
-    fixed_input = measure_intensities(fixed, "mri")[0].luminance(fixed)
     print("Towards the left, in mm, from the T1:")
     for modality, path in moving_files(folder).items():
         moving = sitk.Cast(read_volume(path), sitk.sitkFloat32)
-        start = prealign_rigidly(fixed_input, measure_intensities(moving, modality)[0].luminance(moving))
-        found = np.subtract(start.TransformPoint(_middle(fixed)), _middle(fixed))[0]
+        case = prepare_case(fixed, moving, Settings(modality, device="cpu"))
+        initial = initialize(case, find_heads(case)).transform
+        found = np.subtract(initial.TransformPoint(_middle(fixed)), _middle(fixed))[0]
         off = plane_of_symmetry(moving) - plane
         print(
             f"{modality}: {off:+.2f} by their planes of symmetry, {found:+.2f} by the rigid initialization", flush=True

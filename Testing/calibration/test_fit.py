@@ -13,7 +13,7 @@ from BSAFusionLib.pipeline.observed import Observed, observe_cells
 from BSAFusionLib.pipeline.posterior import infer
 from BSAFusionLib.pipeline.smooth_basis import SmoothBasis
 from BSAFusionResearch.calibration.fit import FittedCase, compare, fit_calibration, fit_lengths, score
-from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, save_prepared
+from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, read_origin, save_prepared
 from BSAFusionResearch.calibration.rotated import Prediction, RotatedCase
 from BSAFusionResearch.calibration.table import figures, rank_correlation
 from Testing.phantoms import make_grid
@@ -153,7 +153,8 @@ def test_a_prepared_case_is_read_as_it_was_written(tmp_path):
     stacks = (Stack(grid, slices, 1 - slices),)
     case = PreparedCase("11-ct", "ct", 4.0, grid, stacks, moving, initial, slices[0], slices[1], 1.2)
     path = tmp_path / "case.npz"
-    save_prepared(case, path)
+    save_prepared(case, path, {"slice_side": 256})
+    assert read_origin(path) == {"slice_side": 256}
     found = load_prepared(path)
     assert (found.name, found.modality, found.elastic_mm, found.best_rigid_mm) == ("11-ct", "ct", 4.0, 1.2)
     assert found.fixed.GetOrigin() == grid.GetOrigin()

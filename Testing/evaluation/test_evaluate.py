@@ -11,8 +11,10 @@ import SimpleITK as sitk
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.weights_file import sha256
-from BSAFusionResearch.commands._case_table import _earlier_rows, there_and_back
+from BSAFusionLib.pipeline.calibration import uncalibrated
+from BSAFusionResearch.commands._case_table import there_and_back
 from BSAFusionResearch.commands.evaluate import _check_held_out
+from Testing.evaluation.test_case_rows import row as made_up_row
 from Testing.phantoms import save_untrained
 
 
@@ -188,17 +190,81 @@ def test_there_and_back_ends_elsewhere_where_space_folds_and_only_there():
     assert off[2:].max() > 1
 
 
-def test_a_results_file_of_an_earlier_version_is_resumed_with_its_baselines(tmp_path, weights):
-    report = {"weights_sha256": sha256(weights.read_bytes()), "precision": "float32"}
-    row = {
-        "number": 0,
-        "modality": "pet",
-        "motion_error_mm": {"after": 1.0},
-        "report": report,
-        "rivals": {"ants_syn": {}},
-    }
-    (tmp_path / "cases.json").write_text(json.dumps({"cases": {"rows": [row]}}), encoding="utf-8")
-    arguments = SimpleNamespace(resume=True, json=tmp_path / "cases.json", precision="float32")
-    earlier = _earlier_rows(arguments, {"pet": weights})
-    assert earlier[0]["baselines"] == {"ants_syn": {}}
-    assert "rivals" not in earlier[0]
+REPORT = {
+    "mutual_information_prealigned": 1.0,
+    "mutual_information_after": 1.2,
+    "verdict": {"kept": 1.0, "slices_damped": 0.0},
+    "precision": "float32",
+}
+
+
+@pytest.fixture
+def counted(cases, volumes, weights, monkeypatch):
+    """Runs `evaluate` on the first case without measuring anything; gives back how often it was to be measured."""
+    measured = []
+
+    class Bench:
+        def __init__(self, *_):
+            pass
+
+        def measure(self, case):
+            measured.append(case)
+            report = REPORT | {"weights_sha256": sha256(weights.read_bytes())}
+            return made_up_row(case.number, 3.0, 2.0, (1.0, 1.2), mm=5.0) | {"report": report}
+
+    monkeypatch.setattr("BSAFusionResearch.evaluation.case_rows.CaseBench", Bench)
+
+    def count(*more):
+        measured.clear()
+        assert cases("--cases", 1, *more) == 0
+        return len(measured)
+
+    return count
+
+
+def calibrate(volumes, weights, monkeypatch):
+    card = {"sha256": sha256(weights.read_bytes()), "calibration": {"pet": uncalibrated(4.0).as_dict()}}
+    weights.with_suffix(".json").write_text(json.dumps(card), encoding="utf-8")
+
+
+def train_again(volumes, weights, monkeypatch):
+    save_untrained(weights, size=64)
+
+
+def change_a_volume(volumes, weights, monkeypatch):
+    with (volumes / "pet.nii.gz").open("ab") as file:
+        file.write(b"more")
+
+
+def find_heads_otherwise(volumes, weights, monkeypatch):
+    monkeypatch.setattr("BSAFusionResearch.simulation.origins.HEAD_POSE_WEIGHTS", weights)
+
+
+@pytest.mark.parametrize("change", [calibrate, train_again, change_a_volume, find_heads_otherwise])
+def test_a_case_is_measured_again_where_anything_that_it_follows_from_changed(
+    change, counted, volumes, weights, monkeypatch
+):
+    """`report.json` names weights and precision alone, but more than these changes the result."""
+    figures = volumes / "cases.json"
+    assert counted() == 1
+    assert counted("--resume") == 0
+    kept = json.loads(figures.read_text(encoding="utf-8"))
+    kept["cases"]["rows"][0]["baselines"] = {"ants_syn": {"gave_up": "then"}}
+    figures.write_text(json.dumps(kept), encoding="utf-8")
+    change(volumes, weights, monkeypatch)
+    assert counted("--resume") == 1
+    (again,) = json.loads(figures.read_text(encoding="utf-8"))["cases"]["rows"]
+    assert ("baselines" in again) is (change is not change_a_volume)
+
+
+def test_a_file_of_an_earlier_version_keeps_its_baselines_and_says_why_ours_are_measured_again(
+    counted, volumes, weights, capsys
+):
+    earlier = {"number": 0, "modality": "pet", "motion_error_mm": {"after": 1.0}, "rivals": {"ants_syn": {}}}
+    earlier["report"] = {"weights_sha256": sha256(weights.read_bytes()), "precision": "float32"}
+    (volumes / "cases.json").write_text(json.dumps({"cases": {"rows": [earlier]}}), encoding="utf-8")
+    assert counted("--resume") == 1
+    assert "ours are measured again" in capsys.readouterr().out
+    (again,) = json.loads((volumes / "cases.json").read_text(encoding="utf-8"))["cases"]["rows"]
+    assert again["baselines"] == {"ants_syn": {}}
+    assert "rivals" not in again

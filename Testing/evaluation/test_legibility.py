@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
+from BSAFusionLib.__main__ import main
 from BSAFusionResearch.evaluation.legibility import measure_legibility
+from BSAFusionResearch.evaluation_heads import overlays
+from BSAFusionResearch.evaluation_heads.overlays import OverlayPair
 
 random = np.random.default_rng(0)
 uptake = np.concatenate([np.zeros(500), random.uniform(0.2, 1, 500)])
@@ -25,3 +29,13 @@ def test_a_picture_of_the_mri_alone_shows_no_uptake_and_one_of_the_uptake_no_mri
 
 def test_a_map_that_is_flat_above_a_level_is_told_from_one_that_rises():
     assert measure_legibility(np.minimum(uptake, 0.3) + 1e-6 * mri, uptake, mri).uptake < 0.6
+
+
+def test_the_heads_of_the_overlays_are_looked_for_before_the_first_pair(tmp_path, monkeypatch, capsys):
+    pairs = [OverlayPair("templates, PET", "pet", *[sitk.Image(2, 2, 2, sitk.sitkUInt8)] * 2)]
+    measured = []
+    monkeypatch.setattr(overlays, "overlay_pairs", lambda *_: pairs)
+    monkeypatch.setattr(overlays, "measure_overlay", lambda *_: measured.append(1))
+    assert main(["evaluate", "--overlay", "--volumes", str(tmp_path), "--heads", str(tmp_path)]) == 2
+    assert measured == []
+    assert "13.nii.gz" in capsys.readouterr().err

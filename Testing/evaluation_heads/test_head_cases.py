@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import main
+from BSAFusionLib.network.weights_file import sha256
 from BSAFusionResearch.evaluation import baselines as baselines_module
 from BSAFusionResearch.evaluation.baselines import HEAD_SETTINGS
 from BSAFusionResearch.evaluation_heads import cases as cases_module
@@ -101,6 +102,39 @@ def test_baselines_with_other_settings_are_measured_again(
     }
 
 
+def test_cases_of_other_heads_are_measured_again_with_their_baselines(
+    heads: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (case, *_), measured = head_cases(), []
+
+    def measure(*_: object) -> dict:
+        measured.append("ours")
+        report = {"precision": "float32", "weights_sha256": sha256(weights.read_bytes())}
+        return row(4, 1, 1, 1, case.name) | {"report": report, "modality": case.modality}
+
+    def measure_baseline(_: object, __: object, method: str, *___: object) -> dict:
+        measured.append(method)
+        return {"settings": HEAD_SETTINGS[method][case.modality], "gave_up": "then"}
+
+    monkeypatch.setattr(baselines_module, "check_baselines", lambda python: None)
+    monkeypatch.setattr(rows_module, "measure_case", measure)
+    monkeypatch.setattr(rows_module, "measure_baseline", measure_baseline)
+    options = ["--weights", str(weights), "--cases", "1", "--json", str(heads / "figures.json"), "--baselines"]
+
+    def run(*more: str) -> list[str]:
+        measured.clear()
+        assert main(["evaluate", "--heads", str(heads), *options, *more]) == 0
+        return list(measured)
+
+    everything = run()
+    assert everything == ["ours", *HEAD_SETTINGS]
+    assert run("--resume") == []
+    save_untrained(weights, size=64)
+    assert run("--resume") == ["ours"]
+    sitk.WriteImage(labeled_head(5), str(heads / "13.nii.gz"))
+    assert run("--resume") == everything
+
+
 @pytest.fixture
 def heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of coarse heads, scanned coarsely."""
@@ -142,7 +176,7 @@ def test_the_table_is_measured_written_and_resumed(
     assert main(["evaluate", *options, "--cases", "2", "--resume"]) == 0
     resumed = json.loads(figures.read_text(encoding="utf-8"))["heads"]
     assert resumed["rows"] == first["rows"]
-    resumed["calibration"][MODALITIES[1]] = {"trust": 0.5}  # those rows tell of other expected errors
+    resumed["made_from"][MODALITIES[1]]["calibration"] = {"trust": 0.5}  # those rows tell of other expected errors
     figures.write_text(json.dumps({"heads": resumed}), encoding="utf-8")
     with pytest.raises(AssertionError, match="measured again"):
         main(["evaluate", *options, "--cases", "2", "--resume"])

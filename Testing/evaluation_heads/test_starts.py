@@ -1,13 +1,18 @@
 """The pairs whose initializations are measured follow from their numbers, and errors are counted as they are."""
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from BSAFusionLib.__main__ import main
+from BSAFusionLib.network.weights_file import sha256
 from BSAFusionLib.pipeline.doubt import SecondOpinion
-from BSAFusionResearch.evaluation_heads.starts import distribution, start_pairs, start_summary
+from BSAFusionResearch.evaluation_heads import starts
+from BSAFusionResearch.evaluation_heads.starts import StartPair, distribution, start_pairs, start_summary
 from BSAFusionResearch.simulation.heads import REPORTED_HEADS
+from Testing.phantoms import save_untrained
 
 
 def test_300_pairs_can_be_simulated_and_take_turns() -> None:
@@ -71,3 +76,33 @@ def test_baselines_are_compared_on_the_pairs_that_they_ran_on() -> None:
     assert methods["ours"]["median"] == pytest.approx(1.0)
     assert methods["ants_search"]["within_3"] == 1.0
     assert methods["elastix_rigid"]["within_10"] == 0.0
+
+
+def test_pairs_of_other_heads_or_weights_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, measured = tmp_path / "random.safetensors", []
+    save_untrained(weights, size=32)
+    for head in REPORTED_HEADS:
+        (tmp_path / f"{head}.nii.gz").write_text(head, encoding="utf-8")
+
+    def measure(pair: StartPair, *_: object) -> dict[str, Any]:
+        measured.append(pair.number)
+        network = [sha256(weights.read_bytes()), "float32"]
+        settings = {"rotation_deg": 20.0, "modality": pair.settings.modality}
+        errors = {"start": 1.0, "placed": 9.0}
+        return row(pair.number, 1.0, False, settings=settings, network=network, head="13", error_mm=errors)
+
+    monkeypatch.setattr(StartPair, "patient", lambda *_: None)
+    monkeypatch.setattr(starts, "measure_start", measure)
+    options = ["--heads", str(tmp_path), "--starts", "1", "--weights", str(weights)]
+
+    def run(*more: str) -> int:
+        measured.clear()
+        assert main(["evaluate", *options, "--json", str(tmp_path / "starts.json"), *more]) == 0
+        return len(measured)
+
+    assert (run(), run("--resume")) == (1, 0)
+    (tmp_path / "13.nii.gz").write_text("another person", encoding="utf-8")
+    assert run("--resume") == 1
+    assert run("--resume") == 0
+    save_untrained(weights, size=64)
+    assert run("--resume") == 1

@@ -6,6 +6,7 @@ import SimpleITK as sitk
 from BSAFusionLib.geometry.fields import error_mm
 from BSAFusionLib.pipeline.case import APART, prepare_case
 from BSAFusionLib.pipeline.initialization import find_heads, initialize
+from BSAFusionLib.pipeline.input_checks import check_volumes
 from BSAFusionLib.pipeline.intensities import head_mask
 from BSAFusionLib.resources import SAMPLE_DATA
 from BSAFusionLib.settings import Settings
@@ -29,3 +30,12 @@ def test_a_scan_without_a_place_far_from_the_mri_is_found(weights) -> None:
     found = initialize(case, find_heads(case)).transform
     there = sitk.TranslationTransform(3, (0.0, 0.0, 900.0))
     assert error_mm(sitk.CompositeTransform([to_place, found, there]), truth, head_mask(fixed)) < 5
+
+
+def test_a_thin_slab_between_the_nodes_of_a_lattice_overlaps_the_mri(mri, pet) -> None:
+    for place in (0.3, 0.4, 0.5):
+        low = pet.TransformContinuousIndexToPhysicalPoint([0.0, 0.0, place * pet.GetSize()[2]])
+        slab = sitk.Image(pet[:, :, :2])
+        slab.SetSpacing((*pet.GetSpacing()[:2], 0.5))
+        slab.SetOrigin(low)
+        assert check_volumes(mri, slab, "pet", sitk.Transform(3, sitk.sitkIdentity)).overlap

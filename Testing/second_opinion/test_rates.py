@@ -1,6 +1,8 @@
 """The error rates of the verdict count what they say, and the simulated pairs' truth is true."""
 
 from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +12,12 @@ from BSAFusionLib.pipeline.doubt import SecondOpinion, log_odds
 from BSAFusionLib.pipeline.network_input import make_network_input
 from BSAFusionLib.pipeline.pair_comparison import PairComparison
 from BSAFusionLib.settings import Settings
+from BSAFusionResearch.commands import fit_verdict
+from BSAFusionResearch.pose import heads as pose_heads
 from BSAFusionResearch.pose.heads import STANDARD_FILE, load_head
 from BSAFusionResearch.pose.validate import standard_brain_points
+from BSAFusionResearch.second_opinion import pairs as pairs_module
+from BSAFusionResearch.second_opinion import results as results_module
 from BSAFusionResearch.second_opinion.pairs import KINDS, simulate_pair
 from BSAFusionResearch.second_opinion.rates import DEVIATIONS, Rates, figure_ranges, rates_by_kind
 from BSAFusionResearch.second_opinion.results import TriedResult, with_agreeing_poses
@@ -101,3 +107,16 @@ def test_both_volumes_agree_through_the_truth_of_a_pair_as_nowhere_else(shared):
             for motion in (left_to_right, *(sitk.TranslationTransform(3, shift) for shift in 12 * np.eye(3)))
         ]
         assert comparison.information(pair.truth) > max(map(comparison.information, elsewhere))
+
+
+def test_pairs_of_other_heads_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    head, tries = tmp_path / "11.nii.gz", []
+    head.write_text("one person", encoding="utf-8")
+    monkeypatch.setattr(pose_heads, "load_head", lambda *_: None)
+    monkeypatch.setattr(pairs_module, "simulate_pair", lambda *_: SimpleNamespace(modality="pet"))
+    monkeypatch.setattr(fit_verdict, "_network", lambda _: None)
+    monkeypatch.setattr(results_module, "try_results", lambda *_: tries.append(1) or [tried("right", 1.0)])
+    for content, count in (("one person", 1), ("one person", 1), ("another person", 2)):
+        head.write_text(content, encoding="utf-8")
+        assert fit_verdict._try_all([head], 1, tmp_path / "out") == [tried("right", 1.0)]
+        assert len(tries) == count

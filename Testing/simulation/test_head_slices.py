@@ -60,3 +60,26 @@ def test_the_command_continues_and_keeps_the_heads_that_choose_or_report_apart(
         assert command_line.main([*command, "--reported"]) == 0
         assert len(scanned) == count + 3 * len(REPORTED_HEADS)
     assert_validating_on(REPORTED_HEADS)
+
+
+def test_slices_of_another_head_are_cut_again(heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scanned, parts = [], tmp_path / "parts"
+
+    def scan(*_: object) -> np.ndarray:
+        scanned.append(1)
+        return np.zeros((2, 2, 256, 256), np.uint8)
+
+    monkeypatch.setattr(head_slices, "draw_anatomy", lambda *_: None)
+    monkeypatch.setattr(head_slices, "scan_aligned", scan)
+    for spacing, count in ((6.0, 3), (6.0, 3), (8.0, 6)):
+        sitk.WriteImage(labeled_head(spacing), heads / "01.nii.gz")
+        head_slices.write_parts(heads, "01", 0, tmp_path)
+        assert len(scanned) == count
+    assert head_slices.count_unmarked(tmp_path, [("01", 0), ("02", 0)]) == 0
+    for path in parts.iterdir():  # as an earlier version wrote them
+        with np.load(path) as content:
+            arrays = {name: content[name] for name in head_slices.ARRAYS}
+        np.savez_compressed(path, **arrays)
+    head_slices.write_parts(heads, "01", 0, tmp_path)
+    assert len(scanned) == 6
+    assert head_slices.count_unmarked(tmp_path, [("01", 0), ("02", 0)]) == 3

@@ -1,0 +1,25 @@
+"""Hash the files that measurements follow from, to tell which of the stored ones still hold."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from BSAFusionLib.errors import FusionError
+from BSAFusionLib.network.weights_file import sha256
+from BSAFusionLib.resources import MODELS
+
+HEAD_POSE_WEIGHTS = MODELS / "head_pose.safetensors"
+
+
+def file_hashes(files: Iterable[Path]) -> dict[str, str]:
+    """Return the SHA-256 of files by name.
+
+    Args:
+        files: Such as the label files of heads, and `HEAD_POSE_WEIGHTS`.
+
+    Raises:
+        FusionError: A file is missing or cannot be read.
+    """
+    try:
+        return {path.name: sha256(path.read_bytes()) for path in files}
+    except OSError as error:
+        raise FusionError(f"The file {error.filename} cannot be read ({error.strerror}).") from error
