@@ -12,6 +12,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.atomic import written_whole
 from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.files.sidecars import DESCRIPTION
+from BSAFusionLib.files.texts import write_json
 from BSAFusionLib.modalities import MODALITIES
 
 BIDS_VERSION = "1.10.0"
@@ -135,7 +136,7 @@ def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
         sidecar = folder / sidecar_name(name)
         times = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}  # of frames
         content = {key: value for key, value in content.items() if value not in (None, "", [])}
-        sidecar.write_text(json.dumps({**content, **times}, indent=2) + "\n", encoding="utf-8")
+        write_json({**content, **times}, sidecar)
 
 
 def update_sources(case: Case, folder: Path) -> None:
@@ -161,7 +162,7 @@ def update_sources(case: Case, folder: Path) -> None:
     if changed:
         with written_whole(folder) as unfinished:
             for name, content in changed.items():
-                (unfinished / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+                write_json(content, unfinished / name)
 
 
 def _sources(case: Case) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from BSAFusionLib.commands._record import record_of
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.outputs import SCENE, SLICES, UNIT_KEY, Names
 from BSAFusionLib.files.paths import path_from
+from BSAFusionLib.files.texts import write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -242,11 +243,6 @@ def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder
         "run": asdict(record),
     }
     write_json(content, folder / names.report)
-
-
-def write_json(content: dict, path: Path) -> None:
-    """Write indented JSON."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def save_json(content: dict, path: Path, results: Path | None = None) -> None:

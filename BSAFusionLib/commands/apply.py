@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from BSAFusionLib.commands._case import write_json
 from BSAFusionLib.commands._progress import say
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.texts import write_json
 from BSAFusionLib.modalities import MODALITIES, MRI
 
 if TYPE_CHECKING:

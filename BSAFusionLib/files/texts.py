@@ -1,4 +1,8 @@
-"""Text files of other programs, which may be in several encodings."""
+"""Text files: JSON of this program, and text of other programs, which may be in several encodings."""
+
+import json
+from pathlib import Path
+from typing import Any
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -15,3 +19,8 @@ def decoded(content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("cp1252")
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write indented JSON."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from BSAFusionLib.head_pose.weights import SHIPPED_WEIGHTS
 from BSAFusionLib.network.interface import FusionNetwork
 from BSAFusionLib.network.runner import Runner
 from BSAFusionLib.network.weights import load_inference_network
@@ -18,7 +19,7 @@ from BSAFusionResearch.calibration.prepared import PreparedCase, load_prepared, 
 from BSAFusionResearch.calibration.rotated import RotatedCase
 from BSAFusionResearch.evaluation_heads.cases import HeadCase
 from BSAFusionResearch.simulation.heads import head_files
-from BSAFusionResearch.simulation.origins import HEAD_POSE_WEIGHTS, file_hashes
+from BSAFusionResearch.simulation.origins import file_hashes
 
 POINTS = 100  # of the brain, a case; neighboring ones know much the same
 
@@ -41,7 +42,7 @@ def prepared_cases(cases: list[HeadCase], heads: Path, weights: Path, folder: Pa
     side = load_inference_network(weights).metadata.size
     for case in cases:
         path = folder / f"{case.name}.npz"
-        origin = {"slice_side": side, **file_hashes([HEAD_POSE_WEIGHTS, *head_files(heads, (case.head,))])}
+        origin = {"slice_side": side, **file_hashes([SHIPPED_WEIGHTS, *head_files(heads, (case.head,))])}
         if not path.is_file() or read_origin(path) not in (None, origin):
             save_prepared(prepare(case, heads, weights), path, origin)
         yield load_prepared(path)

@@ -98,12 +98,13 @@ def made_from(weights: Mapping[str, Path], files: Iterable[Path]) -> dict[str, A
     Raises:
         FusionError: Weights are missing, or a card or a file cannot be read.
     """
+    from BSAFusionLib.head_pose.weights import SHIPPED_WEIGHTS
     from BSAFusionLib.network.weights import read_card
     from BSAFusionLib.pipeline.calibration import read_calibration
-    from BSAFusionResearch.simulation.origins import HEAD_POSE_WEIGHTS, file_hashes
+    from BSAFusionResearch.simulation.origins import file_hashes
 
     origin: dict[str, Any] = {"files": file_hashes(path for path in files if path.is_file())}
-    head_pose = file_hashes([HEAD_POSE_WEIGHTS])[HEAD_POSE_WEIGHTS.name]
+    head_pose = file_hashes([SHIPPED_WEIGHTS])[SHIPPED_WEIGHTS.name]
     for modality, used in weights_hashes(weights).items():
         calibration = read_calibration(read_card(weights[modality]), modality)
         origin[modality] = {

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from BSAFusionLib.commands._case import write_json
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.texts import write_json
 from BSAFusionLib.network.weights_file import card_of, read_parts, sha256
 from BSAFusionResearch.commands._inputs import add_weights, weights_file
 from BSAFusionResearch.simulation.settings import MODALITIES

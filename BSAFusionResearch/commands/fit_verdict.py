@@ -68,18 +68,19 @@ def _try_all(files: list[Path], count: int, folder: Path) -> list["TriedResult"]
     """Return the results of some pairs; each pair's are kept in a file as long as weights and heads stay."""
     from tqdm import tqdm
 
+    from BSAFusionLib.head_pose.weights import SHIPPED_WEIGHTS
     from BSAFusionResearch.pose.heads import STANDARD_FILE, load_head
     from BSAFusionResearch.pose.validate import standard_brain_points
     from BSAFusionResearch.second_opinion.pairs import simulate_pair
     from BSAFusionResearch.second_opinion.results import TriedResult, try_results
-    from BSAFusionResearch.simulation.origins import HEAD_POSE_WEIGHTS, file_hashes
+    from BSAFusionResearch.simulation.origins import file_hashes
     from BSAFusionResearch.simulation.settings import MODALITIES
 
     folder.mkdir(parents=True, exist_ok=True)
     # Files of earlier versions do not say what they were made from: their pairs are measured again.
     origin = {
         "weights": weights_hashes({modality: weights_file(None, modality) for modality in MODALITIES}),
-        "files": file_hashes([HEAD_POSE_WEIGHTS, *files]),
+        "files": file_hashes([SHIPPED_WEIGHTS, *files]),
     }
     heads, networks = [], {}
     results = []

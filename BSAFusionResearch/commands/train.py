@@ -9,10 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from BSAFusionLib.commands._case import save_json, write_json
+from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.overwriting import refuse_overwriting
+from BSAFusionLib.files.texts import write_json
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.network.weights_file import card_of, sha256
 
 if TYPE_CHECKING:
     import torch
@@ -153,7 +155,7 @@ def _beginning(trainer: "Trainer", pairs: "Sequence[SlicePairs]") -> str:
 
 
 def _refuse_overwriting(arguments: argparse.Namespace, weights: Path, checkpoint: Path) -> None:
-    results = [weights, weights.with_suffix(".json"), arguments.json]
+    results = [weights, card_of(weights), arguments.json]
     inputs = [
         *(path for folder in arguments.data for path in folder.glob("*.npz")),
         arguments.labels,
@@ -194,13 +196,13 @@ def _finish(arguments: argparse.Namespace, trainer: "Trainer", weights: Path, pa
     from BSAFusionLib.network.weights import load_network, save_network
     from BSAFusionResearch.training.trainer import validate
 
-    weights.with_suffix(".json").unlink(missing_ok=True)  # an earlier run's card does not describe these
+    card_of(weights).unlink(missing_ok=True)  # an earlier run's card does not describe these
     save_network(weights, trainer.averaged)
     network = load_network(weights)
     figures = validate(network, pairs[1], trainer.settings)
     card = _card(arguments, trainer, weights, network, pairs)
     card["validation"]["simulated_deformations"] = {name: round(figure, 4) for name, figure in figures.items()}
-    write_json(card, weights.with_suffix(".json"))
+    write_json(card, card_of(weights))
     print(json.dumps(card["validation"], indent=2))
     if arguments.json:
         save_json(card, arguments.json, arguments.out)
@@ -214,7 +216,6 @@ def _card(
     pairs: "Sequence[SlicePairs]",
 ) -> dict:
     """Describe trained weights, as make_model_cards.py and `evaluate` read it."""
-    from BSAFusionLib.network.weights_file import sha256
     from BSAFusionResearch.training.cards import describe_validation
 
     training, validation = trainer.learned_from(pairs[0]), pairs[1]

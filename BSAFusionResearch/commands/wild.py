@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from BSAFusionLib.commands._case import save_json, write_json
+from BSAFusionLib.commands._case import save_json
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.texts import write_json
 
 if TYPE_CHECKING:
     from BSAFusionResearch.wild.cases import WildCase

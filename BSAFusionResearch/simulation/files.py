@@ -1,7 +1,6 @@
 """Writes a simulated patient to a folder, as volumes, a transform and a description."""
 
 import gzip
-import json
 import struct
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib import version
+from BSAFusionLib.files.texts import write_json
 from BSAFusionLib.files.volumes import write_transform, write_volume
 from BSAFusionLib.geometry.fields import error_mm
 from BSAFusionResearch.simulation.patient import Patient, best_rigid, brain_mask
@@ -52,7 +52,7 @@ def write_patient(patient: Patient, head: str, folder: Path) -> dict:
             "best_rigid": error_mm(best_rigid(patient.truth, brain), patient.truth, brain),
         },
     }
-    (folder / "simulation.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    write_json(description, folder / "simulation.json")
     return description
 
 

@@ -5,16 +5,13 @@ from pathlib import Path
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.network.weights_file import sha256
-from BSAFusionLib.resources import MODELS
-
-HEAD_POSE_WEIGHTS = MODELS / "head_pose.safetensors"
 
 
 def file_hashes(files: Iterable[Path]) -> dict[str, str]:
     """Return the SHA-256 of files by name.
 
     Args:
-        files: Such as the label files of heads, and `HEAD_POSE_WEIGHTS`.
+        files: Such as the label files of heads, and the head-pose weights.
 
     Raises:
         FusionError: A file is missing or cannot be read.

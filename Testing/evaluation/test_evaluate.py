@@ -237,7 +237,7 @@ def change_a_volume(volumes, weights, monkeypatch):
 
 
 def find_heads_otherwise(volumes, weights, monkeypatch):
-    monkeypatch.setattr("BSAFusionResearch.simulation.origins.HEAD_POSE_WEIGHTS", weights)
+    monkeypatch.setattr("BSAFusionLib.head_pose.weights.SHIPPED_WEIGHTS", weights)
 
 
 @pytest.mark.parametrize("change", [calibrate, train_again, change_a_volume, find_heads_otherwise])
