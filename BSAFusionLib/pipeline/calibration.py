@@ -43,10 +43,9 @@ class Calibration:
         error: Amplitudes of the smooth error.
         slope: Of what is reported against what is true.
         relative_error: Further amplitude of the elastic smooth error, as a fraction of the elastic displacement's.
-        length_scale: Expected length of the error in mm where the model says 1 mm.
+        length_scale: Expected length of the error in mm where the model says 1 mm, if the power holds there.
         length_exponent: Power of the model's length that the expected length rises with.
-        length_limit: Largest model's length that both were fitted at, mm; beyond, the expected length rises in
-            proportion.
+        length_limit: Model's length in mm up to which the power holds; beyond, the expected length rises in proportion.
     """
 
     trust: float
@@ -63,8 +62,8 @@ class Calibration:
     def expected_lengths(self, modeled: np.ndarray) -> np.ndarray:
         """Return the expected lengths of the error from those of the model, mm; both have any shape.
 
-        The model takes small errors for larger and large ones for smaller than they are; a power of its lengths, fitted
-        on the same patients, sets that right and leaves their order as it is.
+        The model takes small errors for larger than they are. A power of its lengths up to a limit, fitted on simulated
+        patients, corrects that and leaves their order as it is.
         """
         beyond = np.maximum(modeled / self.length_limit, 1)
         lengths: np.ndarray = self.length_scale * (modeled / beyond) ** self.length_exponent * beyond

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 
 from BSAFusionLib.pipeline.calibration import Amplitudes, Calibration
 from BSAFusionResearch.calibration.rotated import Prediction, RotatedCase
@@ -27,6 +27,7 @@ FIRST_STEPS = (0.7, -0.5, -0.5, 0.5, 0.5, 0.5, -0.15, -0.5)  # of the logarithms
 PENALTIES = np.array([0.003, 0.003, 0.003, 0.003, 0.003, 0.003, 0.1, 0.003])
 MAX_TRIALS = 500
 LENGTH_PENALTY = 0.01  # of the logarithm of the lengths' exponent
+LIMIT_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the lengths; where the searches for their limit begin
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Score(NamedTuple):
 
 
 def fit_calibration(cases: list[FittedCase], sigma_mm: float, max_trials: int = MAX_TRIALS) -> Calibration:
-    """Fit all values of a calibration."""
+    """Fit all values of a calibration but the lengths of the error, which are left as the model says them."""
     guess = np.log(list(FIRST_GUESS.values()))
 
     def cost(logarithms: np.ndarray) -> float:
@@ -77,17 +78,20 @@ def fit_calibration(cases: list[FittedCase], sigma_mm: float, max_trials: int = 
     simplex = np.vstack([guess, guess + np.diag(FIRST_STEPS)])
     options = {"maxfev": max_trials, "initial_simplex": simplex, "fatol": 1e-3, "xatol": 0.02, "adaptive": True}
     found = minimize(cost, guess, method="Nelder-Mead", options=options)
-    return fit_lengths(cases, _calibration(found.x, sigma_mm))
+    return _calibration(found.x, sigma_mm)
 
 
 def fit_lengths(cases: list[FittedCase], calibration: Calibration) -> Calibration:
     """Fit the lengths of the error that a calibration expects, and leave its other values as they are."""
     predictions = [_predict(case, calibration) for case in cases]
-    limit = round(float(max(prediction.lengths.max() for prediction in predictions)), 4)
+    lengths = np.concatenate([prediction.lengths for prediction in predictions])
 
     def corrected(logarithms: np.ndarray) -> Calibration:
-        scale, exponent = np.exp(logarithms).round(4).tolist()
-        return replace(calibration, length_scale=scale, length_exponent=exponent, length_limit=limit)
+        ratio, exponent, limit = np.exp(logarithms)  # the ratio of expected to modeled lengths from the limit on
+        limit = limit.clip(lengths.min(), lengths.max())
+        scale = float(ratio * limit ** (1 - exponent))
+        values = {"length_scale": scale, "length_exponent": float(exponent), "length_limit": float(limit)}
+        return replace(calibration, **{name: round(value, 4) for name, value in values.items()})
 
     def cost(logarithms: np.ndarray) -> float:
         tried = corrected(logarithms)
@@ -95,8 +99,12 @@ def fit_lengths(cases: list[FittedCase], calibration: Calibration) -> Calibratio
         likelihood = np.mean([compare(prediction.corrected(tried), case.truth).cost for prediction, case in pairs])
         return float(likelihood + LENGTH_PENALTY * logarithms[1] ** 2)
 
-    found = minimize(cost, [0.0, 0.1], method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-5})
-    return corrected(found.x)
+    def search(limit: float) -> OptimizeResult:
+        first = np.array([0.0, 0.4, np.log(limit)])
+        options = {"initial_simplex": np.vstack([first, first + 0.2 * np.eye(3)]), "xatol": 1e-3, "fatol": 1e-5}
+        return minimize(cost, first, method="Nelder-Mead", options=options)
+
+    return corrected(min(map(search, np.quantile(lengths, LIMIT_QUANTILES)), key=lambda found: found.fun).x)
 
 
 def mean_cost(cases: list[FittedCase], calibration: Calibration) -> float:

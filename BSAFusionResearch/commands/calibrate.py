@@ -1,4 +1,4 @@
-"""Fit how far a network's evidence can be trusted, on simulated heads 11 and 12, and write it into its card."""
+"""Fit how far a network's evidence can be trusted, on simulated heads 11 and 12, and how far it errs, on 01 to 12."""
 
 import argparse
 from pathlib import Path
@@ -13,6 +13,7 @@ from BSAFusionResearch.simulation.settings import MODALITIES
 if TYPE_CHECKING:
     from BSAFusionLib.pipeline.calibration import Calibration
     from BSAFusionResearch.calibration.fit import FittedCase
+    from BSAFusionResearch.evaluation_heads.cases import HeadCase
 
 PREPARED = "prepared"
 FITS = 2  # without a calibration: the first round of a run is followed by it, so it is fitted again to what that shows
@@ -22,7 +23,7 @@ SIGMA_MM = 18.0  # the simulated elastic part: B-splines with nodes 31 mm apart 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to a parser."""
-    parser.add_argument("--heads", type=Path, required=True, metavar="DIR", help="folder of the label files 11 to 15")
+    parser.add_argument("--heads", type=Path, required=True, metavar="DIR", help="folder of the label files 01 to 15")
     parser.add_argument(
         "--out",
         type=Path,
@@ -50,12 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=27,
         metavar="N",
-        help="patients of each modality (default: %(default)s)",
+        help="patients of each modality of heads 11 and 12 (default: %(default)s)",
     )
     parser.add_argument(
         "--only-lengths",
         action="store_true",
-        help="keep the card's calibration, and fit only the lengths of the error that it expects",
+        help="keep the card's calibration, and fit only the lengths of the error that it expects, on 36 patients of "
+        "heads 01 to 12",
     )
     parser.add_argument(
         "--report", action="store_true", help="also measure the cards' calibration on heads 13 to 15, without any fit"
@@ -69,14 +71,15 @@ def run(arguments: argparse.Namespace) -> int:
         FusionError: An option is out of range, or heads, weights or their cards are missing.
     """
     from BSAFusionLib.files.overwriting import refuse_overwriting
-    from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, REPORTED_HEADS, head_files
+    from BSAFusionResearch.evaluation_heads.cases import drawn_cases
+    from BSAFusionResearch.simulation.heads import LENGTH_HEADS, REPORTED_HEADS, head_files
 
     _check_options(arguments)
     weights = {modality: weights_file(arguments.weights, modality) for modality in arguments.modality or MODALITIES}
     files = set(weights.values())
     cards = {card_of(file) for file in files}
     refuse_overwriting([*files, *cards], [arguments.out / card.name for card in cards])
-    head_files(arguments.heads, CHOOSING_HEADS + (REPORTED_HEADS if arguments.report else ()))
+    head_files(arguments.heads, LENGTH_HEADS + (REPORTED_HEADS if arguments.report else ()))
     wanted = _wanted(arguments, weights)
     _name_unmarked(arguments.out / PREPARED)
     for modality, path in wanted.items():
@@ -86,7 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         write_json(card, card_path)
         print(f"card in {card_path}", flush=True)
         if arguments.report:
-            cases = _cases(arguments, modality, path, REPORTED_HEADS, calibration.sigma_mm, calibration)
+            patients = drawn_cases(modality, REPORTED_HEADS)[: arguments.cases]
+            cases = _cases(arguments, patients, path, calibration.sigma_mm, calibration)
             _print_figures(f"{modality.upper()}, heads {', '.join(REPORTED_HEADS)}", cases, calibration)
     return 0
 
@@ -157,46 +161,44 @@ def _card(out: Path, weights: Path) -> dict[str, Any]:
 
 
 def _fit(arguments: argparse.Namespace, modality: str, weights: Path, card: dict[str, Any]) -> "Calibration":
-    """Fit the calibration of one modality and print what it comes to on the heads it was fitted on.
+    """Fit the calibration of one modality and print what it comes to on the patients that its lengths were fitted on.
 
     Raises:
         FusionError: Only the lengths are to be fitted, and the card has no calibration.
     """
     from BSAFusionLib.pipeline.calibration import read_calibration
     from BSAFusionResearch.calibration.fit import fit_calibration, fit_lengths, mean_cost
-    from BSAFusionResearch.simulation.heads import CHOOSING_HEADS
+    from BSAFusionResearch.evaluation_heads.cases import drawn_cases, varied_cases
+    from BSAFusionResearch.simulation.heads import CHOOSING_HEADS, LENGTH_HEADS
 
     known = read_calibration(card, modality)
-    if arguments.only_lengths:
-        if known is None:
-            raise FusionError(f"The card of {weights} has no calibration; leave out --only-lengths.")
-        cases = _cases(arguments, modality, weights, CHOOSING_HEADS, known.sigma_mm, known)
-        calibration = fit_lengths(cases, known)
-    else:
+    if arguments.only_lengths and known is None:
+        raise FusionError(f"The card of {weights} has no calibration; leave out --only-lengths.")
+    if not arguments.only_lengths:
+        patients = drawn_cases(modality, CHOOSING_HEADS)[: arguments.cases]
         for _ in range(FITS if known is None else 1):
-            cases = _cases(arguments, modality, weights, CHOOSING_HEADS, arguments.sigma, known)
-            known = calibration = fit_calibration(cases, arguments.sigma)
+            known = fit_calibration(_cases(arguments, patients, weights, arguments.sigma, known), arguments.sigma)
+    assert known is not None  # it was read or fitted
+    cases = _cases(arguments, varied_cases(modality, LENGTH_HEADS), weights, known.sigma_mm, known)
+    calibration = fit_lengths(cases, known)
     cost = mean_cost(cases, calibration)
     print(f"\n{modality.upper()}: {calibration.as_dict()}; mean negative log density {cost:.4f}", flush=True)
-    _print_figures(f"{modality.upper()}, heads {', '.join(CHOOSING_HEADS)}", cases, calibration)
+    _print_figures(f"{modality.upper()}, heads {LENGTH_HEADS[0]} to {LENGTH_HEADS[-1]}", cases, calibration)
     return calibration
 
 
 def _cases(
     arguments: argparse.Namespace,
-    modality: str,
+    patients: "list[HeadCase]",
     weights: Path,
-    heads: tuple[str, ...],
     sigma_mm: float,
     known: "Calibration | None",
 ) -> "list[FittedCase]":
-    """Show a network the patients of some heads, in two rounds, the first of which is followed by what is known."""
+    """Show a network some patients, in two rounds, the first of which is followed by what is known."""
     from BSAFusionLib.network.weights import load_inference_network
     from BSAFusionResearch.calibration.cases import fitted_case, prepared_cases
-    from BSAFusionResearch.evaluation_heads.cases import drawn_cases
 
-    every = drawn_cases(modality, heads)[: arguments.cases]
-    prepared = prepared_cases(every, arguments.heads, weights, arguments.out / PREPARED)
+    prepared = prepared_cases(patients, arguments.heads, weights, arguments.out / PREPARED)
     network = load_inference_network(weights)
     return [fitted_case(case, network, sigma_mm, known) for case in prepared]
 

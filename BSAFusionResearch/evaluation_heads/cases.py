@@ -73,3 +73,15 @@ def drawn_cases(modality: str, heads: tuple[str, ...]) -> list[HeadCase]:
     shared = [case for case in head_cases(heads) if case.modality == modality]
     shared.sort(key=lambda case: case.rotation_deg)
     return shared + [replace(case, draw=1 + ELASTIC_MM.index(case.elastic_mm)) for case in shared]
+
+
+def varied_cases(modality: str, heads: tuple[str, ...]) -> list[HeadCase]:
+    """Return three of the drawn cases a head of one modality, one of each elastic size; motions and persons take turns.
+
+    Any first few of them have all elastic sizes.
+    """
+    cases = []
+    for head, (number, elastic_mm) in product(heads, enumerate(ELASTIC_MM)):
+        drawn = [case for case in drawn_cases(modality, (head,)) if case.elastic_mm == elastic_mm]
+        cases.append(drawn[(int(head) + number) % len(drawn)])
+    return cases

@@ -16,6 +16,10 @@ TRAINING_HEADS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10")
 CHOOSING_HEADS = ("11", "12")
 """Heads that settings are chosen, calibrated, fitted and tuned on, the baselines' too."""
 
+LENGTH_HEADS = (*TRAINING_HEADS, *CHOOSING_HEADS)
+"""Heads that the lengths of the expected error are fitted on: two heads differ too much, and networks trained on a head
+err no less on other patients made of it (research log)."""
+
 REPORTED_HEADS = ("13", "14", "15")
 """Heads that are only measured and reported, never used to choose anything; the research log names one exception."""
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,12 @@ import pytest
 
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.network.weights_file import sha256
-from BSAFusionLib.pipeline.calibration import uncalibrated
+from BSAFusionLib.pipeline.calibration import Calibration, uncalibrated
 from BSAFusionResearch.calibration import cases as cases_module
 from BSAFusionResearch.calibration import fit
 from BSAFusionResearch.commands import calibrate
-from BSAFusionResearch.evaluation_heads.cases import drawn_cases
+from BSAFusionResearch.evaluation_heads.cases import ELASTIC_MM, drawn_cases, varied_cases
+from BSAFusionResearch.simulation.heads import LENGTH_HEADS, REPORTED_HEADS
 from Testing.phantoms import save_untrained
 
 KNOWN = replace(uncalibrated(1.0), sigma_mm=25.0)
@@ -35,7 +37,7 @@ def weights(tmp_path: Path) -> Path:
 def fitted(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, dict]]]:
     """Run the command without any fit, with more options, and return what was to be fitted with which card."""
     asked: list[tuple[str, dict]] = []
-    for head in ("11", "12"):
+    for head in LENGTH_HEADS:
         (tmp_path / f"{head}.nii.gz").write_text(head, encoding="utf-8")
     monkeypatch.setattr(calibrate, "_fit", lambda _, modality, __, card: asked.append((modality, dict(card))) or KNOWN)
     options = ["--heads", str(tmp_path), "--weights", str(weights), "--out", str(tmp_path / "out")]
@@ -69,20 +71,35 @@ def test_one_file_of_weights_is_fitted_for_the_modality_that_it_is_for(
     assert [modality for modality, _ in fitted("--modality", "pet", "ct")] == ["pet", "ct"]
 
 
-@pytest.mark.parametrize(("only_lengths", "sigma_mm"), [(True, 25.0), (False, 18.0)])
-def test_lengths_alone_are_fitted_with_the_smoothness_of_the_card(
-    only_lengths: bool, sigma_mm: float, weights: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("only_lengths", "expected"), [(True, [(12, 36, 25.0)]), (False, [(2, 27, 18.0), (12, 36, 18.0)])]
+)
+def test_lengths_are_fitted_on_more_heads_and_alone_with_the_smoothness_of_the_card(
+    only_lengths: bool, expected: list[tuple[int, int, float]], weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-    monkeypatch.setattr(calibrate, "_cases", lambda *inputs: asked.append(inputs))
+    asked: list[tuple[int, int, float]] = []
+
+    def show(_: Any, patients: list, __: Path, sigma_mm: float, known: Calibration) -> None:
+        asked.append((len({case.head for case in patients}), len(patients), sigma_mm))
+
+    monkeypatch.setattr(calibrate, "_cases", show)
     monkeypatch.setattr(calibrate, "_print_figures", lambda *_: None)
-    for name in ("fit_lengths", "fit_calibration"):
-        monkeypatch.setattr(fit, name, lambda *_: KNOWN)
+    monkeypatch.setattr(fit, "fit_lengths", lambda _, known: replace(known, length_scale=2.0))
+    monkeypatch.setattr(fit, "fit_calibration", lambda _, sigma_mm: replace(KNOWN, sigma_mm=sigma_mm))
     monkeypatch.setattr(fit, "mean_cost", lambda *_: 0.0)
-    arguments = SimpleNamespace(only_lengths=only_lengths, sigma=18.0)
+    arguments = SimpleNamespace(only_lengths=only_lengths, sigma=18.0, cases=27)
     card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
-    assert calibrate._fit(arguments, "ct", weights, card) == KNOWN
-    assert [inputs[4] for inputs in asked] == [sigma_mm]
+    assert calibrate._fit(arguments, "ct", weights, card).length_scale == 2.0
+    assert asked == expected
+
+
+def test_varied_patients_take_every_size_of_every_head_with_motions_and_persons_in_turn() -> None:
+    cases = varied_cases("ct", LENGTH_HEADS)
+    assert {(case.head, case.elastic_mm) for case in cases} == set(product(LENGTH_HEADS, ELASTIC_MM))
+    assert len(cases) == 3 * len(LENGTH_HEADS)
+    assert not set(LENGTH_HEADS) & set(REPORTED_HEADS)
+    for size in ELASTIC_MM:
+        assert len({(case.rotation_deg, case.draw) for case in cases if case.elastic_mm == size}) == 6
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_a_fit_finds_the_precision_that_the_noise_has_and_predicts_the_error():
         observed, points, truth = simulated(seed, elastic, 0.2)
         claimed = Observed(observed.basis, 5 * observed.information, 5 * observed.weighted)  # five times too sure
         cases.append(FittedCase(str(seed), elastic, 1.0, RotatedCase.of(claimed, points), truth))
-    calibration = fit_calibration(cases, SIGMA, max_trials=150)
+    calibration = fit_lengths(cases, fit_calibration(cases, SIGMA, max_trials=150))
     assert calibration.trust == pytest.approx(0.2, rel=0.5)
     measured = figures(cases, calibration)
     assert set(measured["groups"]) == {"0.02 mm", "0.7 mm", "1.5 mm"}
@@ -110,21 +110,20 @@ def test_a_fit_finds_the_precision_that_the_noise_has_and_predicts_the_error():
     assert measured["rank_between"] > 0.5
 
 
-def test_lengths_that_come_out_wrong_by_a_power_are_set_right():
+def test_lengths_that_come_out_wrong_by_a_power_up_to_a_limit_are_corrected():
+    known = replace(CALIBRATION, length_scale=2.6, length_exponent=2.0, length_limit=0.5)
     random, cases = np.random.default_rng(5), []
-    for seed, elastic in enumerate((0.02, 1.5)):
+    for seed, elastic in enumerate((0.02, 0.3, 0.45, 0.7, 1.5)):
         observed, points, _ = simulated(seed, elastic, 0.1)
         rotated = RotatedCase.of(observed, np.tile(points, (20, 1)))
         amplitudes = rotated.evidence.amplitudes(CALIBRATION)
         mean, covariance = prediction = rotated.predict(CALIBRATION, amplitudes)
         white = (np.linalg.cholesky(covariance) @ random.standard_normal((*mean.shape, 1)))[..., 0]
-        truth = mean + white * (1.2 * prediction.lengths**0.5)[:, None]  # of length 1.2 length^1.5, not length
+        truth = mean + white * (known.expected_lengths(prediction.lengths) / prediction.lengths)[:, None]
         cases.append(FittedCase(str(seed), elastic, 1.0, rotated, truth, amplitudes))
     fitted = fit_lengths(cases, CALIBRATION)
-    assert fitted.length_scale == pytest.approx(1.2, rel=0.1)
-    assert fitted.length_exponent == pytest.approx(1.5, rel=0.1)
-    modeled = [case.rotated.predict(CALIBRATION, case.amplitudes).lengths.max() for case in cases]
-    assert fitted.length_limit == pytest.approx(max(modeled), rel=1e-3)
+    lengths = np.array([case.rotated.predict(CALIBRATION, case.amplitudes).lengths.mean() for case in cases])
+    assert fitted.expected_lengths(lengths) == pytest.approx(known.expected_lengths(lengths), rel=0.08)
     for case in cases:
         assert score(case, fitted).squared == pytest.approx(1, rel=0.15)
 
