@@ -4,7 +4,8 @@
 #   sbatch --array=0-99 Documentation/slurm_array.sh BIDS OUT [options of batch]
 #
 # The tasks share OUT and its summary. When all have ended, run batch once more without the array: it tries again what
-# failed, and its summary and exit status are those of the whole cohort.
+# failed, and its summary and exit status are those of the whole cohort. Give it --threads 2 as well, as the tasks have:
+# one thread and several may differ by a rounding.
 #SBATCH --job-name=bsafusion
 #SBATCH --cpus-per-task=2
 #SBATCH --mem=8G

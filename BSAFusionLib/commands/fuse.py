@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "such as 3-8,12 (default: all); every frame is carried along",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures of the report to this file")
     add_strict(parser)
     add_running(parser, "all")
     add_settings(parser)

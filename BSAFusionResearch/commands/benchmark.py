@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_VOLUMES,
         metavar="DIR",
         help="a folder with mri_t1.nii.gz and pet.nii.gz of one head, in one space; the PET is moved by a known motion "
-        "(default: ../shared/data/volumes; without it, the whole job is left out)",
+        "(default: shared/data/volumes beside the folder of run.py; without it, the whole job is left out)",
     )
     add_threads(parser)
     parser.add_argument(

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to a parser."""
     files = ", ".join(f"{name}.npz" for name in MODALITIES)
     volumes = ", ".join(f"{name}.nii.gz" for name in MODALITIES)
-    parser.description += " Without a folder, it measures on those of ../shared/data."
+    parser.description += " Without a folder, it measures on those in shared/data beside the folder of run.py."
     parser.add_argument(
         "--benchmark",
         type=Path,
@@ -175,7 +175,7 @@ def _name_folders(arguments: argparse.Namespace) -> None:
             setattr(arguments, option, _inputs.SHARED_DATA / folder)
     if not any(getattr(arguments, option) for option in FOLDERS):
         raise FusionError(
-            "There is nothing to measure on at ../shared/data; name --benchmark DIR, --data DIR or --volumes DIR."
+            "There is nothing to measure on in shared/data beside the folder of run.py; name --benchmark DIR, --data DIR or --volumes DIR."
         )
 
 
