@@ -148,6 +148,19 @@ def test_positions_that_jitter_are_even(axial: sitk.Image, tmp_path: Path) -> No
     assert scan.remarks == ()
 
 
+@pytest.mark.parametrize("which", [range(0, 16, 2), range(13, 16)], ids=["every second", "the top"])
+def test_a_pixel_spacing_with_fewer_digits_is_the_same(axial: sitk.Image, tmp_path: Path, which: range) -> None:
+    write_series(tmp_path, axial, "CT")
+
+    def how(dataset: Dataset, number: int) -> None:
+        dataset.PixelSpacing = [0.488, 0.488] if number in which else [0.48828125, 0.48828125]
+
+    change(tmp_path, how)
+    scan = read_scan(tmp_path, every)
+    assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(axial))
+    assert scan.remarks == ()
+
+
 @pytest.mark.parametrize("cut", [128 + 4, None], ids=["without preamble", "data set alone"])
 def test_files_without_a_preamble_are_read(axial: sitk.Image, tmp_path: Path, cut: int | None) -> None:
     write_series(tmp_path, axial, "CT")

@@ -10,6 +10,7 @@ from pydicom import Dataset, FileDataset
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.moments import UNTIMED, Moment, classic_moment, enhanced_moment
 from BSAFusionLib.files.dicom.unplaced import MOST, spans_an_image
+from BSAFusionLib.files.orientation import MAX_ROUNDING_MM
 
 DIRECTION_TOLERANCE = 4e-3  # between direction cosines: half a millimeter at a head's surface
 PLACE_DECIMALS = 4  # of a height in mm, below which images lie at the same one
@@ -94,7 +95,8 @@ def _of_one_volume(frames: list[Frame]) -> list[Frame]:
 
 def _belong_together(one: Frame, other: Frame) -> bool:
     turned = max(np.abs(one.across - other.across).max(), np.abs(one.down - other.down).max())
-    same_grid = one.size == other.size and np.allclose(one.spacing, other.spacing)
+    apart_mm = np.abs(np.subtract(one.spacing, other.spacing)).max() * max(one.size)  # at the far edge of the image
+    same_grid = one.size == other.size and apart_mm <= MAX_ROUNDING_MM
     return bool(turned <= DIRECTION_TOLERANCE and same_grid)
 
 
