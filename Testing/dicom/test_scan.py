@@ -149,6 +149,36 @@ def test_a_tilted_gantry_is_straightened_and_no_voxel_moves(
         assert value == pytest.approx(np.dot((30, 20, 10), index) - 1024, abs=1.5)
 
 
+@pytest.mark.parametrize("tilt_mm", [0.0, 0.5])
+@pytest.mark.parametrize(
+    ("shifted", "off"), [(range(7, 13), "7.0"), (range(10, 20), "4.6"), ([7], "9.4"), ([19], "8.1")]
+)
+def test_slices_that_are_shifted_within_their_plane_are_refused(
+    linear: sitk.Image, tmp_path: Path, shifted: range | list[int], off: str, tilt_mm: float
+) -> None:
+    write_series(tmp_path, linear, "CT")
+    across, down, _ = np.array(linear.GetDirection()).reshape(3, 3).T
+    for number, path in enumerate(slices_of(tmp_path)):
+        move(path, tuple(tilt_mm * number * down + 10 * (number in shifted) * across))
+    with pytest.raises(FusionError, match=rf"straight line: slice \d+ is {off} mm off \(two stacks\?\); give a series"):
+        read_scan(tmp_path, every)
+
+
+@pytest.mark.parametrize(("step", "decimals"), [(1.0, 0), (3.0, 0), (0.7, 1)])
+def test_rounded_positions_of_a_tilted_gantry_are_on_a_line(
+    linear: sitk.Image, tmp_path: Path, step: float, decimals: int
+) -> None:
+    linear.SetSpacing((2.0, 2.0, step))
+    linear.SetDirection((1, 0, 0, 0, 1, 0, 0, 0, 1))
+    write_series(tmp_path, linear, "CT")
+    for number, path in enumerate(slices_of(tmp_path)):
+        dataset = dcmread(path)
+        place = dataset.ImagePositionPatient + np.array([0.1, 0.31, 0.0]) * number * step
+        dataset.ImagePositionPatient = [f"{float(value):.{decimals}f}" for value in place]
+        dataset.save_as(path)
+    assert "tilted gantry" in read_scan(tmp_path, every).remarks[0]
+
+
 def test_two_distances_by_protocol_are_resampled_to_the_smaller(linear: sitk.Image, tmp_path: Path) -> None:
     write_series(tmp_path, linear, "CT")
     paths = slices_of(tmp_path)

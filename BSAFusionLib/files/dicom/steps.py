@@ -6,6 +6,7 @@ import numpy as np
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.frames import Frame
+from BSAFusionLib.files.orientation import MAX_ROUNDING_MM
 
 EVEN_SHARE = 0.1  # of the distance between slices that each may be off a line through all, by jitter of the table
 STEP_TOLERANCE = 0.02  # of the distance between slices
@@ -42,7 +43,7 @@ def measure_steps(frames: list[Frame]) -> Steps:
         frames: In order.
 
     Raises:
-        FusionError: Several slices lie in one place, or some are missing.
+        FusionError: Several slices lie in one place, some are missing, or some are shifted within their plane.
     """
     heights = np.array([frame.position @ frames[0].normal for frame in frames])
     steps = np.diff(heights)
@@ -53,6 +54,7 @@ def measure_steps(frames: list[Frame]) -> Steps:
         )
     mean = float(heights[-1] - heights[0]) / (len(heights) - 1)
     rounding = _rounding(frames)
+    _check_line(frames, heights, max(MAX_ROUNDING_MM, 2 * rounding))
     rounding = rounding if rounding <= MAX_ROUNDING_SHARE * mean else 0.0
     if _off_a_line(heights) <= max(rounding, EVEN_SHARE * mean):
         return Steps(heights, mean, True, rounding)
@@ -63,6 +65,22 @@ def measure_steps(frames: list[Frame]) -> Steps:
             f"{steps[gap]:.2f} mm: some are missing; send the series again."
         )
     return Steps(heights, float(steps.min()), False, rounding)
+
+
+def _check_line(frames: list[Frame], heights: np.ndarray, tolerance_mm: float) -> None:
+    """Check that slices lie on a straight line, across them or, with a tilted gantry, oblique to them.
+
+    Raises:
+        FusionError: Some are shifted within their plane.
+    """
+    positions = np.array([frame.position for frame in frames])
+    slope, start = np.polyfit(heights, positions, 1)
+    off_mm = np.linalg.norm(positions - heights[:, None] * slope - start, axis=1)
+    if off_mm.max() > tolerance_mm:
+        raise FusionError(
+            f"The slices of the DICOM series do not lie on a straight line: slice {off_mm.argmax() + 1} is "
+            f"{off_mm.max():.1f} mm off (two stacks?); give a series of one stack, or export it again."
+        )
 
 
 def _rounding(frames: list[Frame]) -> float:
