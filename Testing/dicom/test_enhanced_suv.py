@@ -90,6 +90,7 @@ def test_a_series_converted_from_single_images_has_the_tags_of_those(volume: sit
     [
         ({"PatientWeight": None}, "missing"),
         ({"PatientWeight": 0}, "zero"),
+        ({"PatientWeight": 80e3}, "weighs 80000 kg"),
         ({"RadiopharmaceuticalInformationSequence": [given, given]}, "several tracers"),
         ({"DecayCorrectionDateTime": None}, "a time is missing"),
         ({"DecayCorrectionDateTime": "20240302104946.2"}, "injected 25.8 h before the scan, more than 10 half-lives"),

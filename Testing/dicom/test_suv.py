@@ -176,6 +176,15 @@ def test_philips_counts_have_factors_of_their_own(element: int, value: float, fa
     [
         ({"PatientWeight": None}, "missing"),
         ({"PatientWeight": 0}, "zero"),
+        ({"PatientWeight": 80e3}, "weighs 80000 kg; correct the weight, which must be in kg"),
+        ({"RadiopharmaceuticalInformationSequence": [tracer(RadionuclideTotalDose=400)]}, "dose is 400 Bq; correct"),
+        (
+            {
+                "DecayCorrection": "ADMIN",
+                "RadiopharmaceuticalInformationSequence": [tracer(RadionuclideTotalDose=10.8)],
+            },
+            "dose is 10.8 Bq; correct the dose, which must be in Bq",
+        ),
         ({"RadiopharmaceuticalInformationSequence": None}, "missing"),
         ({"DecayCorrection": "NONE"}, "what time"),
         ({"CorrectedImage": ["ATTN"]}, "not corrected"),

@@ -1,4 +1,4 @@
-"""The dose that is left of a tracer, and why none is given where the times in the tags cannot be right."""
+"""The dose that is left of a tracer, and why none is given where the tags cannot be right."""
 
 from datetime import datetime, timedelta
 
@@ -15,7 +15,7 @@ S_PER_MIN, MIN_PER_H = 60.0, 60.0
 
 
 class UncertainDose(Exception):
-    """The times in the tags do not give the dose that is left; the text is a clause that says why."""
+    """The tags do not give the dose that is left; the text is a clause that says why."""
 
 
 def dose_after(dose: float, delay: timedelta, half_life_s: float) -> float:

@@ -13,6 +13,8 @@ from BSAFusionLib.files.dicom.moments import local_time
 
 NOT_CORRECTED = "it was not corrected for attenuation and decay"
 BODY_WEIGHT = "BW"  # of (0054,1006)
+LEAST_DOSE_BQ = 1e5  # no patient is scanned with 0.1 MBq: a smaller number is in MBq or mCi
+MAX_WEIGHT_KG = 500.0  # a larger number is in grams
 MISSING = "weight, dose, half-life or a time is missing from its tags"
 
 
@@ -97,7 +99,7 @@ def _by_weight(becquerels: float, dose_left: Callable[[], float], header: Datase
     Args:
         becquerels: What rescaled values are multiplied by for Bq/ml.
         dose_left: Returns the dose in Bq at the time that the images are decayed to; raises where a tag is missing, or
-            where the times cannot be right.
+            where dose or times cannot be right.
         header: Holds the patient's weight.
     """
     try:
@@ -108,14 +110,23 @@ def _by_weight(becquerels: float, dose_left: Callable[[], float], header: Datase
         return None, MISSING
     if not (weight > 0 and dose > 0):
         return None, "weight or dose is zero in its tags"
+    if weight > MAX_WEIGHT_KG:
+        return None, f"by its tags the patient weighs {weight:g} kg; correct the weight, which must be in kg"
     return becquerels * weight * 1000 / dose, ""
 
 
 def _dose_left(headers: Sequence[Dataset]) -> float:
-    """Return the injected dose in Bq, decayed to the time that the images are decayed to."""
+    """Return the injected dose in Bq, decayed to the time that the images are decayed to.
+
+    Raises:
+        AttributeError, IndexError, TypeError, ValueError, ArithmeticError: Something is missing or is no number.
+        UncertainDose: The dose or the times cannot be right.
+    """
     first = headers[0]
     tracer = first.RadiopharmaceuticalInformationSequence[0]
     dose = float(tracer.RadionuclideTotalDose)
+    if 0 < dose < LEAST_DOSE_BQ:
+        raise UncertainDose(f"by its tags the injected dose is {dose:g} Bq; correct the dose, which must be in Bq")
     if first.DecayCorrection == "ADMIN":
         return dose
     half_life_s = float(tracer.RadionuclideHalfLife)
