@@ -12,7 +12,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.recognize import is_dicom_file, is_dicom_path
 from BSAFusionLib.files.dicom.scan import read_scan
 from BSAFusionLib.modalities import MODALITIES
-from Testing.dicom.conftest import write_series
+from Testing.dicom.conftest import write_enhanced_pet, write_series
 
 every = ("mri", *MODALITIES)
 unplaced = "The CT's DICOM series does not say how the head lies in it, so left and right may be exchanged"
@@ -146,6 +146,21 @@ def test_positions_that_jitter_are_even(axial: sitk.Image, tmp_path: Path) -> No
     assert scan.image.GetSpacing()[2] == pytest.approx(3.0, abs=0.03)
     assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(axial))
     assert scan.remarks == ()
+
+
+@pytest.mark.parametrize("slopes", [[3.0] + 15 * [0.5], [3.0] + 15 * [2.0], [3.0, *np.arange(1.0, 16.0)]])
+def test_a_localizer_first_in_an_enhanced_file_leaves_the_values_of_the_others(
+    axial: sitk.Image, tmp_path: Path, slopes: list[float]
+) -> None:
+    """GDCM reads all images by the slope of the first, which is left out."""
+    path = tmp_path / "pet.dcm"
+    write_enhanced_pet(path, axial, slopes)
+    dataset, orientation = dcmread(path), Dataset()
+    turn(orientation)
+    dataset.PerFrameFunctionalGroupsSequence[0].PlaneOrientationSequence = [orientation]
+    dataset.save_as(path)
+    voxels = sitk.GetArrayFromImage(read_scan(path, every).image)
+    assert voxels == pytest.approx(sitk.GetArrayFromImage(axial)[1:] * np.reshape(slopes[1:], (-1, 1, 1)))
 
 
 @pytest.mark.parametrize("which", [range(0, 16, 2), range(13, 16)], ids=["every second", "the top"])

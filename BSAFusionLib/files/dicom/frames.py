@@ -28,8 +28,8 @@ class Frame:
         down: Unit vector along its columns, LPS.
         spacing: Distance between rows and between columns, mm, as in (0028,0030).
         size: Columns and rows.
-        slope: Rescale slope.
-        intercept: Rescale intercept.
+        scale: Rescale slope and intercept.
+        file_scale: Those that GDCM reads all images of the file by.
         mirror: Sum of a stored value and of what GDCM makes of it in a MONOCHROME1 image; None for others.
         moment: When it was measured.
     """
@@ -41,8 +41,8 @@ class Frame:
     down: np.ndarray
     spacing: tuple[float, float]
     size: tuple[int, int]
-    slope: float
-    intercept: float
+    scale: tuple[float, float]
+    file_scale: tuple[float, float]
     mirror: int | None = None
     moment: Moment = UNTIMED
 
@@ -130,7 +130,7 @@ def _enhanced(header: FileDataset) -> list[Frame]:
             group("PixelValueTransformationSequence") if scaled else Dataset(),
         )
         frames.append(replace(frame, moment=enhanced_moment(header, own)))
-    return frames
+    return [replace(frame, file_scale=frames[0].scale) for frame in frames]
 
 
 def _nuclear(header: FileDataset) -> list[Frame]:
@@ -165,8 +165,8 @@ def _frame(
         down / np.linalg.norm(down),
         (float(rows), float(columns)),
         (int(header.Columns), int(header.Rows)),
-        float(slope),
-        float(intercept),
+        (float(slope), float(intercept)),
+        (float(slope), float(intercept)),
         _mirror(header),
     )
 

@@ -23,7 +23,7 @@ def read_voxels(frames: Sequence[Frame]) -> np.ndarray:
         FusionError: A file is damaged.
     """
     files = list(dict.fromkeys(frame.path for frame in frames))
-    scales = {(frame.slope, frame.intercept) for frame in frames}
+    scales = {scale for frame in frames for scale in (frame.scale, frame.file_scale)}
     whole = len(scales) == 1 and all(value.is_integer() for value in next(iter(scales)))
     kind = sitk.sitkUnknown if whole else sitk.sitkFloat32  # the type that fits the first file need not fit the others
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # of spacings, which `frames` has measured
@@ -44,7 +44,7 @@ def _several_a_file(names: dict[Path, str], frames: Sequence[Frame], whole: bool
     Args:
         names: By which GDCM can open each file.
         frames: The images.
-        whole: Whether all have one scale, in whole numbers.
+        whole: Whether all images and files have one scale, in whole numbers.
     """
     kind, parts = sitk.sitkUnknown if whole else sitk.sitkFloat64, {}
     for path, name in names.items():
@@ -52,19 +52,18 @@ def _several_a_file(names: dict[Path, str], frames: Sequence[Frame], whole: bool
         parts[path] = stored.reshape(-1, *stored.shape[-2:])
     if whole:
         return np.stack([parts[frame.path][frame.index] for frame in frames])
-    # GDCM scales all images of a file as the first one.
-    first = {frame.path: frame for frame in frames if frame.index == 0}
     voxels = np.empty((len(frames), *next(iter(parts.values())).shape[-2:]), np.float32)
     for plane, frame in zip(voxels, frames, strict=True):
-        plane[:] = _rescaled(parts[frame.path][frame.index], first[frame.path], frame)
+        plane[:] = _rescaled(parts[frame.path][frame.index], frame)
     return voxels
 
 
-def _rescaled(values: np.ndarray, read_as: Frame, frame: Frame) -> np.ndarray:
-    """Return values that were read in the scale of one image in that of another."""
-    if (read_as.slope, read_as.intercept) == (frame.slope, frame.intercept):
+def _rescaled(values: np.ndarray, frame: Frame) -> np.ndarray:
+    """Return the values of an image, which were read in the scale of its file, in its own."""
+    if frame.file_scale == frame.scale:
         return values
-    return np.rint((values - read_as.intercept) / read_as.slope) * frame.slope + frame.intercept
+    (read_slope, read_intercept), (slope, intercept) = frame.file_scale, frame.scale
+    return np.rint((values - read_intercept) / read_slope) * slope + intercept
 
 
 def without_doubles(frames: Sequence[Frame], voxels: np.ndarray) -> tuple[list[Frame], np.ndarray, int]:
@@ -95,5 +94,6 @@ def _as_stored(voxels: np.ndarray, frames: Sequence[Frame]) -> np.ndarray:
     stored = voxels.astype(kind)
     for plane, frame in zip(stored, frames, strict=True):
         if frame.mirror is not None:
-            plane[:] = frame.slope * frame.mirror + 2 * frame.intercept - plane
+            slope, intercept = frame.scale
+            plane[:] = slope * frame.mirror + 2 * intercept - plane
     return stored
