@@ -12,7 +12,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.recognize import is_dicom_file, is_dicom_path
 from BSAFusionLib.files.dicom.scan import read_scan
 from BSAFusionLib.modalities import MODALITIES
-from Testing.dicom.conftest import write_enhanced_pet, write_series
+from Testing.dicom.conftest import real_world, write_enhanced_pet, write_series
 
 every = ("mri", *MODALITIES)
 unplaced = "The CT's DICOM series does not say how the head lies in it, so left and right may be exchanged"
@@ -161,6 +161,60 @@ def test_a_localizer_first_in_an_enhanced_file_leaves_the_values_of_the_others(
     dataset.save_as(path)
     voxels = sitk.GetArrayFromImage(read_scan(path, every).image)
     assert voxels == pytest.approx(sitk.GetArrayFromImage(axial)[1:] * np.reshape(slopes[1:], (-1, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("empty", "slope", "intercept"),
+    [("RescaleIntercept", 2, 0), ("RescaleSlope", 1, -7), ("RescaleSlope RescaleIntercept", 1, 0)],
+)
+def test_an_empty_rescale_tag_counts_as_missing(
+    axial: sitk.Image, tmp_path: Path, empty: str, slope: int, intercept: int
+) -> None:
+    write_series(tmp_path, axial, "CT", slopes=2.0, intercept=-7.0)
+    change(tmp_path, lambda dataset, _: dataset.update(dict.fromkeys(empty.split())))
+    values = sitk.GetArrayFromImage(read_scan(tmp_path, every).image)
+    assert np.array_equal(values, sitk.GetArrayFromImage(axial) * slope + intercept)
+
+
+def scale_of(dataset: Dataset, number: int) -> Dataset:
+    """Return the item of an image of an enhanced file that holds its slope and intercept."""
+    scale: Dataset = dataset.PerFrameFunctionalGroupsSequence[number].PixelValueTransformationSequence[0]
+    return scale
+
+
+@pytest.mark.parametrize("number", [0, 3])
+@pytest.mark.parametrize("missing", [True, False], ids=["missing", "empty"])
+def test_an_intercept_that_an_enhanced_file_lacks_is_0(
+    axial: sitk.Image, tmp_path: Path, missing: bool, number: int
+) -> None:
+    """GDCM takes slope and intercept of the first image for all, and neither where one is missing."""
+    path = tmp_path / "pet.dcm"
+    slopes = np.arange(2.0, 18.0)
+    write_enhanced_pet(path, axial, slopes.tolist(), lambda slope: real_world(slope, "Bq/ml"))
+    dataset = dcmread(path)
+    if missing:
+        del scale_of(dataset, number).RescaleIntercept
+    else:
+        scale_of(dataset, number).RescaleIntercept = None
+    dataset.save_as(path)
+    scan = read_scan(path, every)
+    assert scan.unit == "BQML"
+    voxels = sitk.GetArrayFromImage(axial) * np.reshape(slopes, (-1, 1, 1))
+    assert sitk.GetArrayFromImage(scan.image) == pytest.approx(voxels)
+
+
+@pytest.mark.parametrize("slope", [None, 0])
+def test_an_enhanced_file_whose_first_slope_is_none_is_refused(
+    axial: sitk.Image, tmp_path: Path, slope: int | None
+) -> None:
+    """GDCM takes the intercept for an empty slope, without a word."""
+    path = tmp_path / "pet.dcm"
+    write_enhanced_pet(path, axial, 16 * [2.0])
+    dataset = dcmread(path)
+    scale_of(dataset, 0).RescaleSlope = slope
+    dataset.save_as(path)
+    with pytest.raises(FusionError, match=r"Rescale Slope \(0028,1053\) of the DICOM series is empty or 0; export"):
+        read_scan(path, every)
 
 
 @pytest.mark.parametrize("which", [range(0, 16, 2), range(13, 16)], ids=["every second", "the top"])

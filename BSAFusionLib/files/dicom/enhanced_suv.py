@@ -8,6 +8,7 @@ from pydicom import Dataset
 from pydicom.valuerep import DT
 
 from BSAFusionLib.files.dicom.decay import dose_after
+from BSAFusionLib.files.dicom.frames import rescale_of
 from BSAFusionLib.files.dicom.moments import local_time
 
 SUV = "GML"  # of (0054,1001), as the other units here
@@ -92,7 +93,7 @@ def _groups(header: Dataset) -> Iterator[tuple[Dataset, Dataset]]:
 def _scales(shared: Dataset, own: Dataset) -> dict[str, float]:
     """Return the factors from an image's rescaled values to the units that it states."""
     rescale = (_sequence("PixelValueTransformationSequence", shared, own) or [Dataset()])[0]
-    slope, intercept = (float(rescale.get(f"Rescale{name}", usual)) for name, usual in (("Slope", 1), ("Intercept", 0)))
+    slope, intercept = rescale_of(rescale)
     factors: dict[str, float] = {}
     for mapping in _sequence("RealWorldValueMappingSequence", shared, own):
         codes = [code.get("CodeValue") for code in mapping.get("MeasurementUnitsCodeSequence", ())]

@@ -127,10 +127,32 @@ def _enhanced(header: FileDataset) -> list[Frame]:
             group("PlanePositionSequence"),
             group("PlaneOrientationSequence"),
             group("PixelMeasuresSequence"),
-            group("PixelValueTransformationSequence") if scaled else Dataset(),
+            group("PixelValueTransformationSequence") if scaled else header,
         )
         frames.append(replace(frame, moment=enhanced_moment(header, own)))
-    return [replace(frame, file_scale=frames[0].scale) for frame in frames]
+    file_scale = _file_scale(header)
+    return [replace(frame, file_scale=file_scale) for frame in frames]
+
+
+def _file_scale(header: FileDataset) -> tuple[float, float]:
+    """Return the slope and intercept that GDCM reads all images of an enhanced file by.
+
+    Those that all share, or else the first image's; where one of the two is missing there, those of the file itself.
+
+    Raises:
+        FusionError: The slope is empty, for which GDCM takes the intercept, or 0.
+
+    Source: gdcmImageHelper.cxx, GetRescaleInterceptSlopeValue.
+    """
+    for groups in (header.SharedFunctionalGroupsSequence[0], header.PerFrameFunctionalGroupsSequence[0]):
+        for scale in groups.get("PixelValueTransformationSequence", ()):
+            if "RescaleSlope" in scale and "RescaleIntercept" in scale:
+                if not scale.RescaleSlope:
+                    raise FusionError(
+                        "The Rescale Slope (0028,1053) of the DICOM series is empty or 0; export the series again."
+                    )
+                return rescale_of(scale)
+    return rescale_of(header)
 
 
 def _nuclear(header: FileDataset) -> list[Frame]:
@@ -156,7 +178,6 @@ def _frame(
     if not spans_an_image([*across, *down]):
         raise ValueError("directions that span no image")
     rows, columns = _numbers(measures.PixelSpacing)
-    slope, intercept = _numbers([scale.get("RescaleSlope", 1), scale.get("RescaleIntercept", 0)])
     return Frame(
         Path(str(header.filename)),
         index,
@@ -165,10 +186,17 @@ def _frame(
         down / np.linalg.norm(down),
         (float(rows), float(columns)),
         (int(header.Columns), int(header.Rows)),
-        (float(slope), float(intercept)),
-        (float(slope), float(intercept)),
+        rescale_of(scale),
+        rescale_of(scale),
         _mirror(header),
     )
+
+
+def rescale_of(scale: Dataset) -> tuple[float, float]:
+    """Return the rescale slope and intercept in a data set; 1 and 0 where missing or empty, as GDCM takes them."""
+    slope, intercept = scale.get("RescaleSlope"), scale.get("RescaleIntercept")
+    slope, intercept = _numbers([1 if slope is None else slope, 0 if intercept is None else intercept])
+    return float(slope), float(intercept)
 
 
 def _mirror(header: FileDataset) -> int | None:
