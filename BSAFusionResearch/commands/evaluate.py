@@ -175,8 +175,8 @@ def _name_folders(arguments: argparse.Namespace) -> None:
             setattr(arguments, option, _inputs.SHARED_DATA / folder)
     if not any(getattr(arguments, option) for option in FOLDERS):
         raise FusionError(
-            "There is nothing to measure on in shared/data beside the folder of run.py; name --benchmark DIR, --data DIR "
-            "or --volumes DIR."
+            "There is nothing to measure on in shared/data beside the folder of run.py; name --benchmark DIR, "
+            "--data DIR or --volumes DIR."
         )
 
 
