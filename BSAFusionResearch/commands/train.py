@@ -125,7 +125,8 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
         fold = None if arguments.fold == "none" else int(arguments.fold)
         pairs = load_pairs(arguments.data, arguments.modality, fold)
         refuse_reported(patient for part in pairs for patient in part.patient.tolist())
-        metadata = Metadata(modality=arguments.modality, fusion=arguments.fusion)
+        size = pairs[0].fixed.shape[-1]
+        metadata = Metadata(modality=arguments.modality, fusion=arguments.fusion, size=size)
         network = initial_network(metadata, arguments.initial_weights)
         labels = None if arguments.labels is None else load_label_slices(arguments.labels)
         settings = _settings(arguments)

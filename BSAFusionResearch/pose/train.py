@@ -181,7 +181,9 @@ class Training:
         if not math.isfinite(figures["loss"]):
             return figures
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 20.0)
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), 20.0))
+        if not math.isfinite(norm):  # a step by it would leave no weight finite
+            return figures | {"loss": norm}
         self.optimizer.step()
         self.step += 1
         decay = min(settings.averaging, (1 + self.step) / (10 + self.step))

@@ -14,6 +14,7 @@ from BSAFusionResearch.training.arrays import read_arrays
 from BSAFusionResearch.training.atlas_colors import levels
 
 FOLDS = 5
+SIDE_STEP_PX = 16  # the network halves slices four times
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def load_pairs(folders: Path | Sequence[Path], modality: str, fold: int | None =
 
     Raises:
         FusionError: A file is missing or lacks an array, the fold has no patients, or no pairs are left to train on or
-            to validate on.
+            to validate on, or the slices are not square, with a side that the network can halve four times.
     """
     folders = [Path(folders)] if isinstance(folders, str | Path) else list(folders)
     names = [modality]
@@ -130,6 +131,12 @@ def _all_pairs(folder: Path, modality: str, source: int) -> tuple[SlicePairs, np
     """Return all pairs of one modality in a folder, and which of them the published training set holds, bool (N,)."""
     arrays = read_arrays(folder / f"{modality}.npz", ("mri", "moving", "id", "split"))
     slices = arrays["moving"]
+    rows, columns = arrays["mri"].shape[1:3]
+    if rows != columns or rows % SIDE_STEP_PX:
+        raise FusionError(
+            f"The slices in {folder / f'{modality}.npz'} have {columns} x {rows} pixels; make them square, with a side "
+            f"that is a multiple of {SIDE_STEP_PX}."
+        )
     in_color = slices.ndim == 4
     moving = torch.from_numpy(levels(slices, modality) if in_color else slices)[:, None]
     pairs = SlicePairs(

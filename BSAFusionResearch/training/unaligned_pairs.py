@@ -33,10 +33,11 @@ class UnalignedPairs:
 class Simulator:
     """Makes `UnalignedPairs` from aligned slices; every number is drawn from torch's global generator.
 
-    The elastic part is the published one: uniform noise smoothed by a Gaussian of sigma 16 pixels, times 256 (mean
-    3.6 px, at most about 18). A small affine motion is added, for what a rigid initialization leaves over. Random views
-    of both slices together (rotation, scale, shear, flip) and random intensities of each slice (gamma, remapping,
-    inversion, bias field, blur, noise) prepare for other scanners and fields of view.
+    The elastic part is the published one but for the slices' rim: uniform noise smoothed by a Gaussian of sigma 16
+    pixels, times 256, with zeros around it (mean 3.2 px, at most about 13; published 3.6 and 18). A small affine motion
+    is added, for what a rigid initialization leaves over. Random views of both slices together (rotation, scale,
+    shear, flip) and random intensities of each slice (gamma, remapping, inversion, bias field, blur, noise) prepare for
+    other scanners and fields of view.
 
     Attributes:
         pixel: Side of the given slices' pixels, in pixels of a whole slice, which all lengths here are in.

@@ -89,6 +89,21 @@ def test_a_resumed_training_goes_on_as_if_never_stopped(head: Head, tmp_path: Pa
         assert torch.equal(a, b)
 
 
+def test_a_gradient_that_is_not_finite_changes_no_weight(
+    head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Training(TrainingSettings(voxels=1, warm_up_steps=2), [head], [head], tmp_path)
+    before = [parameter.clone() for parameter in training.network.parameters()]
+    weight = next(training.network.parameters())
+    handle = weight.register_hook(lambda gradient: gradient * float("inf"))
+    assert not np.isfinite(training.train_step()["loss"])
+    for old, new in zip(before, training.network.parameters(), strict=True):
+        assert torch.equal(old, new)
+    handle.remove()
+    assert np.isfinite(training.train_step()["loss"])
+    assert all(parameter.isfinite().all() for parameter in training.average.parameters())
+
+
 def test_a_run_is_resumed_with_its_own_settings_only(tmp_path: Path) -> None:
     def training(**settings: float) -> Training:
         return Training(TrainingSettings(**settings), [], [], tmp_path)

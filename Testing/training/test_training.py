@@ -91,6 +91,16 @@ def test_slices_without_any_for_validation_are_rejected(tmp_path):
         load_pairs(tmp_path, "ct", None)
 
 
+@pytest.mark.parametrize("size", [(64, 48), (56, 56)])
+def test_slices_that_the_network_cannot_halve_four_times_are_rejected(size, tmp_path):
+    save_ellipses(tmp_path)
+    arrays = dict(np.load(tmp_path / "ct.npz"))
+    arrays |= {name: arrays[name][:, : size[0], : size[1]] for name in ("mri", "moving")}
+    np.savez(tmp_path / "ct.npz", **arrays)
+    with pytest.raises(FusionError, match=f"have {size[1]} x {size[0]} pixels; make them square"):
+        load_pairs(tmp_path, "ct")
+
+
 @pytest.mark.parametrize(
     ("content", "said"), [(b"PK no arrays", "cannot be read"), (b"", "cannot be read"), (None, "lacks id, split")]
 )
@@ -366,7 +376,8 @@ def test_the_command_leaves_weights_that_load_and_a_card_that_describes_them(tmp
     assert "1 process to step 2: 4 pairs of 4 patients; validation: 2 pairs of 2 patients" in said.err
     assert "\r" not in said.err  # no terminal
     assert "step 2: loss " in said.out and "nan" not in said.out
-    assert load_network(out / "ct.safetensors").metadata.modality == "ct"
+    metadata = load_network(out / "ct.safetensors").metadata
+    assert (metadata.modality, metadata.size) == ("ct", 64)
     assert {oct(path.stat().st_mode & 0o044) for path in out.glob("ct.*")} == {oct(0o044 & ~umask)}
     card = json.loads((out / "ct.json").read_text())
     assert card["validation"]["patients"] == [1, 6]
