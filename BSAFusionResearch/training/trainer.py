@@ -17,6 +17,7 @@ from BSAFusionLib.network.bsafusion import BSAFusion
 from BSAFusionLib.network.sampling import halve, warp
 from BSAFusionLib.network.weights import load_state, load_torch_file
 from BSAFusionResearch.training import losses
+from BSAFusionResearch.training.dead_steps import watched_steps
 from BSAFusionResearch.training.label_slices import LabelSlices
 from BSAFusionResearch.training.processes import own_rows, same_dropout, true_everywhere
 from BSAFusionResearch.training.slice_pairs import SlicePairs
@@ -336,21 +337,23 @@ def validate(network: BSAFusion, pairs: SlicePairs, settings: TrainingSettings, 
 
     Returns:
         Mean end-point error inside the head in pixels, `error_before` and `error_after`; mean absolute difference to
-        the truth in gray levels, `difference_before` and `difference_after`; and `folded_percent` of the pixels.
+        the truth in gray levels, `difference_before` and `difference_after`; `folded_percent` of the pixels; and the
+        number of `dead_steps`, as `watched_steps` tells.
     """
     simulator = replace(settings.simulator, vary=False, elastic_only=0.0)
     device = next(network.parameters()).device
     network.eval()
     chosen = torch.linspace(0, len(pairs) - 1, min(most or len(pairs), len(pairs))).round().long()
     sums: dict[str, float] = {}
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), watched_steps(network) as alive:
         torch.manual_seed(VALIDATION_SEED)
         for indices in tqdm(chosen.split(4), desc="validation", unit="batch", leave=False, disable=None):
             made = simulator(*pairs.batch(indices, device))
             field = network(made.fixed, made.moving, False).field
             for name, figure in figures_of(made, field).items():
                 sums[name] = sums.get(name, 0.0) + figure * len(indices)
-    return {name: total / len(chosen) for name, total in sums.items()}
+    means = {name: total / len(chosen) for name, total in sums.items()}
+    return means | {"dead_steps": sum(not shown for shown in alive.values())}
 
 
 def figures_of(pairs: UnalignedPairs, field: torch.Tensor) -> dict[str, float]:

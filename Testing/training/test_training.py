@@ -28,7 +28,7 @@ from BSAFusionResearch.training.cards import describe_validation
 from BSAFusionResearch.training.initial import initial_network
 from BSAFusionResearch.training.label_slices import load_label_slices
 from BSAFusionResearch.training.slice_pairs import held_out_patients, load_pairs, record_of
-from BSAFusionResearch.training.trainer import CHECKPOINT, Trainer, TrainingSettings
+from BSAFusionResearch.training.trainer import CHECKPOINT, Trainer, TrainingSettings, validate
 from BSAFusionResearch.training.unaligned_pairs import Simulator, UnalignedPairs, inverse
 from Testing.training.ellipses import ellipses, save_ellipses
 
@@ -201,6 +201,15 @@ def test_training_on_one_deformation_learns_it():
         if terms[-1] < 0.5 * terms[0]:
             return
     pytest.fail(f"The distance to the true field went from {terms[0]:.2f} to {terms[-1]:.2f} alone.")
+
+
+def test_validation_counts_the_steps_whose_units_are_zero_for_every_slice():
+    torch.manual_seed(0)
+    network, settings = BSAFusion(), TrainingSettings(simulator=small)
+    assert validate(network, ellipses(2), settings)["dead_steps"] == 0
+    for step in (network.bsfa.forward_steps[0], network.bsfa.reverse_steps[4]):
+        torch.nn.init.constant_(step.joining[2].bias, -1e6)
+    assert validate(network, ellipses(2), settings)["dead_steps"] == 2
 
 
 @pytest.mark.parametrize(("fusion", "steps"), [(DEEP, 8), (LIGHT, 24)])  # the first few of a light one overshoot
