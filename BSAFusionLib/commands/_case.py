@@ -192,7 +192,7 @@ def _write_volumes(finished: FinishedCase, folder: Path, names: Names) -> None:
     place = {key: fixed.metadata[key] for key in ("FrameOfReferenceUID",) if fixed.metadata}
     unit = {UNIT_KEY: finished.unit} if finished.unit else {}
     write_volume(_with_metadata(case.result.fused, place), folder / names.fused)
-    overlay = overlay_volume(fixed.image, case.result.registered, case.pictures.overlay)
+    overlay = overlay_volume(case.result.fixed, case.result.registered, case.pictures.overlay)
     write_volume(_with_metadata(overlay, place), folder / names.overlay)
     write_volume(_with_metadata(case.result.registered, {**place, **unit}), folder / names.registered)
     write_transform(case.result.transform(), folder / names.deformation)

@@ -109,6 +109,7 @@ def _mover(transform: "sitk.Transform", inverse: bool) -> Move:
 
 def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Callable[[Path, Path], None]:
     """Return what resamples a volume from a file onto the reference and writes it."""
+    import numpy as np
     import SimpleITK as sitk
 
     from BSAFusionLib.files.dicom.recognize import is_dicom_path
@@ -129,6 +130,10 @@ def _resampler(transform: "sitk.Transform", arguments: argparse.Namespace) -> Ca
         interpolation, reason = _interpolation(path, volume, arguments.interpolation)
         if interpolation == "bspline" and volume.image.GetNumberOfComponentsPerPixel() > 1:
             raise FusionError(f"The volume {path} is in color, which B-splines cannot be; choose linear or nearest.")
+        if interpolation == "bspline" and not np.isfinite(sitk.GetArrayViewFromImage(volume.image)).all():
+            raise FusionError(
+                f"Some voxels of {path} are not finite, which B-splines would spread; choose linear or nearest."
+            )
         name = f"The {volume.name}" if volume.metadata else path.name  # a DICOM folder may be named after the patient
         say(f"{name} is resampled {WAYS[interpolation]}, {reason}.")
         if volume.frames is None:

@@ -5,6 +5,7 @@ import shutil
 import struct
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
@@ -16,10 +17,14 @@ from BSAFusionLib.files.paths import private_folder, readable_by_itk
 BLOCK_BYTES = 1 << 20  # read or copied at once
 COPY_START = 352  # of the voxels in the private copy: the header of NIfTI-1, and four bytes for no extensions
 MAX_SIZE_1 = 32767  # along an axis in NIfTI-1
+FLOATS = {16: "f4", 64: "f8"}  # by the code of the data type (nifti1.h)
 
 
 def read_nifti(path: Path, header: NiftiHeader) -> sitk.Image:
     """Read the voxels of a file; its place in space is to be set by the header.
+
+    Voxels that are not finite become NaN, which ITK's NIfTI library replaces by 0; in a label map by its header, they
+    stay 0.
 
     Raises:
         FusionError: Its voxels are missing, or fewer than its header says; ITK would fill these in without a warning.
@@ -28,14 +33,16 @@ def read_nifti(path: Path, header: NiftiHeader) -> sitk.Image:
     voxels = voxel_file(path, header)
     if not voxels.is_file():
         raise FusionError(f"The voxels of {path} are missing: put {voxels.name} beside it.")
-    _check_whole(path, voxels, header)
+    non_finite = _check_voxels(path, voxels, header)
     if read_by_itk(path, header):
         with readable_by_itk(path) as name:
-            return sitk.ReadImage(name)
-    with private_folder() as folder:
-        copy = folder / "volume.nii"
-        _copy(voxels, header, copy)
-        return sitk.ReadImage(str(copy))
+            image = sitk.ReadImage(name)
+    else:
+        with private_folder() as folder:
+            copy = folder / "volume.nii"
+            _copy(voxels, header, copy)
+            image = sitk.ReadImage(str(copy))
+    return image if header.is_label_map or not non_finite else _with_nan(image, non_finite)
 
 
 def read_by_itk(path: Path, header: NiftiHeader) -> bool:
@@ -52,16 +59,45 @@ def read_by_itk(path: Path, header: NiftiHeader) -> bool:
     return sform is None or header.qform() is not None or right_angled(sform, header.size[:3])[1] < 1e-3
 
 
-def _check_whole(path: Path, voxels: Path, header: NiftiHeader) -> None:
-    length = 0
+def _check_voxels(path: Path, voxels: Path, header: NiftiHeader) -> list[tuple[int, np.ndarray]]:
+    """Check that a file holds all voxels, and return which of them are not finite.
+
+    Returns:
+        Parts with such voxels: the number of their first voxel in the file, and a flag for each voxel.
+
+    Raises:
+        FusionError: It holds fewer voxels than its header says.
+    """
+    count, kind = math.prod(header.size), FLOATS.get(header.fields["datatype"])
+    float_type = np.dtype(header.order + kind) if kind else None
+    length, non_finite = 0, []
     with opened(voxels) as file:
+        file.seek(_start(voxels, header))
         while part := file.read(BLOCK_BYTES):
+            if float_type is not None:
+                first = length // float_type.itemsize
+                values = np.frombuffer(part, float_type, min(len(part) // float_type.itemsize, max(count - first, 0)))
+                finite = np.isfinite(values)
+                if not finite.all():
+                    non_finite.append((first, ~finite))
             length += len(part)
-    if length < _start(voxels, header) + math.prod(header.size) * int(header.fields["bits"]) // 8:
+    if length < count * int(header.fields["bits"]) // 8:
         raise FusionError(
             f"The file {path} cannot be read: it is cut short, and has fewer voxels than its header says; give a whole "
             "one."
         )
+    return non_finite
+
+
+def _with_nan(image: sitk.Image, non_finite: list[tuple[int, np.ndarray]]) -> sitk.Image:
+    """Return an image with NaN in the voxels that `_check_voxels` found."""
+    values, components = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
+    in_file = values.reshape(-1, components).T.flat  # a NIfTI holds the components one after the other
+    for first, flags in non_finite:
+        in_file[first + np.flatnonzero(flags)] = np.nan
+    marked = sitk.GetImageFromArray(values, isVector=components > 1)
+    marked.CopyInformation(image)
+    return marked
 
 
 def _copy(voxels: Path, header: NiftiHeader, copy: Path) -> None:
@@ -88,4 +124,4 @@ def _start(voxels: Path, header: NiftiHeader) -> int:
     start = float(header.fields["start"])
     if not 0 <= start < 1 << 40:
         raise ValueError("voxels begin outside of the file")
-    return int(start)
+    return max(int(start), HEADER_BYTES_1) if header.with_voxels else int(start)  # as ITK's library does

@@ -66,15 +66,19 @@ def is_surely_labels(voxels: np.ndarray) -> bool:
 
 
 def _whole_numbers(voxels: np.ndarray) -> np.ndarray | None:
-    """Return the voxels of a scalar volume as integers, also those of a float type; None where it has fractions."""
+    """Return the voxels of a scalar volume as integers, also those of a float type; None where it has fractions.
+
+    What is not finite counts as 0, the background: some programs put NaN around labels.
+    """
     if voxels.ndim != 3 or np.issubdtype(voxels.dtype, np.integer):
         return voxels if voxels.ndim == 3 else None
     sample = finite_sample(voxels)
     if not np.array_equal(sample, np.rint(sample)):  # of most scans, and seen fast
         return None
-    with np.errstate(invalid="ignore"):  # values that are not finite differ below
-        whole = voxels.astype(np.int32)
-    return whole if np.array_equal(whole, voxels) else None
+    finite = np.nan_to_num(voxels, nan=0, posinf=0, neginf=0)
+    with np.errstate(invalid="ignore"):  # values beyond int32 differ below
+        whole = finite.astype(np.int32)
+    return whole if np.array_equal(whole, finite) else None
 
 
 def _count_values(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

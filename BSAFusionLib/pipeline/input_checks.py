@@ -16,6 +16,7 @@ from BSAFusionLib.pipeline.roles import check_roles, remarks_on_roles
 MIN_SPACING_MM, MAX_SPACING_MM = 1e-3, 1e3
 MAX_DIRECTION = 2.0  # of a component; directions have the length one
 MIN_DETERMINANT = 1e-3  # of the directions
+MAX_LENGTH_ERROR = 1e-3  # of a direction
 MAX_MAGNITUDE = 1e37  # float32 ends at 3.4e38, and sums of such values before
 
 
@@ -89,6 +90,12 @@ def _check_geometry(image: sitk.Image, role: str) -> None:
         raise FusionError(
             f"The axes of the {role} volume are parallel or out of bounds; fix the directions in the file header."
         )
+    for axis, length in zip("ijk", np.linalg.norm(axes, axis=0), strict=True):
+        if abs(length - 1) > MAX_LENGTH_ERROR:
+            raise FusionError(
+                f"The direction along {axis} of the {role} volume has the length {length:.4g}, not 1; divide the "
+                "direction by it, and multiply the voxel size by it."
+            )
 
 
 def _odd_lengths(image: sitk.Image, role: str) -> tuple[str, ...]:

@@ -89,10 +89,12 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
     prealignment, network_field = _read_deformation(files["deformation"], fused)
     sources = {"fixed": fixed or _named(report, "fixed", folder), "moving": moving or _named(report, "moving", folder)}
     fixed_image = _read_fixed(sources["fixed"], report)
-    if fixed_image is not None and not _same_grid(fixed_image, fused):
-        raise FusionError(
-            f"The MRI {sources['fixed']} is not on the grid of the result in {folder}; give the right --fixed."
-        )
+    if fixed_image is not None:
+        if not _same_grid(fixed_image, fused):
+            raise FusionError(
+                f"The MRI {sources['fixed']} is not on the grid of the result in {folder}; give the right --fixed."
+            )
+        fixed_image, _ = replace_non_finite(fixed_image, "fixed")
     moving_image, problem = _read_moving(sources["moving"], report, folder)
     missing = [*([_sentence("fixed", report)] if fixed_image is None else []), *([problem] if problem else [])]
     return Found(

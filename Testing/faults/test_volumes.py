@@ -14,7 +14,10 @@ from BSAFusionLib.pipeline.result import Result
 from BSAFusionLib.settings import Settings
 from Testing.phantoms import coarse_head
 
-sheared = np.array([[1, 0.4, 0], [0, 1, 0.2], [0, 0, 1]])
+sheared, sheared_back = (
+    matrix / np.linalg.norm(matrix, axis=0)
+    for matrix in (np.array([[1, 0.4, 0], [0, 1, 0.2], [0, 0, 1]]), np.array([[1, 0, 0], [0.4, 1, 0], [0, 0.2, 1]]))
+)
 
 
 def numbers(image: sitk.Image, factor: float, kind: int) -> sitk.Image:
@@ -34,7 +37,7 @@ odd_pairs = {
     "moving of two slices": (coarse_head(), coarse_head("pet", (24, 26, 2))),
     "voxels of 0.05 mm": pair(spacing=(0.05, 0.05, 0.05)),
     "voxels of 50 mm": pair(size=(6, 7, 6), spacing=(50.0, 50.0, 50.0)),
-    "sheared": (coarse_head(directions=sheared), coarse_head("pet", directions=sheared.T)),
+    "sheared": (coarse_head(directions=sheared), coarse_head("pet", directions=sheared_back)),
     "huge": [numbers(image, 1e34, sitk.sitkFloat32) for image in pair()],
     "denormal": [numbers(image, 1e-44, sitk.sitkFloat32) for image in pair()],
     "denormal in double precision": [numbers(image, 1e-312, sitk.sitkFloat64) for image in pair()],
@@ -101,6 +104,27 @@ def test_axes_that_cannot_be_are_rejected(slant, weights):
     odd.SetDirection(np.ravel(slant if np.ndim(slant) else np.eye(3) + slant * np.eye(3, k=1)).tolist())
     with pytest.raises(FusionError, match="The axes of the moving volume"):
         register_and_fuse(coarse_head(), odd, Settings("pet", weights=weights, device="cpu"))
+
+
+@pytest.mark.parametrize("length", [0.5, 1.01])
+def test_a_direction_that_is_not_of_length_one_is_rejected(length, weights):
+    odd = coarse_head("pet", directions=np.diag((1.0, length, 1.0)))
+    with pytest.raises(FusionError, match=rf"along j of the moving volume has the length {length}, not 1"):
+        register_and_fuse(coarse_head(), odd, Settings("pet", weights=weights, device="cpu"))
+
+
+@pytest.mark.parametrize("lengths", [(0.5, 0.5, 0.5), (1.0, 1.25, 0.1)])
+def test_a_metaimage_whose_directions_are_not_of_length_one_keeps_its_places(lengths, tmp_path):
+    image = coarse_head(directions=np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]]))
+    image.SetDirection((np.reshape(image.GetDirection(), (3, 3)) * lengths).ravel().tolist())
+    image.SetSpacing(np.divide(image.GetSpacing(), lengths).tolist())
+    sitk.WriteImage(image, str(tmp_path / "volume.mha"))
+    found = read_volume(tmp_path / "volume.mha")
+    assert np.linalg.norm(np.reshape(found.GetDirection(), (3, 3)), axis=0) == pytest.approx(np.ones(3), abs=1e-9)
+    assert found.GetSpacing() == pytest.approx((5, 5, 6))
+    assert found.GetSize() == image.GetSize()
+    for index in ((0, 0, 0), (23, 25, 19)):
+        assert found.TransformIndexToPhysicalPoint(index) == pytest.approx(image.TransformIndexToPhysicalPoint(index))
 
 
 def test_a_fixed_volume_without_a_head_is_rejected(weights):

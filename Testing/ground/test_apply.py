@@ -455,3 +455,15 @@ def test_a_damaged_model_is_reported_in_one_line(folder: Path, capfd: pytest.Cap
     said = capfd.readouterr()
     assert said.err == f"The file {folder / name} holds no surface; give a .vtp or .stl file with points.\n"
     assert said.out == ""
+
+
+def test_b_splines_of_voxels_that_are_not_finite_are_rejected(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    moving = sitk.ReadImage(str(folder / "moving.nrrd"))
+    moving[3, 3, 3] = np.nan
+    sitk.WriteImage(moving, str(folder / "moving.nii"))
+    options = ("--reference", "fixed.nrrd", "--interpolation")
+    paths = [str(folder / argument) if "." in argument else argument for argument in ("moving.nii", *options)]
+    command = ["apply", str(folder / "deformation.h5"), *paths]
+    assert command_line.main([*command, "bspline"]) == 2
+    assert "are not finite, which B-splines would spread; choose linear or nearest" in capsys.readouterr().err
+    assert command_line.main([*command, "linear"]) == 0

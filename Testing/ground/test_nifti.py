@@ -10,8 +10,8 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.inputs import Pair, read_input, read_moving, read_pair
-from BSAFusionLib.files.nifti_header import FIELDS_2
-from BSAFusionLib.files.volumes import load_volume
+from BSAFusionLib.files.nifti_header import FIELDS_1, FIELDS_2
+from BSAFusionLib.files.volumes import load_frames, load_volume, read_volume, write_volume
 from Testing.ground.nifti_files import example, index_to_lps, sform_rows, write_nifti, write_nifti2
 
 
@@ -230,3 +230,83 @@ def test_complex_numbers_are_refused(tmp_path: Path, kind: type, shape: tuple[in
     sitk.WriteImage(sitk.GetImageFromArray(np.ones(shape, kind), isVector=False), str(tmp_path / "scan.nii.gz"))
     with pytest.raises(FusionError, match=r"scan\.nii\.gz holds complex numbers; save their magnitude"):
         read_moving(tmp_path / "scan.nii.gz", "pet", None, None)
+
+
+HOLES = ((3, 4, 5, np.nan), (0, 0, 0, np.inf), (27, 24, 17, -np.inf))
+
+
+def with_holes(kind: int = sitk.sitkFloat32) -> sitk.Image:
+    image = sitk.Cast(example(), kind)
+    for *index, value in HOLES:
+        image[index] = value
+    return image
+
+
+def assert_holes(found: sitk.Image, scale: float = 1.0) -> None:
+    """Check that the holes are NaN, and that all else is the example."""
+    values, expected = (sitk.GetArrayFromImage(image).astype(float) for image in (found, with_holes()))
+    finite = np.isfinite(expected)
+    assert np.array_equal(np.isnan(values), ~finite)
+    assert np.array_equal(values[finite], scale * expected[finite])
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "scan.NII"])
+@pytest.mark.parametrize("kind", [sitk.sitkFloat32, sitk.sitkFloat64])
+def test_voxels_that_are_not_finite_stay_so(tmp_path: Path, name: str, kind: int) -> None:
+    path = write_nifti(tmp_path / name, with_holes(kind), scale=(2.0, 0.0))
+    if name.endswith(".gz"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    image = read_volume(path)
+    assert image.GetPixelID() == kind
+    assert_holes(image, scale=2.0)
+    assert image.GetOrigin() == pytest.approx(example().GetOrigin())
+
+
+def test_voxels_that_are_not_finite_stay_so_in_files_of_all_kinds(tmp_path: Path) -> None:
+    holes = sitk.GetArrayFromImage(with_holes())
+    path = write_nifti2(tmp_path / "two.nii", example())
+    content = bytearray(path.read_bytes()[:544])
+    for name, value in (("datatype", 16), ("bits", 32)):
+        code, offset = FIELDS_2[name]
+        struct.pack_into("<" + code, content, offset, value)
+    path.write_bytes(content + holes.astype("<f4").tobytes())
+    assert_holes(read_volume(path))
+
+    content = bytearray(write_nifti(tmp_path / "pair.nii", with_holes(), magic=b"ni1", start=0).read_bytes())
+    swapped = bytearray(348)
+    for code, offset in FIELDS_1.values():
+        struct.pack_into(">" + code, swapped, offset, *struct.unpack_from("<" + code, content, offset))
+    struct.pack_into(">i", swapped, 0, 348)
+    (tmp_path / "pair.hdr").write_bytes(swapped)
+    (tmp_path / "pair.img").write_bytes(holes.astype(">f4").tobytes())
+    assert_holes(read_volume(tmp_path / "pair.hdr"))
+
+    unstated = write_nifti(tmp_path / "start.nii", with_holes(), start=0).read_bytes()  # the header ends at 348
+    (tmp_path / "start.nii").write_bytes(unstated[:348] + unstated[352:])
+    assert_holes(read_volume(tmp_path / "start.nii"))
+
+    sitk.WriteImage(sitk.JoinSeries([sitk.Cast(example(), sitk.sitkFloat32), with_holes()]), str(tmp_path / "pet.nii"))
+    whole, second = (frame.image for frame in load_frames(tmp_path / "pet.nii"))
+    assert np.array_equal(sitk.GetArrayFromImage(whole), sitk.GetArrayFromImage(example()))
+    assert_holes(second)
+
+
+def test_voxels_beyond_the_first_block_and_of_vectors_are_the_right_ones(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((70, 80, 90, 3)).astype(np.float32)
+    values[::7, 3, ::5, 1] = np.nan
+    for number, vectors in enumerate((values[..., 1], values)):
+        path = tmp_path / f"{number}.nii"
+        sitk.WriteImage(sitk.GetImageFromArray(vectors, isVector=number == 1), str(path))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(read_volume(path)), vectors)
+
+
+def test_a_written_expected_error_keeps_the_outside_of_the_head(tmp_path: Path) -> None:
+    """As `batch` writes it."""
+    path = tmp_path / "sub-01_space-T1w_desc-expectedError_pet.nii.gz"
+    write_volume(with_holes(), path)
+    assert_holes(read_volume(path))
+
+
+def test_a_label_map_by_its_header_has_0_where_it_is_not_finite(tmp_path: Path) -> None:
+    image = read_volume(write_nifti(tmp_path / "labels.nii", with_holes(), intent_code=1002))
+    assert [image[index] for *index, _ in HOLES] == [0, 0, 0]

@@ -121,6 +121,12 @@ def test_one_value_fractions_and_colors_are_no_labels(voxels: np.ndarray) -> Non
     assert not looks_like_labels(voxels)
 
 
+def test_labels_in_a_background_that_is_not_finite_are_labels() -> None:
+    labels = sitk.GetArrayFromImage(labeled_head()).astype(np.float32)
+    labels[labels == 0] = np.nan
+    assert looks_like_labels(labels)
+
+
 @pytest.mark.parametrize("kind", [np.int16, np.float32, np.float64])
 def test_labels_are_sure_in_every_type_and_shades_are_not(kind: type) -> None:
     fine = np.kron(sitk.GetArrayFromImage(labeled_head()), np.ones((2, 2, 2), np.uint8))

@@ -78,13 +78,13 @@ def test_inputs_that_the_report_does_not_name_can_be_given(folder: Path) -> None
 
 
 def test_the_moving_volume_is_shown_as_it_was_registered_wrapped_or_not_finite(folder: Path) -> None:
-    path = folder.parent / "ct.nrrd"  # the reader of NIfTI sets what is not finite to 0
+    path = folder.parent / "ct.nii.gz"
     units = coarse_head("ct")
     values = np.rint(sitk.GetArrayFromImage(units)).astype(np.int32)
     wrapped = sitk.GetImageFromArray(values.astype(np.uint16))  # air becomes 64536
     wrapped.CopyInformation(units)
     sitk.WriteImage(wrapped, str(path))
-    change_report(folder, modality="ct", inputs={"fixed": "../mri.nii.gz", "moving": "../ct.nrrd"})
+    change_report(folder, modality="ct", inputs={"fixed": "../mri.nii.gz", "moving": "../ct.nii.gz"})
     assert np.array_equal(sitk.GetArrayViewFromImage(read_result(folder).moving), values)
 
     units[0, 0, 0], units[1, 0, 0] = np.nan, 3e38
@@ -95,6 +95,15 @@ def test_the_moving_volume_is_shown_as_it_was_registered_wrapped_or_not_finite(f
     sitk.WriteImage(sitk.Image(8, 8, 8, sitk.sitkInt16), str(path))
     found = read_result(folder)
     assert found.moving is None and "All voxels of the moving volume have the same value" in found.missing[0]
+
+
+def test_voxels_of_the_mri_that_are_not_finite_are_shown_as_its_lowest_value(folder: Path) -> None:
+    path = folder.parent / "mri.nii.gz"
+    mri = sitk.Cast(sitk.ReadImage(str(path)), sitk.sitkFloat32)
+    mri[0, 0, 0] = np.nan
+    sitk.WriteImage(mri, str(path))
+    shown = sitk.GetArrayFromImage(read_result(folder).fixed)
+    assert shown[0, 0, 0] == shown.min()
 
 
 @pytest.fixture
