@@ -34,7 +34,7 @@ from BSAFusionLib.pipeline.memory import explain_memory_errors
 
 MAX_DIRECTION_COSINE = 1e3  # beyond which ITK does not end; it should be 1 at most
 MIN_DETERMINANT = 1e-3  # of the directions of axes that span a volume
-DIRECTION_ROUNDING = 1e-9  # of the length of a direction
+DIRECTION_ROUNDING = 1e-5  # of the length of a direction; five digits are written at least
 BLOCK_BYTES = 1 << 20  # read or written at once
 COMPRESSION_LEVEL = 1  # of 9; takes 60 % of the time of ITK's usual 2 for 17 % more bytes
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16  # of a volume, compressed to see what that saves
