@@ -76,7 +76,7 @@ class Frames:
                     frame = resample_through(image, grid, transform, interpolator)
                     if number == 0:
                         target.write(self._header(frame, path.parent))
-                    target.write(sitk.GetArrayViewFromImage(frame))
+                    target.write(sitk.GetArrayViewFromImage(frame).data)
         except OSError as error:
             raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
 
