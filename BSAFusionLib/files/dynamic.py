@@ -3,7 +3,6 @@
 import gzip
 import math
 import re
-import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +11,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.nifti_header import clear_time, nifti_header
+from BSAFusionLib.files.nifti_header import clear_time, nifti_header, read_header, set_frame_count
 from BSAFusionLib.files.sidecars import described, unread_sidecars
-from BSAFusionLib.files.volumes import BLOCK_BYTES, COMPRESSION_LEVEL, LoadedVolume, load_frames, write_volume
+from BSAFusionLib.files.volumes import COMPRESSION_LEVEL, LoadedVolume, load_frames, write_volume
 from BSAFusionLib.geometry.fields import resample_through
 
 RANGE = re.compile(r"(\d+)(?:-(\d+))?")
@@ -50,24 +49,6 @@ class Frames:
             total = total + self.images[number] * float(weight)
         return total
 
-    def carried(self, grid: sitk.Image, transform: sitk.Transform, interpolator: int = sitk.sitkLinear) -> sitk.Image:
-        """Resample every frame through one transform onto a grid.
-
-        Args:
-            grid: A volume on it.
-            transform: Grid point to frame point, mm, LPS.
-            interpolator: One of SimpleITK's.
-
-        Returns:
-            One image with time as its fourth dimension, float32. Along it, origin and spacing are in seconds; 0 and 1
-            where the frames have no even step.
-        """
-        frames = [resample_through(image, grid, transform, interpolator) for image in self.images]
-        step = self.even_step()
-        first = self.starts[0] if step is not None and self.starts else 0.0
-        joined: sitk.Image = sitk.JoinSeries(frames, first, 1.0 if step is None else step)
-        return joined
-
     def numbers(self) -> list[int]:
         """Return the numbers of the registered frames, from 1."""
         return [number + 1 for number in self.registered]
@@ -75,16 +56,42 @@ class Frames:
     def write_carried(
         self, path: Path, grid: sitk.Image, transform: sitk.Transform, interpolator: int = sitk.sitkLinear
     ) -> None:
-        """Write what `carried` returns to a NIfTI; its header states a step in time only where there is an even one.
+        """Resample every frame through one transform onto a grid, and write all to a NIfTI, one after the other.
+
+        Time is the fourth dimension, float32; the header states a step in time only where there is an even one.
+
+        Args:
+            path: Of the file; compressed if its name says so.
+            grid: A volume on it.
+            transform: Grid point to frame point, mm, LPS.
+            interpolator: One of SimpleITK's.
 
         Raises:
             FusionError: Writing failed.
         """
-        carried = self.carried(grid, transform, interpolator)
-        if self.even_step() is None:
-            _write_without_time(carried, path)
-        else:
-            write_volume(carried, path)
+        packed = path.name.endswith(".gz")
+        try:
+            with gzip.open(path, "wb", COMPRESSION_LEVEL) if packed else path.open("wb") as target:
+                for number, image in enumerate(self.images):
+                    frame = resample_through(image, grid, transform, interpolator)
+                    if number == 0:
+                        target.write(self._header(frame, path.parent))
+                    target.write(sitk.GetArrayViewFromImage(frame).data)
+        except OSError as error:
+            raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error
+
+    def _header(self, frame: sitk.Image, folder: Path) -> bytes:
+        """Return what precedes the voxels in a NIfTI of all frames; ITK makes it, of the first one, in a folder."""
+        step = self.even_step()
+        first = self.starts[0] if step is not None and self.starts else 0.0
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:  # a system's own may be small
+            plain = Path(temporary) / "frame.nii"
+            write_volume(sitk.JoinSeries([frame], first, 1.0 if step is None else step), plain)
+            set_frame_count(plain, len(self.images))
+            if step is None:
+                clear_time(plain)
+            with plain.open("rb") as file:
+                return file.read(int(read_header(plain).fields["start"]))
 
     def even_step(self) -> float | None:
         """Return the time from one frame to the next, s; None where it is not known, or frames differ in it."""
@@ -195,24 +202,3 @@ def _timed(path: Path, images: tuple[sitk.Image, ...]) -> Frames:
         starts, step = stated
         return Frames(images, starts, (step,) * len(images), everything, by_header=True)
     return Frames(images, starts, durations, everything)
-
-
-def _write_without_time(image: sitk.Image, path: Path) -> None:
-    """Write a 4-D image to a NIfTI, compressed if its name says so, whose header states nothing about time.
-
-    Raises:
-        FusionError: Writing failed.
-    """
-    if not path.name.endswith(".gz"):
-        write_volume(image, path)
-        clear_time(path)
-        return
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # a system's own may be small
-            plain = Path(folder) / "frames.nii"
-            write_volume(image, plain)
-            clear_time(plain)
-            with plain.open("rb") as source, gzip.open(path, "wb", COMPRESSION_LEVEL) as target:
-                shutil.copyfileobj(source, target, BLOCK_BYTES)
-    except OSError as error:
-        raise FusionError(f"The file {path} could not be written; see that the disk has room.") from error

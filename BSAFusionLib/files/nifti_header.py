@@ -173,12 +173,22 @@ def clear_time(path: Path) -> None:
     ITK cannot write that: a step of 0 is no spacing to it, and its unit of time is always the second.
     """
     header = read_header(path)
-    layout = FIELDS_2 if header.version == 2 else FIELDS_1
     pixdim = list(header.fields["pixdim"])
     pixdim[4] = 0.0
-    cleared = {"pixdim": pixdim, "first_time": [0.0], "units": [header.fields["units"] & ~TIME_UNIT_BITS]}
+    units = header.fields["units"] & ~TIME_UNIT_BITS
+    _rewrite(path, header, {"pixdim": pixdim, "first_time": [0.0], "units": [units]})
+
+
+def set_frame_count(path: Path, count: int) -> None:
+    """Set the number of frames in the header of a NIfTI of three or four dimensions that is not compressed."""
+    header = read_header(path)
+    _rewrite(path, header, {"dim": [4, *header.size[:3], count, 1, 1, 1]})
+
+
+def _rewrite(path: Path, header: NiftiHeader, fields: dict[str, list[Any]]) -> None:
+    layout = FIELDS_2 if header.version == 2 else FIELDS_1
     with path.open("r+b") as file:
-        for name, values in cleared.items():
+        for name, values in fields.items():
             code, offset = layout[name]
             file.seek(offset)
             file.write(struct.pack(header.order + code, *values))

@@ -1,8 +1,10 @@
 """Volumes read from files and results written to them, whole or not at all."""
 
+import errno
 import os
 import re
 import struct
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +41,7 @@ BLOCK_BYTES = 1 << 20  # read or written at once
 COMPRESSION_LEVEL = 1  # of 9; takes 60 % of the time of ITK's usual 2 for 17 % more bytes
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16  # of a volume, compressed to see what that saves
 MIN_SAVED = 0.1  # share of the bytes
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -105,11 +108,22 @@ def _reading(path: Path) -> Iterator[None]:
             yield
     except PermissionError as error:
         raise FusionError(f"The file {path} cannot be read ({error.strerror}); see that you may open it.") from error
-    except (RuntimeError, OSError, EOFError, ValueError, OverflowError, zlib.error, struct.error) as error:
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise _unreadable(path) from error
         raise FusionError(
-            f"The file {path} cannot be read: it is cut short, damaged or no NIfTI, NRRD or MetaImage volume; "
-            "give a whole one."
+            f"The file {path} cannot be read: the temporary folder {tempfile.gettempdir()} has no room for a copy; "
+            "free some, or set TMPDIR to another folder."
         ) from error
+    except (RuntimeError, EOFError, ValueError, OverflowError, zlib.error, struct.error) as error:
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> FusionError:
+    return FusionError(
+        f"The file {path} cannot be read: it is cut short, damaged or no NIfTI, NRRD or MetaImage volume; "
+        "give a whole one."
+    )
 
 
 def _placed_nifti(image: sitk.Image, path: Path, header: NiftiHeader) -> LoadedVolume:

@@ -16,6 +16,12 @@ ALIKE_FACES = 0.3  # of a label's voxels: 0.5 in a cube of 2 x 2 x 2; of a scan'
 SPARSE = 0.002  # share of the volume; any scan of a head fills more
 WIDEST_COUNTED = 1 << 20  # range of values that are counted one by one
 MOST_CONTACTS = 0.1  # of unlike voxels for each voxel, among sparse labels
+LEAST_PADDING, MOST_MIXED = 0.005, 0.05  # share of the voxels that are padding, and of the others half-way up to them
+BACKGROUND_SHARE = 0.25  # of the voxels of a scan of a head, at least, around it
+BACKGROUND_LEVEL = 0.2  # up to which that reaches, from the scan's dark voxels to its bright ones
+FAT_HU, FAT_SHARE = (-200.0, -20.0), 0.01  # in a CT, of what is not air; also the edge between skin and air
+SOFT_HU, MOST_BELOW_WATER = (-200.0, 300.0), 1 / 3  # of the soft tissue of a head; of noise around zero it is half
+BONE_HU, BONE_SHARE = 200.0, 0.005
 AIR_HU = -200  # every CT shows air, and only in Hounsfield units is that far below zero
 
 
@@ -25,6 +31,39 @@ def finite_sample(voxels: np.ndarray) -> np.ndarray:
     values: np.ndarray = voxels[::step, ::step, ::step].ravel()
     finite: np.ndarray = values[np.isfinite(values)]
     return finite
+
+
+def without_padding(values: np.ndarray) -> np.ndarray:
+    """Leave out the constant below zero that resampling put around a scan, as onto the grid of a CT.
+
+    Padding lies below a gap, and the scan has a background of its own above that. The air of a CT, also where it is one
+    constant, is no padding: what remains has no background, or shows fat and bone.
+
+    Args:
+        values: Finite, of a sample of voxels (n,).
+
+    Returns:
+        The same array where there is no padding.
+    """
+    lowest = values.min(initial=0)
+    others = values[values > lowest]
+    if not lowest < 0 or not 0 < len(others) <= (1 - LEAST_PADDING) * len(values):
+        return values
+    dark, background, bright = np.percentile(others, (2, 5, 98)).tolist()
+    gap = background - float(lowest)
+    mixed = (others < background - gap / 2).mean()  # of padding and scan, by interpolation
+    scan: np.ndarray = others[others >= background - gap / 20]
+    dark = max(dark, background - gap / 20)
+    own_background = (scan <= dark + BACKGROUND_LEVEL * (bright - dark)).mean()
+    return values if mixed > MOST_MIXED or own_background < BACKGROUND_SHARE or _shows_fat_and_bone(scan) else scan
+
+
+def _shows_fat_and_bone(values: np.ndarray) -> bool:
+    """Return whether values without air look like Hounsfield units of a head."""
+    fat = ((values > FAT_HU[0]) & (values < FAT_HU[1])).mean()
+    soft = values[(values > SOFT_HU[0]) & (values < SOFT_HU[1])]
+    bone = (values > BONE_HU).mean()
+    return bool(fat >= FAT_SHARE and bone >= BONE_SHARE and (soft < 0).mean() <= MOST_BELOW_WATER)
 
 
 def looks_hounsfield(voxels: np.ndarray) -> bool:
@@ -185,5 +224,5 @@ class _Regions(NamedTuple):
 
 def likeliest_modality(voxels: np.ndarray) -> str:
     """Return "ct" for a scalar volume in Hounsfield units, else "pet", also for one with components (4 axes)."""
-    hounsfield = voxels.ndim == 3 and looks_hounsfield(voxels)
+    hounsfield = voxels.ndim == 3 and bool((without_padding(finite_sample(voxels)) < AIR_HU).any())
     return next(row.name for row in MODALITIES.values() if (row.window is not None) == hounsfield)

@@ -1,10 +1,12 @@
 """Whatever happens while results are written, a folder holds whole files only: the old ones or the new ones."""
 
+import gzip
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -152,3 +154,24 @@ def test_a_path_too_long_for_the_system_is_rejected_in_a_sentence(tmp_path):
     for attempt in (read_volume, load_network, lambda path: written_whole(path).__enter__()):
         with pytest.raises(FusionError, match="xxx"):
             attempt(endless)
+
+
+@on_posix
+@pytest.mark.parametrize("ending", [".nrrd", ".nii"])
+def test_a_full_temporary_folder_is_named_as_the_reason_why_a_file_cannot_be_read(ending, tmp_path, run_program):
+    """Of a compressed file whose name does not say so."""
+    write_volume(coarse_head(), tmp_path / f"head{ending}")
+    (tmp_path / "head.dat").write_bytes(gzip.compress((tmp_path / f"head{ending}").read_bytes()))
+    program = """if True:
+        import resource, sys
+        from BSAFusionLib.errors import FusionError
+        from BSAFusionLib.files.volumes import read_volume
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        try:
+            read_volume(sys.argv[1])
+        except FusionError as error:
+            print(error)
+    """
+    finished = run_program(program, tmp_path / "head.dat")
+    assert f"head.dat cannot be read: the temporary folder {tempfile.gettempdir()} has no room" in finished.stdout
+    assert "set TMPDIR" in finished.stdout

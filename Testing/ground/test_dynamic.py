@@ -1,7 +1,10 @@
 """A dynamic PET: the mean of its frames is registered, every frame is carried along, and its times are kept."""
 
+import gzip
 import json
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +12,11 @@ import SimpleITK as sitk
 
 from BSAFusionLib.__main__ import main
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.dynamic import is_dynamic, read_dynamic
+from BSAFusionLib.files import dynamic
+from BSAFusionLib.files.dynamic import Frames, is_dynamic, read_dynamic
 from BSAFusionLib.files.inputs import Pair, read_pair
+from BSAFusionLib.files.nifti_header import clear_time
+from BSAFusionLib.geometry.fields import resample_through
 from BSAFusionLib.viewer.result_folder import read_result
 from Testing.phantoms import save_untrained, small_head
 
@@ -142,3 +148,32 @@ def test_fuse_carries_every_frame_as_it_carries_the_mean(folder: Path, capsys: p
     assert main(list(map(str, [*static, *options]))) == 0
     assert capsys.readouterr().err == ""
     assert not list(out.glob("registered_frames*"))  # of the earlier run
+
+
+@pytest.mark.parametrize("name", ["out.nii", "out.nii.gz"])
+@pytest.mark.parametrize("starts", [(5.0, 15.0, 25.0), (0.0, 10.0, 40.0)])
+def test_carried_frames_are_written_one_by_one_as_itk_would_write_them_all(
+    tmp_path: Path, name: str, starts: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tuple(sitk.Cast(small_head(shift, slices=6), sitk.sitkFloat32) for shift in (0, 1, 2))
+    frames = Frames(images, starts, (), (0, 1, 2))
+    grid, transform = sitk.Image(images[0])[3:, 2:, 1:], sitk.TranslationTransform(3, (4.0, 0.0, 0.0))
+    alive: list[weakref.ref] = []
+
+    def resample(*arguments: Any) -> sitk.Image:
+        assert sum(each() is not None for each in alive) <= 1  # the former one
+        frame = resample_through(*arguments)
+        alive.append(weakref.ref(frame))
+        return frame
+
+    monkeypatch.setattr(dynamic, "resample_through", resample)
+    frames.write_carried(tmp_path / name, grid, transform)
+    assert len(alive) == 3 and [path.name for path in tmp_path.iterdir()] == [name]
+    carried = [resample_through(image, grid, transform) for image in images]
+    step = 10.0 if starts[0] else None
+    joined = sitk.JoinSeries(carried, starts[0] if step else 0.0, step or 1.0)
+    sitk.WriteImage(joined, str(tmp_path / "expected.nii"))
+    if step is None:
+        clear_time(tmp_path / "expected.nii")
+    content = (tmp_path / name).read_bytes()
+    assert (gzip.decompress(content) if name.endswith(".gz") else content) == (tmp_path / "expected.nii").read_bytes()
