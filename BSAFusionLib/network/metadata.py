@@ -18,7 +18,7 @@ class Metadata:
         convention: "published" for the layout of the released checkpoints, "exact" for ours: bilinear sampling without
             the published zoom, the class token removed where it stands, steps that match local correlations.
         modality: "ct", "pet", "spect" or "all".
-        size: Side of the square training slices, in pixels.
+        size: Longer side of the training slices, in pixels.
         fusion: "deep" for the fusion whose last layers work at the full resolution, "light" for the one at half of it.
             The published layout has its own.
 

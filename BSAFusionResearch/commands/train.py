@@ -125,7 +125,7 @@ def _train(arguments: argparse.Namespace, fabric: "Fabric") -> int:
         fold = None if arguments.fold == "none" else int(arguments.fold)
         pairs = load_pairs(arguments.data, arguments.modality, fold)
         refuse_reported(patient for part in pairs for patient in part.patient.tolist())
-        size = pairs[0].fixed.shape[-1]
+        size = max(pairs[0].fixed.shape[-2:])
         metadata = Metadata(modality=arguments.modality, fusion=arguments.fusion, size=size)
         network = initial_network(metadata, arguments.initial_weights)
         labels = None if arguments.labels is None else load_label_slices(arguments.labels)

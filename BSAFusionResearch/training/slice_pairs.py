@@ -87,7 +87,7 @@ def load_pairs(folders: Path | Sequence[Path], modality: str, fold: int | None =
 
     Raises:
         FusionError: A file is missing or lacks an array, the fold has no patients, or no pairs are left to train on or
-            to validate on, or the slices are not square, with a side that the network can halve four times.
+            to validate on, or the network cannot halve the slices four times.
     """
     folders = [Path(folders)] if isinstance(folders, str | Path) else list(folders)
     names = [modality]
@@ -132,10 +132,10 @@ def _all_pairs(folder: Path, modality: str, source: int) -> tuple[SlicePairs, np
     arrays = read_arrays(folder / f"{modality}.npz", ("mri", "moving", "id", "split"))
     slices = arrays["moving"]
     rows, columns = arrays["mri"].shape[1:3]
-    if rows != columns or rows % SIDE_STEP_PX:
+    if rows % SIDE_STEP_PX or columns % SIDE_STEP_PX:
         raise FusionError(
-            f"The slices in {folder / f'{modality}.npz'} have {columns} x {rows} pixels; make them square, with a side "
-            f"that is a multiple of {SIDE_STEP_PX}."
+            f"The slices in {folder / f'{modality}.npz'} have {columns} x {rows} pixels; pad or crop them to sides "
+            f"that are multiples of {SIDE_STEP_PX}."
         )
     in_color = slices.ndim == 4
     moving = torch.from_numpy(levels(slices, modality) if in_color else slices)[:, None]
