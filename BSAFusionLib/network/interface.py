@@ -9,7 +9,7 @@ from BSAFusionLib.network.bsfa import Fields, Steps
 from BSAFusionLib.network.estimate import Estimate
 from BSAFusionLib.network.matching import Match
 from BSAFusionLib.network.mdf_fr import MDFFR, Features
-from BSAFusionLib.network.metadata import Metadata
+from BSAFusionLib.network.metadata import SIDE_STEP_PX, Metadata
 
 
 class Registration(NamedTuple):
@@ -178,5 +178,6 @@ def check_slices(fixed: torch.Tensor, moving: torch.Tensor) -> None:
         raise ValueError(
             f"Slices must be two batches of one shape (N, 1, H, W), not {tuple(fixed.shape)} and {tuple(moving.shape)}."
         )
-    if fixed.shape[-2] % 16 or fixed.shape[-1] % 16:
-        raise ValueError(f"The sides of a slice must be multiples of 16, not {fixed.shape[-2]} x {fixed.shape[-1]}.")
+    rows, columns = fixed.shape[-2:]
+    if rows % SIDE_STEP_PX or columns % SIDE_STEP_PX:
+        raise ValueError(f"The sides of a slice must be multiples of {SIDE_STEP_PX}, not {rows} x {columns}.")

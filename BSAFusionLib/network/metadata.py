@@ -8,6 +8,7 @@ CONVENTIONS = (PUBLISHED, EXACT)
 DEEP = "deep"
 LIGHT = "light"
 FUSIONS = (DEEP, LIGHT)
+SIDE_STEP_PX = 16  # of the sides of slices, which the network halves four times
 
 
 @dataclass(frozen=True)

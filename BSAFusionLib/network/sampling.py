@@ -3,6 +3,8 @@
 import torch
 import torch.nn.functional as F
 
+from BSAFusionLib.network.metadata import SIDE_STEP_PX
+
 
 def warp(image: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     """Sample an image at x + field(x): bilinear, with positions clamped to the border.
@@ -64,4 +66,4 @@ def halve(slices: torch.Tensor) -> torch.Tensor:
     The extension repeats the last row and column.
     """
     small = F.avg_pool2d(slices, 2)
-    return F.pad(small, [0, -small.shape[-1] % 16, 0, -small.shape[-2] % 16], mode="replicate")
+    return F.pad(small, [0, -small.shape[-1] % SIDE_STEP_PX, 0, -small.shape[-2] % SIDE_STEP_PX], mode="replicate")

@@ -33,7 +33,7 @@ def finite_sample(voxels: np.ndarray) -> np.ndarray:
     return finite
 
 
-def without_padding(values: np.ndarray) -> np.ndarray:
+def without_fill(values: np.ndarray) -> np.ndarray:
     """Leave out the constant below zero that resampling put around a scan, as onto the grid of a CT.
 
     Padding lies below a gap, and the scan has a background of its own above that. The air of a CT, also where it is one
@@ -224,5 +224,5 @@ class _Regions(NamedTuple):
 
 def likeliest_modality(voxels: np.ndarray) -> str:
     """Return "ct" for a scalar volume in Hounsfield units, else "pet", also for one with components (4 axes)."""
-    hounsfield = voxels.ndim == 3 and bool((without_padding(finite_sample(voxels)) < AIR_HU).any())
+    hounsfield = voxels.ndim == 3 and bool((without_fill(finite_sample(voxels)) < AIR_HU).any())
     return next(row.name for row in MODALITIES.values() if (row.window is not None) == hounsfield)

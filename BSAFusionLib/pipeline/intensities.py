@@ -10,7 +10,7 @@ from BSAFusionLib.errors import FusionError
 from BSAFusionLib.geometry.morphology import close_mask, open_mask
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.ct_window import choose_window
-from BSAFusionLib.pipeline.guess import finite_sample, likeliest_modality, without_padding
+from BSAFusionLib.pipeline.guess import finite_sample, likeliest_modality, without_fill
 
 LUMINANCE_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)  # Y of RGB, ITU-R BT.601, full range
 BACKGROUND_PERCENTILE, BRIGHT_PERCENTILE = 2, 98
@@ -105,7 +105,7 @@ def measure_intensities(
         return Intensities(modality, 0.0, 255.0), None
     row = MODALITIES.get(modality)
     has_window = row is not None and row.window is not None
-    values = _sample(image) if has_window else without_padding(_sample(image))
+    values = _sample(image) if has_window else without_fill(_sample(image))
     background, bright = np.percentile(values, (BACKGROUND_PERCENTILE, BRIGHT_PERCENTILE))
     foreground = values[values > background + FOREGROUND_LEVEL * (bright - background)]
     if len(foreground) == 0:
@@ -133,7 +133,7 @@ def head_mask(image: sitk.Image) -> sitk.Image:
     Returns:
         uint8, 0 or 1, on the same grid.
     """
-    low, high = np.percentile(without_padding(_sample(image)), (BACKGROUND_PERCENTILE, BRIGHT_PERCENTILE))
+    low, high = np.percentile(without_fill(_sample(image)), (BACKGROUND_PERCENTILE, BRIGHT_PERCENTILE))
     bright = sitk.GetArrayFromImage(image > float(low + FOREGROUND_LEVEL * (high - low))) > 0
     regions = sitk.ConnectedComponent(sitk.GetImageFromArray(open_mask(bright, 1).view(np.uint8)))
     largest = sitk.GetArrayFromImage(sitk.RelabelComponent(regions)) == 1

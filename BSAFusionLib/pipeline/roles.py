@@ -10,7 +10,7 @@ from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.network.stack import Stack
 from BSAFusionLib.pipeline.ct_units import is_hounsfield
-from BSAFusionLib.pipeline.guess import finite_sample, is_surely_labels, without_padding
+from BSAFusionLib.pipeline.guess import finite_sample, is_surely_labels, without_fill
 
 if TYPE_CHECKING:  # it imports torch
     from BSAFusionLib.network.runner import Runner
@@ -99,9 +99,7 @@ def median_log_odds(runner: "Runner", stack: Stack) -> float | None:
 def in_hounsfield_units(image: sitk.Image) -> bool:
     """Return whether a scalar volume is certainly in Hounsfield units; False for one in color."""
     scalar = image.GetNumberOfComponentsPerPixel() == 1
-    return scalar and is_hounsfield(
-        without_padding(finite_sample(sitk.GetArrayViewFromImage(image))).astype(np.float64)
-    )
+    return scalar and is_hounsfield(without_fill(finite_sample(sitk.GetArrayViewFromImage(image))).astype(np.float64))
 
 
 def holds_labels(image: sitk.Image) -> bool:

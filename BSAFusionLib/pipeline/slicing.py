@@ -4,11 +4,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from BSAFusionLib.geometry.grids import directions, resample_on_grid
+from BSAFusionLib.network.metadata import SIDE_STEP_PX
 
 _LEFT, _BACK, _DOWN = np.array((1, 0, 0)), np.array((0, 1, 0)), np.array((0, 0, -1))  # LPS
 # Where rows and columns run to, by the direction across the slices: x, y or z.
 _ROWS_AND_COLUMNS = (_DOWN, _BACK), (_DOWN, _LEFT), (_BACK, _LEFT)
-SIZE_STEP_PX = 16  # the network's slices have sides that are multiples of it
 ROUNDING = 1e-6  # of a step, by which a length may seem too long
 
 
@@ -77,7 +77,7 @@ def sufficient_size(fixed: sitk.Image, across: int, largest: int) -> int:
         largest: The largest side.
 
     Returns:
-        A multiple of `SIZE_STEP_PX`, at most `largest`.
+        A multiple of `SIDE_STEP_PX`, at most `largest`.
     """
     extents, spacings = np.multiply(fixed.GetSize(), fixed.GetSpacing()), fixed.GetSpacing()
     in_plane = other_axes(across)
@@ -89,11 +89,11 @@ def without_padding(grid: sitk.Image, fixed: sitk.Image) -> sitk.Image:
     """Keep of a grid of slices the rows and columns that the fixed volume reaches.
 
     Args:
-        grid: Of `slice_grid`, its sides multiples of `SIZE_STEP_PX`.
+        grid: Of `slice_grid`, its sides multiples of `SIDE_STEP_PX`.
         fixed: The fixed volume.
 
     Returns:
-        The grid, with sides that are multiples of `SIZE_STEP_PX`.
+        The grid, with sides that are multiples of `SIDE_STEP_PX`.
     """
     extents = np.multiply(fixed.GetSize(), fixed.GetSpacing())
     along = np.abs(directions(fixed).T @ directions(grid)[:, :2]).argmax(axis=0)  # the fixed axes of columns and rows
@@ -105,8 +105,8 @@ def without_padding(grid: sitk.Image, fixed: sitk.Image) -> sitk.Image:
 
 
 def _whole_steps(lengths: np.ndarray) -> np.ndarray:
-    """Return the next larger multiples of `SIZE_STEP_PX`."""
-    sides: np.ndarray = SIZE_STEP_PX * np.ceil(lengths / SIZE_STEP_PX - ROUNDING).astype(int)
+    """Return the next larger multiples of `SIDE_STEP_PX`."""
+    sides: np.ndarray = SIDE_STEP_PX * np.ceil(lengths / SIDE_STEP_PX - ROUNDING).astype(int)
     return sides
 
 

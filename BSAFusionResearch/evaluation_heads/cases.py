@@ -81,7 +81,9 @@ def varied_cases(modality: str, heads: tuple[str, ...]) -> list[HeadCase]:
     Any first few of them have all elastic sizes.
     """
     cases = []
-    for head, (number, elastic_mm) in product(heads, enumerate(ELASTIC_MM)):
-        drawn = [case for case in drawn_cases(modality, (head,)) if case.elastic_mm == elastic_mm]
-        cases.append(drawn[(int(head) + number) % len(drawn)])
+    for head in heads:
+        drawn = drawn_cases(modality, (head,))
+        for number, elastic_mm in enumerate(ELASTIC_MM):
+            alike = [case for case in drawn if case.elastic_mm == elastic_mm]
+            cases.append(alike[(int(head) + number) % len(alike)])
     return cases

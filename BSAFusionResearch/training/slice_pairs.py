@@ -10,11 +10,11 @@ from kornia.color import rgb_to_y
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.network.metadata import SIDE_STEP_PX
 from BSAFusionResearch.training.arrays import read_arrays
 from BSAFusionResearch.training.atlas_colors import levels
 
 FOLDS = 5
-SIDE_STEP_PX = 16  # the network halves slices four times
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,7 @@ def test_a_resumed_training_goes_on_as_if_never_stopped(head: Head, tmp_path: Pa
         assert torch.equal(a, b)
 
 
-def test_a_gradient_that_is_not_finite_changes_no_weight(
-    head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gradient_that_is_not_finite_changes_no_weight(head: Head, tmp_path: Path) -> None:
     training = Training(TrainingSettings(voxels=1, warm_up_steps=2), [head], [head], tmp_path)
     before = [parameter.clone() for parameter in training.network.parameters()]
     weight = next(training.network.parameters())

@@ -11,6 +11,8 @@ DAY = timedelta(days=1)
 MAX_LEAD = timedelta(hours=1)  # of a dynamic scan, which begins before the injection
 MAX_LEAD_HALF_LIVES = 1.0  # so that an hour does not pass for the lead of a tracer that lives minutes
 MAX_DELAY_HALF_LIVES = 10.0  # after which less than a thousandth of the dose is left
+# No patient is scanned with 0.1 MBq, and none is given 100 GBq: a smaller number is in MBq or mCi.
+LEAST_DOSE_BQ = 1e5
 S_PER_MIN, MIN_PER_H = 60.0, 60.0
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.valuerep import DT
 
-from BSAFusionLib.files.dicom.decay import dose_after
+from BSAFusionLib.files.dicom.decay import LEAST_DOSE_BQ, dose_after
 from BSAFusionLib.files.dicom.frames import rescale_of
 from BSAFusionLib.files.dicom.moments import local_time
 
@@ -21,8 +21,6 @@ UNIT_OF_CODE = {  # UCUM, as DICOM PS3.16 has it in CID 84 and CID 85 (its order
 PREFERRED = (SUV, ACTIVITY)
 SCALE_TOLERANCE = 1e-6  # relative, of slopes that are written with few digits
 BQ_PER_MBQ = 1e6
-# No patient is given 100 GBq, and none is scanned with 0.1 MBq: a larger number is in Bq, as in files of single images.
-LARGEST_DOSE_MBQ = 1e5
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
@@ -65,7 +63,7 @@ def dose_at_correction(header: Dataset) -> float:
     """
     (tracer,) = header.RadiopharmaceuticalInformationSequence
     dose = float(tracer.RadionuclideTotalDose)
-    dose *= BQ_PER_MBQ if dose < LARGEST_DOSE_MBQ else 1.0
+    dose *= BQ_PER_MBQ if dose < LEAST_DOSE_BQ else 1.0  # some are in Bq, as in files of single images
     texts = tracer.RadiopharmaceuticalStartDateTime, header.DecayCorrectionDateTime
     zoned = all(DT(text).tzinfo for text in texts)  # else both are taken for local times
     injected, corrected = map(DT if zoned else local_time, texts)

@@ -178,6 +178,7 @@ def _frame(
     if not spans_an_image([*across, *down]):
         raise ValueError("directions that span no image")
     rows, columns = _numbers(measures.PixelSpacing)
+    rescale = rescale_of(scale)
     return Frame(
         Path(str(header.filename)),
         index,
@@ -186,8 +187,8 @@ def _frame(
         down / np.linalg.norm(down),
         (float(rows), float(columns)),
         (int(header.Columns), int(header.Rows)),
-        rescale_of(scale),
-        rescale_of(scale),
+        rescale,
+        rescale,
         _mirror(header),
     )
 

@@ -7,13 +7,12 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.valuerep import DA, TM
 
-from BSAFusionLib.files.dicom.decay import UncertainDose, delay_to, dose_after
+from BSAFusionLib.files.dicom.decay import LEAST_DOSE_BQ, UncertainDose, delay_to, dose_after
 from BSAFusionLib.files.dicom.enhanced_suv import SUV, classic_headers, dose_at_correction, real_world_scale
 from BSAFusionLib.files.dicom.moments import local_time
 
 NOT_CORRECTED = "it was not corrected for attenuation and decay"
 BODY_WEIGHT = "BW"  # of (0054,1006)
-LEAST_DOSE_BQ = 1e5  # no patient is scanned with 0.1 MBq: a smaller number is in MBq or mCi
 MAX_WEIGHT_KG = 500.0  # a larger number is in grams
 MISSING = "weight, dose, half-life or a time is missing from its tags"
 
