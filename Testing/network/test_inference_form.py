@@ -106,6 +106,19 @@ def test_images_by_themselves_are_transformed_as_several_at_once(network, pair, 
     torch.testing.assert_close(inference_form(network)(*pair).fused, expected.fused, atol=1e-4, rtol=0)
 
 
+@torch.inference_mode()
+def test_a_step_that_finds_nothing_answers_once_for_all_pairs(pair):
+    network = random_network(EXACT)
+    for step in (*network.bsfa.forward_steps[1:], network.bsfa.reverse_steps[0]):
+        step.joining[2].bias.fill_(-1e3)
+    form = inference_form(network)
+    answered = []
+    for step in form.bsfa.forward_steps:
+        step.answer.register_forward_hook(lambda _, __, answer: answered.append(len(answer)))
+    torch.testing.assert_close(form(*pair).field, network(*pair).field, atol=1e-3, rtol=0)
+    assert answered == [2, 1, 1, 1, 1]
+
+
 @pytest.mark.parametrize("modality", ["ct", "pet", "spect"])
 @torch.inference_mode()
 def test_half_the_bits_change_little(modality, pair):
