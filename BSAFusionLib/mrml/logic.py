@@ -24,6 +24,7 @@ from BSAFusionLib.mrml.landmarks import LandmarkPairs, error_of_pairs, landmark_
 from BSAFusionLib.mrml.mask_node import checkMask, mask_voxels
 from BSAFusionLib.mrml.node_checks import (
     checkCarried,
+    checkFormerResult,
     checkInput,
     checkOutputs,
     checkOutsideResults,
@@ -302,6 +303,7 @@ class BSAFusionLogic:
             inputs=(fixedVolume, fixedVolume.GetParentTransformNode(), movingVolume),
         )
         checkMask(request.fixedMask)
+        checkFormerResult(request.carry, movingVolume, outputs.gridTransform)
         checkCarried(request.carry, movingVolume, (fixedVolume, *outputs.nodes()))
         return settings
 

@@ -14,7 +14,9 @@ from BSAFusionLib.mrml.placement import (
     lies_under_result,
     parent_to_world,
     result_of,
+    under_unfit_result,
 )
+from BSAFusionLib.mrml.scene import nodes_of_class
 
 SAME_PLACE_MM = 1e-4  # how far the matrices of two places may differ
 
@@ -115,6 +117,35 @@ def checkOutputs(outputs: dict[str, tuple[slicer.vtkMRMLNode | None, str]], inpu
                 "node or none."
             )
         taken.append(node)
+
+
+def checkFormerResult(
+    carry: Sequence[slicer.vtkMRMLNode],
+    movingVolume: slicer.vtkMRMLScalarVolumeNode,
+    gridTransform: slicer.vtkMRMLGridTransformNode | None,
+) -> None:
+    """Check that no node needs a former result of a moving volume that was hardened since.
+
+    The next result leads from where the volume was hardened to; it would put these nodes at a wrong place.
+
+    Args:
+        carry: The nodes that are to move along.
+        movingVolume: The moving volume.
+        gridTransform: The transform to fill, if any, with all nodes below it.
+
+    Raises:
+        FusionError: A node lies under such a result.
+    """
+    nodes = list(carry)
+    if gridTransform is not None:
+        below = nodes_of_class(gridTransform.GetScene(), "vtkMRMLTransformableNode")
+        nodes += [node for node in below if node.GetParentTransformNode() is gridTransform]
+    for node in nodes:
+        if node.IsA("vtkMRMLTransformableNode") and (result := under_unfit_result(node, movingVolume)) is not None:
+            raise FusionError(
+                f"'{node.GetName()}' lies under the result '{result.GetName()}', but '{movingVolume.GetName()}' was "
+                f"hardened or moved since; harden '{node.GetName()}', too."
+            )
 
 
 def checkCarried(

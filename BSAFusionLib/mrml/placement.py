@@ -126,19 +126,20 @@ def leave_result(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRM
 def under_former_result(
     transform: slicer.vtkMRMLTransformNode | None, moving: slicer.vtkMRMLVolumeNode
 ) -> list[slicer.vtkMRMLTransformableNode]:
-    """Return the nodes that belong under a transform's present result, which is to be replaced by another volume's.
+    """Return the nodes that belong under a transform's present result, which does not fit the next moving volume.
 
     Args:
         transform: The transform that a run is to fill; None for one that it creates.
         moving: The moving volume of that run.
 
     Returns:
-        The nodes that `place_under` put there, and the former moving volume also where it was put there by hand.
+        Where it is another volume, or was hardened since: the nodes that `place_under` put there, and the former moving
+        volume also where it was put there by hand.
     """
     if transform is None:
         return []
     former = transform.GetNodeReference(FILLED_FROM)
-    if former in (None, moving):
+    if former is None or (former is moving and fits_result(moving, transform)):
         return []
     return [
         node
@@ -155,6 +156,16 @@ def result_of(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransforma
     """Return the moving volume whose result a node lies under, put there by `place_under`; None elsewhere."""
     transform = node.GetNodeReference(PLACED_UNDER)
     return None if transform is None or left_result(node) else transform.GetNodeReference(FILLED_FROM)
+
+
+def under_unfit_result(
+    node: slicer.vtkMRMLTransformableNode, moving: slicer.vtkMRMLVolumeNode
+) -> slicer.vtkMRMLTransformNode | None:
+    """Return the result that a node lies under, where its moving volume was hardened or moved since; else None."""
+    transform = node.GetParentTransformNode()
+    if node is moving or transform is None or transform.GetNodeReference(FILLED_FROM) is not moving:
+        return None
+    return None if fits_result(moving, transform) else transform
 
 
 def left_result(node: slicer.vtkMRMLTransformableNode) -> bool:
