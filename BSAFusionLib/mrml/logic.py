@@ -249,7 +249,7 @@ class BSAFusionLogic:
             outputs,
             request.carry,
             Places.of(request.fixedVolume, request.movingVolume, request.carry),
-            landmark_pairs(*landmarks) if None not in landmarks else None,
+            landmark_pairs(*landmarks, request.movingVolume) if None not in landmarks else None,
             (
                 *remarks_on_file(request.fixedVolume),
                 *remarks_on_file(request.movingVolume),
