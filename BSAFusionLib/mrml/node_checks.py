@@ -17,6 +17,7 @@ from BSAFusionLib.mrml.placement import (
     under_unfit_result,
 )
 from BSAFusionLib.mrml.scene import nodes_of_class
+from BSAFusionLib.mrml.sequences import sequence_of
 
 SAME_PLACE_MM = 1e-4  # how far the matrices of two places may differ
 
@@ -100,7 +101,7 @@ def checkOutputs(outputs: dict[str, tuple[slicer.vtkMRMLNode | None, str]], inpu
         inputs: Nodes that must not be filled.
 
     Raises:
-        FusionError: A node is used twice, or of another class.
+        FusionError: A node is used twice, of another class, or shows the frames of a sequence.
     """
     taken = list(inputs)
     for role, (node, className) in outputs.items():
@@ -115,6 +116,11 @@ def checkOutputs(outputs: dict[str, tuple[slicer.vtkMRMLNode | None, str]], inpu
             raise FusionError(
                 f"The {role} must be a {className}, but '{node.GetName()}' is a {node.GetClassName()}; choose another "
                 "node or none."
+            )
+        if (sequence := sequence_of(node)) is not None:
+            raise FusionError(
+                f"The {role} cannot be '{node.GetName()}', which shows the frames of '{sequence.GetName()}' and "
+                "changes with them; choose another node or none."
             )
         taken.append(node)
 
