@@ -185,8 +185,24 @@ def fits_result(moving: slicer.vtkMRMLVolumeNode, grid_transform: slicer.vtkMRML
 
     The transform would then move it twice.
     """
-    grid = grid_transform.GetAttribute(FILLED_FROM_GRID)
-    return grid is None or np.allclose(_grid(moving), np.array(grid.split(), dtype=float), rtol=0, atol=GRIDS_APART_MM)
+    stored = grid_transform.GetAttribute(FILLED_FROM_GRID)
+    if stored is None:
+        return True
+    grid = _turned_like(np.array(stored.split(), dtype=float), _grid(moving))
+    return np.allclose(_grid(moving), grid, rtol=0, atol=GRIDS_APART_MM)
+
+
+def _turned_like(grid: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Reverse the axes of a grid that point against those of another; the voxels lie in the same places.
+
+    Slicer saves a left-handed volume as it is, and reads it with its slices in the reverse order.
+    """
+    size, matrix, other = grid[:3], grid[3:].reshape(4, 4).copy(), like[3:].reshape(4, 4)
+    for axis in range(3):
+        if matrix[:3, axis] @ other[:3, axis] < 0:
+            matrix[:3, 3] += matrix[:3, axis] * (size[axis] - 1)
+            matrix[:3, axis] *= -1
+    return np.concatenate([size, matrix.ravel()])
 
 
 def _grid(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
