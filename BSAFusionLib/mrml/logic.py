@@ -40,6 +40,7 @@ from BSAFusionLib.mrml.placement import (
     leave_result,
     mark_as_filled,
     parent_to_world,
+    parents_before,
     place_under,
     under_former_result,
 )
@@ -300,7 +301,7 @@ class BSAFusionLogic:
                 "network transform": (outputs.networkTransform, "vtkMRMLGridTransformNode"),
                 "expected error": (outputs.expectedErrorVolume, "vtkMRMLScalarVolumeNode"),
             },
-            inputs=(fixedVolume, fixedVolume.GetParentTransformNode(), movingVolume),
+            inputs=(fixedVolume, *parents_before(fixedVolume), movingVolume, *parents_before(movingVolume)),
         )
         checkMask(request.fixedMask)
         checkFormerResult(request.carry, movingVolume, outputs.gridTransform)

@@ -10,7 +10,7 @@ from BSAFusionLib.mrml.hierarchy import modality_from_dicom
 from BSAFusionLib.mrml.placement import (
     PLACED_UNDER,
     has_left_result_of,
-    lies_under,
+    is_placed_by,
     lies_under_result,
     parent_to_world,
     result_of,
@@ -174,7 +174,7 @@ def checkCarried(
             raise FusionError(f"'{name}' cannot move along: it is the fixed volume or an output; choose another.")
         if not node.IsA("vtkMRMLTransformableNode") or not node.CanApplyNonLinearTransforms():
             raise FusionError(f"'{name}', a {node.GetClassName()}, cannot follow a deformation; choose another node.")
-        if any(lies_under(other, node) for other in (*staying, movingVolume) if other is not None):
+        if any(is_placed_by(other, node) for other in (*staying, movingVolume) if other is not None):
             raise FusionError(f"A volume lies under '{name}', which therefore cannot move along; choose another node.")
         if node is not movingVolume and result_of(node) not in (None, movingVolume):
             raise FusionError(

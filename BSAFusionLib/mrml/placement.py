@@ -73,6 +73,20 @@ def lies_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLN
     return parent is not None and (parent is transform or lies_under(parent, transform))
 
 
+def parents_before(node: slicer.vtkMRMLTransformableNode) -> list[slicer.vtkMRMLTransformNode]:
+    """Return the parent that a node has, or had before a result replaced it, and all parents of that one."""
+    parents, parent = [], parent_before(node)
+    while parent is not None:
+        parents.append(parent)
+        parent = parent.GetParentTransformNode()
+    return parents
+
+
+def is_placed_by(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLNode) -> bool:
+    """Return True for a node that has the transform among its parents, now or without its result."""
+    return lies_under(node, transform) or transform in parents_before(node)
+
+
 def place_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:
     """Replace a node's parents by a transform; the node keeps a reference to its own, also in a saved scene."""
     if node.GetParentTransformNode() is transform:

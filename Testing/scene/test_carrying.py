@@ -278,3 +278,23 @@ def test_what_was_hardened_together_with_the_moving_volume_moves_along_in_later_
     process(*heads, gridTransform=grid, carry=[heads[1]])
     process(*heads, gridTransform=grid, carry=[heads[1], markups])
     assert parents([heads[1], markups]) == [grid] * 2
+
+
+def test_a_transform_above_a_volume_neither_moves_along_nor_is_filled(add_head, add_transform, process):
+    """Also while that volume lies under its result."""
+    above = add_transform(np.eye(4))
+    parent = add_transform(np.eye(4), above)
+    fixed, moving = add_head("MRI"), add_head("PET", "pet", parent=parent)
+
+    def check():
+        with pytest.raises(FusionError, match=r"A volume lies under '.*', which therefore cannot move along"):
+            process(fixed, moving, carry=[moving, parent])
+        with pytest.raises(FusionError, match=r"rigid transform cannot be '.*', which is used for something else"):
+            process(fixed, moving, split=True, rigidTransform=above)
+
+    check()
+    process(fixed, moving, carry=[moving])
+    check()
+    fixed.SetAndObserveTransformNodeID(parent.GetID())
+    moving.SetAndObserveTransformNodeID(None)
+    check()
