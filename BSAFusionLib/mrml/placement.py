@@ -202,21 +202,26 @@ def fits_result(moving: slicer.vtkMRMLVolumeNode, grid_transform: slicer.vtkMRML
     stored = grid_transform.GetAttribute(FILLED_FROM_GRID)
     if stored is None:
         return True
-    grid = _turned_like(np.array(stored.split(), dtype=float), _grid(moving))
-    return np.allclose(_grid(moving), grid, rtol=0, atol=GRIDS_APART_MM)
+    numbers, grid = np.array(stored.split(), dtype=float), _grid(moving)
+    size, matrix = numbers[:3], numbers[3:].reshape(4, 4)
+    before = np.concatenate([size, as_slicer_reads(matrix, size, grid[3:].reshape(4, 4)).ravel()])
+    return np.allclose(grid, before, rtol=0, atol=GRIDS_APART_MM)
 
 
-def _turned_like(grid: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Reverse the axes of a grid that point against those of another; the voxels lie in the same places.
+def as_slicer_reads(matrix: np.ndarray, size: Iterable[float], read: np.ndarray) -> np.ndarray:
+    """Return the matrix of a grid as Slicer has it after reading a file: left-handed slices are in the reverse order.
 
-    Slicer saves a left-handed volume as it is, and reads it with its slices in the reverse order.
+    Args:
+        matrix: 4 x 4, voxel indices to mm, before.
+        size: Voxels along each axis.
+        read: The matrix of the volume node; where it is left-handed, too, Slicer kept the order.
     """
-    size, matrix, other = grid[:3], grid[3:].reshape(4, 4).copy(), like[3:].reshape(4, 4)
-    for axis in range(3):
-        if matrix[:3, axis] @ other[:3, axis] < 0:
-            matrix[:3, 3] += matrix[:3, axis] * (size[axis] - 1)
-            matrix[:3, axis] *= -1
-    return np.concatenate([size, matrix.ravel()])
+    if np.linalg.det(matrix[:3, :3]) > 0 or np.linalg.det(read[:3, :3]) < 0:
+        return matrix
+    reverse = np.diag([1.0, 1.0, -1.0, 1.0])
+    reverse[2, 3] = list(size)[2] - 1
+    reversed_matrix: np.ndarray = matrix @ reverse
+    return reversed_matrix
 
 
 def _grid(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
