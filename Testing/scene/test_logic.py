@@ -298,3 +298,9 @@ def test_an_initial_transform_that_is_a_parent_of_the_moving_volume_is_rejected(
     process(*heads, carry=[heads[1]])
     with pytest.raises(FusionError, match="already"):  # also while its result takes the parent's place
         process(*heads, prealignment=parent)
+
+
+def test_an_initial_transform_that_leaves_no_depth_is_rejected(heads, add_transform):
+    flat = add_transform(np.diag([1.0, 0.0, 1.0, 1.0]))
+    with pytest.raises(FusionError, match=r"The transform '.*' is flat"):
+        BSAFusionLogic().check(*heads, prealignment=flat)
