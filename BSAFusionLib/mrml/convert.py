@@ -102,11 +102,17 @@ def volume_at(voxels: np.ndarray, ijk_to_world: np.ndarray, name: str) -> Volume
         FusionError: The axes of the volume lie in one plane.
     """
     spacing = np.linalg.norm(ijk_to_world[:3, :3], axis=0)
-    if abs(np.linalg.det(ijk_to_world[:3, :3])) <= MIN_VOLUME_SHARE * np.prod(spacing):
+    if _is_flat(ijk_to_world):
         raise FusionError(f"'{name}' is flat: its axes or a transform leave no depth; fix that first.")
     direction = (ijk_to_world[:3, :3] / spacing).ravel()
     origin = ijk_to_world[:3, 3]
     return Volume(voxels, *(tuple(part.tolist()) for part in (origin, spacing, direction)))
+
+
+def _is_flat(matrix: np.ndarray) -> bool:
+    """Return True for a matrix, 4 x 4, whose axes lie in one plane."""
+    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+    return bool(abs(np.linalg.det(matrix[:3, :3])) <= MIN_VOLUME_SHARE * np.prod(lengths))
 
 
 def transform_from_node(node: slicer.vtkMRMLTransformNode) -> "sitk.AffineTransform":
@@ -122,15 +128,20 @@ def transform_from_node(node: slicer.vtkMRMLTransformNode) -> "sitk.AffineTransf
         Fixed point to moving point, mm, LPS.
 
     Raises:
-        FusionError: The node, or one above it, is not linear.
+        FusionError: The node, or one above it, is not linear, or leaves no depth.
     """
     if not node.IsTransformToWorldLinear():
         raise FusionError(
             f"The transform '{node.GetName()}' is not linear; choose a linear one as the initial transform."
         )
+    to_world = arrayFromTransformMatrix(node, toWorld=True)
+    if _is_flat(to_world):
+        raise FusionError(
+            f"The transform '{node.GetName()}' is flat: it leaves no depth; choose another initial transform."
+        )
     import SimpleITK as sitk  # here, since Slicer starts, and most runs finish, without it
 
-    from_world = RAS_LPS @ np.linalg.inv(arrayFromTransformMatrix(node, toWorld=True)) @ RAS_LPS
+    from_world = RAS_LPS @ np.linalg.inv(to_world) @ RAS_LPS
     return sitk.AffineTransform(from_world[:3, :3].ravel().tolist(), from_world[:3, 3].tolist())
 
 

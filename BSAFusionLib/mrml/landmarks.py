@@ -9,7 +9,13 @@ from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTrans
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.node_checks import checkOutsideResults
-from BSAFusionLib.mrml.placement import parent_to_world
+from BSAFusionLib.mrml.placement import (
+    PLACED_UNDER,
+    fits_result,
+    has_left_result_of,
+    parent_to_world,
+    under_unfit_result,
+)
 from BSAFusionLib.pipeline.report import LandmarkError
 
 
@@ -21,19 +27,23 @@ class LandmarkPairs(NamedTuple):
 
 
 def landmark_pairs(
-    fixed_landmarks: slicer.vtkMRMLMarkupsNode, moving_landmarks: slicer.vtkMRMLMarkupsNode
+    fixed_landmarks: slicer.vtkMRMLMarkupsNode,
+    moving_landmarks: slicer.vtkMRMLMarkupsNode,
+    moving_volume: slicer.vtkMRMLVolumeNode,
 ) -> LandmarkPairs:
     """Return the points of two lists.
 
     Args:
         fixed_landmarks: Points on the fixed volume.
         moving_landmarks: The same points on the moving volume, in the same order.
+        moving_volume: The moving volume.
 
     Raises:
-        FusionError: The lists differ in length, are empty, or have points that are not placed; or those on the fixed
-            volume lie under a result.
+        FusionError: The lists differ in length, are empty, or have points that are not placed; those on the fixed
+            volume lie under a result; or of the moving volume and its points, one was hardened without the other.
     """
     checkOutsideResults(fixed_landmarks, "list of fixed landmarks")
+    _check_with_volume(moving_landmarks, moving_volume)
     fixed, moving = _points(fixed_landmarks), _points(moving_landmarks)
     if len(fixed) != len(moving):
         raise FusionError(
@@ -72,11 +82,32 @@ def landmark_error(
         grid_transform: The result.
 
     Raises:
-        FusionError: As `landmark_pairs`.
+        FusionError: As `landmark_pairs`, or the moving volume was hardened since the result.
     """
+    if not fits_result(moving_volume, grid_transform):
+        raise FusionError(
+            f"'{moving_volume.GetName()}' was hardened or moved since this result; run again to measure its landmarks."
+        )
     to_world = vtkGeneralTransform()
     grid_transform.GetTransformToWorld(to_world)
-    return error_of_pairs(landmark_pairs(fixed_landmarks, moving_landmarks), parent_to_world(moving_volume), to_world)
+    pairs = landmark_pairs(fixed_landmarks, moving_landmarks, moving_volume)
+    return error_of_pairs(pairs, parent_to_world(moving_volume), to_world)
+
+
+def _check_with_volume(landmarks: slicer.vtkMRMLMarkupsNode, volume: slicer.vtkMRMLVolumeNode) -> None:
+    """Raise FusionError where a moving volume or the points on it were hardened under a result without the other."""
+    name = landmarks.GetName()
+    if has_left_result_of(landmarks, volume):
+        raise FusionError(
+            f"'{name}' was hardened under the result '{landmarks.GetNodeReference(PLACED_UNDER).GetName()}', or taken "
+            "out of it, and would be measured as if it moved a second time; choose other landmarks, or put it back "
+            "under that transform if it was only taken out."
+        )
+    if (result := under_unfit_result(landmarks, volume)) is not None:
+        raise FusionError(
+            f"'{name}' lies under the result '{result.GetName()}', but '{volume.GetName()}' was hardened or moved "
+            f"since; harden '{name}', too."
+        )
 
 
 def _points(markups: slicer.vtkMRMLMarkupsNode) -> np.ndarray:

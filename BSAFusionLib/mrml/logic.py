@@ -24,6 +24,7 @@ from BSAFusionLib.mrml.landmarks import LandmarkPairs, error_of_pairs, landmark_
 from BSAFusionLib.mrml.mask_node import checkMask, mask_voxels
 from BSAFusionLib.mrml.node_checks import (
     checkCarried,
+    checkFormerResult,
     checkInput,
     checkOutputs,
     checkOutsideResults,
@@ -39,6 +40,7 @@ from BSAFusionLib.mrml.placement import (
     leave_result,
     mark_as_filled,
     parent_to_world,
+    parents_before,
     place_under,
     under_former_result,
 )
@@ -248,7 +250,7 @@ class BSAFusionLogic:
             outputs,
             request.carry,
             Places.of(request.fixedVolume, request.movingVolume, request.carry),
-            landmark_pairs(*landmarks) if None not in landmarks else None,
+            landmark_pairs(*landmarks, request.movingVolume) if None not in landmarks else None,
             (
                 *remarks_on_file(request.fixedVolume),
                 *remarks_on_file(request.movingVolume),
@@ -299,9 +301,10 @@ class BSAFusionLogic:
                 "network transform": (outputs.networkTransform, "vtkMRMLGridTransformNode"),
                 "expected error": (outputs.expectedErrorVolume, "vtkMRMLScalarVolumeNode"),
             },
-            inputs=(fixedVolume, fixedVolume.GetParentTransformNode(), movingVolume),
+            inputs=(fixedVolume, *parents_before(fixedVolume), movingVolume, *parents_before(movingVolume)),
         )
         checkMask(request.fixedMask)
+        checkFormerResult(request.carry, movingVolume, outputs.gridTransform)
         checkCarried(request.carry, movingVolume, (fixedVolume, *outputs.nodes()))
         return settings
 

@@ -10,11 +10,14 @@ from BSAFusionLib.mrml.hierarchy import modality_from_dicom
 from BSAFusionLib.mrml.placement import (
     PLACED_UNDER,
     has_left_result_of,
-    lies_under,
+    is_placed_by,
     lies_under_result,
     parent_to_world,
     result_of,
+    under_unfit_result,
 )
+from BSAFusionLib.mrml.scene import nodes_of_class
+from BSAFusionLib.mrml.sequences import sequence_of
 
 SAME_PLACE_MM = 1e-4  # how far the matrices of two places may differ
 
@@ -98,7 +101,7 @@ def checkOutputs(outputs: dict[str, tuple[slicer.vtkMRMLNode | None, str]], inpu
         inputs: Nodes that must not be filled.
 
     Raises:
-        FusionError: A node is used twice, or of another class.
+        FusionError: A node is used twice, of another class, or shows the frames of a sequence.
     """
     taken = list(inputs)
     for role, (node, className) in outputs.items():
@@ -114,7 +117,41 @@ def checkOutputs(outputs: dict[str, tuple[slicer.vtkMRMLNode | None, str]], inpu
                 f"The {role} must be a {className}, but '{node.GetName()}' is a {node.GetClassName()}; choose another "
                 "node or none."
             )
+        if (sequence := sequence_of(node)) is not None:
+            raise FusionError(
+                f"The {role} cannot be '{node.GetName()}', which shows the frames of '{sequence.GetName()}' and "
+                "changes with them; choose another node or none."
+            )
         taken.append(node)
+
+
+def checkFormerResult(
+    carry: Sequence[slicer.vtkMRMLNode],
+    movingVolume: slicer.vtkMRMLScalarVolumeNode,
+    gridTransform: slicer.vtkMRMLGridTransformNode | None,
+) -> None:
+    """Check that no node needs a former result of a moving volume that was hardened since.
+
+    The next result leads from where the volume was hardened to; it would put these nodes at a wrong place.
+
+    Args:
+        carry: The nodes that are to move along.
+        movingVolume: The moving volume.
+        gridTransform: The transform to fill, if any, with all nodes below it.
+
+    Raises:
+        FusionError: A node lies under such a result.
+    """
+    nodes = list(carry)
+    if gridTransform is not None:
+        below = nodes_of_class(gridTransform.GetScene(), "vtkMRMLTransformableNode")
+        nodes += [node for node in below if node.GetParentTransformNode() is gridTransform]
+    for node in nodes:
+        if node.IsA("vtkMRMLTransformableNode") and (result := under_unfit_result(node, movingVolume)) is not None:
+            raise FusionError(
+                f"'{node.GetName()}' lies under the result '{result.GetName()}', but '{movingVolume.GetName()}' was "
+                f"hardened or moved since; harden '{node.GetName()}', too."
+            )
 
 
 def checkCarried(
@@ -137,7 +174,7 @@ def checkCarried(
             raise FusionError(f"'{name}' cannot move along: it is the fixed volume or an output; choose another.")
         if not node.IsA("vtkMRMLTransformableNode") or not node.CanApplyNonLinearTransforms():
             raise FusionError(f"'{name}', a {node.GetClassName()}, cannot follow a deformation; choose another node.")
-        if any(lies_under(other, node) for other in (*staying, movingVolume) if other is not None):
+        if any(is_placed_by(other, node) for other in (*staying, movingVolume) if other is not None):
             raise FusionError(f"A volume lies under '{name}', which therefore cannot move along; choose another node.")
         if node is not movingVolume and result_of(node) not in (None, movingVolume):
             raise FusionError(

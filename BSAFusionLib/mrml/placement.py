@@ -73,6 +73,20 @@ def lies_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLN
     return parent is not None and (parent is transform or lies_under(parent, transform))
 
 
+def parents_before(node: slicer.vtkMRMLTransformableNode) -> list[slicer.vtkMRMLTransformNode]:
+    """Return the parent that a node has, or had before a result replaced it, and all parents of that one."""
+    parents, parent = [], parent_before(node)
+    while parent is not None:
+        parents.append(parent)
+        parent = parent.GetParentTransformNode()
+    return parents
+
+
+def is_placed_by(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLNode) -> bool:
+    """Return True for a node that has the transform among its parents, now or without its result."""
+    return lies_under(node, transform) or transform in parents_before(node)
+
+
 def place_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:
     """Replace a node's parents by a transform; the node keeps a reference to its own, also in a saved scene."""
     if node.GetParentTransformNode() is transform:
@@ -126,19 +140,20 @@ def leave_result(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRM
 def under_former_result(
     transform: slicer.vtkMRMLTransformNode | None, moving: slicer.vtkMRMLVolumeNode
 ) -> list[slicer.vtkMRMLTransformableNode]:
-    """Return the nodes that belong under a transform's present result, which is to be replaced by another volume's.
+    """Return the nodes that belong under a transform's present result, which does not fit the next moving volume.
 
     Args:
         transform: The transform that a run is to fill; None for one that it creates.
         moving: The moving volume of that run.
 
     Returns:
-        The nodes that `place_under` put there, and the former moving volume also where it was put there by hand.
+        Where it is another volume, or was hardened since: the nodes that `place_under` put there, and the former moving
+        volume also where it was put there by hand.
     """
     if transform is None:
         return []
     former = transform.GetNodeReference(FILLED_FROM)
-    if former in (None, moving):
+    if former is None or (former is moving and fits_result(moving, transform)):
         return []
     return [
         node
@@ -155,6 +170,16 @@ def result_of(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransforma
     """Return the moving volume whose result a node lies under, put there by `place_under`; None elsewhere."""
     transform = node.GetNodeReference(PLACED_UNDER)
     return None if transform is None or left_result(node) else transform.GetNodeReference(FILLED_FROM)
+
+
+def under_unfit_result(
+    node: slicer.vtkMRMLTransformableNode, moving: slicer.vtkMRMLVolumeNode
+) -> slicer.vtkMRMLTransformNode | None:
+    """Return the result that a node lies under, where its moving volume was hardened or moved since; else None."""
+    transform = node.GetParentTransformNode()
+    if node is moving or transform is None or transform.GetNodeReference(FILLED_FROM) is not moving:
+        return None
+    return None if fits_result(moving, transform) else transform
 
 
 def left_result(node: slicer.vtkMRMLTransformableNode) -> bool:
@@ -174,8 +199,29 @@ def fits_result(moving: slicer.vtkMRMLVolumeNode, grid_transform: slicer.vtkMRML
 
     The transform would then move it twice.
     """
-    grid = grid_transform.GetAttribute(FILLED_FROM_GRID)
-    return grid is None or np.allclose(_grid(moving), np.array(grid.split(), dtype=float), rtol=0, atol=GRIDS_APART_MM)
+    stored = grid_transform.GetAttribute(FILLED_FROM_GRID)
+    if stored is None:
+        return True
+    numbers, grid = np.array(stored.split(), dtype=float), _grid(moving)
+    size, matrix = numbers[:3], numbers[3:].reshape(4, 4)
+    before = np.concatenate([size, as_slicer_reads(matrix, size, grid[3:].reshape(4, 4)).ravel()])
+    return np.allclose(grid, before, rtol=0, atol=GRIDS_APART_MM)
+
+
+def as_slicer_reads(matrix: np.ndarray, size: Iterable[float], read: np.ndarray) -> np.ndarray:
+    """Return the matrix of a grid as Slicer has it after reading a file: left-handed slices are in the reverse order.
+
+    Args:
+        matrix: 4 x 4, voxel indices to mm, before.
+        size: Voxels along each axis.
+        read: The matrix of the volume node; where it is left-handed, too, Slicer kept the order.
+    """
+    if np.linalg.det(matrix[:3, :3]) > 0 or np.linalg.det(read[:3, :3]) < 0:
+        return matrix
+    reverse = np.diag([1.0, 1.0, -1.0, 1.0])
+    reverse[2, 3] = list(size)[2] - 1
+    reversed_matrix: np.ndarray = matrix @ reverse
+    return reversed_matrix
 
 
 def _grid(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:

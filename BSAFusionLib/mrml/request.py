@@ -9,7 +9,7 @@ import slicer
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.convert import transform_from_node
-from BSAFusionLib.mrml.placement import lies_under, parent_before
+from BSAFusionLib.mrml.placement import is_placed_by
 from BSAFusionLib.settings import AUTO, Settings
 
 
@@ -86,21 +86,13 @@ class Request:
         outputs = replace(outputs if isinstance(outputs, Outputs) else Outputs(**(outputs or {})), **renamed)
         initial = choices.get("prealignment")
         if isinstance(initial, slicer.vtkMRMLTransformNode):
-            if movingVolume is not None and _is_placed_by(movingVolume, initial):
+            if movingVolume is not None and is_placed_by(movingVolume, initial):
                 raise FusionError(
                     f"The moving volume lies under '{initial.GetName()}' already; choose another one or none."
                 )
             choices["prealignment"] = transform_from_node(initial)
         settings = replace(settings or Settings(AUTO), **choices)
         return cls(fixedVolume, movingVolume, settings, outputs, tuple(carry), fixedMask, frames)
-
-
-def _is_placed_by(volume: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> bool:
-    """Return True for a volume that has the transform among its parents, now or without its result."""
-    before = parent_before(volume)
-    if transform in (volume.GetParentTransformNode(), before):
-        return True
-    return before is not None and lies_under(before, transform)
 
 
 def camelCase(name: str) -> str:

@@ -19,7 +19,7 @@ from BSAFusionLib.files.orientation import (
     says_nothing,
     states_no_orientation,
 )
-from BSAFusionLib.mrml.placement import ijk_to_ras
+from BSAFusionLib.mrml.placement import as_slicer_reads, ijk_to_ras
 
 
 def remarks_on_file(volume: slicer.vtkMRMLVolumeNode) -> tuple[str, ...]:
@@ -45,7 +45,12 @@ def remarks_on_file(volume: slicer.vtkMRMLVolumeNode) -> tuple[str, ...]:
         return ()
     if not placement.stated:
         return placement.remarks
-    apart = farthest(RAS_LPS @ ijk_to_ras(volume), placement.matrix, size)
+    matrix = RAS_LPS @ ijk_to_ras(volume)
+    places = [place for place in (header.sform(), header.qform()) if place is not None]
+    # Of two places that mirror each other, Slicer may have read the right-handed one.
+    left_handed = all(np.linalg.det(place[:3, :3]) < 0 for place in places)
+    stated = as_slicer_reads(placement.matrix, size, matrix) if left_handed else placement.matrix
+    apart = farthest(matrix, stated, size)
     return (_differs(volume.GetName(), path.name, placement.matrix, size, apart),) if apart > CONFLICT_MM else ()
 
 

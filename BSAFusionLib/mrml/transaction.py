@@ -1,10 +1,12 @@
 """Change a scene completely or not at all."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import product
 
 import slicer
+from vtkmodules.vtkRenderingCore import vtkColorTransferFunction
 
 from BSAFusionLib.mrml.display import volumes_in_views
 from BSAFusionLib.mrml.placement import FILLED_FROM, PLACED_BEFORE, PLACED_UNDER, TAKES_PLACE_OF
@@ -30,8 +32,8 @@ def all_or_nothing(
         moved: Nodes that get another parent transform; theirs is restored after an error.
     """
     before = set(nodes_of_class(scene, "vtkMRMLNode"))
-    with_displays = [changed for node in filled if node is not None for changed in (node, node.GetDisplayNode())]
-    changing = [node for node in with_displays if node is not None]
+    changing = [changed for node in filled if node is not None for changed in _with_display(node)]
+    restore = list(_apart_from_content(changing))
     copies = [(node, _copy(node)) for node in changing]
     references = [*_references(changing, FILLING_ROLES), *_references(moved, PLACING_ROLES)]
     show_again = volumes_in_views(scene)
@@ -43,12 +45,33 @@ def all_or_nothing(
             scene.RemoveNode(node)
         for node, copy in copies:
             node.CopyContent(copy, False)
+        for restore_one in restore:
+            restore_one()
         for node, role, referenced in references:
             node.SetNodeReferenceID(role, referenced)
         show_again()
         raise
     finally:
         scene.EndState(scene.BatchProcessState)
+
+
+def _with_display(node: slicer.vtkMRMLDisplayableNode) -> list[slicer.vtkMRMLNode]:
+    """Return a node with its display and that one's legend."""
+    display = node.GetDisplayNode()
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display) if display is not None else None
+    return [part for part in (node, display, legend) if part is not None]
+
+
+def _apart_from_content(nodes: Iterable[slicer.vtkMRMLNode]) -> Iterator[Callable[[], None]]:
+    """Yield functions that restore what Slicer does not copy with a node's content: units, and the colors of a grid."""
+    for node in nodes:
+        if node.IsA("vtkMRMLScalarVolumeNode"):
+            yield partial(node.SetVoxelValueQuantity, node.GetVoxelValueQuantity())
+            yield partial(node.SetVoxelValueUnits, node.GetVoxelValueUnits())
+        elif node.IsA("vtkMRMLTransformDisplayNode") and node.GetColorNode() is not None:
+            colors = vtkColorTransferFunction()
+            colors.DeepCopy(node.GetColorMap())
+            yield partial(node.SetColorMap, colors)
 
 
 def _copy(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import qt
 import slicer
 from slicer.i18n import tr as _
+from vtkmodules.vtkCommonCore import vtkCommand
 
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.mrml.logic import BSAFusionLogic
@@ -28,6 +29,7 @@ class Choices:
         self._parameters: Parameters | None = None
         self._inputs: tuple = ()
         self._landmarks: tuple = ()
+        self._observed: list[tuple[slicer.vtkMRMLNode, int]] = []  # inputs, whose names the outputs get
         self._outputs = ui.fusedVolumeSelector, ui.gridTransformSelector, ui.registeredVolumeSelector
         self._explanations = [selector.toolTip for selector in self._outputs]
         # The path's own signal is silent where the name filters do not fit: when it is cleared, for one.
@@ -42,6 +44,7 @@ class Choices:
         self._inputs = self._landmarks = ()
         if parameters is not None:
             self._inputs = parameters.fixedVolume, parameters.movingVolume
+        self._followNames()
         self.update()
 
     def update(self) -> None:
@@ -73,6 +76,7 @@ class Choices:
         if inputs == self._inputs:
             return
         self._inputs = inputs
+        self._followNames()
         with slicer.util.NodeModify(parameters.parameterNode):
             if parameters.fusedVolume in result_nodes(parameters, "reportFusedVolume"):
                 parameters.fusedVolume = None
@@ -83,6 +87,17 @@ class Choices:
             # Point lists that were chosen in the same moment as the volumes are meant for these.
             sameLists = self._landmarks == (parameters.fixedLandmarks, parameters.movingLandmarks)
             take_up_pair(parameters, landmarks_too=sameLists)
+
+    def _followNames(self) -> None:
+        """Observe the inputs, which may be renamed."""
+        for node, tag in self._observed:
+            node.RemoveObserver(tag)
+        inputs = [node for node in self._inputs if node is not None]
+        self._observed = [(node, node.AddObserver(vtkCommand.ModifiedEvent, self._inputModified)) for node in inputs]
+
+    def _inputModified(self, caller: object = None, event: object = None) -> None:
+        if self._parameters is not None:
+            self._nameCreated()
 
     def _keepLastFused(self) -> None:
         """Give another modality a fused volume of its own where one is in color and the other gray."""

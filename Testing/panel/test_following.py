@@ -100,6 +100,17 @@ def test_the_panel_says_what_the_run_will_create(ready, widget, scene):
     assert ui.fusedVolumeSelector.currentNode() is None
 
 
+def test_the_panel_follows_new_names_of_the_inputs(ready, widget, heads):
+    heads[1].SetName("FDG")
+    assert ready.ui.createdLabel.text == "Creates 'MRI + FDG (BSAFusion fused)', 'FDG to MRI', 'FDG registered'"
+    said = ready.ui.createdLabel.text
+    widget.exit()
+    heads[0].SetName("T1")
+    assert ready.ui.createdLabel.text == said  # nothing is observed while another module is shown
+    widget.enter()
+    assert ready.ui.createdLabel.text == said.replace("MRI", "T1")
+
+
 def test_adding_a_scene_keeps_every_choice(chosen, added):
     before = choices(chosen)
     assert before[0] == before[1]

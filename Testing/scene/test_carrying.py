@@ -254,3 +254,47 @@ def test_a_transform_that_takes_up_another_volumes_result_leaves_nothing_of_the_
     process(heads[0], other, gridTransform=grid, carry=[other])
     assert parents([*nodes, other]) == [tilted, None, tilted, tilted, tilted, tilted, grid]
     assert not left_result(companions[1])
+
+
+def test_what_lies_under_a_result_is_not_left_behind_by_a_moving_volume_that_was_hardened(
+    heads, companions, process, add_transform
+):
+    """The next result leads from where the volume was hardened to, and no longer from where the points lie."""
+    nudged = add_transform(rigid(shift=(0, 4, 0)))
+    grid = process(*heads, prealignment=nudged, strength=0.0, carry=[heads[1], *companions]).gridTransform
+    before = arrayFromMarkupsControlPoints(companions[0], world=True)
+    heads[1].HardenTransform()
+    for choices in ({"gridTransform": grid}, {"carry": companions[:1]}):
+        with pytest.raises(FusionError, match="lies under the result 'PET to MRI', but 'PET' was hardened or moved"):
+            process(*heads, **choices)
+    np.testing.assert_array_equal(arrayFromMarkupsControlPoints(companions[0], world=True), before)
+
+
+def test_what_was_hardened_together_with_the_moving_volume_moves_along_in_later_runs(heads, companions, process):
+    markups = companions[0]
+    grid = process(*heads, carry=[heads[1], markups]).gridTransform
+    for node in (heads[1], markups):
+        node.HardenTransform()
+    process(*heads, gridTransform=grid, carry=[heads[1]])
+    process(*heads, gridTransform=grid, carry=[heads[1], markups])
+    assert parents([heads[1], markups]) == [grid] * 2
+
+
+def test_a_transform_above_a_volume_neither_moves_along_nor_is_filled(add_head, add_transform, process):
+    """Also while that volume lies under its result."""
+    above = add_transform(np.eye(4))
+    parent = add_transform(np.eye(4), above)
+    fixed, moving = add_head("MRI"), add_head("PET", "pet", parent=parent)
+
+    def check():
+        with pytest.raises(FusionError, match=r"A volume lies under '.*', which therefore cannot move along"):
+            process(fixed, moving, carry=[moving, parent])
+        with pytest.raises(FusionError, match=r"rigid transform cannot be '.*', which is used for something else"):
+            process(fixed, moving, split=True, rigidTransform=above)
+
+    check()
+    process(fixed, moving, carry=[moving])
+    check()
+    fixed.SetAndObserveTransformNodeID(parent.GetID())
+    moving.SetAndObserveTransformNodeID(None)
+    check()

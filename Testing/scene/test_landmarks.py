@@ -84,3 +84,22 @@ def test_lists_of_different_points_are_rejected(add_head, add_points, add_transf
     two.UnsetNthControlPointPosition(1)
     with pytest.raises(FusionError, match="'Two' has no points, or one that is not placed yet"):
         landmark_error(two, two, pet, grid)
+
+
+def test_points_that_were_hardened_without_their_volume_or_the_other_way_round_are_not_measured(moved, add_points):
+    """They were shown as moved twice."""
+    pet, run = moved
+    parent = pet.GetParentTransformNode()
+    fixed = add_points("On MRI", world(parent, points) + np.array((0, 4, 0)))
+    moving = [add_points(name, points, parent) for name in ("On PET", "Also on PET")]
+    grid = run(carry=[pet, *moving]).gridTransform
+    moving[0].HardenTransform()
+    with pytest.raises(FusionError, match="'On PET' was hardened under the result 'PET to MRI', or taken out"):
+        landmark_error(fixed, moving[0], pet, grid)
+    pet.HardenTransform()
+    with pytest.raises(FusionError, match="'PET' was hardened or moved since this result; run again"):
+        landmark_error(fixed, moving[0], pet, grid)
+    with pytest.raises(FusionError, match="'Also on PET' lies under the result 'PET to MRI', but 'PET' was hardened"):
+        run(fixedLandmarks=fixed, movingLandmarks=moving[1])
+    report = run(fixedLandmarks=fixed, movingLandmarks=moving[0]).report
+    np.testing.assert_allclose(astuple(report.landmarks), (0, 0, 4, 4), atol=2e-3)  # the start moves it once more

@@ -179,6 +179,29 @@ def test_an_error_while_filling_gives_references_and_views_back(scene, heads, ad
     assert selection.GetActiveVolumeID() == former.GetID()
 
 
+def test_an_error_while_filling_gives_units_legends_and_colors_of_the_grid_back(heads, add_head, process, monkeypatch):
+    first = process(*heads)
+    registered, grid = first.registeredVolume, first.gridTransform.GetDisplayNode()
+    unit = slicer.vtkCodedEntry()
+    unit.SetValueSchemeMeaning("Bq/ml", "UCUM", "Bq/mL")
+    registered.SetVoxelValueUnits(unit)
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(registered.GetDisplayNode())
+    legend.SetTitleText("PET (Bq/mL)")
+    colors = grid.GetColorNode().GetColorTransferFunction()
+    ends = [*colors.GetRange()]
+
+    def fail(*_):
+        assert registered.GetVoxelValueUnits() is None
+        raise MemoryError
+
+    monkeypatch.setattr("BSAFusionLib.mrml.logic.put_registered_sequence", fail)
+    with pytest.raises(MemoryError):
+        process(*heads, first.fusedVolume, first.gridTransform, registered, strength=0.0)
+    assert registered.GetVoxelValueUnits().GetCodeValue() == "Bq/ml"
+    assert legend.GetTitleText() == "PET (Bq/mL)"
+    assert [*grid.GetColorNode().GetColorTransferFunction().GetRange()] == ends
+
+
 def test_voxels_that_a_run_replaced_are_not_kept(scene):
     node, image = add(scene, "ScalarVolume"), vtkImageData()
     node.SetAndObserveImageData(image)
@@ -275,3 +298,9 @@ def test_an_initial_transform_that_is_a_parent_of_the_moving_volume_is_rejected(
     process(*heads, carry=[heads[1]])
     with pytest.raises(FusionError, match="already"):  # also while its result takes the parent's place
         process(*heads, prealignment=parent)
+
+
+def test_an_initial_transform_that_leaves_no_depth_is_rejected(heads, add_transform):
+    flat = add_transform(np.diag([1.0, 0.0, 1.0, 1.0]))
+    with pytest.raises(FusionError, match=r"The transform '.*' is flat"):
+        BSAFusionLogic().check(*heads, prealignment=flat)

@@ -15,6 +15,7 @@ from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.mrml.display import SLICE_VIEWS, add_slice_views, link_and_fit
 from BSAFusionLib.mrml.overlay import color_node
+from BSAFusionLib.mrml.placement import fits_result, mark_as_filled
 from BSAFusionLib.mrml.scene import nodes_of_class, save_scene
 from Testing.scene.conftest import lattice, rigid
 
@@ -63,6 +64,21 @@ def test_a_saved_scene_opens_with_the_same_nodes_and_transform(
         same = opened.GetFirstNodeByName(volume.GetName())
         assert same.GetClassName() == volume.GetClassName()
         np.testing.assert_array_equal(arrayFromVolume(same), arrayFromVolume(volume))
+
+
+@pytest.mark.parametrize("flips", [(1, 1, 1), (1, -1, 1)], ids=["right-handed", "left-handed"])
+def test_the_moving_volume_of_a_saved_scene_still_fits_its_result(flips, scene, other, add_head, tmp_path):
+    """Slicer reads left-handed volumes with their slices in the reverse order."""
+    moving = add_head("PET", "pet", lattice(rigid((3, 0, 2)), flips=flips))
+    grid = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "PET to MRI")
+    mark_as_filled([], grid, moving)
+    assert fits_result(moving, grid)
+    save_scene(scene, tmp_path / "scene.mrb")
+    assert other.scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    opened, result = (other.scene.GetFirstNodeByName(node.GetName()) for node in (moving, grid))
+    assert fits_result(opened, result)
+    opened.SetOrigin(1, 2, 3)
+    assert not fits_result(opened, result)
 
 
 def test_a_scene_of_a_script_opens_with_the_overlay_in_slicers_views(

@@ -138,3 +138,14 @@ def test_what_cannot_be_registered_is_said_before(scene, add_head, dynamic, proc
     dynamic[1].GetNthDataNode(2).SetIJKToRASMatrix(vtkMatrixFromArray(np.diag([6.0, 6, 7, 1])))
     with pytest.raises(FusionError, match="differ in their grids"):
         process(fixed, dynamic[0])
+
+
+def test_a_volume_that_shows_the_frames_of_a_sequence_is_no_output(scene, add_head, dynamic, process):
+    """The next frame would replace the result, and another run removes the volume with the former frames."""
+    fixed = add_head("MRI")
+    shown = dynamic[2].GetProxyNode(process(fixed, dynamic[0]).registeredSequence)
+    voxels = arrayFromVolume(shown).copy()
+    with pytest.raises(FusionError, match="which shows the frames of 'PET registered frames' and changes with them"):
+        process(fixed, dynamic[0], registeredVolume=shown)
+    assert shown.GetScene() is scene
+    np.testing.assert_array_equal(arrayFromVolume(shown), voxels)

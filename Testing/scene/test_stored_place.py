@@ -33,6 +33,20 @@ def test_a_volume_where_its_file_places_it_needs_no_remark(read, tmp_path, name)
     assert remarks_on_file(read(tmp_path / name)) == ()
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_a_left_handed_volume_whose_slices_slicer_reverses_needs_no_remark(read, tmp_path, axis):
+    sitk.WriteImage(sitk.Flip(example(), [n == axis for n in range(3)]), str(tmp_path / "scan.nii"))
+    assert remarks_on_file(read(tmp_path / "scan.nii")) == ()
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_sform_that_mirrors_what_slicer_read_is_told(read, tmp_path, axis):
+    mirrored = index_to_lps(sitk.Flip(example(), [n == axis for n in range(3)]))
+    path = write_nifti(tmp_path / "scan.nii", example(), qform_code=4, sform_code=4, rows=sform_rows(mirrored))
+    (remark,) = remarks_on_file(read(path))
+    assert "from where the header of scan.nii places it" in remark
+
+
 def test_a_file_that_says_nothing_is_told(read, tmp_path):
     path = write_nifti(tmp_path / "scan.nii", example(), qform_code=0, sform_code=0)
     (remark,) = remarks_on_file(read(path))
