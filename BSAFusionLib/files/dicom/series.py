@@ -39,6 +39,7 @@ TAG_NAMES = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "PhotometricInterpretation",
+    "BitsAllocated",
     "BitsStored",
     "PixelRepresentation",
     "RescaleSlope",
