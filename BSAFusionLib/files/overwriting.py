@@ -11,6 +11,12 @@ from BSAFusionLib.files.sidecars import sidecars_of
 
 HEADER_BYTES = 1 << 20  # of a NRRD or MetaImage file, in which it names the files that hold its voxels
 TWO_FILE_SUFFIXES = (".hdr", ".img", ".hdr.gz", ".img.gz")  # of Analyze and of NIfTI in two files
+WRITTEN_BESIDE = {
+    ".mhd": ".zraw",
+    ".nhdr": ".raw.gz",
+    ".hdr": ".img",
+    ".img": ".hdr",
+}  # compressed by ITK, where it can
 DATA_FILE = re.compile(rb"^(?:ElementDataFile|data ?file)[ \t]*[:=][ \t]*(.+?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 NUMBER = re.compile(r"%0?\d*d")  # in the name of a series of files, as both formats allow
 
@@ -77,6 +83,12 @@ def files_of(path: Path) -> Iterator[Path]:
             for end in ("", packing or ".gz")
         )
         yield from (file for file in halves if os.path.isfile(file) and file != path)
+
+
+def files_written(path: Path) -> list[Path]:
+    """Return all files that `write_volume` makes: the path itself and, in a format of two files, the one beside it."""
+    beside = WRITTEN_BESIDE.get(path.suffix.lower())
+    return [path] if beside is None else [path, path.with_suffix(beside)]
 
 
 def _data_files(header: Path) -> Iterator[Path]:
