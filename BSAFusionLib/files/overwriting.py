@@ -73,7 +73,7 @@ def files_of(path: Path) -> Iterator[Path]:
     stem, suffix = os.path.splitext(path.name.removesuffix(packing))
     yield from (file for file in sidecars_of(path) if file != path)
     if os.path.isfile(path):
-        yield from _data_files(path)  # of any name, since volumes are read by what they hold
+        yield from data_files(path)  # of any name, since volumes are read by what they hold
     if suffix.lower().endswith("aa") or not os.path.isfile(path):
         yield from _matching(path.parent, glob.escape(path.name.removesuffix("aa")) + "[a-z][a-z]")
     if suffix.lower() in TWO_FILE_SUFFIXES:
@@ -91,7 +91,7 @@ def files_written(path: Path) -> list[Path]:
     return [path] if beside is None else [path, path.with_suffix(beside)]
 
 
-def _data_files(header: Path) -> Iterator[Path]:
+def data_files(header: Path) -> Iterator[Path]:
     """Yield the files beside a header that hold its voxels, as the NRRD and the MetaImage format name them.
 
     One name, `LIST` with a name a line below it, or one name with a number in it for a series of files.

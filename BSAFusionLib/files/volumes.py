@@ -31,6 +31,7 @@ from BSAFusionLib.files.orientation import (
 from BSAFusionLib.files.paths import readable_by_itk, writable_by_itk
 from BSAFusionLib.files.straighten import matrix_of, place, straighten, straightened
 from BSAFusionLib.files.units import length_unit
+from BSAFusionLib.files.whole_voxels import check_voxels
 from BSAFusionLib.geometry.grids import directions
 from BSAFusionLib.pipeline.memory import explain_memory_errors
 
@@ -148,6 +149,7 @@ def _loaded(path: Path) -> LoadedVolume:
     with under_right_name(path) as named:
         if named.suffix in NAMED[".mha"] and not _has_few_dimensions(named):
             raise RuntimeError("a MetaImage of too many dimensions")
+        check_voxels(named)
         with readable_by_itk(named) as name:
             reader = sitk.ImageFileReader()
             reader.SetFileName(name)
