@@ -134,7 +134,7 @@ def _placed_nifti(image: sitk.Image, path: Path, header: NiftiHeader) -> LoadedV
     as_read, size = matrix_of(image), image.GetSize()
     matrix, rounding = right_angled(placement.matrix, size)
     sheared = rounding > MAX_ROUNDING_MM
-    elsewhere = farthest(as_read, placement.matrix, size) > CONFLICT_MM
+    elsewhere = not farthest(as_read, placement.matrix, size) <= CONFLICT_MM  # also where ITK's place is NaN
     if sheared or elsewhere:
         place(image, placement.matrix if sheared else matrix)
     if sheared:
@@ -195,10 +195,11 @@ def _one_volume(image: sitk.Image, path: Path) -> sitk.Image:
 
 
 def _real(image: sitk.Image, path: Path) -> sitk.Image:
-    """Return an image whose values are no complex numbers."""
+    """Return an image of real numbers, scalar where it has one value per voxel (a sequence of a single frame)."""
     if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
         raise FusionError(f"The file {path} holds complex numbers; save their magnitude as a volume and give that.")
-    return image
+    one_value = image.GetNumberOfComponentsPerPixel() == 1 and "vector" in image.GetPixelIDTypeAsString()
+    return sitk.VectorIndexSelectionCast(image, 0) if one_value else image
 
 
 def write_volume(image: sitk.Image, path: Path | str) -> None:

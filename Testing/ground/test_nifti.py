@@ -220,6 +220,19 @@ def test_one_frame_of_four_dimensions_is_a_volume(tmp_path: Path) -> None:
     assert_same(load_volume(tmp_path / "frame.nii.gz").image, example())
 
 
+def test_one_value_per_voxel_is_a_scalar_volume(tmp_path: Path) -> None:
+    sequence = tmp_path / "scan.seq.nrrd"  # as Slicer saves a sequence, here of a single frame
+    sitk.WriteImage(sitk.Compose(example()), str(sequence))
+    vector = write_nifti(tmp_path / "scan.nii", example(), dim=(5, *example().GetSize(), 1, 1, 1, 1), intent_code=1007)
+    for path in (sequence, vector):
+        assert load_volume(path).image.GetPixelID() == sitk.sitkInt16
+        assert_same(load_volume(path).image, example())
+
+
+def test_an_sform_of_no_numbers_gives_way_to_the_qform(tmp_path: Path) -> None:
+    assert_same(read_volume(write_nifti(tmp_path / "scan.nii", example(), rows=[np.nan] * 12)), example())
+
+
 def test_an_sform_that_is_singular_gives_way_to_the_qform(tmp_path: Path) -> None:
     assert_same(load_volume(write_nifti(tmp_path / "scan.nii", example(), rows=np.zeros(12))).image, example())
 
