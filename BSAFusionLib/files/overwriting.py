@@ -33,12 +33,14 @@ def refuse_overwriting(inputs: Iterable[Path | None], outputs: Iterable[Path | N
         outputs: All files that the run writes or replaces. None is skipped.
 
     Raises:
-        FusionError: An output is an input, another output, or an existing folder.
+        FusionError: An output is an input, another output, or an existing folder, device or pipe.
     """
     written: dict[Hashable, Path] = {}
     for output in filter(None, outputs):
         if os.path.isdir(output):
             raise FusionError(f"{output} is a folder, so no result can be written there; rename it or choose another.")
+        if os.path.exists(output) and not os.path.isfile(output):  # it would be replaced, not written to
+            raise FusionError(f"{output} is a device or a pipe and no file; choose another file for the result.")
         place, *file = _identities(output)
         if place in written:
             raise FusionError(f"Two results would be written to {output}; choose another file for one of them.")

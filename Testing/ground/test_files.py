@@ -146,6 +146,28 @@ def test_where_one_file_cannot_be_replaced_none_is(tmp_path: Path) -> None:
     assert (tmp_path / "c.txt" / "within").is_dir()
 
 
+@pytest.mark.parametrize("moves", range(1, 6))
+def test_a_user_who_stops_while_results_are_replaced_keeps_the_older_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    older = {name: f"old {name}" for name in ("a.txt", "b.txt", "gone.txt")}
+    for name, content in older.items():
+        (tmp_path / name).write_text(content)
+    done, replace = [], os.replace
+
+    def stop(source: Path, target: Path) -> None:
+        replace(source, target)
+        done.append(target)
+        if len(done) == moves:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt), written_whole(tmp_path, ["gone.txt"]) as unfinished:  # noqa: PT012
+        for name in ("a.txt", "b.txt", "c.txt"):
+            (unfinished / name).write_text("new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == older
+
+
 def test_the_folder_of_another_job_may_vanish_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = Path.glob
     monkeypatch.setattr(Path, "glob", lambda self, pattern: [*listed(self, pattern), self / ".unfinished-elsewhere"])

@@ -236,6 +236,8 @@ def test_two_results_need_two_files_and_a_folder_is_none(
     sitk.WriteImage(small_head(1, slices=3), str(pet))
     for file in (out / "report.json", out):
         assert_refused(tmp_path, capsys, file, "fuse", mri, pet, "--out", out, "--json", file)
+    os.mkfifo(out / "pipe")
+    assert_refused(tmp_path, capsys, out / "pipe", "fuse", mri, pet, "--out", out, "--json", out / "pipe")
     (out / "fused.nrrd").mkdir()
     assert_refused(tmp_path, capsys, out / "fused.nrrd", "fuse", mri, pet, "--out", out)
 
