@@ -149,6 +149,23 @@ def test_scaled_values_survive_the_private_copy(tmp_path: Path) -> None:
     assert np.allclose(sitk.GetArrayFromImage(load_volume(path).image), expected)
 
 
+def test_a_slope_of_0_means_no_scale(tmp_path: Path) -> None:
+    assert_same(read_volume(write_nifti(tmp_path / "scan.nii", example(), scale=(0.0, 7.0))), example())
+
+
+def test_voxels_that_begin_nowhere_follow_the_header(tmp_path: Path) -> None:
+    assert_same(read_volume(write_nifti(tmp_path / "scan.nii", example(), start=0)), example())
+
+
+@pytest.mark.parametrize("bits", [0, 8, 32])
+def test_the_data_type_counts_and_not_the_bits(tmp_path: Path, bits: int) -> None:
+    path = write_nifti(tmp_path / "scan.nii", example(), bits=bits)
+    assert_same(read_volume(path), example())
+    path.write_bytes(path.read_bytes()[:-9000])
+    with pytest.raises(FusionError, match="fewer voxels than its header says"):
+        read_volume(path)
+
+
 @pytest.mark.parametrize("given", ["scan.hdr", "scan.img"])
 def test_analyze_is_read_and_its_missing_orientation_said(tmp_path: Path, given: str) -> None:
     content = write_nifti(tmp_path / "scan.nii", example(), magic=b"\0\0\0", qform_code=0, sform_code=0).read_bytes()
