@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+from collections import Counter
 from pathlib import Path
 
 from BSAFusionLib.errors import FusionError
@@ -19,10 +21,10 @@ def read_table(path: Path) -> dict[int, dict[str, str]]:
 
     Returns:
         By a row's number, as spreadsheet programs count, its values by the names of their columns, both without spaces
-        around them; the names in small letters. Empty rows are left out.
+        around them; the names in small letters, with an underscore between words. Empty rows are left out.
 
     Raises:
-        FusionError: It cannot be read, or is no table.
+        FusionError: It cannot be read, is no table, or names a column twice, or a row has more values than columns.
     """
     try:
         text = decoded(path.read_bytes())
@@ -32,14 +34,32 @@ def read_table(path: Path) -> dict[int, dict[str, str]]:
             text = text.partition("\n")[2]
         header = text.partition("\n")[0]
         delimiter = max(DELIMITERS, key=header.count)
-        names, *rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)) or [[]]
+        names, *rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)) or [[]]
     except OSError as error:
         raise FusionError(f"The table {path} cannot be read ({error.strerror}); see that you may open it.") from error
-    except (UnicodeError, csv.Error) as error:
+    except UnicodeError as error:
         raise FusionError(f"The table {path} cannot be read as CSV in UTF-8; save it again.") from error
-    columns = [name.strip().lower() for name in names]
-    return {
-        number: dict(zip(columns, map(str.strip, row), strict=False))
-        for number, row in enumerate(rows, start=2)
-        if any(value.strip() for value in row)
-    }
+    except csv.Error as error:  # such as a quote that does not end, which would swallow the rows below
+        raise FusionError(
+            f"The table {path} cannot be read as CSV ({error}); check its quotes, or save it again."
+        ) from error
+    return _by_column(path, names, rows)
+
+
+def _by_column(path: Path, names: list[str], rows: list[list[str]]) -> dict[int, dict[str, str]]:
+    """Return the values of the rows that are not empty by the names of their columns."""
+    columns = [re.sub("[ -]+", "_", name.strip().lower()) for name in names]
+    twice = [name for name, count in Counter(columns).items() if name and count > 1]
+    if twice:
+        raise FusionError(f"The table {path} has two columns {twice[0]}; remove or rename one.")
+    by_number = {}
+    for number, row in enumerate(rows, start=2):
+        values = [value.strip() for value in row]
+        if any(values[len(columns) :]):
+            raise FusionError(
+                f"Row {number} of {path} has more values than the table has columns; put a value that holds the "
+                "delimiter in quotes."
+            )
+        if any(values):
+            by_number[number] = dict(zip(columns, values, strict=False))
+    return by_number

@@ -134,7 +134,7 @@ def run_case(
     # Imported here so that --help is quick.
     from BSAFusionLib.files.inputs import read_pair
     from BSAFusionLib.files.points import read_points
-    from BSAFusionLib.files.volumes import read_volume
+    from BSAFusionLib.files.volumes import load_volume
     from BSAFusionLib.pipeline.progress import Stopwatch
     from BSAFusionLib.settings import Settings
     from BSAFusionLib.worker.case import compute_case
@@ -144,16 +144,18 @@ def run_case(
     watch.lap("start")
     points = [read_points(path) for path in landmarks]
     fixed, moving = read_pair(pair)
-    for remark in (*fixed.remarks, *moving.remarks):
+    mask = None if pair.fixed_mask is None else load_volume(pair.fixed_mask)
+    remarks = (*fixed.remarks, *moving.remarks, *(() if mask is None else mask.remarks))
+    for remark in remarks:
         say(remark, quiet=progress is None)  # before the long wait, and again in the report
     watch.lap("reading")
     import_without_collection(LIBRARIES)
     watch.lap("libraries")
     settings = Settings(modality=moving.modality, **choices)
-    mask = None if pair.fixed_mask is None else read_volume(pair.fixed_mask)
-    case = compute_case(fixed.image, moving.image, settings, progress, fixed_mask=mask)
+    mask_image = None if mask is None else mask.image
+    case = compute_case(fixed.image, moving.image, settings, progress, fixed_mask=mask_image)
     watch.lap("pictures", case.result.report.seconds)
-    report = _whole_report(case.result, points, (*fixed.remarks, *moving.remarks))
+    report = _whole_report(case.result, points, remarks)
     finished = FinishedCase(fixed, moving, case)
     pictures = case.pictures.in_unit(finished.unit)
     finished = finished._replace(case=replace(case, pictures=pictures)).reporting(report, watch.seconds)

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from BSAFusionLib.files.atomic import written_whole
     from BSAFusionLib.files.models import MODEL_SUFFIXES, move_model
-    from BSAFusionLib.files.overwriting import refuse_overwriting
+    from BSAFusionLib.files.overwriting import files_written, refuse_overwriting
     from BSAFusionLib.files.points import POINT_SUFFIXES, move_points
     from BSAFusionLib.files.transforms import read_transform
 
@@ -74,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     results = [_result(path, arguments.out, len(arguments.images)) for path in arguments.images]
     paths = list(zip(arguments.images, results, strict=True))
     sidecars = [_sidecar(result) for path, result in paths if _may_have_frames(path)]
-    refuse_overwriting([arguments.transform, arguments.reference, *arguments.images], [*results, *sidecars])
+    written = [file for result in results for file in files_written(result)]
+    refuse_overwriting([arguments.transform, arguments.reference, *arguments.images], [*written, *sidecars])
     transform = read_transform(arguments.transform)
     move = _mover(transform, arguments.inverse)
     resample = None

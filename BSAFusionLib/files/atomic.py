@@ -96,7 +96,7 @@ def not_written(path: Path) -> FusionError:
 
 
 def _move_all(files: list[Path], folder: Path, replaced: Iterable[str]) -> None:
-    """Move files of a folder below `folder` into it, over files of their names; all of them, or none and OSError.
+    """Move files of a folder below `folder` into it, over files of their names; all of them, or none and an error.
 
     Files of the names in `replaced` are removed.
 
@@ -104,24 +104,22 @@ def _move_all(files: list[Path], folder: Path, replaced: Iterable[str]) -> None:
     """
     if not files:
         return
-    older, moved = Path(tempfile.mkdtemp(dir=files[0].parent)), []
+    older = Path(tempfile.mkdtemp(dir=files[0].parent))
     try:
         for name in {*replaced} - {path.name for path in files}:
             with contextlib.suppress(FileNotFoundError):
                 os.replace(folder / name, older / name)
-                moved.append(folder / name)
         for path in files:
             target = folder / path.name
             if target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
             with contextlib.suppress(FileNotFoundError):
                 os.replace(target, older / path.name)
-            moved.append(target)
             os.replace(path, target)
-    except OSError:
-        for target in moved:
-            if os.path.lexists(older / target.name):
-                os.replace(older / target.name, target)
-            else:
-                target.unlink(missing_ok=True)
+    except BaseException:  # also where the user stops the command meanwhile
+        for path in files:
+            if not os.path.lexists(path):  # it was moved
+                (folder / path.name).unlink(missing_ok=True)
+        for path in older.iterdir():
+            os.replace(path, folder / path.name)
         raise

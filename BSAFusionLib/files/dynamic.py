@@ -4,6 +4,7 @@ import gzip
 import math
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -157,11 +158,25 @@ def read_dynamic(path: Path, chosen: str | None) -> tuple[LoadedVolume, Frames]:
         FusionError: It cannot be read, or has no such frames.
     """
     loaded = load_frames(path)
-    images = tuple(sitk.Cast(frame.image, sitk.sitkFloat32) for frame in loaded)
+    images = as_floats([frame.image for frame in loaded])
     frames = replace(_timed(path, images), registered=chosen_frames(chosen, len(images)))
     first = loaded[0]
     remarks = (*unread_sidecars(path), *first.remarks)
     return LoadedVolume(frames.mean(), remarks, first.placed, first.label_map), frames
+
+
+def as_floats(frames: Sequence[sitk.Image]) -> tuple[sitk.Image, ...]:
+    """Return frames as float32.
+
+    Raises:
+        FusionError: They have several values per voxel, which have no mean that could be registered.
+    """
+    components = frames[0].GetNumberOfComponentsPerPixel()
+    if components > 1:
+        raise FusionError(
+            f"The frames of the dynamic volume have {components} values per voxel (colors?); give frames of one value."
+        )
+    return tuple(sitk.Cast(frame, sitk.sitkFloat32) for frame in frames)
 
 
 def chosen_frames(chosen: str | None, count: int) -> tuple[int, ...]:

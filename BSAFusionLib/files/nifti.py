@@ -1,6 +1,7 @@
 """Voxels of NIfTI and Analyze files, through a private copy where ITK would not read the file as it is."""
 
 import math
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -10,11 +11,19 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.content import opened, packing_of
-from BSAFusionLib.files.nifti_header import FIELDS_1, HEADER_BYTES_1, NiftiHeader, header_file, voxel_file
+from BSAFusionLib.files.nifti_header import (
+    FIELDS_1,
+    HEADER_BYTES_1,
+    HEADER_BYTES_2,
+    NiftiHeader,
+    header_file,
+    voxel_file,
+)
 from BSAFusionLib.files.orientation import right_angled
 from BSAFusionLib.files.paths import private_folder, readable_by_itk
 
 BLOCK_BYTES = 1 << 20  # read or copied at once
+EXTENSION_BYTES = 4  # behind the header of a NIfTI, at least
 COPY_START = 352  # of the voxels in the private copy: the header of NIfTI-1, and four bytes for no extensions
 MAX_SIZE_1 = 32767  # along an axis in NIfTI-1
 FLOATS = {16: "f4", 64: "f8"}  # by the code of the data type (nifti1.h)
@@ -55,6 +64,11 @@ def read_by_itk(path: Path, header: NiftiHeader) -> bool:
     packings = {packing_of(file) for file in (header_file(path), voxel_file(path, header))}
     if header.version == 2 or packings != {packing} or not path.name.removesuffix(packing).endswith(names):
         return False
+    # ITK's library takes some bytes of the header for voxels, and adds an intercept also where a slope of 0 says none.
+    slope, intercept = header.fields["scale"]
+    stated = int(header.fields["start"]) == _start(voxel_file(path, header), header)
+    if not stated or (slope == 0 and intercept != 0):
+        return False
     sform = header.sform()
     return sform is None or header.qform() is not None or right_angled(sform, header.size[:3])[1] < 1e-3
 
@@ -81,7 +95,7 @@ def _check_voxels(path: Path, voxels: Path, header: NiftiHeader) -> list[tuple[i
                 if not finite.all():
                     non_finite.append((first, ~finite))
             length += len(part)
-    if length < count * int(header.fields["bits"]) // 8:
+    if length < header.voxel_bytes:
         raise FusionError(
             f"The file {path} cannot be read: it is cut short, and has fewer voxels than its header says; give a whole "
             "one."
@@ -109,6 +123,8 @@ def _copy(voxels: Path, header: NiftiHeader, copy: Path) -> None:
     struct.pack_into(f"{header.order}i", content, 0, HEADER_BYTES_1)
     pixdim = [abs(value) for value in fields["pixdim"]]
     unplaced = {"pixdim": pixdim, "start": COPY_START, "magic": b"n+1", "qform_code": 0, "sform_code": 0, "units": 0}
+    if fields["scale"][0] == 0:  # no scale at all, by nifti1.h
+        unplaced["scale"] = (0.0, 0.0)
     for name in ("dim", "intent_code", "datatype", "bits", "pixdim", "start", "scale", "units", "magic"):
         code, offset = FIELDS_1[name]
         value = unplaced.get(name, fields[name])
@@ -120,8 +136,18 @@ def _copy(voxels: Path, header: NiftiHeader, copy: Path) -> None:
 
 
 def _start(voxels: Path, header: NiftiHeader) -> int:
-    """Return where the voxels begin in their file."""
+    """Return where the voxels begin in their file.
+
+    A place within the header, usually 0, says nothing: they follow the four bytes for extensions, as in nibabel, or the
+    header itself where the file is too short for these.
+    """
     start = float(header.fields["start"])
     if not 0 <= start < 1 << 40:
         raise ValueError("voxels begin outside of the file")
-    return max(int(start), HEADER_BYTES_1) if header.with_voxels else int(start)  # as ITK's library does
+    header_bytes = HEADER_BYTES_2 if header.version == 2 else HEADER_BYTES_1
+    if not header.with_voxels or start >= header_bytes:
+        return int(start)
+    with opened(voxels) as file:
+        length = file.seek(0, os.SEEK_END)
+    behind = header_bytes + EXTENSION_BYTES
+    return behind if length >= behind + header.voxel_bytes else header_bytes

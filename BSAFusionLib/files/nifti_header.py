@@ -1,5 +1,6 @@
 """The header of a NIfTI or Analyze file: size, spacing, units, and the two places that it can state."""
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from BSAFusionLib.files.content import opened
 HEADER_BYTES_1, HEADER_BYTES_2 = 348, 540
 UNIT_MM = {1: 1e3, 3: 1e-3}  # of the codes for meters and micrometers; all others count as mm
 PAIRED = {".hdr": ".img", ".img": ".hdr"}
+# By the code of the data type (nifti1.h); ITK goes by it, and not by the field that states the bits.
+TYPE_BITS = {2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
+TYPE_BITS |= {1536: 128, 1792: 128, 2048: 256, 2304: 32}
 LABEL_INTENT = 1002  # NIFTI_INTENT_LABEL
 TIME_UNIT_S = {8: 1.0, 16: 1e-3, 24: 1e-6}  # by the code in xyzt_units (nifti1.h)
 TIME_UNIT_BITS = 0x38
@@ -78,6 +82,11 @@ class NiftiHeader:
     def unit_mm(self) -> float:
         """Return the length in mm of the header's unit."""
         return UNIT_MM.get(self.fields["units"] & 7, 1.0)
+
+    @property
+    def voxel_bytes(self) -> int:
+        """Return the bytes of all voxels."""
+        return math.prod(self.size) * TYPE_BITS.get(self.fields["datatype"], int(self.fields["bits"])) // 8
 
     def even_times(self, count: int) -> tuple[tuple[float, ...], float] | None:
         """Return when each frame begins, and the step between them, s; None where the header states no step in time."""

@@ -11,6 +11,12 @@ from BSAFusionLib.files.sidecars import sidecars_of
 
 HEADER_BYTES = 1 << 20  # of a NRRD or MetaImage file, in which it names the files that hold its voxels
 TWO_FILE_SUFFIXES = (".hdr", ".img", ".hdr.gz", ".img.gz")  # of Analyze and of NIfTI in two files
+WRITTEN_BESIDE = {
+    ".mhd": ".zraw",
+    ".nhdr": ".raw.gz",
+    ".hdr": ".img",
+    ".img": ".hdr",
+}  # compressed by ITK, where it can
 DATA_FILE = re.compile(rb"^(?:ElementDataFile|data ?file)[ \t]*[:=][ \t]*(.+?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 NUMBER = re.compile(r"%0?\d*d")  # in the name of a series of files, as both formats allow
 
@@ -27,12 +33,14 @@ def refuse_overwriting(inputs: Iterable[Path | None], outputs: Iterable[Path | N
         outputs: All files that the run writes or replaces. None is skipped.
 
     Raises:
-        FusionError: An output is an input, another output, or an existing folder.
+        FusionError: An output is an input, another output, or an existing folder, device or pipe.
     """
     written: dict[Hashable, Path] = {}
     for output in filter(None, outputs):
         if os.path.isdir(output):
             raise FusionError(f"{output} is a folder, so no result can be written there; rename it or choose another.")
+        if os.path.exists(output) and not os.path.isfile(output):  # it would be replaced, not written to
+            raise FusionError(f"{output} is a device or a pipe and no file; choose another file for the result.")
         place, *file = _identities(output)
         if place in written:
             raise FusionError(f"Two results would be written to {output}; choose another file for one of them.")
@@ -67,7 +75,7 @@ def files_of(path: Path) -> Iterator[Path]:
     stem, suffix = os.path.splitext(path.name.removesuffix(packing))
     yield from (file for file in sidecars_of(path) if file != path)
     if os.path.isfile(path):
-        yield from _data_files(path)  # of any name, since volumes are read by what they hold
+        yield from data_files(path)  # of any name, since volumes are read by what they hold
     if suffix.lower().endswith("aa") or not os.path.isfile(path):
         yield from _matching(path.parent, glob.escape(path.name.removesuffix("aa")) + "[a-z][a-z]")
     if suffix.lower() in TWO_FILE_SUFFIXES:
@@ -79,7 +87,13 @@ def files_of(path: Path) -> Iterator[Path]:
         yield from (file for file in halves if os.path.isfile(file) and file != path)
 
 
-def _data_files(header: Path) -> Iterator[Path]:
+def files_written(path: Path) -> list[Path]:
+    """Return all files that `write_volume` makes: the path itself and, in a format of two files, the one beside it."""
+    beside = WRITTEN_BESIDE.get(path.suffix.lower())
+    return [path] if beside is None else [path, path.with_suffix(beside)]
+
+
+def data_files(header: Path) -> Iterator[Path]:
     """Yield the files beside a header that hold its voxels, as the NRRD and the MetaImage format name them.
 
     One name, `LIST` with a name a line below it, or one name with a number in it for a series of files.

@@ -56,7 +56,7 @@ def readable_by_itk(path: Path) -> Iterator[str]:
         return
     with private_folder() as folder:
         for file in files_of(path):
-            if file != path and file.suffix == ".json":
+            if file != path and file.suffix.lower() == ".json":
                 continue  # ITK reads none, and two of other folders may share a name
             paired = file == path or file.suffix.lower() in TWO_FILE_SUFFIXES
             link_or_copy(file, folder / (f"volume{file.suffix}" if paired else file.name))

@@ -56,9 +56,10 @@ def sidecars_of(path: Path) -> list[Path]:
 
     Source: the inheritance principle of BIDS.
     """
-    own = path.with_name(f"{volume_stem(path)}.json")
-    inherited = [file for file in _inherited(path) if str(file) != os.path.abspath(own)]
-    return [*inherited, *([own] if os.path.isfile(own) else [])]
+    beside = [path.with_name(f"{volume_stem(path)}{ending}") for ending in (".json", ".JSON")]
+    own = [file for file in beside if os.path.isfile(file)][:1]
+    inherited = [file for file in _inherited(path) if str(file) not in map(os.path.abspath, own)]
+    return [*inherited, *own]
 
 
 def volume_stem(path: Path) -> str:

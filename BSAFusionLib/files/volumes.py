@@ -31,6 +31,7 @@ from BSAFusionLib.files.orientation import (
 from BSAFusionLib.files.paths import readable_by_itk, writable_by_itk
 from BSAFusionLib.files.straighten import matrix_of, place, straighten, straightened
 from BSAFusionLib.files.units import length_unit
+from BSAFusionLib.files.whole_voxels import check_voxels
 from BSAFusionLib.geometry.grids import directions
 from BSAFusionLib.pipeline.memory import explain_memory_errors
 
@@ -133,7 +134,7 @@ def _placed_nifti(image: sitk.Image, path: Path, header: NiftiHeader) -> LoadedV
     as_read, size = matrix_of(image), image.GetSize()
     matrix, rounding = right_angled(placement.matrix, size)
     sheared = rounding > MAX_ROUNDING_MM
-    elsewhere = farthest(as_read, placement.matrix, size) > CONFLICT_MM
+    elsewhere = not farthest(as_read, placement.matrix, size) <= CONFLICT_MM  # also where ITK's place is NaN
     if sheared or elsewhere:
         place(image, placement.matrix if sheared else matrix)
     if sheared:
@@ -148,6 +149,7 @@ def _loaded(path: Path) -> LoadedVolume:
     with under_right_name(path) as named:
         if named.suffix in NAMED[".mha"] and not _has_few_dimensions(named):
             raise RuntimeError("a MetaImage of too many dimensions")
+        check_voxels(named)
         with readable_by_itk(named) as name:
             reader = sitk.ImageFileReader()
             reader.SetFileName(name)
@@ -193,10 +195,11 @@ def _one_volume(image: sitk.Image, path: Path) -> sitk.Image:
 
 
 def _real(image: sitk.Image, path: Path) -> sitk.Image:
-    """Return an image whose values are no complex numbers."""
+    """Return an image of real numbers, scalar where it has one value per voxel (a sequence of a single frame)."""
     if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
         raise FusionError(f"The file {path} holds complex numbers; save their magnitude as a volume and give that.")
-    return image
+    one_value = image.GetNumberOfComponentsPerPixel() == 1 and "vector" in image.GetPixelIDTypeAsString()
+    return sitk.VectorIndexSelectionCast(image, 0) if one_value else image
 
 
 def write_volume(image: sitk.Image, path: Path | str) -> None:

@@ -40,12 +40,37 @@ def test_delimiters_and_encodings(tmp_path: Path, delimiter: str, encoding: str,
         "sep=;\n" + text(";"),
         text(",") + ",,,\n\n",
         text(";").replace("modality", "modality;"),
+        text(",").replace("modality", "modality,,"),
     ],
 )
 def test_capitals_spaces_empty_rows_and_excels_first_line(tmp_path: Path, changed: str) -> None:
     path = tmp_path / "cohort.csv"
     path.write_text(changed, encoding="utf-8")
     assert_both_cases(path)
+
+
+@pytest.mark.parametrize("name", ["Fixed Mask", "fixed-mask", "fixed_mask"])
+def test_words_of_a_columns_name_may_be_apart(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "cohort.csv"
+    path.write_text(f"case,fixed,moving,modality,{name}\n1,a,b,ct,mask.nii\n", encoding="utf-8")
+    assert read_cohort(path).cases[0].pair.fixed_mask == tmp_path / "mask.nii"
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "message"),
+    [
+        ("frames", "3-8,12", "Row 2 of .* has more values than the table has columns; put"),
+        ("fixed", "other.nii", "has two columns fixed; remove or rename one"),
+        ("note", '"left side', "cannot be read as CSV .*; check its quotes"),
+    ],
+)
+def test_a_table_that_would_lose_values_without_a_word_is_refused(
+    tmp_path: Path, columns: str, row: str, message: str
+) -> None:
+    path = tmp_path / "cohort.csv"
+    path.write_text(f"case,fixed,moving,modality,{columns}\n1,a,b,pet,{row}\n2,a,c,pet,\n", encoding="utf-8")
+    with pytest.raises(FusionError, match=message):
+        read_cohort(path)
 
 
 @pytest.mark.parametrize(

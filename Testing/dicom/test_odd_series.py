@@ -230,6 +230,27 @@ def test_a_pixel_spacing_with_fewer_digits_is_the_same(axial: sitk.Image, tmp_pa
     assert scan.remarks == ()
 
 
+@pytest.mark.parametrize(
+    ("number", "stored", "bits", "signed"), [(0, "u1", 8, 0), (9, "u1", 8, 0), (9, "<u2", 16, 0), (9, "<i4", 32, 1)]
+)
+def test_images_that_are_stored_in_other_types_keep_their_values(
+    axial: sitk.Image, tmp_path: Path, number: int, stored: str, bits: int, signed: int
+) -> None:
+    values = sitk.GetArrayFromImage(axial).astype(np.int32)
+    values[number] = {8: values[number] % 256, 16: values[number] + 60000, 32: values[number] + 100000}[bits]
+    write_series(tmp_path, axial, "MR")
+
+    def how(dataset: Dataset, slice_number: int) -> None:
+        if slice_number == number:
+            content = values[number].astype(stored).tobytes()
+            dataset.PixelData = content + b"\0" * (len(content) % 2)
+            dataset.BitsAllocated = dataset.BitsStored = bits
+            dataset.HighBit, dataset.PixelRepresentation = bits - 1, signed
+
+    change(tmp_path, how)
+    assert np.array_equal(sitk.GetArrayFromImage(read_scan(tmp_path, every).image), values)
+
+
 @pytest.mark.parametrize("cut", [128 + 4, None], ids=["without preamble", "data set alone"])
 def test_files_without_a_preamble_are_read(axial: sitk.Image, tmp_path: Path, cut: int | None) -> None:
     write_series(tmp_path, axial, "CT")

@@ -324,6 +324,15 @@ def test_a_number_that_is_none_is_refused(volume: sitk.Image, tmp_path: Path, nu
         read_scan(tmp_path, every)
 
 
+def test_a_link_to_an_image_that_is_not_there_is_missed(volume: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, volume, "CT")
+    (last,) = (path for path in tmp_path.iterdir() if dcmread(path).InstanceNumber == volume.GetDepth())
+    last.unlink()
+    last.symlink_to(tmp_path / "annex" / "object")
+    with pytest.raises(FusionError, match=r"link to a file that is not there .*; fetch all its files"):
+        read_scan(tmp_path, ("ct",))
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(FusionError, match="no MRI volume"):

@@ -305,6 +305,17 @@ def test_a_mistake_is_reported_in_one_sentence_and_leaves_older_results(
     assert {path: path.read_bytes() for path in fused.iterdir()} == before
 
 
+def test_what_is_odd_about_the_file_of_the_mask_is_said(inputs: dict[str, Path], tmp_path: Path) -> None:
+    mask, out = tmp_path / "mask.nrrd", tmp_path / "out"
+    sitk.WriteImage(sitk.ReadImage(str(inputs["mask"])), str(mask))
+    mask.write_bytes(mask.read_bytes().replace(b"space: left-posterior-superior", b"space dimension: 3"))
+    options = ["--modality", "ct", "--out", out, "--weights", inputs["weights"], "--fixed-mask", mask]
+    quick = ["--prealignment", "none", "--one-axis", "--no-check"]
+    assert main(["fuse", *map(str, [inputs["mri"], inputs["ct"], *options, *quick])]) == 0
+    (warning,) = (text for text in json.loads((out / "report.json").read_text())["warnings"] if "mask.nrrd" in text)
+    assert warning.startswith("The file mask.nrrd does not say how the head lies in it")
+
+
 def test_a_json_file_that_cannot_be_written_is_said_before_anything_is_computed(
     inputs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -18,6 +18,7 @@ from BSAFusionLib.files.inputs import Pair, read_pair
 from BSAFusionLib.files.nifti_header import clear_time
 from BSAFusionLib.geometry.fields import resample_through
 from BSAFusionLib.viewer.result_folder import read_result
+from Testing.ground.nifti_files import example, write_nifti
 from Testing.phantoms import save_untrained, small_head
 
 durations = [10.0, 30.0, 60.0]
@@ -96,6 +97,12 @@ def test_durations_that_are_none_are_not_used(folder: Path, durations: str) -> N
 def sitk_unpacked(folder: Path) -> bytes:
     sitk.WriteImage(sitk.ReadImage(str(folder / "pet.nii.gz")), str(folder / "plain.nii"))
     return (folder / "plain.nii").read_bytes()
+
+
+def test_frames_in_color_are_rejected(folder: Path) -> None:
+    color = write_nifti(folder / "color.nii", example(), datatype=128, bits=24, dim=(4, 28, 25, 3, 2, 1, 1, 1))
+    with pytest.raises(FusionError, match=r"have 3 values per voxel \(colors\?\); give frames of one value"):
+        read_dynamic(color, None)
 
 
 @pytest.mark.parametrize("chosen", ["0", "4", "2-1", "1-9", "one", "1,,2"])

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,51 @@ def test_a_truncated_volume_is_refused(volume: sitk.Image, tmp_path: Path, kind:
         read_volume(path)
 
 
+@pytest.mark.parametrize("kind", ["nii.gz", "nrrd", "nhdr", "mha", "mhd"])
+def test_a_volume_that_was_damaged_in_compressed_voxels_is_refused(
+    volume: sitk.Image, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / f"volume.{kind}"
+    sitk.WriteImage(volume, str(path), useCompression=True)
+    data = max(tmp_path.iterdir(), key=lambda file: file.stat().st_size) if kind in ("nhdr", "mhd") else path
+    content = bytearray(data.read_bytes())
+    content[-200:-100] = bytes(100)
+    data.write_bytes(content)
+    with pytest.raises(FusionError, match="damaged"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("changed", ["unpacked", "one slice less", "cut short without a size"])
+def test_a_metaimage_of_fewer_voxels_than_its_header_says_is_refused(
+    volume: sitk.Image, tmp_path: Path, changed: str
+) -> None:
+    path, data, (*_, depth) = tmp_path / "volume.mhd", tmp_path / "volume.zraw", volume.GetSize()
+    sitk.WriteImage(volume, str(path), useCompression=True)
+    header, voxels = path.read_text(), sitk.GetArrayFromImage(volume)
+    if changed == "unpacked":
+        data.write_bytes(zlib.compress(voxels[1:].tobytes()))
+        header = re.sub("CompressedDataSize = .*", f"CompressedDataSize = {data.stat().st_size}", header)
+    elif changed == "one slice less":
+        header = re.sub("Compressed.*\n", "", header).replace(" = volume.zraw", " = LIST")
+        for number in range(depth - 1):
+            (tmp_path / f"{number}.raw").write_bytes(voxels[number].tobytes())
+            header += f"{number}.raw\n"
+    else:
+        data.write_bytes(data.read_bytes()[:-50])
+        header = re.sub("CompressedDataSize.*\n", "", header)
+    path.write_text(header)
+    with pytest.raises(FusionError, match="cut short"):
+        read_volume(path)
+
+
+def test_a_metaimage_that_cannot_be_unpacked_without_its_size_is_refused(volume: sitk.Image, tmp_path: Path) -> None:
+    path = tmp_path / "volume.mha"
+    sitk.WriteImage(volume, str(path), useCompression=True)
+    path.write_bytes(re.sub(b"CompressedDataSize.*\n", b"", path.read_bytes()))
+    with pytest.raises(FusionError, match="does not say CompressedDataSize"):
+        read_volume(path)
+
+
 def test_a_file_that_is_no_volume_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.nii.gz").write_text("no volume")
     with pytest.raises(FusionError, match="cannot be read"):
@@ -98,6 +144,28 @@ def test_where_one_file_cannot_be_replaced_none_is(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.txt", "c.txt"]
     assert (tmp_path / "b.txt").read_text() == "old"
     assert (tmp_path / "c.txt" / "within").is_dir()
+
+
+@pytest.mark.parametrize("moves", range(1, 6))
+def test_a_user_who_stops_while_results_are_replaced_keeps_the_older_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    older = {name: f"old {name}" for name in ("a.txt", "b.txt", "gone.txt")}
+    for name, content in older.items():
+        (tmp_path / name).write_text(content)
+    done, replace = [], os.replace
+
+    def stop(source: Path, target: Path) -> None:
+        replace(source, target)
+        done.append(target)
+        if len(done) == moves:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt), written_whole(tmp_path, ["gone.txt"]) as unfinished:  # noqa: PT012
+        for name in ("a.txt", "b.txt", "c.txt"):
+            (unfinished / name).write_text("new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == older
 
 
 def test_the_folder_of_another_job_may_vanish_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,6 +149,23 @@ def test_scaled_values_survive_the_private_copy(tmp_path: Path) -> None:
     assert np.allclose(sitk.GetArrayFromImage(load_volume(path).image), expected)
 
 
+def test_a_slope_of_0_means_no_scale(tmp_path: Path) -> None:
+    assert_same(read_volume(write_nifti(tmp_path / "scan.nii", example(), scale=(0.0, 7.0))), example())
+
+
+def test_voxels_that_begin_nowhere_follow_the_header(tmp_path: Path) -> None:
+    assert_same(read_volume(write_nifti(tmp_path / "scan.nii", example(), start=0)), example())
+
+
+@pytest.mark.parametrize("bits", [0, 8, 32])
+def test_the_data_type_counts_and_not_the_bits(tmp_path: Path, bits: int) -> None:
+    path = write_nifti(tmp_path / "scan.nii", example(), bits=bits)
+    assert_same(read_volume(path), example())
+    path.write_bytes(path.read_bytes()[:-9000])
+    with pytest.raises(FusionError, match="fewer voxels than its header says"):
+        read_volume(path)
+
+
 @pytest.mark.parametrize("given", ["scan.hdr", "scan.img"])
 def test_analyze_is_read_and_its_missing_orientation_said(tmp_path: Path, given: str) -> None:
     content = write_nifti(tmp_path / "scan.nii", example(), magic=b"\0\0\0", qform_code=0, sform_code=0).read_bytes()
@@ -218,6 +235,19 @@ def test_labels_stay_labels_where_a_grid_is_straightened(tmp_path: Path, intent:
 def test_one_frame_of_four_dimensions_is_a_volume(tmp_path: Path) -> None:
     sitk.WriteImage(sitk.JoinSeries([example()]), str(tmp_path / "frame.nii.gz"))
     assert_same(load_volume(tmp_path / "frame.nii.gz").image, example())
+
+
+def test_one_value_per_voxel_is_a_scalar_volume(tmp_path: Path) -> None:
+    sequence = tmp_path / "scan.seq.nrrd"  # as Slicer saves a sequence, here of a single frame
+    sitk.WriteImage(sitk.Compose(example()), str(sequence))
+    vector = write_nifti(tmp_path / "scan.nii", example(), dim=(5, *example().GetSize(), 1, 1, 1, 1), intent_code=1007)
+    for path in (sequence, vector):
+        assert load_volume(path).image.GetPixelID() == sitk.sitkInt16
+        assert_same(load_volume(path).image, example())
+
+
+def test_an_sform_of_no_numbers_gives_way_to_the_qform(tmp_path: Path) -> None:
+    assert_same(read_volume(write_nifti(tmp_path / "scan.nii", example(), rows=[np.nan] * 12)), example())
 
 
 def test_an_sform_that_is_singular_gives_way_to_the_qform(tmp_path: Path) -> None:

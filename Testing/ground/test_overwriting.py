@@ -17,7 +17,8 @@ from BSAFusionLib.__main__ import command_modules, main
 from BSAFusionLib.cohort.reading import read_cohort
 from BSAFusionLib.commands.batch import batch_outputs
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.overwriting import files_of, refuse_overwriting
+from BSAFusionLib.files.overwriting import files_of, files_written, refuse_overwriting
+from BSAFusionLib.files.volumes import write_volume
 from Testing.dicom.conftest import write_series
 from Testing.phantoms import save_untrained, small_head
 
@@ -200,6 +201,25 @@ def test_a_mask_and_what_is_carried_along_are_inputs(
     assert_refused(tmp_path, capsys, pet, *carried[:3], *carried[4:], pet)
 
 
+@pytest.mark.parametrize("ending", [".mhd", ".nhdr", ".hdr", ".img", ".mha", ".nii.gz"])
+def test_all_files_that_a_volume_is_written_to_are_known(tmp_path: Path, ending: str) -> None:
+    result = tmp_path / f"pet.1{ending}"
+    write_volume(small_head(1, slices=3), result)
+    assert {*tmp_path.iterdir()} == {*files_written(result)}
+
+
+@pytest.mark.parametrize(("ending", "beside"), [(".mhd", ".zraw"), (".nhdr", ".raw.gz")])
+def test_the_voxels_that_are_written_beside_a_result_replace_no_input(
+    mri: Path, tmp_path: Path, capsys: pytest.CaptureFixture, ending: str, beside: str
+) -> None:
+    result, pet, transform = tmp_path / f"pet{ending}", tmp_path / f"other{ending}", tmp_path / "rigid.tfm"
+    write_volume(small_head(1, slices=3), result)
+    result.rename(pet)
+    sitk.WriteTransform(sitk.TranslationTransform(3, (1.0, 2.0, 3.0)), str(transform))
+    data = result.with_suffix(beside)
+    assert_refused(tmp_path, capsys, data, "apply", transform, pet, "--reference", mri, "--out", result)
+
+
 @pytest.mark.parametrize("link", [hard_link, symbolic_link])
 def test_links_lead_to_a_dicom_file(
     mri: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture, link: Callable[[Path, Path], None]
@@ -216,6 +236,8 @@ def test_two_results_need_two_files_and_a_folder_is_none(
     sitk.WriteImage(small_head(1, slices=3), str(pet))
     for file in (out / "report.json", out):
         assert_refused(tmp_path, capsys, file, "fuse", mri, pet, "--out", out, "--json", file)
+    os.mkfifo(out / "pipe")
+    assert_refused(tmp_path, capsys, out / "pipe", "fuse", mri, pet, "--out", out, "--json", out / "pipe")
     (out / "fused.nrrd").mkdir()
     assert_refused(tmp_path, capsys, out / "fused.nrrd", "fuse", mri, pet, "--out", out)
 

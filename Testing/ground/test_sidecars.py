@@ -88,6 +88,14 @@ def test_a_file_in_any_encoding_states_modality_and_unit(tmp_path: Path, encodin
     assert (scan.modality, scan.unit, scan.remarks) == ("spect", "CNTS", ())
 
 
+@pytest.mark.parametrize("name", ["SCAN.JSON", "SCAN.json"])
+def test_a_file_in_capitals_describes_a_volume_in_capitals(tmp_path: Path, name: str) -> None:
+    volume = tmp_path / "SCAN.NII.GZ"
+    write(tmp_path / name, Modality="NM")
+    assert described(volume) == {"Modality": "NM"}
+    assert tmp_path / name in files_of(volume)
+
+
 @pytest.mark.parametrize("frames", [1, 2])
 @pytest.mark.parametrize("content", [b'{"Modality": "NM"', b"\x81", b"[" * 100_000])
 def test_a_file_that_cannot_be_read_is_a_remark(tmp_path: Path, content: bytes, frames: int) -> None:

@@ -13,6 +13,7 @@ from BSAFusionLib.files.dicom.unplaced import MOST, spans_an_image
 from BSAFusionLib.files.orientation import MAX_ROUNDING_MM
 
 DIRECTION_TOLERANCE = 4e-3  # between direction cosines: half a millimeter at a head's surface
+STORED = ("BitsAllocated", "BitsStored", "PixelRepresentation")
 PLACE_DECIMALS = 4  # of a height in mm, below which images lie at the same one
 
 
@@ -30,6 +31,7 @@ class Frame:
         size: Columns and rows.
         scale: Rescale slope and intercept.
         file_scale: Those that GDCM reads all images of the file by.
+        stored: Bits allocated, bits stored and pixel representation (signed or not) of its values.
         mirror: Sum of a stored value and of what GDCM makes of it in a MONOCHROME1 image; None for others.
         moment: When it was measured.
     """
@@ -43,6 +45,7 @@ class Frame:
     size: tuple[int, int]
     scale: tuple[float, float]
     file_scale: tuple[float, float]
+    stored: tuple[int, ...]
     mirror: int | None = None
     moment: Moment = UNTIMED
 
@@ -189,6 +192,7 @@ def _frame(
         (int(header.Columns), int(header.Rows)),
         rescale,
         rescale,
+        tuple(int(header.get(name) or 0) for name in STORED),
         _mirror(header),
     )
 

@@ -16,7 +16,7 @@ from BSAFusionLib.files.dicom.suv import stated_unit, suv_factor
 from BSAFusionLib.files.dicom.time_points import points_times, time_points
 from BSAFusionLib.files.dicom.unplaced import with_places
 from BSAFusionLib.files.dicom.voxels import read_voxels, without_doubles
-from BSAFusionLib.files.dynamic import Frames, chosen_frames
+from BSAFusionLib.files.dynamic import Frames, as_floats, chosen_frames
 from BSAFusionLib.files.orientation import MAX_ROUNDING_MM, says_nothing
 from BSAFusionLib.files.straighten import even_slices, place, straighten, straightened
 from BSAFusionLib.modalities import from_dicom
@@ -107,7 +107,7 @@ def _about_images(series: Series, others: int, placed: bool) -> tuple[str, ...]:
 
 def _dynamic(images: list[sitk.Image], times: dict[str, tuple[float, ...]], chosen: str | None) -> Frames:
     return Frames(
-        tuple(sitk.Cast(image, sitk.sitkFloat32) for image in images),
+        as_floats(images),
         times["start"],
         times["duration"],
         chosen_frames(chosen, len(images)),

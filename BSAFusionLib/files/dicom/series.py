@@ -39,6 +39,7 @@ TAG_NAMES = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "PhotometricInterpretation",
+    "BitsAllocated",
     "BitsStored",
     "PixelRepresentation",
     "RescaleSlope",
@@ -186,11 +187,21 @@ def _image_of(header: pydicom.FileDataset) -> Hashable:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield all files in and below a folder, but for results that another run is writing there, which soon move."""
+    """Yield all files in and below a folder, but for results that another run is writing there, which soon move.
+
+    Raises:
+        FusionError: A link leads to no file; without its slice the volume could look whole.
+    """
     for file in folder.rglob("*"):
-        unfinished = any(part.startswith(UNFINISHED) for part in file.relative_to(folder).parts)
-        if not unfinished and file.is_file():
+        if any(part.startswith(UNFINISHED) for part in file.relative_to(folder).parts):
+            continue
+        if file.is_file():
             yield file
+        elif file.is_symlink() and not file.exists():
+            raise FusionError(
+                "The DICOM folder holds a link to a file that is not there (not fetched yet?); fetch all its files, or "
+                "remove the link."
+            )
 
 
 def _is_reconstructed(header: pydicom.FileDataset) -> bool:

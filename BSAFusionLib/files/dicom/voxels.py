@@ -25,7 +25,8 @@ def read_voxels(frames: Sequence[Frame]) -> np.ndarray:
     files = list(dict.fromkeys(frame.path for frame in frames))
     scales = {scale for frame in frames for scale in (frame.scale, frame.file_scale)}
     whole = len(scales) == 1 and all(value.is_integer() for value in next(iter(scales)))
-    kind = sitk.sitkUnknown if whole else sitk.sitkFloat32  # the type that fits the first file need not fit the others
+    alike = whole and len({frame.stored for frame in frames}) == 1
+    kind = sitk.sitkUnknown if alike else sitk.sitkFloat32  # the type that fits the first file need not fit the others
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # of spacings, which `frames` has measured
     try:
         with explain_memory_errors(), readable_by_gdcm(files) as names:
