@@ -79,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     print(result.report)
     print(line("True error", ", ".join(f"{name} {error:.2f}" for name, error in errors.items()) + " mm"))
+    print("The sample MRI is an average of many brains; the expected error, fitted on persons, is too small for it.")
     print(f"results in {arguments.out}")
     if arguments.json:
         save_json({"true_error_mm": errors, "report": result.report.as_dict()}, arguments.json, arguments.out)
