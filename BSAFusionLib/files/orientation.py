@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from BSAFusionLib.files.header_fields import header_fields
 from BSAFusionLib.files.nifti_header import NiftiHeader
 from BSAFusionLib.files.units import length_unit
 
@@ -104,12 +105,9 @@ def states_no_orientation(path: Path) -> bool:
 
     A NRRD needs its space and directions, a MetaImage its matrix; of other formats MINC and ITK's HDF5 have them.
     """
-    with path.open("rb") as file:
-        text = file.read(1 << 16)
-    if text.startswith(b"NRRD"):
-        lines = [line.partition(b":")[0].strip().lower() for line in text.partition(b"\n\n")[0].splitlines()]
-        return not (b"space" in lines and b"space directions" in lines)
-    if path.suffix.lower() in (".mha", ".mhd"):
-        keys = [line.partition(b"=")[0].strip() for line in text.partition(b"ElementDataFile")[0].splitlines()]
-        return not any(key in keys for key in (b"TransformMatrix", b"Rotation", b"Orientation"))
-    return path.suffix.lower() not in (".mnc", ".h5", ".hdf5")
+    fields = header_fields(path)
+    if fields is None:
+        return path.suffix.lower() not in (".mnc", ".h5", ".hdf5")
+    if "ndims" in fields:
+        return fields.keys().isdisjoint(("transformmatrix", "rotation", "orientation"))
+    return not {"space", "space directions"} <= fields.keys()

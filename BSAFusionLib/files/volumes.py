@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.content import NAMED, under_right_name
+from BSAFusionLib.files.header_fields import about_header
 from BSAFusionLib.files.nifti import read_by_itk, read_nifti
 from BSAFusionLib.files.nifti_header import NiftiHeader, nifti_header
 from BSAFusionLib.files.orientation import (
@@ -157,9 +158,10 @@ def _loaded(path: Path) -> LoadedVolume:
             if not all(abs(part) < MAX_DIRECTION_COSINE for part in reader.GetDirection()):
                 raise FusionError(f"The axes in the header of {path} are not finite directions; fix the header.")
             image = reader.Execute()
-        placed = not states_no_orientation(named)
+        placed, remarks = not states_no_orientation(named), about_header(named, path.name)
     image = _one_volume(image, path)
-    return _in_mm(LoadedVolume(image, () if placed else (says_nothing(f"The file {path.name}"),), placed), path)
+    remarks = remarks if placed else (says_nothing(f"The file {path.name}"), *remarks)
+    return _in_mm(LoadedVolume(image, remarks, placed), path)
 
 
 def _in_mm(volume: LoadedVolume, path: Path) -> LoadedVolume:

@@ -333,6 +333,17 @@ def test_a_link_to_an_image_that_is_not_there_is_missed(volume: sitk.Image, tmp_
         read_scan(tmp_path, ("ct",))
 
 
+def test_an_image_with_fewer_pixels_than_its_tags_say_is_missed(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 2000, (4, 64, 64)).astype(np.int16)
+    write_series(tmp_path, sitk.GetImageFromArray(values), "CT")
+    path = sorted(tmp_path.iterdir())[0]
+    dataset = dcmread(path)
+    dataset.PixelData = dataset.PixelData[: len(dataset.PixelData) // 2]
+    dataset.save_as(path)
+    with pytest.raises(FusionError, match="cut short or damaged"):
+        read_scan(tmp_path, ("ct",))
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(FusionError, match="no MRI volume"):

@@ -18,9 +18,11 @@ from vtkmodules.vtkIOGeometry import vtkSTLWriter
 from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
 from BSAFusionLib import __main__ as command_line
+from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dynamic import read_dynamic
 from BSAFusionLib.files.nifti_header import TIME_UNIT_BITS, clear_time, read_header
 from BSAFusionLib.files.points import read_points
+from BSAFusionLib.files.transforms import read_transform
 from BSAFusionLib.geometry.fields import fade_to_zero
 from BSAFusionLib.geometry.inverse import carry_points
 
@@ -446,6 +448,45 @@ def test_a_file_that_is_no_transform_is_told(folder: Path, capsys: pytest.Captur
     (folder / "deformation.h5").unlink()
     assert run_apply(folder, "moving.nrrd", "--reference", "fixed.nrrd") == 2
     assert capsys.readouterr().err == f"There is no file {folder / 'deformation.h5'}; check the path.\n"
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.2, 0.3, (4.0, 5.0, 6.0)),
+        sitk.Transform(3, sitk.sitkIdentity),
+        sitk.TranslationTransform(3, (1.0, 2.0, 3.0)),
+        sitk.CompositeTransform([sitk.AffineTransform(3), sitk.BSplineTransform(3)]),
+    ],
+)
+def test_a_whole_transform_in_text_is_read(tmp_path: Path, transform: sitk.Transform) -> None:
+    sitk.WriteTransform(transform, str(tmp_path / "whole.tfm"))
+    read = read_transform(tmp_path / "whole.tfm")
+    assert read.TransformPoint((7.0, 8.0, 9.0)) == pytest.approx(transform.TransformPoint((7.0, 8.0, 9.0)))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fixed", "more", "message"),
+    [
+        ("0 0 0 nan 0 0", "0 0 0 0", "", "Numbers of the transform .* are missing, or are not finite"),
+        ("0 0 0 1 2", "0 0 0 0", "", "Numbers of the transform"),
+        ("0 0 0 1 2 3", "0 0", "", "Numbers of the transform"),
+        ("0 0 0 1,5 2 3", "0 0 0 0", "", "Numbers of the transform"),
+        (
+            "0 0 0 1 2 3",
+            "0 0 0",
+            "#Transform 1\nTransform: TranslationTransform_double_3_3\nParameters: 1 2 3\nFixedParameters: \n",
+            "holds 2 transforms, not one; save them as one",
+        ),
+    ],
+)
+def test_a_transform_in_text_that_is_damaged_or_one_of_several_is_refused(
+    tmp_path: Path, parameters: str, fixed: str, more: str, message: str
+) -> None:
+    head = "#Insight Transform File V1.0\n#Transform 0\nTransform: Euler3DTransform_double_3_3\n"
+    (tmp_path / "rigid.tfm").write_text(f"{head}Parameters: {parameters}\nFixedParameters: {fixed}\n{more}")
+    with pytest.raises(FusionError, match=message):
+        read_transform(tmp_path / "rigid.tfm")
 
 
 @pytest.mark.parametrize("name", ["damaged.stl", "damaged.vtp"])

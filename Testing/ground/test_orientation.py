@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from BSAFusionLib.files.volumes import load_volume
 from Testing.ground.nifti_files import example
 
+fields = ("Slope", "Offset")
 silent = "does not say how the head lies in it"
 
 
@@ -33,6 +34,29 @@ def test_a_metaimage_without_a_matrix_is_read_and_said(tmp_path: Path) -> None:
     volume = load_volume(path)
     assert not volume.placed
     assert silent in volume.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "dropped"), [("scan.mha", b"ElementSpacing"), ("scan.nrrd", b"space"), ("scan.tif", None)]
+)
+def test_a_voxel_size_that_no_header_states_is_said(tmp_path: Path, name: str, dropped: bytes | None) -> None:
+    path = tmp_path / name
+    sitk.WriteImage(example(), str(path))
+    if dropped is not None:
+        path.write_bytes(b"".join(line for line in path.read_bytes().splitlines(True) if not line.startswith(dropped)))
+    volume = load_volume(path)
+    assert volume.image.GetSpacing()[2] == 1
+    assert f"{name} does not state the size of its voxels along all axes, and 1 mm was taken" in volume.remarks[-1]
+
+
+@pytest.mark.parametrize(("scale", "said"), [(("2", "-1024"), True), (("1.0", "0"), False)])
+def test_a_scale_in_a_metaimage_is_said(tmp_path: Path, scale: tuple[str, str], said: bool) -> None:
+    path = tmp_path / "scan.mha"
+    sitk.WriteImage(example(), str(path))
+    slope, offset = (f"ElementToIntensityFunction{name} = {scale[number]}\n" for number, name in enumerate(fields))
+    path.write_bytes(path.read_bytes().replace(b"ElementType", f"{slope}{offset}ElementType".encode()))
+    remarks = load_volume(path).remarks
+    assert [f"slope {scale[0]}, offset {scale[1]}" in remark for remark in remarks] == [True] * said
 
 
 def test_a_tiff_is_read_and_its_missing_orientation_said(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The series in a DICOM folder, and the choice of one."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.tag import Tag
-from pydicom.uid import UID
+from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from BSAFusionLib.errors import ExchangedRoles, FusionError
 from BSAFusionLib.files.atomic import UNFINISHED
@@ -172,12 +173,26 @@ def series_in(path: Path) -> list[Series]:
         if kind.name.endswith("Image Storage") and not ("Modality" in header and "Rows" in header):
             raise FusionError(DAMAGED)
         if from_dicom(str(header.get("Modality"))) and "Rows" in header and _is_reconstructed(header):
+            if _lacks_pixels(header, file):
+                raise FusionError(DAMAGED)
             uid = str(header.get("SeriesInstanceUID", ""))
             image = _image_of(header)
             doubles[uid] += image in headers[uid]
             headers[uid].setdefault(image, header)
     series = [Series(uid, list(images.values()), doubles[uid]) for uid, images in headers.items()]
     return sorted(series, key=lambda one: (str(one.headers[0].get("SeriesNumber", "")).zfill(12), one.uid))
+
+
+def _lacks_pixels(header: pydicom.FileDataset, file: Path) -> bool:
+    """Tell whether a file is shorter than the pixels that its tags promise; GDCM fills in what is missing."""
+    syntax = UID(header.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian))
+    if not syntax.is_transfer_syntax or syntax.is_compressed or syntax.is_deflated:
+        return False
+    try:
+        counts = [int(header.get(name) or 1) for name in ("Rows", "Columns", "NumberOfFrames")]
+        return file.stat().st_size < math.prod(counts) * int(header.get("BitsAllocated") or 8) // 8
+    except (TypeError, ValueError):  # a tag that is no number, of which reading the images says more
+        return False
 
 
 def _image_of(header: pydicom.FileDataset) -> Hashable:
