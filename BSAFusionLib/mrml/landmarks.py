@@ -112,10 +112,16 @@ def _check_with_volume(landmarks: slicer.vtkMRMLMarkupsNode, volume: slicer.vtkM
 
 def _points(markups: slicer.vtkMRMLMarkupsNode) -> np.ndarray:
     """Return the points (n, 3) in the world, mm, RAS; raise FusionError where one is not placed, or none."""
-    count = markups.GetNumberOfControlPoints()
-    if count == 0 or markups.GetNumberOfDefinedControlPoints() < count:
+    numbers = [number for number in range(markups.GetNumberOfControlPoints()) if not _is_preview(markups, number)]
+    if not numbers or markups.GetNumberOfDefinedControlPoints() < len(numbers):
         raise FusionError(f"'{markups.GetName()}' has no points, or one that is not placed yet; place all points.")
-    return _transformed(arrayFromMarkupsControlPoints(markups), parent_to_world(markups))
+    return _transformed(arrayFromMarkupsControlPoints(markups)[numbers], parent_to_world(markups))
+
+
+def _is_preview(markups: slicer.vtkMRMLMarkupsNode, number: int) -> bool:
+    """Return True for the point that Slicer adds below the mouse while the user places points, until it is clicked."""
+    status = markups.GetNthControlPointPositionStatus(number)
+    return bool(status == markups.PositionPreview and markups.GetNthControlPointAutoCreated(number))
 
 
 def _transformed(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
+import slicer
 from slicer.util import updateMarkupsControlPointsFromArray
 
 from BSAFusionLib.errors import FusionError
@@ -103,3 +104,26 @@ def test_points_that_were_hardened_without_their_volume_or_the_other_way_round_a
         run(fixedLandmarks=fixed, movingLandmarks=moving[1])
     report = run(fixedLandmarks=fixed, movingLandmarks=moving[0]).report
     np.testing.assert_allclose(astuple(report.landmarks), (0, 0, 4, 4), atol=2e-3)  # the start moves it once more
+
+
+def test_the_point_below_the_mouse_does_not_count_until_it_is_placed(add_head, add_points, add_transform):
+    pet, grid = add_head("PET", "pet"), add_transform(np.eye(4))
+    fixed, moving = add_points("On MRI", points), add_points("On PET", points)
+
+    def hover(status):  # as Slicer's views do while points are placed
+        mouse = slicer.vtkMRMLInteractionEventData()
+        mouse.SetWorldPosition((1, 2, 3))
+        moving.GetDisplayNode().UpdateActiveControlPointWorld(-1, mouse, np.eye(3).ravel(), "", "", status)
+
+    moving.CreateDefaultDisplayNodes()
+    hover(moving.PositionPreview)
+    assert moving.GetNumberOfControlPoints() == 4
+    np.testing.assert_allclose(astuple(landmark_error(fixed, moving, pet, grid)), 0, atol=1e-6)
+    hover(moving.PositionDefined)
+    with pytest.raises(FusionError, match="'On PET' 4"):
+        landmark_error(fixed, moving, pet, grid)
+    moving.RemoveNthControlPoint(3)
+    moving.UnsetNthControlPointPosition(0)
+    hover(moving.PositionPreview)  # for the first point of the list, which lacks its place
+    with pytest.raises(FusionError, match="one that is not placed yet"):
+        landmark_error(fixed, moving, pet, grid)
