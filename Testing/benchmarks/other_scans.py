@@ -2,11 +2,11 @@
 
     .venv/bin/python Testing/benchmarks/other_scans.py HEADS --json scans.json
 
-HEADS is the folder of labeled heads. It was fitted on T1 MRIs of whole heads with voxels of 1 mm, and FDG or perfusion.
-Here the MRI or the other scan is of another kind: without skull, of other contrast, a slab, with a tumor, and so on. The
-patients are of the heads that choose (11 and 12) or, with --reported, of those that report (13 to 15), moved by 8 degrees
-and 12 mm, with 4 mm of elastic displacement at most. Prints the mean error in the brain in mm after the best rigid
-motion, after the rigid search and in the end, the expected one, and true over expected.
+HEADS is the folder of labeled heads. The expected error was fitted on T1 MRIs of whole heads with voxels of 1 mm, and
+FDG or perfusion. Here the MRI or the other scan is of another kind: without skull, of other contrast, a slab, with a
+tumor, and so on. The patients are of the heads that choose (11 and 12) or, with --reported, of those that report (13 to
+15), moved by 8 degrees and 12 mm, with 4 mm of elastic displacement at most. Prints the mean error in the brain in mm
+after the best rigid motion, after the rigid search and in the end, the expected one, and true over expected.
 """
 
 import argparse
