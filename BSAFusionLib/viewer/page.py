@@ -41,6 +41,7 @@ html { overflow: hidden; }
 .views { flex: 1; min-height: 0; display: flex; flex-direction: column; }
 .choices .v-btn { text-transform: none; letter-spacing: normal; }
 .doubt { padding: 4px 12px; font-weight: bold; max-height: 30vh; overflow-y: auto; }
+.warnings { max-height: 15vh; overflow-y: auto; }
 .view-label { position: absolute; top: 8px; left: 8px; padding: 0 8px; border-left: 4px solid; color: white;
   background: rgba(0, 0, 0, 0.6); font-size: 14px; user-select: none; }
 .view-fit { position: absolute; top: 4px; right: 4px; color: white; background: rgba(0, 0, 0, 0.6); }
@@ -103,6 +104,7 @@ class Page:
                 # Text from a report or with names of files, which as a child of an element would be HTML and code.
                 "doubt": self._found.doubt,
                 "sentences": " ".join(self._found.sentences),
+                "warnings": " ".join(("Warning:", *self._found.warnings)),
                 "missing": " ".join(self._found.missing),
                 "trame__title": f"BSAFusion: {self._found.name}",
             }
@@ -163,12 +165,14 @@ class Page:
                     vuetify.VSpacer()
                     html.Span(DISCLAIMER, classes="text-caption")
                     html.Div("{{ sentences }}", classes="text-caption w-100")
+                    if found.warnings:
+                        html.Div("{{ warnings }}", classes="warnings text-caption text-warning w-100")
                 with html.Div(classes="bar controls"):
                     self._draw_choices()
                 with html.Div(classes="views"):
                     views.initialize_layout_grid(page)
                 if found.missing:
-                    html.Div("{{ missing }}", classes="bar text-caption text-warning")
+                    html.Div("{{ missing }}", classes="missing bar text-caption text-warning")
                 with html.Div(classes="bar text-caption"):
                     self._draw_bars()
                 html.Div(

@@ -50,12 +50,13 @@ def place_of(readout: str) -> list[float]:
 
 
 def name_code(result: Path, place: Path) -> tuple[Path, str]:
-    """Copy a result whose damaged PET and whose doubt name what a page could take for code; return both."""
+    """Copy a result whose damaged PET, doubt and warning name what a page could take for code; return both."""
     folder, code = shutil.copytree(result.parent, place / "case") / "result", "pet {{6*7}} <b &amp; <i>bold"
     (folder.parent / f"{code}.nii").write_bytes(b"damaged")
     report = json.loads((folder / "report.json").read_text())
     report["inputs"]["moving"] = f"../{code}.nii"
     report["verdict"]["reasons"] += [f"Look at {code}."]
+    report["warnings"] = [f"Check {code}."]
     (folder / "report.json").write_text(json.dumps(report))
     return folder, code
 
@@ -364,7 +365,8 @@ def test_a_new_page_says_a_doubt_first_shows_the_pet_over_the_mri_and_leaves_no_
         doubt = tab.page.locator(".doubt")
         assert doubt.inner_text().startswith("Doubtful: No head was found in either volume")  # ellipsoids are none
         assert doubt.inner_text().endswith(f"{code}.")
-        assert f"{code}.nii cannot be read" in tab.page.locator(".text-warning").inner_text()
+        assert f"{code}.nii cannot be read" in tab.page.locator(".missing").inner_text()
+        assert tab.page.locator(".warnings").inner_text() == f"Warning: Check {code}."
         assert doubt.bounding_box()["y"] < tab.page.locator(".verdict").bounding_box()["y"]
         assert all(colored(tab.wait_for(view, seen)) for view in slices)
         tab.close()
