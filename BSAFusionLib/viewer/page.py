@@ -36,11 +36,13 @@ NO_POINT = "Point at a slice to read its values."
 GRID_COLORS = "rgb(0, 255, 0), rgb(255, 255, 0), rgb(255, 0, 0)"
 STYLE = """
 html { overflow: hidden; }
-.page { display: flex; flex-direction: column; height: 100vh; }
+.page { display: flex; flex-direction: column; height: 100vh; overflow-y: auto; }
+.page > * { flex-shrink: 0; }
 .bar { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 16px; padding: 4px 12px; }
-.views { flex: 1; min-height: 0; display: flex; flex-direction: column; }
+.views { flex-grow: 1; flex-basis: 360px; display: flex; flex-direction: column; }
+.choices { max-width: 100%; overflow-x: auto; }
 .choices .v-btn { text-transform: none; letter-spacing: normal; }
-.doubt { padding: 4px 12px; font-weight: bold; max-height: 30vh; overflow-y: auto; }
+.doubt { padding: 4px 12px; color: white; background: #b0135a; font-weight: bold; max-height: 30vh; overflow-y: auto; }
 .warnings { max-height: 15vh; overflow-y: auto; }
 .view-label { position: absolute; top: 8px; left: 8px; padding: 0 8px; border-left: 4px solid; color: white;
   background: rgba(0, 0, 0, 0.6); font-size: 14px; user-select: none; }
@@ -159,7 +161,7 @@ class Page:
             client.Style(STYLE)
             with vuetify.VMain(), html.Div(classes="page"):
                 if found.doubt:
-                    html.Div("{{ doubt }}", classes="doubt bg-error")
+                    html.Div("{{ doubt }}", classes="doubt")
                 with html.Div(classes="bar verdict"):
                     html.Span("{{ trame__title }}", classes="font-weight-bold")
                     vuetify.VSpacer()
@@ -192,6 +194,7 @@ class Page:
                 max=1,
                 step=0.01,
                 hide_details=True,
+                name="Opacity of the overlay",  # its label to screen readers, as of the sliders of the slices
                 width=110,
             )
             html.Span("Overlay", classes="ml-4")
@@ -242,7 +245,9 @@ class Page:
         """Add the controls of a view, a slider, and the letters of the patient's sides."""
         self._draw_controls(server, view_id, view)
         slice_offset = connect_slice_view_slider_to_state(server, view)
-        Slider(typed_state=slice_offset, classes="view-slider", density="compact")
+        Slider(
+            typed_state=slice_offset, name=f"{view.get_orientation()} slice", classes="view-slider", density="compact"
+        )
         view.modified.connect(partial(self._write_letters, view_id))
         self._write_letters(view_id, view)
         for edge in edge_letters(arrayFromVTKMatrix(view.get_view_node().GetSliceToRAS())):

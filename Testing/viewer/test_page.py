@@ -266,6 +266,29 @@ def test_the_slider_fades_from_the_mri_to_what_lies_over_it(browser: Browser) ->
 
 
 @pytest.mark.browser
+def test_each_slider_has_a_name_for_screen_readers(browser: Browser) -> None:
+    names = [slider.get_attribute("aria-label") for slider in browser.page.get_by_role("slider").all()]
+    assert sorted(names) == ["Axial slice", "Coronal slice", "Opacity of the overlay", "Sagittal slice"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "height"), [(700, 400), (400, 700)])
+def test_in_a_small_window_the_views_stay_large_enough_and_all_buttons_are_reached(
+    browser: Browser, width: int, height: int
+) -> None:
+    browser.page.set_viewport_size({"width": width, "height": height})
+    browser.wait_for("Axial", seen)
+    assert min(browser.box(view)["height"] for view in views) > 150
+    last = browser.page.get_by_role("button", name="Expected error", exact=True)
+    last.scroll_into_view_if_needed()
+    assert last.bounding_box()["x"] + last.bounding_box()["width"] <= width
+    browser.page.locator(".readout").scroll_into_view_if_needed()
+    box = browser.page.locator(".readout").bounding_box()
+    assert box["y"] + box["height"] <= height
+    browser.page.set_viewport_size({"width": 1280, "height": 800})
+
+
+@pytest.mark.browser
 def test_the_slider_stays_where_it_is_put_right_after_a_button(browser: Browser) -> None:
     browser.choose("Registered")
     browser.fade("Home")
