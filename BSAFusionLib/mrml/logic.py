@@ -18,7 +18,7 @@ from BSAFusionLib.mrml.convert import (
     voxels_of,
 )
 from BSAFusionLib.mrml.display import draw_grid, show_volumes
-from BSAFusionLib.mrml.filling import put_expected_error, put_fused, put_registered, remove_former_error
+from BSAFusionLib.mrml.filling import describe_doubt, put_expected_error, put_fused, put_registered, remove_former_error
 from BSAFusionLib.mrml.hierarchy import file_beside, modality_from_dicom, unit_of
 from BSAFusionLib.mrml.landmarks import LandmarkPairs, error_of_pairs, landmark_pairs
 from BSAFusionLib.mrml.mask_node import checkMask, mask_voxels
@@ -395,6 +395,7 @@ class BSAFusionLogic:
                 show_volumes(fusedVolume)
             mark_as_filled(volumes, gridTransform, job.movingVolume)
             sequence = put_registered_sequence(job, computed, f"{job.movingVolume.GetName()} registered frames")
+            describe_doubt((*volumes, gridTransform, *parts, sequence), computed.report)
         remove_former_error(job, computed)  # only now, since a removed node cannot be put back
         remove_former_sequences(job, sequence)
         record = record_of(job, computed.pictures.overlay.unit)

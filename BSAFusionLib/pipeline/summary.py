@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from BSAFusionLib.modalities import MODALITIES
 
+DOUBTFUL = "Doubtful:"  # begins every doubt
 AXES = ("RL", "AP", "SI")  # of a position or a shift: its letters towards and against right, anterior, superior
 
 
@@ -32,7 +33,7 @@ def doubt_of(report: Mapping[str, Any]) -> str:
         report: One of an older version is never doubtful.
     """
     verdict = report.get("verdict") or {}
-    return " ".join(("Doubtful:", *verdict.get("reasons", ()))) if verdict.get("doubtful") else ""
+    return " ".join((DOUBTFUL, *verdict.get("reasons", ()))) if verdict.get("doubtful") else ""
 
 
 def known_error(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
