@@ -285,7 +285,8 @@ def _css(color_map: str) -> str:
 def _ends(window: OverlayWindow) -> list[str]:
     """Return the text of a window's ends and of its unit."""
     decimals = decimals_of(window.high - window.low)
-    return [f"{window.low:.{decimals}f}", f"{window.high:.{decimals}f}", window.unit]
+    low, high = (round(value, decimals) + 0.0 for value in (window.low, window.high))  # 0.0 makes 0 of -0
+    return [f"{low:.{decimals}f}", f"{high:.{decimals}f}", window.unit]
 
 
 def _four_views() -> Layout:
