@@ -14,6 +14,7 @@ from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.files.sidecars import DESCRIPTION
 from BSAFusionLib.files.texts import write_json
 from BSAFusionLib.modalities import MODALITIES
+from BSAFusionLib.pipeline.summary import doubt_of
 
 BIDS_VERSION = "1.10.0"
 PROGRAM = "BSAFusion"
@@ -126,13 +127,14 @@ def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
         folder: The folder of its files.
         report: The content of its report.json.
     """
-    sources = _sources(case)
+    sources, doubt = _sources(case), doubt_of(report)
     for what, description in _descriptions(case, report).items():
         name = getattr(case.names, what)
         if not (folder / name).exists():
             continue
         # SkullStripped is required; nothing is stripped here.
-        content = {**sources[what], "SkullStripped": False, **description}
+        text = ". ".join(filter(None, (description["Description"], doubt)))
+        content = {**sources[what], "SkullStripped": False, **description, "Description": text}
         sidecar = folder / sidecar_name(name)
         times = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}  # of frames
         content = {key: value for key, value in content.items() if value not in (None, "", [])}
@@ -201,7 +203,8 @@ def _descriptions(case: Case, report: dict[str, Any]) -> dict[str, dict[str, Any
         "rigid": {"Description": "The rigid transform alone, mm, LPS (ITK); it follows the network's part"},
         "network": {"Description": "What the network adds, mm, LPS (ITK); it acts before the rigid transform"},
         "expected_error": {
-            "Description": "Expected distance between where a point is carried and where it belongs, on a coarse grid",
+            "Description": "Expected distance between where a point is carried and where it belongs, on a coarse grid"
+            + ("; it holds only if the result is right" if doubt_of(report) else ""),
             "Units": "mm",
             **place,
         },

@@ -222,7 +222,8 @@ def _write_page(finished: FinishedCase, record: "Record", folder: Path, names: N
     fixed, moving, case = finished
     title = f"{moving.name} to {fixed.name}"
     (folder / names.page).write_text(page(case.pictures, case.result.report, title, record), encoding="utf-8")
-    write_bytes(Drawing(case.pictures).preview(), folder / names.preview)
+    preview = Drawing(case.pictures).preview(case.result.report.verdict.doubtful)
+    write_bytes(preview, folder / names.preview)
 
 
 def _write_report(finished: FinishedCase, pair: "Pair", record: "Record", folder: Path, names: Names) -> None:

@@ -1,14 +1,17 @@
 """Carry other images, label maps, points and models through a transform onto the fixed volume."""
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from BSAFusionLib.commands._progress import say
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.outputs import Names
 from BSAFusionLib.files.texts import write_json
 from BSAFusionLib.modalities import MODALITIES, MRI
+from BSAFusionLib.pipeline.summary import doubt_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     written = [file for result in results for file in files_written(result)]
     refuse_overwriting([arguments.transform, arguments.reference, *arguments.images], [*written, *sidecars])
     transform = read_transform(arguments.transform)
+    if doubt := _doubt_of_result(arguments.transform):
+        say(f"{arguments.transform.name} belongs to a doubtful result. {doubt}")
     move = _mover(transform, arguments.inverse)
     resample = None
     for path, result in paths:
@@ -90,6 +95,18 @@ def run(arguments: argparse.Namespace) -> int:
                 resample(path, folder / result.name)
         print(result)
     return 0
+
+
+def _doubt_of_result(transform: Path) -> str:
+    """Return the doubt of the result that a transform belongs to; "" without one, and where no report lists it."""
+    for path in sorted(transform.parent.glob(f"*{Names.report}")):
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+            if transform.name in report["files"].values():
+                return doubt_of(report)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a file of another program
+            continue
+    return ""
 
 
 def _mover(transform: "sitk.Transform", inverse: bool) -> Move:

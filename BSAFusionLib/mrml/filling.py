@@ -1,5 +1,6 @@
 """Put the volumes of a finished run into the scene, each with the display that it is read in."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import slicer
@@ -10,9 +11,11 @@ from BSAFusionLib.mrml.hierarchy import copy_unit
 from BSAFusionLib.mrml.nodes import put_volume
 from BSAFusionLib.mrml.overlay import color_by_value, fused_meaning, show_new_values, shows_highest
 from BSAFusionLib.mrml.placement import FILLED_FROM
+from BSAFusionLib.pipeline.summary import DOUBTFUL, doubt_of
 
 if TYPE_CHECKING:
     from BSAFusionLib.mrml.logic import Computed, Job
+    from BSAFusionLib.pipeline.report import Report
     from BSAFusionLib.report.overlay import OverlayWindow
 
 RGB_WINDOW = 0.0, 255.0  # in which colors are shown as they are
@@ -42,7 +45,20 @@ def put_expected_error(job: "Job", computed: "Computed", name: str) -> slicer.vt
     if computed.expectedError is None:
         return None
     given, window = job.outputs.expectedErrorVolume, computed.pictures.error_window()
-    return _put_by_value(job, computed.expectedError, name, given, window, "Expected error", shown_from=0.0)
+    quantity = "Expected error, if right" if computed.report.verdict.doubtful else "Expected error"
+    return _put_by_value(job, computed.expectedError, name, given, window, quantity, shown_from=0.0)
+
+
+def describe_doubt(nodes: Iterable[slicer.vtkMRMLNode | None], report: "Report") -> None:
+    """Let the descriptions of a result's nodes begin with its doubt, which a saved scene shows nowhere else.
+
+    The doubt of a former run is removed.
+    """
+    doubt = doubt_of(report.as_dict())
+    for node in filter(None, nodes):
+        text = node.GetDescription() or ""
+        kept = "" if text.startswith(DOUBTFUL) else text
+        node.SetDescription(" ".join(filter(None, (doubt, kept))))
 
 
 def remove_former_error(job: "Job", computed: "Computed") -> None:

@@ -18,7 +18,7 @@ from BSAFusionLib.mrml.convert import (
     voxels_of,
 )
 from BSAFusionLib.mrml.display import draw_grid, show_volumes
-from BSAFusionLib.mrml.filling import put_expected_error, put_fused, put_registered, remove_former_error
+from BSAFusionLib.mrml.filling import describe_doubt, put_expected_error, put_fused, put_registered, remove_former_error
 from BSAFusionLib.mrml.hierarchy import file_beside, modality_from_dicom, unit_of
 from BSAFusionLib.mrml.landmarks import LandmarkPairs, error_of_pairs, landmark_pairs
 from BSAFusionLib.mrml.mask_node import checkMask, mask_voxels
@@ -90,6 +90,7 @@ class Job:
     remarks: tuple[str, ...] = ()  # on the files of both volumes
     fixedMask: Volume | None = None
     dynamic: Dynamic | None = None
+    details: tuple[str, ...] = ()  # for those of the report
 
     @property
     def makeExpectedError(self) -> bool:
@@ -258,7 +259,18 @@ class BSAFusionLogic:
             ),
             mask_voxels(request.fixedMask) if request.fixedMask is not None else None,
             dynamic,
+            self._guessRemark(request.movingVolume, request.settings.modality),
         )
+
+    def _guessRemark(self, movingVolume: slicer.vtkMRMLScalarVolumeNode, asked: str) -> tuple[str, ...]:
+        """Return a remark where the modality was guessed; the expected error of another one would differ."""
+        if asked != AUTO:
+            return ()
+        modality, byDicom = self.foundModality(movingVolume)
+        if byDicom:
+            return ()
+        label, name = MODALITIES[modality].label, movingVolume.GetName()
+        return (f"'{name}' was taken for a {label} by its intensities; if it is none, choose its modality.",)
 
     def check(self, *arguments: Any, **choices: Any) -> Settings:
         """Check nodes and choices without copying voxels, fast enough for a panel to call at every change.
@@ -344,7 +356,8 @@ class BSAFusionLogic:
     def computed(self, job: Job, outcome: Outcome, frames: Iterable[Volume] = ()) -> Computed:
         """Convert an outcome and the registered frames, from this or another process, for nodes; voxels are copied."""
         transform = content_from_deformation(outcome.deformation, job.movingToWorld)
-        report = replace(outcome.report, warnings=(*job.remarks, *outcome.report.warnings))
+        warnings, details = (*job.remarks, *outcome.report.warnings), (*job.details, *outcome.report.details)
+        report = replace(outcome.report, warnings=warnings, details=details)
         if job.landmarks is not None:
             error = error_of_pairs(job.landmarks, job.movingToWorld, transform.from_parent.GetInverse())
             report = replace(report, landmarks=error)
@@ -398,6 +411,7 @@ class BSAFusionLogic:
                 show_volumes(fusedVolume)
             mark_as_filled(volumes, gridTransform, job.movingVolume)
             sequence = put_registered_sequence(job, computed, f"{job.movingVolume.GetName()} registered frames")
+            describe_doubt((*volumes, gridTransform, *parts, sequence), computed.report)
         remove_former_error(job, computed)  # only now, since a removed node cannot be put back
         remove_former_sequences(job, sequence)
         record = record_of(job, computed.pictures.overlay.unit)

@@ -20,6 +20,7 @@ LEAST_PADDING, MOST_MIXED = 0.005, 0.05  # share of the voxels that are padding,
 BACKGROUND_SHARE = 0.25  # of the voxels of a scan of a head, at least, around it
 BACKGROUND_LEVEL = 0.2  # up to which that reaches, from the scan's dark voxels to its bright ones
 FAT_HU, FAT_SHARE = (-200.0, -20.0), 0.01  # in a CT, of what is not air; also the edge between skin and air
+TISSUE_HU, TISSUE_SHARE = (15.0, 70.0), 0.25  # the median soft tissue of a CT without its air; of what it shows
 SOFT_HU, MOST_BELOW_WATER = (-200.0, 300.0), 1 / 3  # of the soft tissue of a head; of noise around zero it is half
 BONE_HU, BONE_SHARE = 200.0, 0.005
 AIR_HU = -200  # every CT shows air, and only in Hounsfield units is that far below zero
@@ -34,16 +35,17 @@ def finite_sample(voxels: np.ndarray) -> np.ndarray:
 
 
 def without_fill(values: np.ndarray) -> np.ndarray:
-    """Leave out the constant below zero that resampling put around a scan, as onto the grid of a CT.
+    """Leave out the constant below zero that a program put around a scan, as by resampling it onto the grid of a CT.
 
-    Padding lies below a gap, and the scan has a background of its own above that. The air of a CT, also where it is one
-    constant, is no padding: what remains has no background, or shows fat and bone.
+    Padding lies below a gap. The air of a CT, also where it is one constant, is no padding: what remains shows fat and
+    bone, or has no background and most of its soft tissue where it lies in Hounsfield units.
 
     Args:
         values: Finite, of a sample of voxels (n,).
 
     Returns:
-        The same array where there is no padding.
+        The same array where there is no padding. Around a scan without a background of its own, such as a brain alone,
+        the padding becomes its background: 0, or a dark value of it that is less.
     """
     lowest = values.min(initial=0)
     others = values[values > lowest]
@@ -55,7 +57,13 @@ def without_fill(values: np.ndarray) -> np.ndarray:
     scan: np.ndarray = others[others >= background - gap / 20]
     dark = max(dark, background - gap / 20)
     own_background = (scan <= dark + BACKGROUND_LEVEL * (bright - dark)).mean()
-    return values if mixed > MOST_MIXED or own_background < BACKGROUND_SHARE or _shows_fat_and_bone(scan) else scan
+    if mixed > MOST_MIXED or _shows_fat_and_bone(scan):
+        return values
+    if own_background >= BACKGROUND_SHARE:
+        return scan
+    if _shows_soft_tissue(scan):
+        return values
+    return np.where(values < min(background - gap / 20, 0.0), min(dark, 0.0), values)
 
 
 def _shows_fat_and_bone(values: np.ndarray) -> bool:
@@ -64,6 +72,14 @@ def _shows_fat_and_bone(values: np.ndarray) -> bool:
     soft = values[(values > SOFT_HU[0]) & (values < SOFT_HU[1])]
     bone = (values > BONE_HU).mean()
     return bool(fat >= FAT_SHARE and bone >= BONE_SHARE and (soft < 0).mean() <= MOST_BELOW_WATER)
+
+
+def _shows_soft_tissue(values: np.ndarray) -> bool:
+    """Return whether the soft tissue of values without air lies where it does in Hounsfield units, as of a brain."""
+    soft = values[(values > SOFT_HU[0]) & (values < SOFT_HU[1])]
+    if len(soft) < TISSUE_SHARE * len(values):
+        return False
+    return bool(TISSUE_HU[0] < np.median(soft) < TISSUE_HU[1])
 
 
 def looks_hounsfield(voxels: np.ndarray) -> bool:

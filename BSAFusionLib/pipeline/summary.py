@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from BSAFusionLib.modalities import MODALITIES
 
+DOUBTFUL = "Doubtful:"  # begins every doubt
 AXES = ("RL", "AP", "SI")  # of a position or a shift: its letters towards and against right, anterior, superior
 
 
@@ -32,7 +33,7 @@ def doubt_of(report: Mapping[str, Any]) -> str:
         report: One of an older version is never doubtful.
     """
     verdict = report.get("verdict") or {}
-    return " ".join(("Doubtful:", *verdict.get("reasons", ()))) if verdict.get("doubtful") else ""
+    return " ".join((DOUBTFUL, *verdict.get("reasons", ()))) if verdict.get("doubtful") else ""
 
 
 def known_error(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -155,9 +156,12 @@ def _expected(report: Mapping[str, Any]) -> str:
 
 
 def _regions(error: Mapping[str, Any]) -> str:
-    if error.get("brain") is None or error.get("skull_base") is None:
+    if error.get("brain") is None:
         return f"{error['head']:.1f} mm in the head"
-    return f"{error['brain']:.1f} mm in the brain and {error['skull_base']:.1f} mm near the skull base"
+    brain = f"{error['brain']:.1f} mm in the brain"
+    if error.get("skull_base") is None:  # not in the MRI's field of view
+        return brain
+    return f"{brain} and {error['skull_base']:.1f} mm near the skull base"
 
 
 def _motion_rows(motion: Mapping[str, Any] | None) -> list[Row]:

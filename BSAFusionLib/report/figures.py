@@ -217,8 +217,12 @@ class Drawing:
             axes.spines[["top", "right"]].set_visible(False)
         return _png(figure)
 
-    def preview(self) -> bytes:
-        """Draw the axial plane five times: fixed, moving, overlay before and after, and the deformation as a grid."""
+    def preview(self, doubtful: bool = False) -> bytes:
+        """Draw the axial plane five times: fixed, moving, overlay before and after, and the deformation as a grid.
+
+        Args:
+            doubtful: Say so beside the overlay after registration.
+        """
         from matplotlib.figure import Figure
 
         plane = self.pictures.planes[0]
@@ -226,7 +230,7 @@ class Drawing:
             "Fixed": self._fixed(plane),
             "Moving": self._moving(plane, "before"),
             "Overlay, before": self._overlay(plane, "before"),
-            "Overlay, after": self._overlay(plane, "after"),
+            "Overlay, after: doubtful" if doubtful else "Overlay, after": self._overlay(plane, "after"),
             "Deformation": self._fixed(plane),
         }
         height, width = plane.fixed.shape

@@ -36,11 +36,14 @@ NO_POINT = "Point at a slice to read its values."
 GRID_COLORS = "rgb(0, 255, 0), rgb(255, 255, 0), rgb(255, 0, 0)"
 STYLE = """
 html { overflow: hidden; }
-.page { display: flex; flex-direction: column; height: 100vh; }
+.page { display: flex; flex-direction: column; height: 100vh; overflow-y: auto; }
+.page > * { flex-shrink: 0; }
 .bar { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 16px; padding: 4px 12px; }
-.views { flex: 1; min-height: 0; display: flex; flex-direction: column; }
+.views { flex-grow: 1; flex-basis: 360px; display: flex; flex-direction: column; }
+.choices { max-width: 100%; overflow-x: auto; }
 .choices .v-btn { text-transform: none; letter-spacing: normal; }
-.doubt { padding: 4px 12px; font-weight: bold; max-height: 30vh; overflow-y: auto; }
+.doubt { padding: 4px 12px; color: white; background: #b0135a; font-weight: bold; max-height: 30vh; overflow-y: auto; }
+.warnings { max-height: 15vh; overflow-y: auto; }
 .view-label { position: absolute; top: 8px; left: 8px; padding: 0 8px; border-left: 4px solid; color: white;
   background: rgba(0, 0, 0, 0.6); font-size: 14px; user-select: none; }
 .view-fit { position: absolute; top: 4px; right: 4px; color: white; background: rgba(0, 0, 0, 0.6); }
@@ -103,6 +106,7 @@ class Page:
                 # Text from a report or with names of files, which as a child of an element would be HTML and code.
                 "doubt": self._found.doubt,
                 "sentences": " ".join(self._found.sentences),
+                "warnings": " ".join(("Warning:", *self._found.warnings)),
                 "missing": " ".join(self._found.missing),
                 "trame__title": f"BSAFusion: {self._found.name}",
             }
@@ -157,18 +161,20 @@ class Page:
             client.Style(STYLE)
             with vuetify.VMain(), html.Div(classes="page"):
                 if found.doubt:
-                    html.Div("{{ doubt }}", classes="doubt bg-error")
+                    html.Div("{{ doubt }}", classes="doubt")
                 with html.Div(classes="bar verdict"):
                     html.Span("{{ trame__title }}", classes="font-weight-bold")
                     vuetify.VSpacer()
                     html.Span(DISCLAIMER, classes="text-caption")
                     html.Div("{{ sentences }}", classes="text-caption w-100")
+                    if found.warnings:
+                        html.Div("{{ warnings }}", classes="warnings text-caption text-warning w-100")
                 with html.Div(classes="bar controls"):
                     self._draw_choices()
                 with html.Div(classes="views"):
                     views.initialize_layout_grid(page)
                 if found.missing:
-                    html.Div("{{ missing }}", classes="bar text-caption text-warning")
+                    html.Div("{{ missing }}", classes="missing bar text-caption text-warning")
                 with html.Div(classes="bar text-caption"):
                     self._draw_bars()
                 html.Div(
@@ -188,6 +194,7 @@ class Page:
                 max=1,
                 step=0.01,
                 hide_details=True,
+                name="Opacity of the overlay",  # its label to screen readers, as of the sliders of the slices
                 width=110,
             )
             html.Span("Overlay", classes="ml-4")
@@ -238,7 +245,9 @@ class Page:
         """Add the controls of a view, a slider, and the letters of the patient's sides."""
         self._draw_controls(server, view_id, view)
         slice_offset = connect_slice_view_slider_to_state(server, view)
-        Slider(typed_state=slice_offset, classes="view-slider", density="compact")
+        Slider(
+            typed_state=slice_offset, name=f"{view.get_orientation()} slice", classes="view-slider", density="compact"
+        )
         view.modified.connect(partial(self._write_letters, view_id))
         self._write_letters(view_id, view)
         for edge in edge_letters(arrayFromVTKMatrix(view.get_view_node().GetSliceToRAS())):
@@ -276,7 +285,8 @@ def _css(color_map: str) -> str:
 def _ends(window: OverlayWindow) -> list[str]:
     """Return the text of a window's ends and of its unit."""
     decimals = decimals_of(window.high - window.low)
-    return [f"{window.low:.{decimals}f}", f"{window.high:.{decimals}f}", window.unit]
+    low, high = (round(value, decimals) + 0.0 for value in (window.low, window.high))  # 0.0 makes 0 of -0
+    return [f"{low:.{decimals}f}", f"{high:.{decimals}f}", window.unit]
 
 
 def _four_views() -> Layout:

@@ -66,4 +66,5 @@ def read_all(probes: Iterable[Probe], ras: Sequence[float]) -> str:
 
 
 def _number(value: float) -> str:
+    value += 0.0  # makes 0 of -0
     return f"{value:.0f}" if abs(value) >= WHOLE_FROM or float(value).is_integer() else f"{value:.3g}"

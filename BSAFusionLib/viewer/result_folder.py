@@ -48,6 +48,7 @@ class Found:
         expected_error: Expected length of the error, mm, NaN outside the head; None where it is not known.
         sentences: What was moved and by how much; the expected error and its place.
         doubt: "Doubtful: " and the reasons; "" where the result is not doubtful.
+        warnings: Of the report, a sentence or more each.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Found:
     expected_error: sitk.Image | None
     sentences: tuple[str, str]
     doubt: str
+    warnings: tuple[str, ...]
 
 
 def read_result(place: Path, fixed: Path | None = None, moving: Path | None = None) -> Found:
@@ -115,6 +117,7 @@ def read_result(place: Path, fixed: Path | None = None, moving: Path | None = No
         _read_expected_error(report, folder),
         sentences(report),
         doubt_of(report),
+        tuple(report.get("warnings", ())),
     )
 
 

@@ -248,6 +248,17 @@ def test_sidecars_name_their_sources_also_after_a_row_moved_the_root(table: Path
     assert json.loads(sidecar.read_text()) == {**first, **moved, "SpatialReference": moved["ToFile"]}
 
 
+def test_the_sidecars_of_a_doubtful_case_say_so(table: Path, tmp_path: Path) -> None:
+    case = read_cohort(table).cases[0]
+    for what in ("registered", "deformation", "expected_error"):
+        (tmp_path / getattr(case.names, what)).touch()
+    verdict = {"doubtful": True, "reasons": ["The first."]}
+    write_sidecars(case, tmp_path, {"verdict": verdict, "overlay": {"color_map": "hot"}})
+    texts = [json.loads(path.read_text())["Description"] for path in tmp_path.glob("sub-*.json")]
+    assert len(texts) == 3
+    assert all(text.endswith(". Doubtful: The first.") for text in texts)
+
+
 def test_workers_in_other_folders_are_given_the_whole_path_of_the_weights(
     table: Path, batch: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -307,6 +307,24 @@ def test_an_image_goes_there_and_back(folder: Path) -> None:
 POINTS = np.array([[5.0, -4.0, 3.0], [-12.5, 9.0, -8.0]])  # fixed points, LPS
 
 
+def test_what_is_carried_through_a_doubtful_result_comes_with_the_doubt(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = "labels.nii.gz", "--reference", "fixed.nrrd", "--out", "carried.nrrd"
+    verdict = {"doubtful": True, "reasons": ["The first."]}
+    for name, files, doubt in (
+        ("report.json", {"deformation": "deformation.h5"}, "deformation.h5 belongs to a doubtful result. Doubtful:"),
+        ("sub-1_report.json", {"deformation": "deformation.h5"}, "Doubtful: The first."),
+        ("report.json", {"deformation": "another.h5"}, ""),
+        ("report.json", ["of another program"], ""),
+    ):
+        (folder / name).write_text(json.dumps({"files": files, "verdict": verdict}))
+        assert run_apply(folder, *arguments) == 0
+        (folder / name).unlink()
+        said = capsys.readouterr().err
+        assert (doubt in said) if doubt else ("oubtful" not in said)
+
+
 @pytest.mark.parametrize("system", ["LPS", "RAS"])
 def test_points_land_on_the_fixed_volume_and_keep_their_names(folder: Path, system: str) -> None:
     transform = sitk.ReadTransform(str(folder / "deformation.h5"))

@@ -42,6 +42,23 @@ def test_padding_makes_no_ct_of_a_scan_and_takes_no_contrast(
     assert (heads[0] != heads[1]).sum() < 0.02 * heads[1].sum()
 
 
+@pytest.mark.parametrize("name", ["mri", "pet"])
+@pytest.mark.parametrize("fill", [-1000, -1024])
+@pytest.mark.parametrize("highest", [12, 1000, 20000])
+def test_padding_around_a_scan_without_background_is_its_background(name: str, fill: int, highest: float) -> None:
+    """As of a brain alone, or a PET that was cut out by a threshold."""
+    scan = read_volume(SAMPLE_DATA / NAMES[name])
+    values = sitk.GetArrayFromImage(scan).astype(np.float32)
+    values *= highest / values.max()
+    padded, plain = (sitk.GetImageFromArray(np.where(values > 0.2 * highest, values, outside)) for outside in (fill, 0))
+    assert not in_hounsfield_units(padded)
+    assert guess_modality(padded) == "pet"
+    (found, _), (expected, _) = (measure_intensities(image, name) for image in (padded, plain))
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-3)
+    heads = [sitk.GetArrayFromImage(head_mask(image)) for image in (padded, plain)]
+    assert np.array_equal(*heads) and heads[0].any()
+
+
 def test_a_padded_pair_is_accepted_and_its_pet_stays_one(tmp_path) -> None:
     for name, highest in (("mri", 4000), ("pet", 60)):
         sitk.WriteImage(turned(name, -1024, highest), str(tmp_path / f"patient_{name}.nii.gz"))

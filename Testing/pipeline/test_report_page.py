@@ -254,6 +254,15 @@ def test_the_rows_of_planes_bear_letters_and_a_color_bar_in_the_unit_of_the_valu
         assert bar.get_ylim() == pytest.approx((pictures.overlay.low, pictures.overlay.high))
 
 
+def test_the_preview_of_a_doubtful_result_says_so(pictures, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("BSAFusionLib.report.figures._png", lambda figure, **_how: drawn.append(figure) or b"")
+    for doubtful in (False, True):
+        Drawing(pictures).preview(doubtful)
+    names = [[text.get_text() for text in figure.axes[0].texts] for figure in drawn]
+    assert [texts[3] for texts in names] == ["Overlay, after", "Overlay, after: doubtful"]
+
+
 @pytest.mark.parametrize(("before", "after"), [(np.nan, None), (5e7, None), (np.nan, np.nan), (0.0, 3.0)])
 def test_planes_that_show_nothing_of_the_moving_volume_are_drawn(pictures, before, after, monkeypatch):
     """It may lie a head's length away as placed; the outlines are then those after registration."""

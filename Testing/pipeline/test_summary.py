@@ -73,6 +73,11 @@ def test_doubts_come_first_and_no_error_is_told_of_a_doubtful_result(report):
         ({"network_displacement": Displacement(0, 0, 0)}, "onto the MRI; the network bent nothing.", "Expect"),
         ({"expected_error": None}, "The PET was moved by 13.0 mm", "The expected error is unknown for these weights"),
         ({"expected_error": ExpectedError(1.5)}, "The PET", "Expect an error of 1.5 mm in the head."),
+        (  # the MRI ends above the skull base
+            {"expected_error": ExpectedError(1.5, 0.8)},
+            "The PET",
+            "Expect an error of 0.8 mm in the brain.",
+        ),
     ],
 )
 def test_every_kind_of_run_has_its_sentences(report, changes, moved, expected):

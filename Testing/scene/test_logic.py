@@ -285,6 +285,12 @@ def test_invalid_input_is_one_clear_message_and_leaves_the_scene_alone(nodes, ch
     assert state(scene) == before
 
 
+def test_the_report_says_that_a_modality_was_guessed(heads, process):
+    remark = "'PET' was taken for a PET by its intensities; if it is none, choose its modality."
+    assert remark in process(*heads, modality="auto", weights=None, three_axes=False).report.details
+    assert not any("taken for" in text for text in process(*heads).report.details)
+
+
 def test_an_initial_transform_that_is_a_parent_of_the_moving_volume_is_rejected(heads, add_transform, process):
     parent = add_transform(np.eye(4))
     heads[1].SetAndObserveTransformNodeID(parent.GetID())

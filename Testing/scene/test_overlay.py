@@ -17,6 +17,7 @@ from BSAFusionLib.mrml.logic import BSAFusionLogic
 from BSAFusionLib.mrml.overlay import ERROR_OPACITY, color_node, show_expected_error, show_overlay
 from BSAFusionLib.mrml.rendering import OffscreenSliceView
 from BSAFusionLib.mrml.scene import nodes_of_class
+from BSAFusionLib.pipeline.summary import doubt_of
 from BSAFusionLib.report.overlay import OPACITY, blend, colors_at
 from Testing.dicom.conftest import write_series
 from Testing.scene.conftest import lattice, rigid
@@ -254,6 +255,18 @@ def test_the_fused_volume_says_what_its_brightness_shows(add_head, heads, proces
     assert "nor Hounsfield units" in process(heads[0], add_head("CT", "ct"), modality="ct").fusedVolume.GetDescription()
 
 
+def test_the_nodes_of_a_doubtful_result_say_so_until_a_later_run_is_not_doubtful(heads, weights):
+    logic, choices = BSAFusionLogic(), {"weights": weights, "device": "cpu", "prealignment": "none", "modality": "pet"}
+    computed = logic.compute(job := logic.prepare(*heads, **choices))
+    first = logic.fill(job, computed)
+    doubt = doubt_of(first.report.as_dict())
+    nodes = {name: getattr(first, name) for name in ("fusedVolume", "registeredVolume", "gridTransform")}
+    assert doubt and all(node.GetDescription().startswith(doubt) for node in nodes.values())
+    right = replace(computed.report, verdict=replace(first.verdict, doubtful=False, reasons=()))
+    logic.fill(logic.prepare(*heads, outputs=nodes, **choices), replace(computed, report=right))
+    assert not any("Doubtful" in (node.GetDescription() or "") for node in nodes.values())
+
+
 def test_the_expected_error_is_a_volume_in_mm_in_color_over_the_fixed_volume(application, add_head):
     """With the shipped weights, which are calibrated."""
     view = OffscreenSliceView(application, (200, 200))
@@ -263,7 +276,8 @@ def test_the_expected_error_is_a_volume_in_mm_in_color_over_the_fixed_volume(app
     result = BSAFusionLogic().process(fixed, add_head("PET", "pet"), outputs=outputs, **choices)
     error = result.expectedErrorVolume
     assert error.GetName() == "PET to MRI (expected error)"
-    assert legend_of(error).GetTitleText() == "Expected error (mm)"
+    assert result.verdict.doubtful  # ellipsoids are no heads
+    assert legend_of(error).GetTitleText() == "Expected error, if right (mm)"
     display, values = error.GetDisplayNode(), arrayFromVolume(error)
     least, most = np.nanmin(values), np.nanmax(values)
     assert 0 < least <= display.GetWindowLevelMin() < display.GetWindowLevelMax() <= most

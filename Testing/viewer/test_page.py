@@ -50,12 +50,13 @@ def place_of(readout: str) -> list[float]:
 
 
 def name_code(result: Path, place: Path) -> tuple[Path, str]:
-    """Copy a result whose damaged PET and whose doubt name what a page could take for code; return both."""
+    """Copy a result whose damaged PET, doubt and warning name what a page could take for code; return both."""
     folder, code = shutil.copytree(result.parent, place / "case") / "result", "pet {{6*7}} <b &amp; <i>bold"
     (folder.parent / f"{code}.nii").write_bytes(b"damaged")
     report = json.loads((folder / "report.json").read_text())
     report["inputs"]["moving"] = f"../{code}.nii"
     report["verdict"]["reasons"] += [f"Look at {code}."]
+    report["warnings"] = [f"Check {code}."]
     (folder / "report.json").write_text(json.dumps(report))
     return folder, code
 
@@ -265,6 +266,29 @@ def test_the_slider_fades_from_the_mri_to_what_lies_over_it(browser: Browser) ->
 
 
 @pytest.mark.browser
+def test_each_slider_has_a_name_for_screen_readers(browser: Browser) -> None:
+    names = [slider.get_attribute("aria-label") for slider in browser.page.get_by_role("slider").all()]
+    assert sorted(names) == ["Axial slice", "Coronal slice", "Opacity of the overlay", "Sagittal slice"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "height"), [(700, 400), (400, 700)])
+def test_in_a_small_window_the_views_stay_large_enough_and_all_buttons_are_reached(
+    browser: Browser, width: int, height: int
+) -> None:
+    browser.page.set_viewport_size({"width": width, "height": height})
+    browser.wait_for("Axial", seen)
+    assert min(browser.box(view)["height"] for view in views) > 150
+    last = browser.page.get_by_role("button", name="Expected error", exact=True)
+    last.scroll_into_view_if_needed()
+    assert last.bounding_box()["x"] + last.bounding_box()["width"] <= width
+    browser.page.locator(".readout").scroll_into_view_if_needed()
+    box = browser.page.locator(".readout").bounding_box()
+    assert box["y"] + box["height"] <= height
+    browser.page.set_viewport_size({"width": 1280, "height": 800})
+
+
+@pytest.mark.browser
 def test_the_slider_stays_where_it_is_put_right_after_a_button(browser: Browser) -> None:
     browser.choose("Registered")
     browser.fade("Home")
@@ -364,7 +388,8 @@ def test_a_new_page_says_a_doubt_first_shows_the_pet_over_the_mri_and_leaves_no_
         doubt = tab.page.locator(".doubt")
         assert doubt.inner_text().startswith("Doubtful: No head was found in either volume")  # ellipsoids are none
         assert doubt.inner_text().endswith(f"{code}.")
-        assert f"{code}.nii cannot be read" in tab.page.locator(".text-warning").inner_text()
+        assert f"{code}.nii cannot be read" in tab.page.locator(".missing").inner_text()
+        assert tab.page.locator(".warnings").inner_text() == f"Warning: Check {code}."
         assert doubt.bounding_box()["y"] < tab.page.locator(".verdict").bounding_box()["y"]
         assert all(colored(tab.wait_for(view, seen)) for view in slices)
         tab.close()

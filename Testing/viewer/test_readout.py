@@ -34,6 +34,10 @@ def test_a_voxel_is_read_as_it_is_stored_up_to_its_edge(numbered: sitk.Image, of
     assert Probe("MRI", numbered).read((-14.0 + offset, 36.0, 9.0)) == "MRI 123"
 
 
+def test_a_negative_zero_is_read_as_zero() -> None:
+    assert Probe("PET", image_of(np.full((4, 5, 6), -0.0, np.float32))).read((-14.0, 36.0, 9.0)) == "PET 0"
+
+
 def test_a_smooth_map_is_read_between_its_voxels() -> None:
     slope = image_of(np.broadcast_to(np.arange(6) * 0.5, (4, 5, 6)).astype(np.float32))
     assert Probe("error", slope, "mm", sitk.sitkLinear).read((-19.0, 36.0, 9.0)) == "error 0.25 mm"

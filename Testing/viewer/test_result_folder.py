@@ -47,6 +47,11 @@ def test_a_doubtful_result_says_so_and_one_of_an_older_version_does_not(folder: 
     assert read_result(folder).doubt == ""
 
 
+def test_the_warnings_of_the_report_are_read(folder: Path) -> None:
+    change_report(folder, warnings=["The first.", "The second."])
+    assert read_result(folder).warnings == ("The first.", "The second.")
+
+
 def test_the_verdict_is_read_in_two_sentences(folder: Path) -> None:
     moved, expected = read_result(folder).sentences
     assert moved.startswith("The PET was moved by ") and moved.endswith("; the network bent nothing.")

@@ -9,6 +9,7 @@ from BSAFusionLib.mrml.convert import content_from_image
 from BSAFusionLib.mrml.nodes import put_volume
 from BSAFusionLib.mrml.overlay import color_by_value
 from BSAFusionLib.report.overlay import OverlayWindow
+from BSAFusionLib.viewer.page import _ends
 from BSAFusionLib.viewer.shared_window import SharedWindow
 from BSAFusionLib.viewer.windows import error_window, overlay_window
 from Testing.phantoms import make_grid, make_head, small_head
@@ -83,3 +84,7 @@ def test_a_window_cannot_be_dragged_to_nothing(volumes: list[slicer.vtkMRMLVolum
     volumes[0].GetDisplayNode().SetWindowLevel(0.0, 3.0)
     assert window.current.high > window.current.low
     assert [ends(volume) for volume in volumes] == [(3.0, pytest.approx(3.1))] * 2
+
+
+def test_the_ends_of_a_dragged_window_are_written_without_a_negative_zero() -> None:
+    assert _ends(OverlayWindow(-1e-9, 2.0, "SUV")) == ["0.0", "2.0", "SUV"]
