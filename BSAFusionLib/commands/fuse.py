@@ -140,6 +140,7 @@ def _fuse_slices(arguments: argparse.Namespace, choices: dict[str, Any]) -> int:
     check_choices(choices)
     with written_whole(arguments.out, earlier_names(arguments.out)) as folder:
         result = run_slices(arguments.fixed, arguments.moving, arguments.modality, choices, folder)
-    print(f"The moving slice was moved by {result.mean_displacement_px:.1f} pixels on average; look at {SLICES[0]}.")
+    print(f"The moving slice was moved by {result.mean_displacement_px:.1f} pixels on average.")
+    print(f"Nothing checks whether slices are registered rightly; look at {SLICES[0]}.")
     print(f"results in {arguments.out}")
     return 0
