@@ -11,7 +11,7 @@ from pydicom import Dataset
 from BSAFusionLib.files.dicom.frames import Frame, frames_in_order
 from BSAFusionLib.files.dicom.series import Series, choose_series
 from BSAFusionLib.files.dicom.source import series_source
-from BSAFusionLib.files.dicom.steps import measure_steps
+from BSAFusionLib.files.dicom.steps import about_steps, measure_steps
 from BSAFusionLib.files.dicom.suv import stated_unit, suv_factor
 from BSAFusionLib.files.dicom.time_points import points_times, time_points
 from BSAFusionLib.files.dicom.unplaced import with_places
@@ -128,13 +128,14 @@ def _in_space(voxels: np.ndarray, frames: list[Frame], name: str) -> _Placed:
         frames: One a slice, in order.
         name: The series' in remarks.
     """
-    remarks: tuple[str, ...] = ()
     steps = measure_steps(frames)
+    remarks = about_steps(frames, steps, name)
     if not steps.even:
         steps_mm = np.diff(steps.heights)
         even = even_slices(voxels, steps.heights, steps.step)
         voxels = even if voxels.dtype.kind == "f" else np.rint(even).astype(voxels.dtype)
         remarks = (
+            *remarks,
             f"The distance between the slices of {name} changes, from {steps_mm.min():.3g} to {steps_mm.max():.3g} mm; "
             f"the volume was resampled linearly to {steps.step:.3g} mm.",
         )
