@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from pydicom import Dataset, dcmread, uid
+from pydicom.encaps import encapsulate
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.recognize import is_dicom_file, is_dicom_path
 from BSAFusionLib.files.dicom.scan import read_scan
 from BSAFusionLib.modalities import MODALITIES
-from Testing.dicom.conftest import real_world, write_enhanced_pet, write_series
+from Testing.dicom.conftest import real_world, write_enhanced_pet, write_nuclear, write_series
 
 every = ("mri", *MODALITIES)
 unplaced = "The CT's DICOM series does not say how the head lies in it, so left and right may be exchanged"
@@ -312,3 +313,40 @@ def test_slices_that_are_closer_than_their_tags_say_are_named(axial: sitk.Image,
     interleave(tmp_path, axial, "MR", SpacingBetweenSlices=3.0)
     (remark,) = read_scan(tmp_path, every).remarks
     assert "say that its slices are 3 mm apart, but by their positions they are 1.5 mm apart" in remark
+
+
+def test_a_transfer_syntax_that_cannot_be_read_is_named(axial: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, axial, "CT")
+
+    def how(dataset: Dataset, number: int) -> None:
+        dataset.file_meta.TransferSyntaxUID = uid.HTJ2KLossless
+        dataset.PixelData = encapsulate([dataset.PixelData])
+
+    change(tmp_path, how)
+    with pytest.raises(FusionError, match=r"transfer syntax High-Throughput JPEG 2000 .*, which cannot be read here"):
+        read_scan(tmp_path, every)
+
+
+def test_compressed_images_that_are_damaged_are_called_so(axial: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, axial, "CT")
+
+    def how(dataset: Dataset, number: int) -> None:
+        dataset.file_meta.TransferSyntaxUID = uid.JPEG2000Lossless
+        dataset.PixelData = encapsulate([dataset.PixelData])
+
+    change(tmp_path, how)
+    with pytest.raises(FusionError, match="cut short or damaged"):
+        read_scan(tmp_path, every)
+
+
+def test_a_palette_that_is_not_there_is_named(axial: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, axial, "CT")
+    change(tmp_path, lambda dataset, _: setattr(dataset, "PhotometricInterpretation", "PALETTE COLOR"))
+    with pytest.raises(FusionError, match=r"\(PALETTE COLOR\) that cannot be read"):
+        read_scan(tmp_path, every)
+
+
+def test_a_distance_between_slices_of_0_is_named(axial: sitk.Image, tmp_path: Path) -> None:
+    write_nuclear(tmp_path / "spect.dcm", axial, 0.0, SliceThickness=3.0)
+    with pytest.raises(FusionError, match=r"a distance between slices \(0018,0088\) of 0; correct"):
+        read_scan(tmp_path, every)
