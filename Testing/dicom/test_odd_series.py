@@ -296,6 +296,16 @@ def interleave(folder: Path, volume: sitk.Image, modality: str, **tags: float) -
     write_series(folder, volume, modality, series_uid, AcquisitionNumber=2, **tags)
 
 
+@pytest.mark.parametrize("further", [16, 0], ids=["after the first", "again"])
+def test_two_volumes_by_the_numbers_of_their_images_are_named(axial: sitk.Image, tmp_path: Path, further: int) -> None:
+    series_uid = write_series(tmp_path, axial, "CT")
+    change(tmp_path, lambda dataset, _: setattr(dataset, "InstanceNumber", dataset.InstanceNumber + further))
+    axial.SetOrigin((-4.0, 5.0, 7.5))
+    write_series(tmp_path, axial, "CT", series_uid)
+    (remark,) = read_scan(tmp_path, every).remarks
+    assert "are numbered as those of two volumes whose slices lie between each other" in remark
+
+
 def test_two_interleaved_acquisitions_are_refused(axial: sitk.Image, tmp_path: Path) -> None:
     interleave(tmp_path, axial, "CT")
     with pytest.raises(FusionError, match=r"holds two volumes, .* \(Acquisition Number 1 and 2\); give"):

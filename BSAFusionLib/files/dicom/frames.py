@@ -38,6 +38,7 @@ class Frame:
         acquisition: Number of the acquisition; "" where none is stated, and for an MR, whose odd and even slices
             may be acquired one after the other.
         stated_step: Distance between slices by (0018,0088), mm; 0 where none is stated.
+        number: Instance Number; "" where none is stated, and for an MR, numbered as acquired.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Frame:
     frame_of_reference: str = ""
     acquisition: str = ""
     stated_step: float = 0.0
+    number: str = ""
 
     @property
     def normal(self) -> np.ndarray:
@@ -219,6 +221,7 @@ def _frame(
         frame_of_reference=str(header.get("FrameOfReferenceUID") or ""),
         acquisition="" if header.Modality == "MR" else str(header.get("AcquisitionNumber") or ""),
         stated_step=_stated_step(measures),
+        number="" if header.Modality == "MR" else str(header.get("InstanceNumber") or ""),
     )
 
 

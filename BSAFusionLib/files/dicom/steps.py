@@ -71,21 +71,38 @@ def measure_steps(frames: list[Frame]) -> Steps:
 
 
 def about_steps(frames: list[Frame], steps: Steps, name: str) -> tuple[str, ...]:
-    """Return a remark where slices are closer by a whole factor than their tags say, as in two interleaved volumes.
+    """Return remarks on signs of interleaved volumes: slices closer than their tags say, or numbered as two volumes.
 
     Args:
         frames: In order.
         steps: Theirs.
         name: The series' in the remark.
     """
+    remarks = []
     stated = frames[0].stated_step
     factor = round(stated / steps.step)
-    if not steps.even or factor < 2 or abs(stated - factor * steps.step) > STEP_TOLERANCE * stated:
-        return ()
-    return (
-        f"The tags of {name} say that its slices are {stated:.3g} mm apart, but by their positions they are "
-        f"{steps.step:.3g} mm apart, which was taken; check that the series is not {factor} volumes in one.",
-    )
+    if steps.even and factor > 1 and abs(stated - factor * steps.step) <= STEP_TOLERANCE * stated:
+        remarks.append(
+            f"The tags of {name} say that its slices are {stated:.3g} mm apart, but by their positions they are "
+            f"{steps.step:.3g} mm apart, which was taken; check that the series is not {factor} volumes in one."
+        )
+    if _numbered_as_two(frames):
+        remarks.append(
+            f"The images of {name} are numbered as those of two volumes whose slices lie between each other; if they "
+            "are, give the images of one of them in a folder of their own."
+        )
+    return tuple(remarks)
+
+
+def _numbered_as_two(frames: list[Frame]) -> bool:
+    """Tell whether every second slice has a number above those of all others, or the same numbers occur twice."""
+    if len(frames) < LEAST_IMAGES or not all(frame.number.isdecimal() for frame in frames):
+        return False
+    numbers = [int(frame.number) for frame in frames]
+    even, odd = numbers[::2], numbers[1::2]
+    if len(set(even)) < len(even) or len(set(odd)) < len(odd):  # as in beds that are each numbered from 1
+        return False
+    return even == odd or max(even) < min(odd) or max(odd) < min(even)
 
 
 def _check_interleaved(frames: list[Frame]) -> None:
