@@ -120,11 +120,13 @@ class Cohort:
         cases: What can be registered.
         left_out: What cannot.
         root: The folder that the cases' sources are relative to.
+        remark: What a user should know about the table, or "".
     """
 
     cases: tuple[Case, ...]
     left_out: tuple[LeftOut, ...]
     root: Path
+    remark: str = ""
 
     def choose(self, participants: Collection[str], sessions: Collection[str]) -> "Cohort":
         """Return the cases of some participants and sessions.

@@ -1,8 +1,9 @@
 """Read a cohort from a table or a BIDS folder."""
 
+import difflib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ REQUIRED_COLUMNS = ("case", "fixed", "moving", "modality")
 SERIES_COLUMNS = ("fixed_series", "moving_series")
 MASK_COLUMN = "fixed_mask"
 FRAMES_COLUMN = "frames"
+CLOSE = 0.65  # ratio of difflib from which two names are alike
+COLUMNS = (*REQUIRED_COLUMNS, *SERIES_COLUMNS, MASK_COLUMN, FRAMES_COLUMN)
 
 
 def read_cohort(path: Path) -> Cohort:
@@ -54,7 +57,7 @@ def _table_cohort(path: Path) -> Cohort:
 
     Paths are relative to the table's folder. The letters and digits of a case's name make its BIDS label.
     """
-    rows = read_table(path)
+    columns, rows = read_table(path, COLUMNS)
     if not rows:
         raise FusionError(f"The table {path} has no cases; add one per row, below {','.join(REQUIRED_COLUMNS)}.")
     cases = []
@@ -74,9 +77,9 @@ def _table_cohort(path: Path) -> Cohort:
         label = re.sub("[^A-Za-z0-9]", "", values["case"])
         if not label:
             raise FusionError(f"Row {number} of {path} has the case name {values['case']!r}; use letters or digits.")
-        fixed, moving = (path.parent / values[role] for role in ("fixed", "moving"))
+        fixed, moving = (_path(path, values[role]) for role in ("fixed", "moving"))
         fixed_series, moving_series = (values[name] or None for name in SERIES_COLUMNS)
-        mask = path.parent / row[MASK_COLUMN] if row.get(MASK_COLUMN) else None
+        mask = _path(path, row[MASK_COLUMN]) if row.get(MASK_COLUMN) else None
         pair = Pair(fixed, moving, modality, fixed_series, moving_series, mask, row.get(FRAMES_COLUMN) or None)
         row_names = TableRow(values["case"], values["fixed"], values["moving"])
         cases.append(Case(pair, (f"sub-{label}",), "MRI", ("", ""), row=row_names))
@@ -84,7 +87,29 @@ def _table_cohort(path: Path) -> Cohort:
     placed = (
         replace(case, sources=(source_uri(case.pair.fixed, root), source_uri(case.pair.moving, root))) for case in cases
     )
-    return Cohort(tuple(placed), (), root)
+    return Cohort(tuple(placed), (), root, _about_columns(path, columns))
+
+
+def _path(table: Path, text: str) -> Path:
+    """Return a path in a table, relative to the table's folder unless absolute; ~ is the home folder, as in a shell."""
+    if not text.startswith("~") or (table.parent / text).exists():
+        return table.parent / text
+    return table.parent / os.path.expanduser(text)
+
+
+def _about_columns(table: Path, columns: Collection[str]) -> str:
+    """Return a remark on the columns of a table that are not used, and on those that may be misspelt."""
+    unknown = [name for name in dict.fromkeys(columns) if name and name not in COLUMNS]
+    if not unknown:
+        return ""
+    absent = [name for name in COLUMNS if name not in columns]
+    meant = {
+        name: [*difflib.get_close_matches(name, absent, 1, CLOSE), *(known for known in absent if f"_{name}" in known)]
+        for name in unknown
+    }
+    questions = [f" Did you mean {close[0]!r} by {name!r}?" for name, close in meant.items() if close]
+    listed = ", ".join(map(repr, unknown))
+    return f"Unknown columns of {table.name} are not used: {listed}.{''.join(questions)}"
 
 
 def _common_folder(table: Path, cases: Sequence[Case]) -> Path:

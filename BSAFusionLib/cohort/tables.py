@@ -4,7 +4,9 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.texts import decoded
@@ -13,18 +15,28 @@ DELIMITERS = ",;\t|"
 SEPARATOR_LINE = "sep="  # with which Excel says the delimiter
 
 
-def read_table(path: Path) -> dict[int, dict[str, str]]:
-    """Read the rows of a table below its header.
+class Table(NamedTuple):
+    """The rows of a table below its header.
+
+    Attributes:
+        columns: Their names, in small letters, with an underscore between words.
+        rows: By a row's number, as spreadsheet programs count, its values by the names of their columns. Empty rows are
+            left out.
+    """
+
+    columns: tuple[str, ...]
+    rows: dict[int, dict[str, str]]
+
+
+def read_table(path: Path, used: Collection[str]) -> Table:
+    """Read a table; names and values come without spaces around them.
 
     Args:
         path: A text file in UTF-8, UTF-16 or Windows' western code page, with or without a byte order mark.
-
-    Returns:
-        By a row's number, as spreadsheet programs count, its values by the names of their columns, both without spaces
-        around them; the names in small letters, with an underscore between words. Empty rows are left out.
+        used: The columns that must not be there twice.
 
     Raises:
-        FusionError: It cannot be read, is no table, or names a column twice, or a row has more values than columns.
+        FusionError: It cannot be read, is no table, or names a used column twice, or a row has too many values.
     """
     try:
         text = decoded(path.read_bytes())
@@ -43,13 +55,13 @@ def read_table(path: Path) -> dict[int, dict[str, str]]:
         raise FusionError(
             f"The table {path} cannot be read as CSV ({error}); check its quotes, or save it again."
         ) from error
-    return _by_column(path, names, rows)
+    return _by_column(path, names, rows, used)
 
 
-def _by_column(path: Path, names: list[str], rows: list[list[str]]) -> dict[int, dict[str, str]]:
+def _by_column(path: Path, names: list[str], rows: list[list[str]], used: Collection[str]) -> Table:
     """Return the values of the rows that are not empty by the names of their columns."""
     columns = [re.sub("[ -]+", "_", name.strip().lower()) for name in names]
-    twice = [name for name, count in Counter(columns).items() if name and count > 1]
+    twice = [name for name, count in Counter(columns).items() if name in used and count > 1]
     if twice:
         raise FusionError(f"The table {path} has two columns {twice[0]}; remove or rename one.")
     by_number = {}
@@ -62,4 +74,4 @@ def _by_column(path: Path, names: list[str], rows: list[list[str]]) -> dict[int,
             )
         if any(values):
             by_number[number] = dict(zip(columns, values, strict=False))
-    return by_number
+    return Table(tuple(columns), by_number)

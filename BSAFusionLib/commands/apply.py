@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     resample = None
     for path, result in paths:
         with written_whole(result.parent) as folder:
-            if path.name.endswith(POINT_SUFFIXES):
+            if path.name.lower().endswith(POINT_SUFFIXES):
                 move_points(path, folder / result.name, move)
             elif path.suffix.lower() in MODEL_SUFFIXES:
                 move_model(path, folder / result.name, move)
@@ -269,7 +269,7 @@ def _result(path: Path, out: Path | None, count: int) -> Path:
     """Return where the result of an image is written.
 
     Raises:
-        FusionError: It is to be a file of a format that cannot be written.
+        FusionError: It is to be a file of a format that cannot be written, or one file for several images.
     """
     path = path.resolve() if path.name in ("", "..") else path  # a folder by no name of its own
     given = "" if path.is_dir() else next((each for each in SUFFIXES if path.name.lower().endswith(each)), path.suffix)
@@ -278,12 +278,39 @@ def _result(path: Path, out: Path | None, count: int) -> Path:
     ending, accepted = _endings(path, given)
     if out is None:
         return path.parent / f"{stem}_applied{ending}"
-    if count == 1 and not out.is_dir():
-        if out.name.endswith(accepted):
+    if not out.is_dir():
+        if count == 1 and out.name.endswith(accepted):
             return out
-        if given and out.name.endswith(given):
-            raise FusionError(f"{out.name} has an ending that cannot be written; give one in {ending} as --out.")
+        _check_folder_name(out, given, ending, count)
     return out / f"{stem}{ending}"
+
+
+def _check_folder_name(out: Path, given: str, ending: str, count: int) -> None:
+    """Check that the name of a new folder is not that of a file.
+
+    Args:
+        out: The folder.
+        given: The ending of an image's name.
+        ending: That of its result.
+        count: How many images are carried.
+
+    Raises:
+        FusionError: It has the ending of a file.
+    """
+    from BSAFusionLib.files.inputs import VOLUME_SUFFIXES
+    from BSAFusionLib.files.models import MODEL_SUFFIXES
+    from BSAFusionLib.files.points import POINT_SUFFIXES
+
+    name = out.name.lower()
+    if not name.endswith((*VOLUME_SUFFIXES, *SUFFIXES, *POINT_SUFFIXES, *MODEL_SUFFIXES, ".img", ".json")) and not (
+        given and out.name.endswith(given)
+    ):
+        return
+    if count > 1:
+        raise FusionError(f"{out.name} is the name of a file, but {count} images are given; give a folder as --out.")
+    if name.endswith((given.lower() or ending, ending.lower())):
+        raise FusionError(f"{out.name} has an ending that cannot be written; give one in {ending} as --out.")
+    raise FusionError(f"{out.name} has another ending than the result; give one in {ending}, or a folder, as --out.")
 
 
 def _endings(path: Path, given: str) -> tuple[str, tuple[str, ...]]:
@@ -299,8 +326,8 @@ def _endings(path: Path, given: str) -> tuple[str, tuple[str, ...]]:
     from BSAFusionLib.files.models import MODEL_SUFFIXES
     from BSAFusionLib.files.points import POINT_SUFFIXES
 
-    if given in POINT_SUFFIXES or given.lower() in MODEL_SUFFIXES:
-        return given, (given,)
+    if given.lower() in (*POINT_SUFFIXES, *MODEL_SUFFIXES):
+        return given, (given, given.lower())
     ending = given.lower()
     if ending.endswith((*VOLUME_SUFFIXES, ".img")) and not is_dicom_path(path):
         return ending, (ending,)

@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_count("--workers", arguments.workers)
     check_count("--threads", arguments.threads)
     cohort = read_cohort(arguments.cohort.absolute())
+    if cohort.remark:
+        say(cohort.remark, arguments.quiet)
     chosen = cohort.choose(arguments.participant_label, arguments.session_label)
     choices, folder = choices_of(arguments), arguments.out.absolute()
     if choices["weights"]:  # the workers of a cluster may run in other folders

@@ -3,9 +3,20 @@
 import re
 from pathlib import Path
 
+from BSAFusionLib.errors import FusionError
+
 HEADER_BYTES = 1 << 16
 SPACING_FIELDS = ("spacings", "space directions", "elementspacing", "elementsize")
 META_SCALE = {"elementtointensityfunctionslope": "1", "elementtointensityfunctionoffset": "0"}
+# The fields that name the unit of lengths: of a NRRD's space, of its axes where it has no space, of a MetaImage.
+UNIT_FIELDS = ("space units", "units", "distanceunits")
+UNITS_MM = {
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1e3),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), 10.0),
+    **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1.0),
+    **dict.fromkeys(("um", "\u00b5m", "micron", "microns", "micrometer", "micrometers"), 1e-3),
+}
+NO_UNIT = ("", "?", "none")
 TIFF_MAGIC = (b"II*\0", b"MM\0*")
 
 
@@ -44,6 +55,38 @@ def about_header(path: Path, name: str) -> tuple[str, ...]:
             "as ITK and Slicer do; save the scaled values if you need them."
         )
     return tuple(remarks)
+
+
+def stated_unit(path: Path, name: str) -> tuple[float, tuple[str, ...]]:
+    """Return the length in mm of the unit of a NRRD or MetaImage file, and a remark where its name is unknown.
+
+    Args:
+        path: Of a volume that is no NIfTI.
+        name: Of the file, for messages.
+
+    Returns:
+        1 where the header names no unit, or an unknown one.
+
+    Raises:
+        FusionError: It names several units.
+
+    Source: NRRD format, "space units" and "units" (quoted, one per axis); MetaIO, DistanceUnits.
+    """
+    fields = header_fields(path) or {}
+    field = next((field for field in UNIT_FIELDS if field in fields), None)
+    if field is None:
+        return 1.0, ()
+    words = re.findall('"([^"]*)"', fields[field]) or fields[field].split()
+    named = [word for word in (word.strip().lower() for word in words) if word not in NO_UNIT]
+    lengths = {UNITS_MM[word] for word in named if word in UNITS_MM}
+    if len(lengths) > 1:
+        raise FusionError(
+            f"The header of {name} has lengths in several units ({', '.join(dict.fromkeys(named))}); save the volume "
+            "with all in mm."
+        )
+    if not lengths and named and field != "units":  # of an axis that is no length, such as the frames' time
+        return 1.0, (f"The header of {name} has lengths in {named[0]!r}, an unknown unit; they were taken for mm.",)
+    return next(iter(lengths), 1.0), ()
 
 
 def _is_tiff(path: Path) -> bool:

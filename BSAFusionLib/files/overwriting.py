@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from BSAFusionLib.errors import FusionError
@@ -111,11 +111,35 @@ def data_files(header: Path) -> Iterator[Path]:
     else:
         names = [os.fsdecode(found[1])]
     for name in filter(None, names):
-        first = name.split()[0]
-        if NUMBER.search(first):  # followed by the first number, the last one and the step
-            yield from _matching(header.parent, NUMBER.sub("*", glob.escape(first)))
+        first, *limits = name.split()
+        if NUMBER.search(first):
+            yield from _numbered(header.parent, first, limits)
         else:
             yield header.parent / name
+
+
+def _numbered(folder: Path, pattern: str, limits: Sequence[str]) -> Iterator[Path]:
+    """Yield the files of a series.
+
+    Args:
+        folder: Where they lie.
+        pattern: Their name, with a place for a number such as %02d.
+        limits: First and last number, and the step; without them all files that match.
+    """
+    matching = _matching(folder, NUMBER.sub("*", glob.escape(pattern)))
+    try:
+        first, last, step = map(int, (*limits[:3], "1")[:3])
+        named = range(first, last + 1, step)
+        before, place, after = re.split(f"({NUMBER.pattern})", os.path.basename(pattern))
+    except ValueError:  # other limits, or not one number in the name itself
+        yield from matching
+        return
+    width = int(place.strip("%d") or 0)
+    for file in matching:
+        digits = file.name[len(before) : len(file.name) - len(after)]
+        padded = len(digits) == width or not digits.startswith("0") or digits == "0"
+        if digits.isdecimal() and padded and int(digits) in named:
+            yield file
 
 
 def _matching(folder: Path, pattern: str) -> Iterator[Path]:

@@ -32,7 +32,7 @@ def read_points(path: Path) -> np.ndarray:
     """
     require_file(path)
     try:
-        points = _from_json(path) if path.suffix == ".json" else _from_fcsv(path)
+        points = _from_json(path) if path.suffix.lower() == ".json" else _from_fcsv(path)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise FusionError(
             f"The file {path} holds no list of points; give a .mrk.json or .fcsv file of Slicer's."
@@ -56,7 +56,7 @@ def move_points(path: Path, result: Path, move: Callable[[np.ndarray], np.ndarra
     """
     require_file(path)
     try:
-        content = _moved_json(path, move) if path.suffix == ".json" else _moved_fcsv(path, move)
+        content = _moved_json(path, move) if path.suffix.lower() == ".json" else _moved_fcsv(path, move)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise FusionError(
             f"The file {path} holds no list of points; give a .mrk.json or .fcsv file of Slicer's."

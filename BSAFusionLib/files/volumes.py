@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.content import NAMED, under_right_name
-from BSAFusionLib.files.header_fields import about_header
+from BSAFusionLib.files.header_fields import about_header, stated_unit
 from BSAFusionLib.files.nifti import read_by_itk, read_nifti
 from BSAFusionLib.files.nifti_header import NiftiHeader, nifti_header
 from BSAFusionLib.files.orientation import (
@@ -159,24 +159,32 @@ def _loaded(path: Path) -> LoadedVolume:
                 raise FusionError(f"The axes in the header of {path} are not finite directions; fix the header.")
             image = reader.Execute()
         placed, remarks = not states_no_orientation(named), about_header(named, path.name)
+        unit_mm, about_unit = stated_unit(named, path.name)
     image = _one_volume(image, path)
     remarks = remarks if placed else (says_nothing(f"The file {path.name}"), *remarks)
-    return _in_mm(LoadedVolume(image, remarks, placed), path)
+    return _in_mm(LoadedVolume(image, (*remarks, *about_unit), placed), path, unit_mm)
 
 
-def _in_mm(volume: LoadedVolume, path: Path) -> LoadedVolume:
-    """Scale a volume whose lengths cannot be in mm, and straighten it where its axes are not at right angles.
+def _in_mm(volume: LoadedVolume, path: Path, unit_mm: float) -> LoadedVolume:
+    """Scale a volume whose lengths are not in mm, and straighten it where its axes are not at right angles.
 
     Directions that are not of length one, as a MetaImage may state them, go into the spacing.
+
+    Args:
+        volume: As ITK reads it.
+        path: Its file.
+        unit_mm: Length in mm of the unit that the file states; 1 where it states none.
     """
     image, remarks = volume.image, volume.remarks
     lengths = np.linalg.norm(directions(image), axis=0)
     if lengths.all() and not np.allclose(lengths, 1, rtol=0, atol=DIRECTION_ROUNDING):
         place(image, matrix_of(image))
-    unit, about_unit = length_unit(max(np.multiply(image.GetSize(), image.GetSpacing())), 1.0, path.name)
+    longest = float(max(np.multiply(image.GetSize(), image.GetSpacing())))
+    unit, about_unit = length_unit(longest, unit_mm, path.name)
+    remarks = (*remarks, *about_unit)
     if unit != 1:
         place(image, np.diag([unit, unit, unit, 1.0]) @ matrix_of(image))
-        remarks = (*remarks, *about_unit, read_elsewhere(path.name))
+        remarks = (*remarks, read_elsewhere(path.name))
     matrix = matrix_of(image)
     flat = abs(np.linalg.det(matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0))) < MIN_DETERMINANT
     if not flat and right_angled(matrix, image.GetSize())[1] > MAX_ROUNDING_MM:

@@ -128,7 +128,7 @@ def transform_from_node(node: slicer.vtkMRMLTransformNode) -> "sitk.AffineTransf
         Fixed point to moving point, mm, LPS.
 
     Raises:
-        FusionError: The node, or one above it, is not linear, or leaves no depth.
+        FusionError: The node, or one above it, is not linear, leaves no depth, or mirrors.
     """
     if not node.IsTransformToWorldLinear():
         raise FusionError(
@@ -138,6 +138,11 @@ def transform_from_node(node: slicer.vtkMRMLTransformNode) -> "sitk.AffineTransf
     if _is_flat(to_world):
         raise FusionError(
             f"The transform '{node.GetName()}' is flat: it leaves no depth; choose another initial transform."
+        )
+    if np.linalg.det(to_world[:3, :3]) < 0:
+        raise FusionError(
+            f"The transform '{node.GetName()}' mirrors (its determinant is below 0); choose another initial "
+            "transform, or correct the header of a volume that is mirrored."
         )
     import SimpleITK as sitk  # here, since Slicer starts, and most runs finish, without it
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import SimpleITK as sitk
 
+from BSAFusionLib.errors import FusionError
 from BSAFusionLib.modalities import MODALITIES
 from BSAFusionLib.pipeline.calibration import Calibration, read_calibration
 from BSAFusionLib.pipeline.fixed_mask import check_fixed_mask
@@ -160,10 +162,26 @@ def estimate_memory(fixed: sitk.Image, moving: sitk.Image, settings: Settings, s
 
 
 def _placement(settings: Settings) -> Initialization:
-    """Return the transform by which the moving volume is placed before any registration, and the kind asked for."""
+    """Return the transform by which the moving volume is placed before any registration, and the kind asked for.
+
+    Raises:
+        FusionError: A linear transform was given that mirrors or leaves no depth.
+    """
     if isinstance(settings.prealignment, sitk.Transform):
+        determinant = _determinant(settings.prealignment) if settings.prealignment.IsLinear() else 1.0
+        if determinant <= 0:
+            raise FusionError(
+                f"The initial transform mirrors or leaves no depth (its determinant is {determinant:.3g}); give "
+                "another, or correct the header of a volume that is mirrored."
+            )
         return Initialization(settings.prealignment, "given")
     return Initialization(sitk.Transform(3, sitk.sitkIdentity), settings.prealignment)
+
+
+def _determinant(transform: sitk.Transform) -> float:
+    """Return the determinant of a linear transform's matrix."""
+    axes = [transform.TransformVector(axis, (0.0, 0.0, 0.0)) for axis in np.eye(3).tolist()]
+    return float(np.linalg.det(axes))
 
 
 def _load_network(

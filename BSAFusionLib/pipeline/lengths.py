@@ -1,7 +1,7 @@
 """Tell from the size of a volume whether its lengths can be in mm."""
 
 SHORTEST_MM, LONGEST_MM = 5.0, 5000.0  # that the longest side of a scan of a head can be
-UNIT_NAMES = {1e3: "meters", 1.0: "mm", 1e-3: "micrometers"}
+UNIT_NAMES = {1e3: "meters", 1.0: "mm", 1e-3: "micrometers", 10.0: "centimeters"}
 
 
 def likely_unit(longest: float, stated: float = 1.0) -> float:

@@ -178,6 +178,15 @@ def test_a_dry_run_of_a_table_names_cases_and_files_as_the_table_does(
     assert capfd.readouterr().out.splitlines()[1] == "1 (sub-1_pet): to do, pet1.nii.gz to mri.nii.gz"
 
 
+def test_a_misspelt_column_is_named_where_the_cases_are_listed(
+    table: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    misspelt = table.with_name("misspelt.csv")
+    misspelt.write_text("case,fixed,moving,modality,frame\n3,mri.nii.gz,pet3.nii.gz,pet,1\n", encoding="utf-8")
+    assert main(["batch", str(misspelt), "--out", str(tmp_path / "out"), "--dry-run", *usual(table)]) == 0
+    assert capfd.readouterr().err.count("Did you mean 'frames' by 'frame'?") == 1
+
+
 def test_jobs_of_an_array_share_a_summary_that_loses_nobody(
     incomplete: Path, table: Path, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:

@@ -91,3 +91,34 @@ def test_a_table_that_may_not_be_opened_is_named_as_that(tmp_path: Path, monkeyp
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(FusionError, match=r"cohort\.csv cannot be read \(Permission denied\); see that you"):
         read_cohort(tmp_path / "cohort.csv")
+
+
+@pytest.mark.parametrize(
+    ("columns", "remark"),
+    [
+        ("fixed_mask,frames", ""),
+        ("frame,", "are not used: 'frame'. Did you mean 'frames' by 'frame'?"),
+        ("mask,", "are not used: 'mask'. Did you mean 'fixed_mask' by 'mask'?"),
+        ("Moving Serie,", "are not used: 'moving_serie'. Did you mean 'moving_series' by 'moving_serie'?"),
+        ("note,contrast", "are not used: 'note', 'contrast'."),
+        ("name,site", "are not used: 'name', 'site'."),
+        ("note,note", "are not used: 'note'."),
+    ],
+)
+def test_columns_that_are_not_used_are_named(tmp_path: Path, columns: str, remark: str) -> None:
+    path = tmp_path / "cohort.csv"
+    path.write_text(f"case,fixed,moving,modality,{columns}\n1,a,b,pet,,\n", encoding="utf-8")
+    assert read_cohort(path).remark == (f"Unknown columns of cohort.csv {remark}" if remark else "")
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    (tmp_path / "cohort.csv").write_text(
+        "case,fixed,moving,modality,fixed_mask\n1,~/mri.nii,~pet.nii,pet,~/mask.nii\n", encoding="utf-8"
+    )
+    (tmp_path / "~pet.nii").touch()
+    pair = read_cohort(tmp_path / "cohort.csv").cases[0].pair
+    assert pair.fixed == tmp_path / "home" / "mri.nii"
+    assert pair.fixed_mask == tmp_path / "home" / "mask.nii"
+    assert pair.moving == tmp_path / "~pet.nii"

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from pydicom import Dataset, dcmread, uid
+from pydicom.encaps import encapsulate
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.recognize import is_dicom_file, is_dicom_path
 from BSAFusionLib.files.dicom.scan import read_scan
 from BSAFusionLib.modalities import MODALITIES
-from Testing.dicom.conftest import real_world, write_enhanced_pet, write_series
+from Testing.dicom.conftest import real_world, write_enhanced_pet, write_nuclear, write_series
 
 every = ("mri", *MODALITIES)
 unplaced = "The CT's DICOM series does not say how the head lies in it, so left and right may be exchanged"
@@ -270,3 +271,92 @@ def test_other_files_are_not_taken_for_dicom(axial: sitk.Image, tmp_path: Path) 
     (tmp_path / "empty").touch()
     for path in tmp_path.iterdir():
         assert not is_dicom_file(path), path.name
+
+
+@pytest.mark.parametrize("shift_mm", [48.0, 1.5], ids=["above", "between"])
+def test_images_in_two_coordinate_systems_are_refused(axial: sitk.Image, tmp_path: Path, shift_mm: float) -> None:
+    series_uid = write_series(tmp_path, axial, "CT")
+    axial.SetOrigin((-4.0, 5.0, 6.0 + shift_mm))
+    write_series(tmp_path, axial, "CT", series_uid, FrameOfReferenceUID="1.2.3")
+    with pytest.raises(FusionError, match=r"are in 2 coordinate systems .*; give the images of one"):
+        read_scan(tmp_path, every)
+
+
+def test_a_coordinate_system_for_each_image_means_nothing(axial: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, axial, "CT")
+    change(tmp_path, lambda dataset, number: setattr(dataset, "FrameOfReferenceUID", f"1.2.{number}"))
+    scan = read_scan(tmp_path, every)
+    assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(axial))
+
+
+def interleave(folder: Path, volume: sitk.Image, modality: str, **tags: float) -> None:
+    """Write a volume twice as one series, the second time half a slice higher and as the second acquisition."""
+    series_uid = write_series(folder, volume, modality, AcquisitionNumber=1, **tags)
+    volume.SetOrigin((-4.0, 5.0, 7.5))
+    write_series(folder, volume, modality, series_uid, AcquisitionNumber=2, **tags)
+
+
+@pytest.mark.parametrize("further", [16, 0], ids=["after the first", "again"])
+def test_two_volumes_by_the_numbers_of_their_images_are_named(axial: sitk.Image, tmp_path: Path, further: int) -> None:
+    series_uid = write_series(tmp_path, axial, "CT")
+    change(tmp_path, lambda dataset, _: setattr(dataset, "InstanceNumber", dataset.InstanceNumber + further))
+    axial.SetOrigin((-4.0, 5.0, 7.5))
+    write_series(tmp_path, axial, "CT", series_uid)
+    (remark,) = read_scan(tmp_path, every).remarks
+    assert "are numbered as those of two volumes whose slices lie between each other" in remark
+
+
+def test_two_interleaved_acquisitions_are_refused(axial: sitk.Image, tmp_path: Path) -> None:
+    interleave(tmp_path, axial, "CT")
+    with pytest.raises(FusionError, match=r"holds two volumes, .* \(Acquisition Number 1 and 2\); give"):
+        read_scan(tmp_path, every)
+
+
+def test_odd_and_even_slices_of_an_mri_may_be_two_acquisitions(axial: sitk.Image, tmp_path: Path) -> None:
+    interleave(tmp_path, axial, "MR", SpacingBetweenSlices=1.5)
+    scan = read_scan(tmp_path, every)
+    assert scan.image.GetSpacing()[2] == pytest.approx(1.5)
+    assert scan.remarks == ()
+
+
+def test_slices_that_are_closer_than_their_tags_say_are_named(axial: sitk.Image, tmp_path: Path) -> None:
+    interleave(tmp_path, axial, "MR", SpacingBetweenSlices=3.0)
+    (remark,) = read_scan(tmp_path, every).remarks
+    assert "say that its slices are 3 mm apart, but by their positions they are 1.5 mm apart" in remark
+
+
+def test_a_transfer_syntax_that_cannot_be_read_is_named(axial: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, axial, "CT")
+
+    def how(dataset: Dataset, number: int) -> None:
+        dataset.file_meta.TransferSyntaxUID = uid.HTJ2KLossless
+        dataset.PixelData = encapsulate([dataset.PixelData])
+
+    change(tmp_path, how)
+    with pytest.raises(FusionError, match=r"transfer syntax High-Throughput JPEG 2000 .*, which cannot be read here"):
+        read_scan(tmp_path, every)
+
+
+def test_compressed_images_that_are_damaged_are_called_so(axial: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, axial, "CT")
+
+    def how(dataset: Dataset, number: int) -> None:
+        dataset.file_meta.TransferSyntaxUID = uid.JPEG2000Lossless
+        dataset.PixelData = encapsulate([dataset.PixelData])
+
+    change(tmp_path, how)
+    with pytest.raises(FusionError, match="cut short or damaged"):
+        read_scan(tmp_path, every)
+
+
+def test_a_palette_that_is_not_there_is_named(axial: sitk.Image, tmp_path: Path) -> None:
+    write_series(tmp_path, axial, "CT")
+    change(tmp_path, lambda dataset, _: setattr(dataset, "PhotometricInterpretation", "PALETTE COLOR"))
+    with pytest.raises(FusionError, match=r"\(PALETTE COLOR\) that cannot be read"):
+        read_scan(tmp_path, every)
+
+
+def test_a_distance_between_slices_of_0_is_named(axial: sitk.Image, tmp_path: Path) -> None:
+    write_nuclear(tmp_path / "spect.dcm", axial, 0.0, SliceThickness=3.0)
+    with pytest.raises(FusionError, match=r"a distance between slices \(0018,0088\) of 0; correct"):
+        read_scan(tmp_path, every)

@@ -8,6 +8,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom import Dataset
 
+from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.scan import read_scan
 from BSAFusionLib.files.dicom.suv import suv_factor
 from BSAFusionLib.report.units import unit_name
@@ -214,3 +215,58 @@ def test_suv_by_another_mass_is_named_by_it(volume: sitk.Image, tmp_path: Path, 
     scan = read_scan(tmp_path, ("pet",))
     assert unit_name(scan.unit) == named
     assert f"The PET is not in SUV by body weight but in {scan.unit}: " in scan.remarks[0]
+
+
+def write_two_halves(
+    folder: Path, volume: sitk.Image, modality: str, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    """Write the lower and the upper half of a volume as one series, with tags of their own."""
+    series_uid = write_series(folder, volume[:, :, :3], modality, **first)
+    write_series(folder, volume[:, :, 3:], modality, series_uid, **second)
+
+
+@pytest.mark.parametrize(
+    ("second", "named"),
+    [
+        ({"Units": "CNTS"}, "BQML, CNTS"),
+        ({"Units": "GML"}, "BQML, GML"),
+        ({"Units": "GML", "SUVType": "LBM"}, r"BQML, \{SUVlbm\}g/ml"),
+        ({"Units": ""}, "BQML, none"),
+    ],
+)
+def test_images_in_several_units_are_refused(
+    volume: sitk.Image, tmp_path: Path, second: dict[str, Any], named: str
+) -> None:
+    write_two_halves(tmp_path, volume, "PT", tags(), tags(**second))
+    with pytest.raises(FusionError, match=rf"in several units \({named}\); give"):
+        read_scan(tmp_path, ("pet",))
+
+
+@pytest.mark.parametrize(
+    ("second", "named"),
+    [
+        ({"PatientWeight": 70}, "PatientWeight"),
+        ({"DecayCorrection": "ADMIN"}, "DecayCorrection"),
+        ({"CorrectedImage": ["ATTN"]}, "CorrectedImage"),
+        ({"SeriesTime": "104900"}, "SeriesTime"),
+        (
+            {"RadiopharmaceuticalInformationSequence": [tracer(RadionuclideTotalDose=300e6)]},
+            "RadionuclideTotalDose",
+        ),
+    ],
+)
+def test_images_that_differ_in_what_suv_needs_keep_their_unit(
+    volume: sitk.Image, tmp_path: Path, second: dict[str, Any], named: str
+) -> None:
+    write_two_halves(tmp_path, volume, "PT", tags(), tags(**second))
+    scan = read_scan(tmp_path, ("pet",))
+    assert scan.unit == "BQML"
+    assert scan.remarks == (f"The PET is not in SUV but in BQML: its images do not all state the same {named}.",)
+    assert np.array_equal(sitk.GetArrayFromImage(scan.image), sitk.GetArrayFromImage(volume))
+
+
+def test_a_ct_in_several_units_has_none(volume: sitk.Image, tmp_path: Path) -> None:
+    write_two_halves(tmp_path, volume, "CT", {"RescaleType": "HU"}, {"RescaleType": "US"})
+    scan = read_scan(tmp_path, ("ct",))
+    assert scan.unit == ""
+    assert scan.remarks == ("The images of the CT's DICOM series state several units (HU, US); none was taken.",)

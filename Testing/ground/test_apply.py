@@ -438,6 +438,33 @@ def test_a_result_that_cannot_be_written_is_rejected_before_anything_is_read(
     assert capsys.readouterr().err == said
 
 
+@pytest.mark.parametrize("name", ["lesion.MRK.JSON", "lesion.Mrk.Json"])
+def test_points_in_a_file_with_capitals_are_carried(folder: Path, name: str) -> None:
+    markups = {"type": "Fiducial", "controlPoints": [{"id": "1", "label": "lesion", "position": [3, -4, 0]}]}
+    (folder / name).write_text(json.dumps({"markups": [markups]}), encoding="utf-8")
+    assert run_apply(folder, name) == 0
+    assert read_points(folder / f"lesion_applied{name.removeprefix('lesion')}").shape == (1, 3)
+    assert run_apply(folder, name, "--out", "small.mrk.json") == 0
+    assert (folder / "small.mrk.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("images", "out", "message"),
+    [
+        (["labels.nii.gz"], "y.nrrd", "y.nrrd has another ending than the result; give one in .nii.gz, or a folder,"),
+        (["moving.nrrd"], "X.NII.GZ", "X.NII.GZ has another ending than the result; give one in .nrrd, or a folder,"),
+        (["labels.nii.gz"], "X.NII.GZ", "X.NII.GZ has an ending that cannot be written; give one in .nii.gz as"),
+        (["moving.nrrd", "labels.nii.gz"], "y.nrrd", "y.nrrd is the name of a file, but 2 images are given; give a"),
+    ],
+)
+def test_no_folder_gets_the_name_of_a_file(
+    folder: Path, capsys: pytest.CaptureFixture, images: list[str], out: str, message: str
+) -> None:
+    assert run_apply(folder, *images, "--reference", "fixed.nrrd", "--out", out) == 2
+    assert capsys.readouterr().err.startswith(message)
+    assert not (folder / out).exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -92,6 +92,22 @@ def test_a_metaimage_of_fewer_voxels_than_its_header_says_is_refused(
         read_volume(path)
 
 
+@pytest.mark.parametrize(("limits", "whole"), [("1 6 1", True), ("1 3 1", False), ("1 5 2", False)])
+def test_a_metaimage_needs_as_many_numbered_files_as_slices(tmp_path: Path, limits: str, whole: bool) -> None:
+    """More of them lie beside those that its header names."""
+    voxels = np.arange(6 * 9 * 7, dtype="<i2").reshape(6, 9, 7)
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / "volume.mhd"))
+    for number, plane in enumerate(voxels, start=1):
+        (tmp_path / f"s{number:02}.raw").write_bytes(plane.tobytes())
+    header = (tmp_path / "volume.mhd").read_text(encoding="utf-8")
+    (tmp_path / "volume.mhd").write_text(header.replace("volume.raw", f"s%02d.raw {limits}"), encoding="utf-8")
+    if whole:
+        assert np.array_equal(sitk.GetArrayFromImage(read_volume(tmp_path / "volume.mhd")), voxels)
+    else:
+        with pytest.raises(FusionError, match="cut short"):
+            read_volume(tmp_path / "volume.mhd")
+
+
 def test_a_metaimage_that_cannot_be_unpacked_without_its_size_is_refused(volume: sitk.Image, tmp_path: Path) -> None:
     path = tmp_path / "volume.mha"
     sitk.WriteImage(volume, str(path), useCompression=True)

@@ -260,6 +260,13 @@ def test_an_initial_transform_that_moves_the_volumes_apart_is_rejected(mri, pet,
         register_and_fuse(mri, pet, settings("pet", prealignment=sitk.TranslationTransform(3, (900.0, 0.0, 0.0))))
 
 
+@pytest.mark.parametrize("first", [-1.0, 0.0])
+def test_an_initial_transform_that_mirrors_or_leaves_no_depth_is_rejected(mri, pet, settings, first):
+    transform = sitk.AffineTransform([first, 0, 0, 0, 1, 0, 0, 0, 1], [0, 0, 0])
+    with pytest.raises(FusionError, match="initial transform mirrors or leaves no depth"):
+        register_and_fuse(mri, pet, settings("pet", prealignment=transform))
+
+
 def test_weights_that_are_missing_or_damaged_are_rejected(mri, pet, settings, weights, tmp_path):
     with pytest.raises(FusionError, match="no weights file"):
         register_and_fuse(mri, pet, settings("pet", weights=tmp_path / "none.safetensors"))

@@ -306,6 +306,12 @@ def test_an_initial_transform_that_is_a_parent_of_the_moving_volume_is_rejected(
         process(*heads, prealignment=parent)
 
 
+def test_an_initial_transform_that_mirrors_is_rejected(heads, add_transform):
+    mirror = add_transform(np.diag([-1.0, 1.0, 1.0, 1.0]))
+    with pytest.raises(FusionError, match=r"The transform '.*' mirrors"):
+        BSAFusionLogic().check(*heads, prealignment=mirror)
+
+
 def test_an_initial_transform_that_leaves_no_depth_is_rejected(heads, add_transform):
     flat = add_transform(np.diag([1.0, 0.0, 1.0, 1.0]))
     with pytest.raises(FusionError, match=r"The transform '.*' is flat"):

@@ -34,6 +34,11 @@ class Frame:
         stored: Bits allocated, bits stored and pixel representation (signed or not) of its values.
         mirror: Sum of a stored value and of what GDCM makes of it in a MONOCHROME1 image; None for others.
         moment: When it was measured.
+        frame_of_reference: UID of the coordinate system of its position; "" where none is stated.
+        acquisition: Number of the acquisition; "" where none is stated, and for an MR, whose odd and even slices
+            may be acquired one after the other.
+        stated_step: Distance between slices by (0018,0088), mm; 0 where none is stated.
+        number: Instance Number; "" where none is stated, and for an MR, numbered as acquired.
     """
 
     path: Path
@@ -48,6 +53,10 @@ class Frame:
     stored: tuple[int, ...]
     mirror: int | None = None
     moment: Moment = UNTIMED
+    frame_of_reference: str = ""
+    acquisition: str = ""
+    stated_step: float = 0.0
+    number: str = ""
 
     @property
     def normal(self) -> np.ndarray:
@@ -62,7 +71,8 @@ def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
         headers: One a file: of a classic series (an image a file), an enhanced multi-frame CT, MR or PET, or of NM.
 
     Raises:
-        FusionError: They are no volume: there is only one, or they are not parallel.
+        FusionError: They are no volume: there is only one, they are not parallel, or their positions are in several
+            coordinate systems.
 
     Source: DICOM PS3.3, C.7.6.2, C.7.6.16 and C.8.4.
     """
@@ -75,6 +85,7 @@ def frames_in_order(headers: list[FileDataset]) -> list[Frame]:
     if len(frames) < 2:
         raise FusionError("The DICOM series has a single image; give one that is a volume.")
     frames = _of_one_volume(frames)
+    _check_frame_of_reference(frames)
     first = frames[0]
     return sorted(frames, key=lambda frame: (round(frame.position @ first.normal, PLACE_DECIMALS), frame.moment))
 
@@ -94,6 +105,19 @@ def _of_one_volume(frames: list[Frame]) -> list[Frame]:
             "The images of the DICOM series are not slices of one volume (a localizer?); give another series."
         )
     return largest
+
+
+def _check_frame_of_reference(frames: list[Frame]) -> None:
+    """Raise FusionError where positions are in several coordinate systems, which do not compare.
+
+    A UID of its own for each image, as some anonymizers write it, means nothing.
+    """
+    count = len({frame.frame_of_reference for frame in frames} - {""})
+    if 1 < count < len(frames):
+        raise FusionError(
+            f"The positions in the DICOM series are in {count} coordinate systems (Frame of Reference UID, 0020,0052); "
+            "give the images of one of them in a folder of their own."
+        )
 
 
 def _belong_together(one: Frame, other: Frame) -> bool:
@@ -194,7 +218,20 @@ def _frame(
         rescale,
         tuple(int(header.get(name) or 0) for name in STORED),
         _mirror(header),
+        frame_of_reference=str(header.get("FrameOfReferenceUID") or ""),
+        acquisition="" if header.Modality == "MR" else str(header.get("AcquisitionNumber") or ""),
+        stated_step=_stated_step(measures),
+        number="" if header.Modality == "MR" else str(header.get("InstanceNumber") or ""),
     )
+
+
+def _stated_step(measures: Dataset) -> float:
+    """Return the distance between slices that tags state, mm; 0 where it is missing or no number."""
+    try:
+        step = abs(float(measures.get("SpacingBetweenSlices") or 0))
+    except (TypeError, ValueError):
+        return 0.0
+    return step if np.isfinite(step) else 0.0
 
 
 def rescale_of(scale: Dataset) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """One series of a DICOM folder as a volume: values in their unit, modality from the tags, nothing of the patient."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from pydicom import Dataset
 from BSAFusionLib.files.dicom.frames import Frame, frames_in_order
 from BSAFusionLib.files.dicom.series import Series, choose_series
 from BSAFusionLib.files.dicom.source import series_source
-from BSAFusionLib.files.dicom.steps import measure_steps
+from BSAFusionLib.files.dicom.steps import about_steps, measure_steps
 from BSAFusionLib.files.dicom.suv import stated_unit, suv_factor
 from BSAFusionLib.files.dicom.time_points import points_times, time_points
 from BSAFusionLib.files.dicom.unplaced import with_places
@@ -80,7 +80,9 @@ def read_scan(path: Path, wanted: tuple[str, ...], series_uid: str | None = None
     if doubles + series.doubles:
         twice = f"{doubles + series.doubles} images of {series.name} were there twice; each was taken once."
         remarks = (twice, *remarks)
-    unit, factor, about_unit = _unit(series, in_color=placed[0].image.GetNumberOfComponentsPerPixel() > 1)
+    files = {frame.path for frame in frames}
+    used = replace(series, headers=[header for header in series.headers if Path(str(header.filename)) in files])
+    unit, factor, about_unit = _unit(used, in_color=placed[0].image.GetNumberOfComponentsPerPixel() > 1)
     images = [one.image if factor is None else _scaled(one.image, factor) for one in placed]
     dynamic = _dynamic(images, points_times(frames, points), chosen) if len(points) > 1 else None
     header = headers[0]
@@ -128,13 +130,14 @@ def _in_space(voxels: np.ndarray, frames: list[Frame], name: str) -> _Placed:
         frames: One a slice, in order.
         name: The series' in remarks.
     """
-    remarks: tuple[str, ...] = ()
     steps = measure_steps(frames)
+    remarks = about_steps(frames, steps, name)
     if not steps.even:
         steps_mm = np.diff(steps.heights)
         even = even_slices(voxels, steps.heights, steps.step)
         voxels = even if voxels.dtype.kind == "f" else np.rint(even).astype(voxels.dtype)
         remarks = (
+            *remarks,
             f"The distance between the slices of {name} changes, from {steps_mm.min():.3g} to {steps_mm.max():.3g} mm; "
             f"the volume was resampled linearly to {steps.step:.3g} mm.",
         )
@@ -155,12 +158,23 @@ def _in_space(voxels: np.ndarray, frames: list[Frame], name: str) -> _Placed:
 
 
 def _unit(series: Series, in_color: bool) -> tuple[str, float | None, tuple[str, ...]]:
-    """Return the unit, the factor that brings the values to it, and remarks; colors have no unit."""
+    """Return the unit, the factor that brings the values to it, and remarks; colors have no unit.
+
+    Args:
+        series: With the headers of the volume's images only.
+        in_color: Whether its voxels are colors.
+
+    Raises:
+        FusionError: The images of a PET state several units.
+    """
     header: Dataset = series.headers[0]
     if in_color:
         return "", None, ()
     if header.Modality == "CT":
-        return str(header.get("RescaleType", "HU")), None, ()
+        units = sorted({str(header.get("RescaleType", "HU")) for header in series.headers})
+        if len(units) > 1:
+            return "", None, (f"The images of {series.name} state several units ({', '.join(units)}); none was taken.",)
+        return units[0], None, ()
     if header.Modality != "PT":
         return "", None, ()
     factor, why_not = suv_factor(series.headers)

@@ -36,6 +36,7 @@ TAG_NAMES = (
     "SpacingBetweenSlices",
     "SliceThickness",
     "SliceVector",
+    "AcquisitionNumber",
     "DetectorInformationSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",

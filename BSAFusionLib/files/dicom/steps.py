@@ -18,6 +18,7 @@ SHORTEST_STRETCH = 3  # of larger distances that a protocol means
 # half of the distance off any line.
 MAX_ROUNDING_SHARE = 0.45
 ROUNDING_MARGIN = 1.1
+LEAST_IMAGES = 4  # that two interleaved volumes have together
 
 
 class Steps(NamedTuple):
@@ -43,8 +44,10 @@ def measure_steps(frames: list[Frame]) -> Steps:
         frames: In order.
 
     Raises:
-        FusionError: Several slices lie in one place, some are missing, or some are shifted within their plane.
+        FusionError: Several slices lie in one place, some are missing, some are shifted within their plane, or every
+            second one is of another acquisition.
     """
+    _check_interleaved(frames)
     heights = np.array([frame.position @ frames[0].normal for frame in frames])
     steps = np.diff(heights)
     step = float(np.median(steps))
@@ -65,6 +68,51 @@ def measure_steps(frames: list[Frame]) -> Steps:
             f"{steps[gap]:.2f} mm: some are missing; send the series again."
         )
     return Steps(heights, float(steps.min()), False, rounding)
+
+
+def about_steps(frames: list[Frame], steps: Steps, name: str) -> tuple[str, ...]:
+    """Return remarks on signs of interleaved volumes: slices closer than their tags say, or numbered as two volumes.
+
+    Args:
+        frames: In order.
+        steps: Theirs.
+        name: The series' in the remark.
+    """
+    remarks = []
+    stated = frames[0].stated_step
+    factor = round(stated / steps.step)
+    if steps.even and factor > 1 and abs(stated - factor * steps.step) <= STEP_TOLERANCE * stated:
+        remarks.append(
+            f"The tags of {name} say that its slices are {stated:.3g} mm apart, but by their positions they are "
+            f"{steps.step:.3g} mm apart, which was taken; check that the series is not {factor} volumes in one."
+        )
+    if _numbered_as_two(frames):
+        remarks.append(
+            f"The images of {name} are numbered as those of two volumes whose slices lie between each other; if they "
+            "are, give the images of one of them in a folder of their own."
+        )
+    return tuple(remarks)
+
+
+def _numbered_as_two(frames: list[Frame]) -> bool:
+    """Tell whether every second slice has a number above those of all others, or the same numbers occur twice."""
+    if len(frames) < LEAST_IMAGES or not all(frame.number.isdecimal() for frame in frames):
+        return False
+    numbers = [int(frame.number) for frame in frames]
+    even, odd = numbers[::2], numbers[1::2]
+    if len(set(even)) < len(even) or len(set(odd)) < len(odd):  # as in beds that are each numbered from 1
+        return False
+    return even == odd or max(even) < min(odd) or max(odd) < min(even)
+
+
+def _check_interleaved(frames: list[Frame]) -> None:
+    """Raise FusionError where the images are in turn of one acquisition and of another one."""
+    even, odd = ({frame.acquisition for frame in frames[first::2]} for first in (0, 1))
+    if len(frames) >= LEAST_IMAGES and len(even) == len(odd) == 1 and even != odd:
+        raise FusionError(
+            f"The DICOM series holds two volumes, whose slices lie between each other (Acquisition Number "
+            f"{' and '.join(sorted(even | odd))}); give the images of one of them in a folder of their own."
+        )
 
 
 def _check_line(frames: list[Frame], heights: np.ndarray, tolerance_mm: float) -> None:

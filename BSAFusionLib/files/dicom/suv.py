@@ -7,6 +7,7 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.valuerep import DA, TM
 
+from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.decay import LEAST_DOSE_BQ, UncertainDose, delay_to, dose_after
 from BSAFusionLib.files.dicom.enhanced_suv import SUV, classic_headers, dose_at_correction, real_world_scale
 from BSAFusionLib.files.dicom.moments import local_time
@@ -14,6 +15,17 @@ from BSAFusionLib.files.dicom.moments import local_time
 NOT_CORRECTED = "it was not corrected for attenuation and decay"
 BODY_WEIGHT = "BW"  # of (0054,1006)
 MAX_WEIGHT_KG = 500.0  # a larger number is in grams
+PHILIPS = "Philips PET Private Group"
+PHILIPS_FACTORS = TO_SUV, TO_ACTIVITY = 0x00, 0x09  # elements of that group, for counts
+CORRECTIONS = ("ATTN", "DECY")  # of (0028,0051)
+# Tags that SUV depends on, of an image and of its tracer: the first image's count, so all must state the same.
+IMAGE_TAGS = ("DecayCorrection", "PatientWeight", "SeriesDate", "SeriesTime")
+TRACER_TAGS = (
+    "RadionuclideTotalDose",
+    "RadionuclideHalfLife",
+    "RadiopharmaceuticalStartDateTime",
+    "RadiopharmaceuticalStartTime",
+)
 MISSING = "weight, dose, half-life or a time is missing from its tags"
 
 
@@ -24,6 +36,9 @@ def suv_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
 
     Args:
         headers: Of all files of a series, since the earliest acquisition counts.
+
+    Raises:
+        FusionError: The images state several units.
 
     Source: vendor-neutral rules of the Quantitative Imaging Biomarkers Alliance (QIBA, FDG-PET profile, "SUV
     calculation").
@@ -55,25 +70,55 @@ def _classic_unit(header: Dataset) -> str:
 
 def _classic_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:
     """Return the factor of images with tags of their own."""
+    _check_units(headers)
     first = headers[0]
     unit = first.get("Units")
     if unit == SUV and first.get("SUVType", BODY_WEIGHT) == BODY_WEIGHT:
         return 1.0, ""
-    corrections = first.get("CorrectedImage") or ()
-    if "ATTN" not in corrections or "DECY" not in corrections:
+    if differing := _differing(headers):
+        return None, f"its images do not all state the same {differing}"
+    if not all(_corrected(first)):
         return None, NOT_CORRECTED
     if first.get("DecayCorrection") not in ("START", "ADMIN"):
         return None, "its tags do not say what time its decay was corrected to"
     if unit == "CNTS":
-        counts = _private(first, 0x7053, "Philips PET Private Group", 0x00)
+        counts = _private(first, 0x7053, PHILIPS, TO_SUV)
         if counts:
             return counts, ""
-        becquerels = _private(first, 0x7053, "Philips PET Private Group", 0x09)
+        becquerels = _private(first, 0x7053, PHILIPS, TO_ACTIVITY)
     else:
         becquerels = 1.0 if unit == "BQML" else None
     if not becquerels:
         return None, "it can be converted from Bq/ml, from g/ml by body weight and from Philips' counts only"
     return _by_weight(becquerels, lambda: _dose_left(headers), first)
+
+
+def _check_units(headers: Sequence[Dataset]) -> None:
+    """Raise FusionError where images state several units: their values do not compare."""
+    units = sorted({_classic_unit(header) or "none" for header in headers})
+    if len(units) > 1:
+        raise FusionError(
+            f"The images of the DICOM series are in several units ({', '.join(units)}); give the images of one of them "
+            "in a folder of their own."
+        )
+
+
+def _differing(headers: Sequence[Dataset]) -> str:
+    """Return the keywords of the tags for SUV in which images differ, as the end of a sentence; "" where in none."""
+    differing = [name for name in IMAGE_TAGS if len({str(header.get(name)) for header in headers}) > 1]
+    tracers = [(header.get("RadiopharmaceuticalInformationSequence") or [Dataset()])[0] for header in headers]
+    differing += [name for name in TRACER_TAGS if len({str(tracer.get(name)) for tracer in tracers}) > 1]
+    if len(set(map(_corrected, headers))) > 1:
+        differing.append("CorrectedImage")
+    factors = {tuple(_private(header, 0x7053, PHILIPS, element) for element in PHILIPS_FACTORS) for header in headers}
+    if len(factors) > 1:
+        differing.append("factor")
+    return " and ".join(differing)
+
+
+def _corrected(header: Dataset) -> tuple[bool, ...]:
+    """Tell for each of `CORRECTIONS` whether it was applied to an image."""
+    return tuple(name in (header.get("CorrectedImage") or ()) for name in CORRECTIONS)
 
 
 def _enhanced_factor(headers: Sequence[Dataset]) -> tuple[float | None, str]:

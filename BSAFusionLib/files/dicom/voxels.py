@@ -4,13 +4,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import SimpleITK as sitk
+from pydicom import uid
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.dicom.frames import Frame
 from BSAFusionLib.files.dicom.time_points import same_place
 from BSAFusionLib.files.paths import readable_by_gdcm
 from BSAFusionLib.pipeline.memory import explain_memory_errors
+
+# Transfer syntaxes that GDCM reads, beside those that are not compressed.
+COMPRESSED = (
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.RLELossless,
+    uid.JPEGBaseline8Bit,
+    uid.JPEGExtended12Bit,
+    uid.JPEGLossless,
+    uid.JPEGLosslessSV1,
+    uid.JPEGLSLossless,
+    uid.JPEGLSNearLossless,
+    uid.JPEG2000Lossless,
+    uid.JPEG2000,
+)
+ZERO_SPACING = "Zero-valued spacing"  # in ITK's message
 
 
 def read_voxels(frames: Sequence[Frame]) -> np.ndarray:
@@ -20,7 +37,7 @@ def read_voxels(frames: Sequence[Frame]) -> np.ndarray:
         frames: Each image in a file of its own, or several in a file.
 
     Raises:
-        FusionError: A file is damaged.
+        FusionError: A file is damaged, or of a kind that cannot be read.
     """
     files = list(dict.fromkeys(frame.path for frame in frames))
     scales = {scale for frame in frames for scale in (frame.scale, frame.file_scale)}
@@ -35,8 +52,28 @@ def read_voxels(frames: Sequence[Frame]) -> np.ndarray:
             else:
                 voxels = _several_a_file(dict(zip(files, names, strict=True)), frames, whole)
     except (RuntimeError, IndexError) as error:
-        raise FusionError("An image of the DICOM series is cut short or damaged; send the series again.") from error
+        raise FusionError(_why_unreadable(files, str(error))) from error
     return _as_stored(voxels, frames)
+
+
+def _why_unreadable(files: Sequence[Path], message: str) -> str:
+    """Return the sentence for images that cannot be read, by their headers and the reader's message."""
+    if ZERO_SPACING in message:
+        return (
+            "The DICOM series has a pixel spacing or a distance between slices (0018,0088) of 0; correct the tag, or "
+            "export the series again."
+        )
+    for file in files:
+        header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+        syntax = uid.UID(header.file_meta.get("TransferSyntaxUID", uid.ImplicitVRLittleEndian))
+        if not syntax.is_transfer_syntax or (syntax.is_compressed and syntax not in COMPRESSED):
+            return (
+                f"The DICOM series has the transfer syntax {syntax.name}, which cannot be read here; export it without "
+                "compression."
+            )
+        if header.get("PhotometricInterpretation") == "PALETTE COLOR":
+            return "The DICOM series has a palette (PALETTE COLOR) that cannot be read; export it in gray or RGB."
+    return "An image of the DICOM series is cut short or damaged; send the series again."
 
 
 def _several_a_file(names: dict[Path, str], frames: Sequence[Frame], whole: bool) -> np.ndarray:
