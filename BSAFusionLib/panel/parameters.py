@@ -408,8 +408,16 @@ def request(parameters: Parameters) -> dict[str, Any]:
     """Return the arguments of BSAFusionLogic.check and prepare.
 
     Raises:
-        FusionError: The initial transform is to be a node, and none is chosen.
+        FusionError: The initial transform is to be a node, and none is chosen; or the landmarks on the fixed volume are
+            to move along.
     """
+    points = parameters.fixedLandmarks
+    if points is not None and points in carried(parameters):  # a run gets no landmarks that could be checked there
+        raise FusionError(
+            _("'{name}' cannot move along: it has the landmarks on the fixed volume; choose another.").format(
+                name=points.GetName()
+            )
+        )
     return {
         "fixedVolume": parameters.fixedVolume,
         "movingVolume": parameters.movingVolume,
