@@ -200,11 +200,17 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     @calldata_type(VTK_OBJECT)
     def onNodeRemoved(self, caller, event, node):
-        """Cancel a run that lost a node, and list the results that are left."""
+        """Cancel a run that lost a node, list the results that are left, and replace a lost parameter node."""
         self.run.nodesRemoved()
+        if slicer.mrmlScene.IsClosing():
+            self.views.update()
+            return
+        if self._parameters is not None and node is self._parameters.parameterNode:
+            self.initializeParameters()  # else the panel's choices would go to a node that no run reads
+            return
         self.views.update()
-        if node.IsA("vtkMRMLVolumeNode") and not slicer.mrmlScene.IsClosing():
-            self.results.show()  # without the row of that volume
+        if node.IsA("vtkMRMLVolumeNode") or node.IsA("vtkMRMLScriptedModuleNode"):
+            self.results.show()  # without the row of that volume or result
 
     def onMissing(self, packages):
         """Handle a change of the missing packages."""
