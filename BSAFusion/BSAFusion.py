@@ -1,5 +1,6 @@
 """The module that Slicer loads: its description, panel and logic; everything is computed elsewhere."""
 
+import logging
 import sys
 from pathlib import Path
 from unittest import SkipTest
@@ -227,7 +228,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Follow the parameter node of the scene, and list the results of all scenes that were added to it."""
         from BSAFusionLib.panel.parameters import gather_results
 
-        parameters = self.logic.getParameterNode()
+        parameters = self.logic.getParameterNode(lambda sentence: self.run.say(sentence, warn=True))
         gather_results(parameters)
         self.setParameters(parameters)
 
@@ -339,11 +340,14 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 class BSAFusionLogic(ScriptedLoadableModuleLogic, logic.BSAFusionLogic):
     """The logic of BSAFusionLib.mrml.logic, for slicer.util.getModuleLogic("BSAFusion")."""
 
-    def getParameterNode(self):
-        """Return the panel's choices in the scene."""
-        from BSAFusionLib.panel.parameters import Parameters
+    def getParameterNode(self, say=logging.warning):
+        """Return the panel's choices in the scene; `say` gets a sentence about those that had to be replaced."""
+        from BSAFusionLib.panel.parameters import Parameters, replace_unknown
 
-        return Parameters(super().getParameterNode())
+        node = super().getParameterNode()
+        if sentence := replace_unknown(node):
+            say(sentence)
+        return Parameters(node)
 
 
 class BSAFusionTest(ScriptedLoadableModuleTest):
