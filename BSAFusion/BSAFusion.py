@@ -1,5 +1,6 @@
 """The module that Slicer loads: its description, panel and logic; everything is computed elsewhere."""
 
+import logging
 import sys
 from pathlib import Path
 from unittest import SkipTest
@@ -200,11 +201,17 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     @calldata_type(VTK_OBJECT)
     def onNodeRemoved(self, caller, event, node):
-        """Cancel a run that lost a node, and list the results that are left."""
+        """Cancel a run that lost a node, list the results that are left, and replace a lost parameter node."""
         self.run.nodesRemoved()
+        if slicer.mrmlScene.IsClosing():
+            self.views.update()
+            return
+        if self._parameters is not None and node is self._parameters.parameterNode:
+            self.initializeParameters()  # else the panel's choices would go to a node that no run reads
+            return
         self.views.update()
-        if node.IsA("vtkMRMLVolumeNode") and not slicer.mrmlScene.IsClosing():
-            self.results.show()  # without the row of that volume
+        if node.IsA("vtkMRMLVolumeNode") or node.IsA("vtkMRMLScriptedModuleNode"):
+            self.results.show()  # without the row of that volume or result
 
     def onMissing(self, packages):
         """Handle a change of the missing packages."""
@@ -221,7 +228,7 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Follow the parameter node of the scene, and list the results of all scenes that were added to it."""
         from BSAFusionLib.panel.parameters import gather_results
 
-        parameters = self.logic.getParameterNode()
+        parameters = self.logic.getParameterNode(lambda sentence: self.run.say(sentence, warn=True))
         gather_results(parameters)
         self.setParameters(parameters)
 
@@ -333,11 +340,14 @@ class BSAFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 class BSAFusionLogic(ScriptedLoadableModuleLogic, logic.BSAFusionLogic):
     """The logic of BSAFusionLib.mrml.logic, for slicer.util.getModuleLogic("BSAFusion")."""
 
-    def getParameterNode(self):
-        """Return the panel's choices in the scene."""
-        from BSAFusionLib.panel.parameters import Parameters
+    def getParameterNode(self, say=logging.warning):
+        """Return the panel's choices in the scene; `say` gets a sentence about those that had to be replaced."""
+        from BSAFusionLib.panel.parameters import Parameters, replace_unknown
 
-        return Parameters(super().getParameterNode())
+        node = super().getParameterNode()
+        if sentence := replace_unknown(node):
+            say(sentence)
+        return Parameters(node)
 
 
 class BSAFusionTest(ScriptedLoadableModuleTest):

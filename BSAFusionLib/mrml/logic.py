@@ -317,7 +317,8 @@ class BSAFusionLogic:
         )
         checkMask(request.fixedMask)
         checkFormerResult(request.carry, movingVolume, outputs.gridTransform)
-        checkCarried(request.carry, movingVolume, (fixedVolume, *outputs.nodes()))
+        of_fixed = fixedVolume, request.fixedMask, outputs.fixedLandmarks
+        checkCarried(request.carry, movingVolume, (*of_fixed, *outputs.nodes()))
         return settings
 
     def foundModality(self, movingVolume: slicer.vtkMRMLScalarVolumeNode) -> tuple[str, bool]:

@@ -162,7 +162,7 @@ def checkCarried(
     Args:
         carry: These nodes.
         movingVolume: The moving volume.
-        staying: The fixed volume and the outputs, None among them.
+        staying: The fixed volume, its mask and landmarks, and the outputs, None among them.
 
     Raises:
         FusionError: One of the nodes cannot be put under the result.
@@ -171,11 +171,17 @@ def checkCarried(
     for node in carry:
         name = node.GetName()
         if node in staying:
-            raise FusionError(f"'{name}' cannot move along: it is the fixed volume or an output; choose another.")
+            raise FusionError(
+                f"'{name}' cannot move along: it is an output or the fixed volume, its mask or landmarks; choose "
+                "another node."
+            )
         if not node.IsA("vtkMRMLTransformableNode") or not node.CanApplyNonLinearTransforms():
             raise FusionError(f"'{name}', a {node.GetClassName()}, cannot follow a deformation; choose another node.")
         if any(is_placed_by(other, node) for other in (*staying, movingVolume) if other is not None):
-            raise FusionError(f"A volume lies under '{name}', which therefore cannot move along; choose another node.")
+            raise FusionError(
+                f"A volume of the run, its mask or landmarks lie under '{name}', which therefore cannot move along; "
+                "choose another node."
+            )
         if node is not movingVolume and result_of(node) not in (None, movingVolume):
             raise FusionError(
                 f"'{name}' moves along with '{result_of(node).GetName()}', under its result; take it out of that "

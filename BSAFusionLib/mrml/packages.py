@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import io
+import logging
 import os
 import platform
 import re
@@ -82,7 +83,8 @@ def install_packages(say: Callable[[str], None]) -> None:
     """Install the missing packages without changing those that Slicer ships, on the main thread.
 
     The PyTorch extension, where it is present, installs torch, since it selects the build for the machine's GPU and
-    driver. slicer.packaging installs the others, or slicer.util in Slicer 5.11 and before.
+    driver. slicer.packaging installs the others, and torch where the extension fails; in Slicer 5.11 and before,
+    slicer.util does.
 
     Args:
         say: Called with each line that pip prints.
@@ -94,11 +96,7 @@ def install_packages(say: Callable[[str], None]) -> None:
     try:
         with _pinned(before), contextlib.redirect_stdout(_Lines(say, sys.stdout)):
             if "torch" in missing_packages() and (pytorch := _pytorch_extension()) is not None:
-                # Another release of the extension may ask in another way; pip installs torch then.
-                with contextlib.suppress(AttributeError, TypeError):
-                    # The logic of that module's widget would import torch and torchvision at once.
-                    logic = pytorch.PyTorchUtilsLogic()
-                    logic.installTorch(torchVersionRequirement=required["torch"].removeprefix("torch"))
+                _install_torch_by(pytorch)
             if others := [required[name] for name in missing_packages()]:
                 _pip_install(others)
     except Exception as error:  # each installer raises exceptions of its own
@@ -169,6 +167,19 @@ def _pytorch_extension() -> Any:
         return importlib.import_module("PyTorchUtils")
     except ImportError:
         return None
+
+
+def _install_torch_by(pytorch: Any) -> None:
+    """Let the PyTorch extension install torch; where it cannot, the log says so and torch stays missing."""
+    try:
+        # The logic of that module's widget would import torch and torchvision at once.
+        logic = pytorch.PyTorchUtilsLogic()
+        logic.installTorch(torchVersionRequirement=required["torch"].removeprefix("torch"))
+    except Exception as error:  # another release may ask in another way, and its light-the-torch fails with some pips
+        logging.warning(
+            f"The PyTorch extension could not install torch ({error}). pip installs it, maybe a build that cannot use "
+            "the GPU."
+        )
 
 
 def _pip_install(requirements: list[str]) -> None:

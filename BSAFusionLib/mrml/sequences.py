@@ -19,6 +19,9 @@ from BSAFusionLib.worker.volumes import Volume
 if TYPE_CHECKING:
     from BSAFusionLib.mrml.logic import Computed, Job
 
+# Slicer 5.10 and later keep scene views in a hidden browser that has this as an attribute and as its value. A node in
+# two of them is not dynamic for that. Source: vtkSlicerSceneViewsModuleLogic.
+SCENE_VIEW = "SceneView"
 ONTO = "BSAFusion.onto"  # node reference of a registered sequence: to the fixed volume
 
 
@@ -55,6 +58,8 @@ class Dynamic:
 def sequence_of(volume: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLSequenceNode | None:
     """Return the sequence that a volume node shows one frame of; None for a single frame, and for a still volume."""
     for browser in nodes_of_class(volume.GetScene(), "vtkMRMLSequenceBrowserNode"):
+        if browser.GetAttribute(SCENE_VIEW) == SCENE_VIEW:
+            continue
         sequence = browser.GetSequenceNode(volume)
         if sequence is not None and sequence.GetNumberOfDataNodes() > 1:
             return sequence

@@ -181,6 +181,30 @@ class Parameters:
     movingLandmarks: slicer.vtkMRMLMarkupsFiducialNode
 
 
+def replace_unknown(node: slicer.vtkMRMLScriptedModuleNode) -> str:
+    """Set choices that this version does not have, as a newer one may have saved them, to their defaults.
+
+    Without that, `Parameters` cannot be made of the node.
+
+    Args:
+        node: The parameter node.
+
+    Returns:
+        A sentence that names them; "" where there are none.
+    """
+    replaced = []
+    for name, info in Parameters.allParameters.items():
+        default, saved = info.default.value, node.GetParameter(name)
+        if isinstance(default, Enum) and node.HasParameter(name) and saved not in type(default).__members__:
+            node.SetParameter(name, default.name)
+            replaced.append(f"{name} = {saved}")
+    if not replaced:
+        return ""
+    return _("Choices of the scene that this version does not have were set to their defaults: {choices}.").format(
+        choices=", ".join(replaced)
+    )
+
+
 # Choices of a run that `reset` sets back. The modality is not among them: it belongs to the moving volume.
 _SETTINGS = (
     "start",
@@ -408,8 +432,16 @@ def request(parameters: Parameters) -> dict[str, Any]:
     """Return the arguments of BSAFusionLogic.check and prepare.
 
     Raises:
-        FusionError: The initial transform is to be a node, and none is chosen.
+        FusionError: The initial transform is to be a node, and none is chosen; or the landmarks on the fixed volume are
+            to move along.
     """
+    points = parameters.fixedLandmarks
+    if points is not None and points in carried(parameters):  # a run gets no landmarks that could be checked there
+        raise FusionError(
+            _("'{name}' cannot move along: it has the landmarks on the fixed volume; choose another.").format(
+                name=points.GetName()
+            )
+        )
     return {
         "fixedVolume": parameters.fixedVolume,
         "movingVolume": parameters.movingVolume,

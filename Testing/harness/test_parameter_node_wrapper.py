@@ -255,3 +255,9 @@ def test_a_widget_that_cannot_show_a_type_is_rejected(parameters):
         parameters.connectParametersToGui({"refine": qt.QSpinBox()})
     with pytest.raises(ValueError, match="Cannot find a param"):
         parameters.connectParametersToGui({"refined": qt.QCheckBox()})
+
+
+def test_a_member_that_an_enum_lacks_cannot_be_read(node):
+    node.SetParameter("modality", "mri")
+    with pytest.raises(ValueError, match="mri"):
+        Parameters(node)

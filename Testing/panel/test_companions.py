@@ -52,6 +52,14 @@ def test_a_node_that_cannot_be_carried_is_reported_before_the_run(ready, heads):
     assert ready.ui.applyButton.enabled
 
 
+def test_landmarks_on_the_fixed_volume_cannot_move_along(ready, add_points):
+    points = add_points("Points", (0, 0, 0))
+    ready.ui.carrySelector.check(points)
+    assert ready.ui.applyButton.enabled
+    ready.ui.fixedLandmarksSelector.setCurrentNode(points)
+    assert "'Points' cannot move along" in ready.ui.applyButton.toolTip
+
+
 def test_ticks_are_kept_with_the_scene_and_forgotten_with_their_nodes(ready, add_points, scene):
     points, others = add_points("Points", (0, 0, 0)), add_points("Others", (0, 0, 0))
     ready.ui.carrySelector.check(points)

@@ -220,6 +220,26 @@ def test_point_lists_that_are_not_chosen_any_more_are_let_go(ready, scene):
     assert not points.HasObserver(points.PointModifiedEvent)
 
 
+def test_the_panel_follows_a_new_parameter_node_where_the_user_removes_its_own(ready, scene, heads):
+    removed = ready.logic.getParameterNode().parameterNode
+    scene.RemoveNode(removed)
+    assert removed.GetScene() is None
+    assert ready.ui.fixedVolumeSelector.currentNode() is None
+    for selector, head in zip((ready.ui.fixedVolumeSelector, ready.ui.movingVolumeSelector), heads, strict=True):
+        selector.setCurrentNode(head)
+    parameters = ready.logic.getParameterNode()
+    assert (parameters.fixedVolume, parameters.movingVolume) == heads
+    assert ready.ui.applyButton.enabled
+
+
+def test_a_removed_parameter_node_is_not_made_again_while_another_module_is_shown(ready, scene, other_module):
+    other_module()
+    scene.RemoveNode(ready.logic.getParameterNode().parameterNode)
+    assert not [
+        node for node in slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode") if "BSAFusion" in node.GetID()
+    ]
+
+
 def test_widgets_show_what_a_script_has_just_chosen(ready, scene, heads):
     """Of all values, the wrapper's first one would otherwise be read after the widgets are written."""
     node = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")

@@ -119,6 +119,14 @@ def test_the_rows_are_saved_with_the_scene_and_leave_with_their_volumes(ready, s
     assert not ready.ui.volumesTable.visible
 
 
+def test_a_row_leaves_with_the_node_of_its_result(ready, second, finish, scene):
+    finish()
+    assert list(rows(ready.ui)) == ["PET", "Follow-up"]
+    scene.RemoveNode(slicer.util.getNode("BSAFusion result of Follow-up"))
+    assert list(rows(ready.ui)) == ["PET"]
+    assert not ready.ui.volumesTable.visible
+
+
 def test_cancel_keeps_the_complete_one_and_leaves_no_trace_of_the_other(ready, second, control, scene):
     heard = []
     ready.run._onDone = lambda *arguments, do=ready.run._onDone: (

@@ -152,3 +152,29 @@ def test_the_modality_found_is_shown(contrast, modality, told, widget, scene, ad
     assert widget.ui.modalityFoundLabel.text == told
     widget.ui.modalityComboBox.currentIndex = list(Modality).index(Modality.CT)
     assert not widget.ui.modalityFoundLabel.visible
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_choice_that_this_version_lacks_gets_its_default_and_the_others_stay(shown, ready, scene, heads, tmp_path):
+    parameters = ready.logic.getParameterNode()
+    parameters.strength, parameters.modality = 0.25, Modality.SPECT
+    node = parameters.parameterNode
+    del parameters
+    ready.parent.exit()
+    for name, member in (("precision", "FLOAT8"), ("view", "HOLOGRAM")):  # as a newer version may save them
+        node.SetParameter(name, member)
+    save_scene(scene, tmp_path / "scene.mrb")
+    scene.Clear()
+    if shown:
+        ready.parent.enter()
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    if not shown:
+        ready.parent.enter()
+
+    assert "view = HOLOGRAM, precision = FLOAT8" in ready.ui.messageLabel.text
+    parameters = ready.logic.getParameterNode()
+    assert (parameters.precision.value, parameters.view) == (Settings.precision, View.OVERLAY)
+    assert (parameters.strength, parameters.modality) == (0.25, Modality.SPECT)
+    assert ready.ui.fixedVolumeSelector.currentNode().GetName() == "MRI"
+    assert ready.ui.strengthSlider.value == 0.25
+    assert ready.ui.modalityComboBox.currentText == "SPECT"

@@ -215,6 +215,19 @@ def test_pip_installs_torch_where_another_release_of_the_extension_asks_in_anoth
     assert ready.ui.applyButton.enabled
 
 
+def test_pip_installs_torch_where_the_extension_fails(absent, ready, pip, pytorch_extension, monkeypatch, caplog):
+    def fail(*arguments, **options):  # as light-the-torch does with a pip that it does not know
+        raise subprocess.CalledProcessError(1, ["light_the_torch", "install"])
+
+    monkeypatch.setattr(pytorch_extension, "installTorch", fail)
+    pip.install = lambda requirements, say: absent.clear()
+    harness.click(ready.ui.installButton)
+    assert pip.requirements == [list(packages.required.values())]
+    assert ready.ui.applyButton.enabled
+    assert "PyTorch extension could not install torch" in caplog.text
+    assert "light_the_torch" in caplog.text
+
+
 def test_the_pytorch_extension_is_left_alone_where_torch_is_there(absent, ready, pip, pytorch_extension):
     absent.remove("torch")
     pip.install = lambda requirements, say: absent.clear()

@@ -1,5 +1,7 @@
 """Nodes at the place of the moving volume move along with it under the result, all or nothing."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from slicer.util import (
@@ -15,6 +17,7 @@ from BSAFusionLib.mrml.placement import left_result, mark_as_filled, place_under
 from Testing.scene.conftest import lattice, rigid
 
 points = np.array([[0.0, 0, 0], [20, -10, 5], [-15, 25, -20]])
+of_landmarks = "fixedLandmarks", "movingLandmarks"
 kinds = ["MarkupsFiducial", "Model", "Segmentation", "ScalarVolume", "LinearTransform"]
 
 
@@ -73,10 +76,10 @@ def test_points_drawn_on_the_moving_volume_land_where_the_deformation_carries_th
 
 
 cannot_move = {
-    "the fixed volume": (lambda heads, scene: heads[0], "fixed volume or an output"),
+    "the fixed volume": (lambda heads, scene: heads[0], "an output or the fixed volume"),
     "what lies elsewhere": (lambda heads, scene: scene.AddNewNodeByClass("vtkMRMLModelNode"), "the same transform"),
     "what lies nowhere": (lambda heads, scene: scene.AddNewNodeByClass("vtkMRMLTextNode"), "follow a deformation"),
-    "the transform above it": (lambda heads, scene: heads[1].GetParentTransformNode(), "A volume lies under"),
+    "the transform above it": (lambda heads, scene: heads[1].GetParentTransformNode(), "lie under"),
 }
 
 
@@ -86,6 +89,19 @@ def test_what_cannot_go_along_is_named_before_anything_happens(choose, message, 
         process(*heads, carry=[companions[0], choose(heads, scene)])
     assert companions[0].GetParentTransformNode() is heads[1].GetParentTransformNode()
     assert scene.GetNumberOfNodesByClass("vtkMRMLGridTransformNode") == 0
+
+
+def test_what_belongs_to_the_fixed_volume_does_not_go_along(heads, scene):
+    mask = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Brain")
+    updateVolumeFromArray(mask, np.ones((8, 8, 8), np.uint8))
+    landmarks = [scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name) for name in ("F", "M")]
+    fixed, pet = heads
+    pet.SetAndObserveTransformNodeID(None)
+    check = partial(BSAFusionLogic().check, fixed, pet, None, dict(zip(of_landmarks, landmarks, strict=True)))
+    for node in (mask, landmarks[0]):
+        with pytest.raises(FusionError, match=f"'{node.GetName()}' cannot move along: .*mask or landmarks"):
+            check([node], fixedMask=mask, modality="pet")
+    check([landmarks[1]], fixedMask=mask, modality="pet")  # these lie on the moving volume
 
 
 def fail(*volumes):
@@ -287,7 +303,7 @@ def test_a_transform_above_a_volume_neither_moves_along_nor_is_filled(add_head, 
     fixed, moving = add_head("MRI"), add_head("PET", "pet", parent=parent)
 
     def check():
-        with pytest.raises(FusionError, match=r"A volume lies under '.*', which therefore cannot move along"):
+        with pytest.raises(FusionError, match=r"lie under '.*', which therefore cannot move along"):
             process(fixed, moving, carry=[moving, parent])
         with pytest.raises(FusionError, match=r"rigid transform cannot be '.*', which is used for something else"):
             process(fixed, moving, split=True, rigidTransform=above)

@@ -128,6 +128,15 @@ def test_frames_that_lie_close_in_time_are_all_carried(scene, add_head, dynamic,
     assert process(add_head("MRI"), dynamic[0]).registeredSequence.GetNumberOfDataNodes() == 3
 
 
+def test_a_volume_in_scene_views_is_still(scene, add_head, dynamic):
+    volume = add_head("Still", "pet")
+    views = add_sequence(scene, volume)[1]
+    assert sequence_of(volume) is not None
+    views.SetAttribute("SceneView", "SceneView")  # as Slicer 5.10 and later mark the browser of all scene views
+    assert sequence_of(volume) is None
+    assert sequence_of(dynamic[0]) is dynamic[1]
+
+
 def test_what_cannot_be_registered_is_said_before(scene, add_head, dynamic, process):
     fixed, still = add_head("MRI"), add_head("Still", "pet")
     assert sequence_of(still) is None

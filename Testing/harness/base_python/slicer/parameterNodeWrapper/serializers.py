@@ -77,6 +77,8 @@ class _Enum(Serializer):
         return value.name
 
     def fromText(self, text):
+        if text not in self.datatype.__members__:
+            raise ValueError(f"{text!r} is no member of {self.datatype!r}")
         return self.datatype[text]
 
 
