@@ -40,7 +40,9 @@ def test_a_moved_slice_is_brought_back_and_fused_in_its_own_size(folder: Path, c
     assert fuse(folder, "ct.png") == 0
     said = capsys.readouterr()
     assert "ct.png was taken for a CT; if it is none, give --modality." in said.err
-    assert "pixels on average.\nNothing checks whether slices are registered rightly; look at fused_slice.png" in said.out
+    assert (
+        "pixels on average.\nNothing checks whether slices are registered rightly; look at fused_slice.png" in said.out
+    )
     assert {path.name for path in (folder / "out").iterdir()} == {"fused_slice.png", "registered_slice.png"}
     mri, moving, registered = (
         read(path) for path in (folder / "mri.png", folder / "ct.png", folder / "out/registered_slice.png")
