@@ -51,7 +51,28 @@ def remarks_on_file(volume: slicer.vtkMRMLVolumeNode) -> tuple[str, ...]:
     left_handed = all(np.linalg.det(place[:3, :3]) < 0 for place in places)
     stated = as_slicer_reads(placement.matrix, size, matrix) if left_handed else placement.matrix
     apart = farthest(matrix, stated, size)
-    return (_differs(volume.GetName(), path.name, placement.matrix, size, apart),) if apart > CONFLICT_MM else ()
+    if apart > CONFLICT_MM:
+        return (_differs(volume.GetName(), path.name, placement.matrix, size, apart),)
+    return (_ambiguous(volume.GetName(), path.name),) if _mirror_along_slices(places, size, header.unit_mm) else ()
+
+
+def _mirror_along_slices(places: list[np.ndarray], size: tuple[int, ...], unit_mm: float) -> bool:
+    """Return True where the left-handed qform, as Slicer reads it, has the matrix of the right-handed sform.
+
+    The node's matrix does not tell then whether Slicer reversed the slices.
+    """
+    if len(places) < 2 or np.linalg.det(places[0][:3, :3]) < 0 or np.linalg.det(places[1][:3, :3]) > 0:
+        return False
+    sform, qform = places
+    return farthest(as_slicer_reads(qform, size, sform), sform, size) * unit_mm <= CONFLICT_MM
+
+
+def _ambiguous(node: str, file: str) -> str:
+    return (
+        f"The header of {file} places the volume twice, mirrored along its slices (qform and sform), and Slicer may "
+        f"have read '{node}' the other way round than nibabel, SPM and FSL do; check its orientation, and correct the "
+        "header."
+    )
 
 
 def _differs(node: str, file: str, matrix: np.ndarray, size: tuple[int, ...], apart: float) -> str:

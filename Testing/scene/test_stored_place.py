@@ -4,8 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import SimpleITK as sitk
+from slicer.util import arrayFromVolume
 
 from BSAFusionLib.mrml.stored_place import remarks_on_file
 from Testing.ground.nifti_files import example, index_to_lps, sform_rows, write_nifti
@@ -45,6 +47,19 @@ def test_a_sform_that_mirrors_what_slicer_read_is_told(read, tmp_path, axis):
     path = write_nifti(tmp_path / "scan.nii", example(), qform_code=4, sform_code=4, rows=sform_rows(mirrored))
     (remark,) = remarks_on_file(read(path))
     assert "from where the header of scan.nii places it" in remark
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_sform_that_mirrors_a_left_handed_qform_is_told(read, tmp_path, axis):
+    mirrored = sitk.Flip(example(), [n == axis for n in range(3)])  # written with a left-handed qform
+    path = write_nifti(
+        tmp_path / "scan.nii", mirrored, qform_code=4, sform_code=4, rows=sform_rows(index_to_lps(example()))
+    )
+    volume = read(path)
+    (remark,) = remarks_on_file(volume)
+    if axis == 2:  # the node has the matrix of the sform, but Slicer reversed the slices
+        np.testing.assert_array_equal(arrayFromVolume(volume), sitk.GetArrayFromImage(mirrored)[::-1])
+    assert ("mirrored along its slices" if axis == 2 else "from where the header of scan.nii places it") in remark
 
 
 def test_a_file_that_says_nothing_is_told(read, tmp_path):
