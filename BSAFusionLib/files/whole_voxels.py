@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from BSAFusionLib.errors import FusionError
+from BSAFusionLib.files.header_fields import header_fields
 from BSAFusionLib.files.overwriting import data_files
 
 BLOCK_BYTES = 1 << 20  # read or unpacked at once
 HEADER_BYTES = 1 << 20
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib's code for either
-META_LINE = re.compile(rb"^\s*(\w+)\s*[=:]\s*(.*?)\s*$", re.MULTILINE)
 META_END = re.compile(rb"^\s*ElementDataFile\s*[=:].*\n", re.MULTILINE)
 NRRD_END = re.compile(rb"\n\r?\n")
-NRRD_PACKED = re.compile(rb"^encoding:\s*(gz|gzip)\s*$", re.MULTILINE | re.IGNORECASE)
-NRRD_LINE_SKIP = re.compile(rb"^line ?skip:\s*(\d+)", re.MULTILINE | re.IGNORECASE)
-TRUE = (b"t", b"T", b"1")  # as MetaIO takes the first letter
+TRUE = ("t", "T", "1")  # as MetaIO takes the first letter
 TYPE_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -32,45 +30,45 @@ def check_voxels(path: Path) -> None:
         EOFError, ValueError, zlib.error: The voxels are damaged or cut short.
         OSError: They cannot be read.
     """
+    fields = header_fields(path)
+    if fields is None:
+        return
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
     if head.startswith(b"NRRD"):
-        _check_nrrd(path, head)
+        _check_nrrd(path, fields, end.end() if (end := NRRD_END.search(head)) else len(head))
     elif end := META_END.search(head):
-        _check_meta_image(path, head[: end.end()])
+        _check_meta_image(path, fields, end.end())
 
 
-def _check_nrrd(path: Path, head: bytes) -> None:
-    """Unpack the voxels of a NRRD, if they are in gzip; ITK counts them itself."""
-    end = NRRD_END.search(head)
-    header = head[: end.end()] if end else head
-    if not NRRD_PACKED.search(header.replace(b"\r", b"")):
+def _check_nrrd(path: Path, fields: dict[str, str], start: int) -> None:
+    """Unpack the voxels of a NRRD, if they are in gzip, from the end of its header; ITK counts them itself."""
+    if fields.get("encoding", "").lower() not in ("gz", "gzip"):
         return
-    skipped = NRRD_LINE_SKIP.search(header)
+    skipped = int(fields.get("line skip", fields.get("lineskip", 0)))
     files = [*data_files(path)]
     for name in files or [path]:
         with name.open("rb") as file:
-            file.seek(0 if files else len(header))
-            for _ in range(int(skipped[1]) if skipped else 0):
+            file.seek(0 if files else start)
+            for _ in range(skipped):
                 file.readline()
             _unpacked_bytes(file)
 
 
-def _check_meta_image(path: Path, header: bytes) -> None:
-    """Count the bytes of a MetaImage's voxels, unpacked."""
-    fields = {key.decode(): text.decode("latin-1") for key, text in META_LINE.findall(header)}
-    binary, packed = (fields.get(name, "").encode()[:1] in TRUE for name in ("BinaryData", "CompressedData"))
-    kind = fields.get("ElementType", "").removeprefix("MET_").removesuffix("_ARRAY")
+def _check_meta_image(path: Path, fields: dict[str, str], start: int) -> None:
+    """Count the bytes of a MetaImage's voxels, unpacked, from the end of its header."""
+    binary, packed = (fields.get(name, "")[:1] in TRUE for name in ("binarydata", "compresseddata"))
+    kind = fields.get("elementtype", "").removeprefix("MET_").removesuffix("_ARRAY")
     value_bytes = TYPE_BYTES.get(kind, TYPE_BYTES.get(kind.removeprefix("U")))
     if not (binary or packed) or value_bytes is None:
         return
     wanted = (
-        math.prod(map(int, fields.get("DimSize", "").split()))
-        * int(fields.get("ElementNumberOfChannels", 1))
+        math.prod(map(int, fields.get("dimsize", "").split()))
+        * int(fields.get("elementnumberofchannels", 1))
         * value_bytes
     )
     files = [*data_files(path)]
-    limit = int(float(fields.get("CompressedDataSize", 0))) if len(files) < 2 else 0
+    limit = int(float(fields.get("compresseddatasize", 0))) if len(files) < 2 else 0
     if packed and not files and limit <= 0:
         raise FusionError(
             f"The header of {path} does not say CompressedDataSize, without which it cannot be unpacked; save the "
@@ -78,13 +76,13 @@ def _check_meta_image(path: Path, header: bytes) -> None:
         )
     there = 0
     for name in files or [path]:
-        start = 0 if files else len(header)
+        begin = 0 if files else start
         if packed:
             with name.open("rb") as file:
-                file.seek(start)
+                file.seek(begin)
                 there += _unpacked_bytes(file, limit)
         else:
-            there += name.stat().st_size - start
+            there += name.stat().st_size - begin
     if there < wanted:
         raise EOFError("fewer voxels than the header says")
 
