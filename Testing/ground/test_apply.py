@@ -310,7 +310,7 @@ POINTS = np.array([[5.0, -4.0, 3.0], [-12.5, 9.0, -8.0]])  # fixed points, LPS
 def test_what_is_carried_through_a_doubtful_result_comes_with_the_doubt(
     folder: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    arguments = "labels.nii.gz", "--reference", "fixed.nrrd", "--out", "carried.nrrd"
+    arguments = "labels.nii.gz", "--reference", "fixed.nrrd", "--out", "carried.nii.gz"
     verdict = {"doubtful": True, "reasons": ["The first."]}
     for name, files, doubt in (
         ("report.json", {"deformation": "deformation.h5"}, "deformation.h5 belongs to a doubtful result. Doubtful:"),
