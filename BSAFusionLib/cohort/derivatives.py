@@ -133,7 +133,7 @@ def write_sidecars(case: Case, folder: Path, report: dict[str, Any]) -> None:
         if not (folder / name).exists():
             continue
         # SkullStripped is required; nothing is stripped here.
-        text = ". ".join(filter(None, (description["Description"], doubt)))
+        text = f"{description['Description']}. {doubt}" if doubt else description["Description"]
         content = {**sources[what], "SkullStripped": False, **description, "Description": text}
         sidecar = folder / sidecar_name(name)
         times = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}  # of frames

@@ -8,14 +8,8 @@ from slicer.util import arrayFromMarkupsControlPoints
 from vtkmodules.vtkCommonTransforms import vtkAbstractTransform, vtkGeneralTransform
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.mrml.node_checks import checkOutsideResults
-from BSAFusionLib.mrml.placement import (
-    PLACED_UNDER,
-    fits_result,
-    has_left_result_of,
-    parent_to_world,
-    under_unfit_result,
-)
+from BSAFusionLib.mrml.node_checks import checkFitsResult, checkOutsideResults
+from BSAFusionLib.mrml.placement import PLACED_UNDER, fits_result, has_left_result_of, parent_to_world
 from BSAFusionLib.pipeline.report import LandmarkError
 
 
@@ -103,11 +97,7 @@ def _check_with_volume(landmarks: slicer.vtkMRMLMarkupsNode, volume: slicer.vtkM
             "out of it, and would be measured as if it moved a second time; choose other landmarks, or put it back "
             "under that transform if it was only taken out."
         )
-    if (result := under_unfit_result(landmarks, volume)) is not None:
-        raise FusionError(
-            f"'{name}' lies under the result '{result.GetName()}', but '{volume.GetName()}' was hardened or moved "
-            f"since; harden '{name}', too."
-        )
+    checkFitsResult(landmarks, volume)
 
 
 def _points(markups: slicer.vtkMRMLMarkupsNode) -> np.ndarray:

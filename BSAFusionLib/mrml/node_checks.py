@@ -147,11 +147,25 @@ def checkFormerResult(
         below = nodes_of_class(gridTransform.GetScene(), "vtkMRMLTransformableNode")
         nodes += [node for node in below if node.GetParentTransformNode() is gridTransform]
     for node in nodes:
-        if node.IsA("vtkMRMLTransformableNode") and (result := under_unfit_result(node, movingVolume)) is not None:
-            raise FusionError(
-                f"'{node.GetName()}' lies under the result '{result.GetName()}', but '{movingVolume.GetName()}' was "
-                f"hardened or moved since; harden '{node.GetName()}', too."
-            )
+        if node.IsA("vtkMRMLTransformableNode"):
+            checkFitsResult(node, movingVolume)
+
+
+def checkFitsResult(node: slicer.vtkMRMLTransformableNode, movingVolume: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Check that a node does not lie under a result whose moving volume was hardened or moved since.
+
+    Args:
+        node: A node of any kind.
+        movingVolume: The moving volume of the result.
+
+    Raises:
+        FusionError: It does.
+    """
+    if (result := under_unfit_result(node, movingVolume)) is not None:
+        raise FusionError(
+            f"'{node.GetName()}' lies under the result '{result.GetName()}', but '{movingVolume.GetName()}' was "
+            f"hardened or moved since; harden '{node.GetName()}', too."
+        )
 
 
 def checkCarried(

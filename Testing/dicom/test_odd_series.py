@@ -325,27 +325,24 @@ def test_slices_that_are_closer_than_their_tags_say_are_named(axial: sitk.Image,
     assert "say that its slices are 3 mm apart, but by their positions they are 1.5 mm apart" in remark
 
 
-def test_a_transfer_syntax_that_cannot_be_read_is_named(axial: sitk.Image, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("syntax", "message"),
+    [
+        (uid.HTJ2KLossless, r"transfer syntax High-Throughput JPEG 2000 .*, which cannot be read here"),
+        (uid.JPEG2000Lossless, "cut short or damaged"),  # that can be read, but holds no such image
+    ],
+)
+def test_a_transfer_syntax_that_cannot_be_read_is_named(
+    axial: sitk.Image, tmp_path: Path, syntax: str, message: str
+) -> None:
     write_series(tmp_path, axial, "CT")
 
     def how(dataset: Dataset, number: int) -> None:
-        dataset.file_meta.TransferSyntaxUID = uid.HTJ2KLossless
+        dataset.file_meta.TransferSyntaxUID = syntax
         dataset.PixelData = encapsulate([dataset.PixelData])
 
     change(tmp_path, how)
-    with pytest.raises(FusionError, match=r"transfer syntax High-Throughput JPEG 2000 .*, which cannot be read here"):
-        read_scan(tmp_path, every)
-
-
-def test_compressed_images_that_are_damaged_are_called_so(axial: sitk.Image, tmp_path: Path) -> None:
-    write_series(tmp_path, axial, "CT")
-
-    def how(dataset: Dataset, number: int) -> None:
-        dataset.file_meta.TransferSyntaxUID = uid.JPEG2000Lossless
-        dataset.PixelData = encapsulate([dataset.PixelData])
-
-    change(tmp_path, how)
-    with pytest.raises(FusionError, match="cut short or damaged"):
+    with pytest.raises(FusionError, match=message):
         read_scan(tmp_path, every)
 
 
