@@ -34,14 +34,14 @@ def header_fields(path: Path) -> dict[str, str] | None:
     return {part[0].strip().lower(): part[1].strip() for part in parts if len(part) == 2}
 
 
-def about_header(path: Path, name: str) -> tuple[str, ...]:
+def about_header(path: Path, fields: dict[str, str] | None, name: str) -> tuple[str, ...]:
     """Return remarks on a voxel size that a header does not state, and on a scale in it that is not applied.
 
     Args:
         path: Of a volume that is no NIfTI.
+        fields: Its `header_fields`.
         name: Of the file, for the remarks.
     """
-    fields = header_fields(path)
     remarks: list[str] = []
     if _is_tiff(path) or (fields is not None and fields.keys().isdisjoint(SPACING_FIELDS)):
         remarks.append(
@@ -57,11 +57,11 @@ def about_header(path: Path, name: str) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def stated_unit(path: Path, name: str) -> tuple[float, tuple[str, ...]]:
+def length_unit_of(fields: dict[str, str], name: str) -> tuple[float, tuple[str, ...]]:
     """Return the length in mm of the unit of a NRRD or MetaImage file, and a remark where its name is unknown.
 
     Args:
-        path: Of a volume that is no NIfTI.
+        fields: Of its header, by `header_fields`; none for another format.
         name: Of the file, for messages.
 
     Returns:
@@ -72,7 +72,6 @@ def stated_unit(path: Path, name: str) -> tuple[float, tuple[str, ...]]:
 
     Source: NRRD format, "space units" and "units" (quoted, one per axis); MetaIO, DistanceUnits.
     """
-    fields = header_fields(path) or {}
     field = next((field for field in UNIT_FIELDS if field in fields), None)
     if field is None:
         return 1.0, ()

@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from BSAFusionLib.errors import FusionError
 from BSAFusionLib.files.content import NAMED, under_right_name
-from BSAFusionLib.files.header_fields import about_header, stated_unit
+from BSAFusionLib.files.header_fields import about_header, header_fields, length_unit_of
 from BSAFusionLib.files.nifti import read_by_itk, read_nifti
 from BSAFusionLib.files.nifti_header import NiftiHeader, nifti_header
 from BSAFusionLib.files.orientation import (
@@ -150,7 +150,9 @@ def _loaded(path: Path) -> LoadedVolume:
     with under_right_name(path) as named:
         if named.suffix in NAMED[".mha"] and not _has_few_dimensions(named):
             raise RuntimeError("a MetaImage of too many dimensions")
-        check_voxels(named)
+        fields = header_fields(named)
+        if fields is not None:
+            check_voxels(named, fields)
         with readable_by_itk(named) as name:
             reader = sitk.ImageFileReader()
             reader.SetFileName(name)
@@ -158,8 +160,8 @@ def _loaded(path: Path) -> LoadedVolume:
             if not all(abs(part) < MAX_DIRECTION_COSINE for part in reader.GetDirection()):
                 raise FusionError(f"The axes in the header of {path} are not finite directions; fix the header.")
             image = reader.Execute()
-        placed, remarks = not states_no_orientation(named), about_header(named, path.name)
-        unit_mm, about_unit = stated_unit(named, path.name)
+        placed, remarks = not states_no_orientation(named), about_header(named, fields, path.name)
+        unit_mm, about_unit = length_unit_of(fields or {}, path.name)
     image = _one_volume(image, path)
     remarks = remarks if placed else (says_nothing(f"The file {path.name}"), *remarks)
     return _in_mm(LoadedVolume(image, (*remarks, *about_unit), placed), path, unit_mm)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from BSAFusionLib.errors import FusionError
-from BSAFusionLib.files.header_fields import header_fields
 from BSAFusionLib.files.overwriting import data_files
 
 BLOCK_BYTES = 1 << 20  # read or unpacked at once
@@ -19,20 +18,18 @@ TRUE = ("t", "T", "1")  # as MetaIO takes the first letter
 TYPE_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 
 
-def check_voxels(path: Path) -> None:
+def check_voxels(path: Path, fields: dict[str, str]) -> None:
     """Check that compressed voxels can be unpacked to their end, and that a MetaImage has as many as its header says.
 
     Args:
-        path: A NRRD or MetaImage file, or another one, which is not checked.
+        path: A NRRD or MetaImage file.
+        fields: Of its header, by `header_fields`.
 
     Raises:
         FusionError: A MetaImage lacks what ITK needs to unpack it.
         EOFError, ValueError, zlib.error: The voxels are damaged or cut short.
         OSError: They cannot be read.
     """
-    fields = header_fields(path)
-    if fields is None:
-        return
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
     if head.startswith(b"NRRD"):
